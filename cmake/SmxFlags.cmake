@@ -1,0 +1,48 @@
+# Warnings, hardening and sanitizers, for every target of the project.
+include(CheckCCompilerFlag)
+
+set(SMX_WARNINGS -Wall -Wextra -Wshadow -Wpointer-arith -Wwrite-strings -Wcast-qual
+	-Wformat=2 -Wundef -Wvla)
+set(SMX_C_WARNINGS -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition)
+if(SMX_WERROR)
+	list(APPEND SMX_WARNINGS -Werror)
+endif()
+
+set(SMX_HARDENING -fstack-protector-strong -fno-strict-aliasing)
+check_c_compiler_flag(-fstack-clash-protection SMX_HAS_STACK_CLASH)
+check_c_compiler_flag(-fcf-protection SMX_HAS_CF_PROTECTION)
+if(NOT MINGW)
+	if(SMX_HAS_STACK_CLASH)
+		list(APPEND SMX_HARDENING -fstack-clash-protection)
+	endif()
+	if(SMX_HAS_CF_PROTECTION AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+		list(APPEND SMX_HARDENING -fcf-protection)
+	endif()
+endif()
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+if(NOT MINGW AND NOT APPLE)
+	add_link_options(-Wl,-z,relro,-z,now -Wl,--as-needed)
+endif()
+
+if(SMX_ASAN)
+	add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all
+		-fno-omit-frame-pointer)
+	add_link_options(-fsanitize=address,undefined)
+elseif(SMX_FUZZ)
+	add_compile_options(-fsanitize=fuzzer-no-link,address,undefined
+		-fno-sanitize-recover=all -fno-omit-frame-pointer)
+	add_link_options(-fsanitize=address,undefined)
+elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
+	add_compile_definitions(_FORTIFY_SOURCE=2)
+endif()
+# Asserts guard our own invariants on the path of somebody's servers: they stay in.
+string(REPLACE "-DNDEBUG" "" CMAKE_C_FLAGS_RELEASE "${CMAKE_C_FLAGS_RELEASE}")
+string(REPLACE "-O3" "-O2" CMAKE_C_FLAGS_RELEASE "${CMAKE_C_FLAGS_RELEASE}")
+
+function(smx_target_flags target)
+	target_compile_options(${target} PRIVATE ${SMX_WARNINGS} ${SMX_HARDENING}
+		$<$<COMPILE_LANGUAGE:C>:${SMX_C_WARNINGS}>)
+	target_compile_definitions(${target} PRIVATE SMX_VERSION="${PROJECT_VERSION}"
+		_GNU_SOURCE)
+	target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/src)
+endfunction()
