@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/pool.h"
+
+#include <assert.h>
+
+#include "base/mem.h"
+
+struct free_block {
+	struct free_block *next;
+};
+
+void smx_pool_init(struct smx_pool *pool, size_t max_free)
+{
+	*pool = (struct smx_pool){ .max_free = max_free };
+}
+
+void smx_pool_release(struct smx_pool *pool)
+{
+	struct free_block *b = pool->free_list, *next;
+
+	assert(pool->n_used == 0);
+	for (; b; b = next) {
+		next = b->next;
+		smx_free(b);
+	}
+	pool->free_list = NULL;
+	pool->n_free = 0;
+}
+
+void *smx_pool_get(struct smx_pool *pool)
+{
+	struct free_block *b = pool->free_list;
+
+	if (b) {
+		pool->free_list = b->next;
+		pool->n_free--;
+	} else if (!(b = smx_malloc(SMX_BLOCK_LEN))) {
+		return NULL;
+	}
+	pool->n_used++;
+	return b;
+}
+
+void smx_pool_put(struct smx_pool *pool, void *block)
+{
+	struct free_block *b = block;
+
+	if (!b)
+		return;
+	pool->n_used--;
+	if (pool->n_free >= pool->max_free) {
+		smx_free(b);
+		return;
+	}
+	b->next = pool->free_list;
+	pool->free_list = b;
+	pool->n_free++;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A pool of equal blocks for socket buffers. A connection holds a block only while
+ * bytes are on their way, so that thousands of idle connections cost nothing, and the block
+ * taken next is the one used last (still in the CPU's cache). At most max_free idle
+ * blocks are kept. For one thread.
+ */
+#ifndef SMX_BASE_POOL_H
+#define SMX_BASE_POOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Room for a few of the largest packets; what one read or write moves. */
+#define SMX_BLOCK_LEN (128 * 1024)
+
+struct smx_pool {
+	size_t n_free, max_free, n_used;
+	void *free_list;
+};
+
+void smx_pool_init(struct smx_pool *pool, size_t max_free);
+/* Frees the idle blocks; those handed out must have come back. */
+void smx_pool_release(struct smx_pool *pool);
+/* SMX_BLOCK_LEN bytes, not zeroed, or NULL. */
+void *smx_pool_get(struct smx_pool *pool);
+void smx_pool_put(struct smx_pool *pool, void *block); /* block may be NULL */
+
+#endif
