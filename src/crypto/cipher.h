@@ -8,11 +8,15 @@
  *
  * and the four families differ in what is encrypted and what is authenticated:
  *
- *	GCM (RFC 5647 as OpenSSH does it)  length in clear, authenticated; IV counter + 1 a packet
- *	chacha20-poly1305@openssh.com      two ChaCha20 keys (payload key first in the key
- *material), IV = LE64 block counter || BE64 sequence number, Poly1305 over encrypted length ||
- *encrypted rest CTR + encrypt-then-MAC             length in clear, MAC(seq || length ||
- *ciphertext) CTR + encrypt-and-MAC              length encrypted, MAC(seq || plaintext)
+ *	GCM (RFC 5647 as OpenSSH does it)
+ *		length in clear, authenticated; IV counter + 1 a packet
+ *	chacha20-poly1305@openssh.com
+ *		two ChaCha20 keys (payload key first in the key material), IV = LE64 block
+ *		counter || BE64 sequence number, Poly1305 over encrypted length || encrypted rest
+ *	CTR + encrypt-then-MAC
+ *		length in clear, MAC(seq || length || ciphertext)
+ *	CTR + encrypt-and-MAC
+ *		length encrypted, MAC(seq || plaintext)
  *
  * One EVP context lives as long as the keys do.
  */
@@ -55,7 +59,8 @@ struct smx_protect;
 /*
  * mac is NULL exactly for AEAD ciphers. key, iv and mac_key have the lengths the
  * algorithms say (iv is unused by chacha20: iv_len 0). The caller wipes its copies.
- * encrypt: 1 for the sending direction. 0, SMX_ENOMEM, SMX_ECRYPTO.
+ * encrypt: 1 for the sending direction. 0, SMX_ENOMEM, SMX_ECRYPTO; SMX_EINVAL if mac is
+ * there or missing against the rule.
  */
 int smx_protect_new(struct smx_protect **ret, const struct smx_cipher_alg *cipher,
 	const struct smx_mac_alg *mac, int encrypt, const uint8_t *key, const uint8_t *iv,
@@ -74,7 +79,9 @@ int smx_protect_pads_length(const struct smx_protect *p);
  * Seals one packet. head is packet_len and padding_len (5 bytes), followed by n
  * parts (payload pieces, then padding), all in clear; out gets them sealed plus the
  * tag: 5 + sum of parts + tag_len bytes. Parts are only read, out overlaps none of them.
- * 0 or SMX_ECRYPTO.
+ * Many small parts cost no more than one. Sequence numbers go up by one a packet (chacha20
+ * checks it: a number used twice under one key would give its plaintexts away).
+ * 0 or SMX_ECRYPTO; SMX_EINVAL if this is the receiving direction.
  */
 int smx_protect_seal(struct smx_protect *p, uint32_t seq, const uint8_t head[5],
 	const struct smx_view *parts, size_t n_parts, uint8_t *out);
@@ -89,8 +96,10 @@ size_t smx_protect_head_len(const struct smx_protect *p);
 int smx_protect_open_length(struct smx_protect *p, uint32_t seq, uint8_t *pkt, uint32_t *ret_len);
 /*
  * Verifies and decrypts in place the whole packet: 4 + packet_len + tag_len bytes at
- * pkt. On success pkt[4] is padding_len and the payload follows it. SMX_EMAC: the
- * bytes at pkt are worthless and must not be looked at. SMX_ECRYPTO.
+ * pkt. packet_len is what open_length gave, bounded by the caller: at least a padding_len
+ * byte, and no more than what is at pkt. On success pkt[4] is padding_len and the payload
+ * follows it. SMX_EMAC: the bytes at pkt are worthless and must not be looked at, and the
+ * connection is over. SMX_ECRYPTO.
  */
 int smx_protect_open(struct smx_protect *p, uint32_t seq, uint8_t *pkt, uint32_t packet_len);
 

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+#include "crypto/cipher.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "crypto/cipher_priv.h"
+
+/* Pieces up to this long are copied together rather than given to libcrypto one by one. */
+#define GATHER_MAX 512
+/* A multiple of every cipher's block: whole blocks take libcrypto's wide path. */
+#define GATHER_ALIGN 64
+
+#define CHACHA_NAME "chacha20-poly1305@openssh.com"
+#define GCM_NAMES   "aes128-gcm@openssh.com,aes256-gcm@openssh.com"
+#define CTR_NAMES   "aes128-ctr,aes192-ctr,aes256-ctr"
+
+static const struct cipher_entry {
+	struct smx_cipher_alg alg;
+	const struct smx_protect_ops *ops;
+} ciphers[] = {
+	{ { CHACHA_NAME, 64, 0, 8, SMX_AEAD_TAG_LEN, 1 }, &smx_protect_chacha },
+	{ { "aes128-gcm@openssh.com", 16, SMX_GCM_IV_LEN, 16, SMX_AEAD_TAG_LEN, 1 },
+		&smx_protect_gcm },
+	{ { "aes256-gcm@openssh.com", 32, SMX_GCM_IV_LEN, 16, SMX_AEAD_TAG_LEN, 1 },
+		&smx_protect_gcm },
+	{ { "aes128-ctr", 16, 16, 16, 0, 0 }, &smx_protect_ctr },
+	{ { "aes192-ctr", 24, 16, 16, 0, 0 }, &smx_protect_ctr },
+	{ { "aes256-ctr", 32, 16, 16, 0, 0 }, &smx_protect_ctr },
+};
+
+/* In our order of preference: encrypt-then-MAC first, SHA-256 (often in hardware) first. */
+static const struct smx_mac_alg macs[] = {
+	{ "hmac-sha2-256-etm@openssh.com", 32, 32, 1 },
+	{ "hmac-sha2-512-etm@openssh.com", 64, 64, 1 },
+	{ "hmac-sha2-256", 32, 32, 0 },
+	{ "hmac-sha2-512", 64, 64, 0 },
+};
+
+static const struct cipher_entry *entry_of(const struct smx_cipher_alg *alg)
+{
+	for (size_t i = 0; i < SMX_ARRAY_LEN(ciphers); i++)
+		if (&ciphers[i].alg == alg)
+			return &ciphers[i];
+	return NULL;
+}
+
+const struct smx_cipher_alg *smx_cipher_find(struct smx_view name)
+{
+	for (size_t i = 0; i < SMX_ARRAY_LEN(ciphers); i++)
+		if (smx_view_eq(name, ciphers[i].alg.name))
+			return &ciphers[i].alg;
+	return NULL;
+}
+
+const struct smx_mac_alg *smx_mac_find(struct smx_view name)
+{
+	for (size_t i = 0; i < SMX_ARRAY_LEN(macs); i++)
+		if (smx_view_eq(name, macs[i].name))
+			return &macs[i];
+	return NULL;
+}
+
+static int cpu_has_aes(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	return __builtin_cpu_supports("aes") != 0;
+#elif defined(__aarch64__)
+	return 1; /* all but a few boards; asking is different on every system */
+#else
+	return 0;
+#endif
+}
+
+const char *smx_cipher_names(void)
+{
+	return cpu_has_aes() ? GCM_NAMES "," CHACHA_NAME "," CTR_NAMES
+			     : CHACHA_NAME "," GCM_NAMES "," CTR_NAMES;
+}
+
+const char *smx_mac_names(void)
+{
+	return "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,"
+	       "hmac-sha2-256,hmac-sha2-512";
+}
+
+int smx_protect_new(struct smx_protect **ret, const struct smx_cipher_alg *cipher,
+	const struct smx_mac_alg *mac, int encrypt, const uint8_t *key, const uint8_t *iv,
+	const uint8_t *mac_key)
+{
+	const struct cipher_entry *entry = entry_of(cipher);
+	struct smx_protect *p;
+	int r;
+
+	if (!entry || !mac != !!cipher->is_aead)
+		return SMX_EINVAL;
+	p = smx_calloc(1, sizeof(*p));
+	if (!p)
+		return SMX_ENOMEM;
+	p->ops = entry->ops;
+	p->cipher = cipher;
+	p->mac = mac;
+	p->encrypt = encrypt ? 1 : 0;
+	if ((r = p->ops->init(p, key, iv, mac_key)) != 0) {
+		smx_protect_free(p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
+
+void smx_protect_free(struct smx_protect *p)
+{
+	if (!p)
+		return;
+	/* libcrypto wipes the key schedules. */
+	EVP_CIPHER_CTX_free(p->ctx);
+	EVP_CIPHER_CTX_free(p->length_ctx);
+	EVP_MAC_CTX_free(p->mac_ctx);
+	smx_wipe_free(p, sizeof(*p));
+}
+
+size_t smx_protect_block_len(const struct smx_protect *p)
+{
+	return p->cipher->block_len;
+}
+
+size_t smx_protect_tag_len(const struct smx_protect *p)
+{
+	return p->mac ? p->mac->tag_len : p->cipher->tag_len;
+}
+
+int smx_protect_pads_length(const struct smx_protect *p)
+{
+	return p->mac && !p->mac->is_etm;
+}
+
+size_t smx_protect_head_len(const struct smx_protect *p)
+{
+	return smx_protect_pads_length(p) ? p->cipher->block_len : 4;
+}
+
+int smx_protect_seal(struct smx_protect *p, uint32_t seq, const uint8_t head[5],
+	const struct smx_view *parts, size_t n_parts, uint8_t *out)
+{
+	if (!p->encrypt)
+		return SMX_EINVAL;
+	return p->ops->seal(p, seq, head, parts, n_parts, out);
+}
+
+int smx_protect_open_length(struct smx_protect *p, uint32_t seq, uint8_t *pkt, uint32_t *ret_len)
+{
+	if (p->encrypt)
+		return SMX_EINVAL;
+	return p->ops->open_length(p, seq, pkt, ret_len);
+}
+
+int smx_protect_open(struct smx_protect *p, uint32_t seq, uint8_t *pkt, uint32_t packet_len)
+{
+	if (p->encrypt)
+		return SMX_EINVAL;
+	return p->ops->open(p, seq, pkt, packet_len);
+}
+
+EVP_CIPHER_CTX *smx_cipher_ctx_new(
+	const char *evp_name, int encrypt, const uint8_t *key, const uint8_t *iv)
+{
+	EVP_CIPHER *evp = EVP_CIPHER_fetch(NULL, evp_name, NULL);
+	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+
+	if (!evp || !ctx || EVP_CipherInit_ex2(ctx, evp, key, iv, encrypt, NULL) != 1) {
+		EVP_CIPHER_CTX_free(ctx);
+		ctx = NULL;
+	}
+	EVP_CIPHER_free(evp); /* the context holds its own reference */
+	return ctx;
+}
+
+EVP_MAC_CTX *smx_mac_ctx_new(
+	const char *evp_name, const char *digest, const uint8_t *key, size_t key_len)
+{
+	EVP_MAC *evp = EVP_MAC_fetch(NULL, evp_name, NULL);
+	EVP_MAC_CTX *ctx = evp ? EVP_MAC_CTX_new(evp) : NULL;
+	char name[16];
+	OSSL_PARAM params[2] = { OSSL_PARAM_construct_end(), OSSL_PARAM_construct_end() };
+
+	if (digest) {
+		/* The parameter's type has no const. */
+		memcpy(name, digest, strlen(digest) + 1);
+		params[0] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0);
+	}
+	if (ctx && key && EVP_MAC_init(ctx, key, key_len, params) != 1) {
+		EVP_MAC_CTX_free(ctx);
+		ctx = NULL;
+	}
+	EVP_MAC_free(evp);
+	return ctx;
+}
+
+int smx_cipher_update(EVP_CIPHER_CTX *ctx, uint8_t *to, const uint8_t *from, size_t n)
+{
+	int done;
+
+	if (n == 0)
+		return 0;
+	if (n > INT_MAX || EVP_CipherUpdate(ctx, to, &done, from, (int)n) != 1)
+		return SMX_ECRYPTO;
+	return 0;
+}
+
+int smx_cipher_gather(EVP_CIPHER_CTX *ctx, const uint8_t *head, size_t head_len,
+	const struct smx_view *parts, size_t n_parts, uint8_t *out)
+{
+	/* [from, to) holds clear bytes that are encrypted in place, all at once. */
+	uint8_t *from = out, *to = out + head_len;
+	int r;
+
+	memcpy(out, head, head_len);
+	for (size_t i = 0; i < n_parts; i++) {
+		const uint8_t *src = parts[i].p;
+		size_t n = parts[i].len, fill, bulk;
+
+		if (n > GATHER_MAX) {
+			/* The bulk of a long piece goes from its place, in whole blocks. */
+			fill = (GATHER_ALIGN - (size_t)(to - out) % GATHER_ALIGN) % GATHER_ALIGN;
+			bulk = (n - fill) / GATHER_ALIGN * GATHER_ALIGN;
+			memcpy(to, src, fill);
+			to += fill;
+			if ((r = smx_cipher_update(ctx, from, from, (size_t)(to - from))) != 0 ||
+				(r = smx_cipher_update(ctx, to, src + fill, bulk)) != 0)
+				return r;
+			from = to = to + bulk;
+			src += fill + bulk;
+			n -= fill + bulk;
+		}
+		if (n)
+			memcpy(to, src, n);
+		to += n;
+	}
+	return smx_cipher_update(ctx, from, from, (size_t)(to - from));
+}
