@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command line: one file a command, argv in, text out. main.c picks a command; every command
+ * is an `int run(int argc, char **argv)` whose argv[0] is its name and whose result is the exit
+ * code of the process.
+ */
+#ifndef SMX_CLI_CLI_H
+#define SMX_CLI_CLI_H
+
+#include <getopt.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "control/protocol.h"
+#include "control/status.h"
+#include "mux/daemon.h"
+
+/* Exit codes, after sysexits.h (D1). */
+enum smx_exit {
+	SMX_EXIT_OK = 0,
+	SMX_EXIT_USAGE = 64, /* the command line is wrong */
+	SMX_EXIT_NOINPUT = 66, /* a file is missing */
+	SMX_EXIT_UNAVAILABLE = 69, /* no daemon runs, or another one does */
+	SMX_EXIT_SOFTWARE = 70, /* our own fault */
+	SMX_EXIT_OSERR = 71, /* no memory, no descriptors */
+	SMX_EXIT_IOERR = 74,
+	SMX_EXIT_PROTOCOL = 76, /* the daemon speaks another language */
+	SMX_EXIT_NOPERM = 77,
+	SMX_EXIT_CONFIG = 78,
+};
+
+struct smx_command {
+	const char *name;
+	const char *summary; /* for the list of commands */
+	const char *usage; /* the whole --help text */
+	int (*run)(int argc, char **argv);
+};
+
+extern const struct smx_command smx_cmd_serve, smx_cmd_status, smx_cmd_stop, smx_cmd_lock,
+	smx_cmd_unlock;
+
+/* argv as main got it. */
+int smx_cli_main(int argc, char **argv);
+
+/* ---- shared by the commands (cli.c) ------------------------------------------------------------
+ */
+
+/* "ssh-mux: what\n" or "ssh-mux: what; remedy\n" on stderr, in one line; returns code. */
+int smx_cli_fail(enum smx_exit code, const char *remedy, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* The exit code for an SMX_E*. */
+enum smx_exit smx_cli_exit_code(int err);
+/*
+ * Next option of a command, as getopt_long; handles --help and --version of cmd and anything
+ * unknown (with the nearest option that there is). Returns the option's val, -1 at the end of the
+ * options, or -2 when the command is over: its exit code is in *ret_exit. options must hold
+ * SMX_CLI_COMMON_OPTIONS.
+ */
+int smx_cli_getopt(int argc, char **argv, const char *shorts, const struct option *options,
+	const struct smx_command *cmd, int *ret_exit);
+#define SMX_CLI_COMMON_OPTIONS                                                     \
+	{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, \
+	{                                                                          \
+		NULL, 0, NULL, 0                                                   \
+	}
+/* SMX_EXIT_OK, or a complaint about the first argument that is left over. */
+int smx_cli_no_arguments(int argc, char **argv, const struct smx_command *cmd);
+/* Decimal digits only, min <= value <= max. 0 or SMX_EINVAL. */
+int smx_cli_parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
+/* The nearest of the names to `word` if it is near enough to be a typo, else NULL. */
+const char *smx_cli_nearest(const char *word, const char *const *names, size_t count);
+
+/* ---- serve.c ----------------------------------------------------------------------------------
+ */
+
+/* What `serve` was asked for. Strings point into argv or at the owned ones below. */
+struct smx_cli_serve {
+	struct smx_serve_options opts;
+	char *ssh_dir, *routes_path, *remote_host; /* owned */
+};
+
+/* 1: opts are ready; 0: over, exit code in *ret_exit. Release in either case. */
+int smx_cli_serve_parse(int argc, char **argv, struct smx_cli_serve *ret, int *ret_exit);
+void smx_cli_serve_release(struct smx_cli_serve *s);
+
+/* ---- client.c: talking to the daemon -----------------------------------------------------------
+ */
+
+struct smx_cli_client {
+	int fd;
+	int64_t next_id;
+	struct smx_control_reader reader;
+	struct smx_buf in; /* bytes behind the last line */
+	struct smx_control_hello hello; /* the daemon's */
+};
+
+/* Connects and exchanges HELLO. 0, or the exit code (> 0) after saying why on stderr. */
+int smx_cli_client_open(struct smx_cli_client *c);
+void smx_cli_client_close(struct smx_cli_client *c);
+/* Sends a request; *ret_id is what its answer will carry. 0 or exit code as above. */
+int smx_cli_client_send(struct smx_cli_client *c, enum smx_control_cmd cmd, int64_t *ret_id);
+/*
+ * Reads the next line of the answer to `id`; a refusal is said on stderr. *ret_line is valid until
+ * the next call. 0 or exit code.
+ */
+int smx_cli_client_answer(struct smx_cli_client *c, int64_t id, struct smx_view *ret_line,
+	struct smx_control_answer *ret_answer);
+/* open, send, wait for ok, close. 0 or exit code. */
+int smx_cli_client_simple(enum smx_control_cmd cmd);
+
+/* ---- text.c: for people
+ * -------------------------------------------------------------------------- */
+
+#define SMX_CLI_TEXT_MAX 32
+
+/* "9s" "3m12s" "2h05m" "4d06h" */
+const char *smx_cli_text_age(uint64_t s, char out[SMX_CLI_TEXT_MAX]);
+/* "0 B" "1023 B" "12.3 MiB" */
+const char *smx_cli_text_bytes(uint64_t n, char out[SMX_CLI_TEXT_MAX]);
+/* Columns a UTF-8 text takes on a terminal, near enough: one a code point. */
+size_t smx_cli_text_width(const char *s);
+
+/*
+ * A table with aligned columns: rows of `columns` cells, cells of right-aligned columns padded on
+ * the left, no trailing blanks. Cells are copied.
+ */
+#define SMX_CLI_TABLE_COLUMNS_MAX 12
+struct smx_cli_table {
+	size_t columns, cell_count, cell_cap;
+	char **cells;
+	unsigned right_mask; /* bit i: column i is right-aligned */
+	int failed; /* an allocation failed: printing says so */
+};
+
+void smx_cli_table_init(struct smx_cli_table *t, size_t columns, unsigned right_mask);
+void smx_cli_table_release(struct smx_cli_table *t);
+void smx_cli_table_cell(struct smx_cli_table *t, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* Appends the rows, each behind `indent`. SMX_ENOMEM, SMX_ELIMIT. */
+int smx_cli_table_print(const struct smx_cli_table *t, const char *indent, struct smx_buf *out);
+
+/* ---- status.c
+ * ------------------------------------------------------------------------------------ */
+
+/* The text of `ssh-mux status`. SMX_ENOMEM, SMX_ELIMIT. */
+int smx_cli_status_text(const struct smx_status *st, struct smx_buf *out);
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The control protocol (docs/PROTOCOL.md), sans I/O: bytes in → lines → messages, and back.
+ *
+ * Lines are JSON objects of at most SMX_CONTROL_LINE_MAX bytes, newline included. Parsers take a
+ * line without its newline; builders append a complete line to a buffer and on failure leave the
+ * buffer as it was. Unknown members are ignored (forward compatibility); members given twice,
+ * nesting deeper than SMX_CONTROL_DEPTH_MAX and wrong types are SMX_EFORMAT.
+ */
+#ifndef SMX_CONTROL_PROTOCOL_H
+#define SMX_CONTROL_PROTOCOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/wire.h"
+
+#define SMX_CONTROL_VERSION         1 /* the highest we speak; the lowest is 1 */
+#define SMX_CONTROL_LINE_MAX        8192 /* S7 */
+#define SMX_CONTROL_READ_TIMEOUT_MS 30000 /* S7: for a whole line, however its bytes drip */
+#define SMX_CONTROL_DEPTH_MAX       8
+#define SMX_CONTROL_TEXT_MAX        1024 /* of an error, a remedy, a warning; longer ones are cut */
+#define SMX_CONTROL_NAME_MAX        64 /* of a command, an error code, a program version */
+
+/* ---- lines ------------------------------------------------------------------------------------
+ */
+
+struct smx_control_reader {
+	struct smx_buf buf; /* the unfinished line */
+	int complete; /* buf holds a line that has been handed out */
+};
+
+void smx_control_reader_init(struct smx_control_reader *rd);
+void smx_control_reader_release(struct smx_control_reader *rd);
+/*
+ * Takes bytes up to and including the first newline; *ret_used says how many (what follows may
+ * belong to another layer: after an "upgrade" it is frames). Returns 1 when a line is complete:
+ * *ret_line is valid until the next call. 0: more bytes are needed, all were used.
+ * SMX_ETOOBIG: the line is longer than SMX_CONTROL_LINE_MAX; SMX_ENOMEM. Both end the connection.
+ */
+int smx_control_reader_feed(struct smx_control_reader *rd, const uint8_t *p, size_t n,
+	size_t *ret_used, struct smx_view *ret_line);
+
+/* ---- HELLO ------------------------------------------------------------------------------------
+ */
+
+struct smx_control_hello {
+	int64_t version; /* parse: that of the other side, >= 1 */
+	int64_t pid; /* -1: not told */
+	char program[SMX_CONTROL_NAME_MAX + 1]; /* "0.1.0" */
+};
+
+int smx_control_hello_build(struct smx_buf *out, const struct smx_control_hello *h);
+/* SMX_EFORMAT (not a hello), SMX_ENOMEM. */
+int smx_control_hello_parse(struct smx_view line, struct smx_control_hello *ret);
+/* The version both speak, or SMX_EUNSUPPORTED. */
+int smx_control_hello_agree(const struct smx_control_hello *theirs, int *ret_version);
+
+/* ---- requests ---------------------------------------------------------------------------------
+ */
+
+enum smx_control_cmd {
+	SMX_CONTROL_UNKNOWN, /* well-formed, but not a command of ours: answer an error, go on */
+	SMX_CONTROL_STATUS,
+	SMX_CONTROL_STOP,
+	SMX_CONTROL_LOCK,
+	SMX_CONTROL_UNLOCK,
+};
+
+struct smx_control_request {
+	int64_t id; /* 0 … 2^53-1, chosen by the client */
+	enum smx_control_cmd cmd;
+	char name[SMX_CONTROL_NAME_MAX + 1]; /* as sent */
+};
+
+const char *smx_control_cmd_name(enum smx_control_cmd cmd);
+int smx_control_request_build(struct smx_buf *out, int64_t id, enum smx_control_cmd cmd);
+/* SMX_EFORMAT, SMX_ENOMEM. A request whose id can't be read has nobody to answer: hang up. */
+int smx_control_request_parse(struct smx_view line, struct smx_control_request *ret);
+
+/* ---- answers ----------------------------------------------------------------------------------
+ */
+
+/* {"id":1,"ok":true}: the last line of every successful answer. */
+int smx_control_ok_build(struct smx_buf *out, int64_t id);
+/*
+ * {"id":1,"ok":false,"code":…,"error":…,"remedy":…}. code: a word for programs ("unknown-command",
+ * "locked"); remedy may be NULL. Control characters and bytes that are not UTF-8 become '?', long
+ * texts are cut, so any text may be given.
+ */
+int smx_control_error_build(
+	struct smx_buf *out, int64_t id, const char *code, const char *error, const char *remedy);
+
+struct smx_control_answer {
+	int64_t id;
+	int ok;
+	int more; /* further lines of this answer follow */
+	char code[SMX_CONTROL_NAME_MAX + 1];
+	char error[SMX_CONTROL_TEXT_MAX + 1]; /* fit for a terminal, as are all texts parsed here */
+	char remedy[SMX_CONTROL_TEXT_MAX + 1];
+};
+
+/* SMX_EFORMAT, SMX_ENOMEM. For status lines see control/status.h. */
+int smx_control_answer_parse(struct smx_view line, struct smx_control_answer *ret);
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A snapshot of the daemon: filled by mux/, carried as the answer to "status", printed by cli/.
+ *
+ * The structs given to smx_status_add_* are copied deeply; strings may be NULL (""). A string is
+ * made fit for a terminal and for a line when it is added (see smx_status_text in status.c):
+ * control characters and bytes that are not UTF-8 become '?', and it is cut to SMX_STATUS_TEXT_MAX.
+ */
+#ifndef SMX_CONTROL_STATUS_H
+#define SMX_CONTROL_STATUS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/wire.h"
+
+#define SMX_STATUS_TEXT_MAX 1024
+/* Of each kind; what is added beyond them is counted in `omitted` and nothing else. */
+#define SMX_STATUS_ROUTES_MAX      4096
+#define SMX_STATUS_CONNECTIONS_MAX 4096
+#define SMX_STATUS_CLIENTS_MAX     16384
+#define SMX_STATUS_WARNINGS_MAX    64
+
+struct smx_status_route {
+	const char *name;
+	const char *target; /* "user@host:port" */
+	const char *via; /* "user@jump:22", "" for none */
+	int loopback; /* any port of the remote's loopback may be forwarded to (R4, R5) */
+};
+
+struct smx_status_connection {
+	uint64_t id;
+	const char *key; /* "user@host:22 via user@jump:22" */
+	const char *state; /* "connecting" "login" "ready" "closing" */
+	uint64_t age_s;
+	uint64_t channels; /* open ones */
+	uint64_t bytes_in, bytes_out; /* from the remote; to the remote */
+	int64_t rtt_ms; /* -1 unknown */
+	int64_t idle_left_s; /* -1: frozen, a channel is open (P2) */
+	int64_t lifetime_left_s; /* -1: no limit (P3) */
+};
+
+struct smx_status_client {
+	uint64_t id;
+	const char *route;
+	uint64_t age_s;
+	uint64_t channels;
+	int64_t pid; /* of the ssh program, -1 unknown */
+};
+
+struct smx_status {
+	char *version;
+	char *ssh_dir;
+	int64_t pid;
+	uint64_t uptime_s;
+	int locked; /* P8 */
+	uint32_t port;
+	char **warnings; /* the authorised-keys downgrade (L5) and the like */
+	struct smx_status_route *routes;
+	struct smx_status_connection *connections;
+	struct smx_status_client *clients;
+	size_t warning_count, route_count, connection_count, client_count;
+	uint64_t omitted;
+	/* Private: room in the arrays above. */
+	size_t warning_cap, route_cap, connection_cap, client_cap;
+};
+
+void smx_status_init(struct smx_status *st);
+void smx_status_release(struct smx_status *st);
+/* 0 or SMX_ENOMEM. */
+int smx_status_set_daemon(struct smx_status *st, const char *version, const char *ssh_dir);
+int smx_status_add_warning(struct smx_status *st, const char *text);
+int smx_status_add_route(struct smx_status *st, const struct smx_status_route *r);
+int smx_status_add_connection(struct smx_status *st, const struct smx_status_connection *c);
+int smx_status_add_client(struct smx_status *st, const struct smx_status_client *c);
+
+/*
+ * Appends the whole answer to request `id`: a "daemon" line, one line an item, and the final
+ * {"id":…,"ok":true}. Each line is within SMX_CONTROL_LINE_MAX; give the buffer a max that fits
+ * many (SMX_STATUS_LINES_MAX always does). SMX_ENOMEM, SMX_ELIMIT; nothing is appended then.
+ */
+#define SMX_STATUS_LINES_MAX (256u << 20)
+int smx_status_to_lines(struct smx_buf *out, int64_t id, const struct smx_status *st);
+
+/*
+ * Takes one line of an answer to "status" whose "ok" is true and adds it to st. An item of a kind
+ * we don't know is ignored. Returns 1 if it was the last line, 0 if more follow. SMX_EFORMAT,
+ * SMX_ENOMEM.
+ */
+int smx_status_from_line(struct smx_status *st, struct smx_view line);
+
+/* The snapshot as one JSON object, for `status --json` (docs/PROTOCOL.md). SMX_ENOMEM, SMX_ELIMIT.
+ */
+int smx_status_to_json(struct smx_buf *out, const struct smx_status *st);
+
+#endif

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What differs from system to system, behind one contract. src/os/unix holds the implementation
+ * for Linux, macOS and the BSDs; one for Windows stands beside it behind this same header, so
+ * nothing here names a type of either (descriptors are those of the C library on both).
+ *
+ * Errors. Functions return 0 or a negative SMX_E*. Where there is an `err` argument (which may be
+ * NULL), one line of text without a newline is *added* to it on failure: it names the exact path,
+ * what is wrong with it and what to do about it. Results `ret_*` are untouched on failure. Strings
+ * handed out are NUL-terminated, come from smx_malloc and are the caller's to smx_free.
+ *
+ * Everything in "files" and "IPC" may block on a disk or a lock: on an event loop, call it from a
+ * worker thread. All of it is thread-safe.
+ */
+#ifndef SMX_OS_OS_H
+#define SMX_OS_OS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+/* ---- paths -------------------------------------------------------------------------------- */
+
+/* Longest path we take. */
+#define SMX_OS_PATH_MAX 4096
+
+/*
+ * The home directory as the system knows it (user database, Known Folder API), never $HOME (S8).
+ * SMX_ENOTFOUND, SMX_ENOMEM.
+ */
+int smx_os_home(char **ret_path, struct smx_buf *err);
+
+/*
+ * The SSH directory (D3, S4): $SSH_MUX_SSH_DIR if that is set, absolute, exists and passes
+ * smx_os_dir_check; else ~/.ssh below smx_os_home. An override that fails the check is ignored and
+ * a line saying so is added to `warning` (may be NULL), which the caller shows. ~/.ssh need not
+ * exist and is not checked here: every file read or written in it checks the whole chain.
+ * The path is normalised: absolute, no "//", no "." and no trailing slash.
+ */
+int smx_os_ssh_dir(char **ret_path, struct smx_buf *warning, struct smx_buf *err);
+
+/* dir + "/" + name. SMX_ENOMEM, SMX_ELIMIT (longer than SMX_OS_PATH_MAX). */
+int smx_os_path_join(const char *dir, const char *name, char **ret_path);
+/* 1 if the path starts at a root. */
+int smx_os_path_is_absolute(const char *path);
+
+/*
+ * The directory of our sockets (S5): $XDG_RUNTIME_DIR/ssh-mux if XDG_RUNTIME_DIR is absolute, ours
+ * and mode 0700, else /tmp/ssh-mux-{uid}. Made with mode 0700 if missing; in either case checked on
+ * each call: a directory and no symlink, owned by us, no access for anybody else.
+ * SMX_EUNSAFE, SMX_ESYS, SMX_ENOMEM.
+ */
+int smx_os_runtime_dir(char **ret_path, struct smx_buf *err);
+
+/*
+ * Path of the control endpoint of the daemon that serves `ssh_dir`:
+ * <runtime dir>/control-<16 hex digits of SHA-256(ssh_dir)>.sock, so that daemons of different SSH
+ * directories don't meet. Where that would be longer than a socket address can be, the runtime
+ * directory below /tmp is used; server and clients come to the same answer.
+ * Errors as smx_os_runtime_dir, SMX_ECRYPTO.
+ */
+int smx_os_control_path(const char *ssh_dir, char **ret_path, struct smx_buf *err);
+
+/* ---- files (S1, S2, S3, C8) ---------------------------------------------------------------- */
+
+enum smx_os_file_kind {
+	/* Configuration, known_hosts, public keys: nobody but us (and root) may change it. */
+	SMX_OS_FILE_PLAIN,
+	/* Our own private key or a token: besides, nobody but us may read it. */
+	SMX_OS_FILE_HOST_KEY,
+	/*
+	 * A private key that the user named. Judged as ssh does: opened wherever it lies, symlinks
+	 * followed, but it must be a regular file of ours (or root's) that nobody else can read.
+	 */
+	SMX_OS_FILE_USER_KEY,
+};
+
+/*
+ * Reads a file of at most max_len bytes into *out (appended; give it a buffer of the right max, and
+ * a secret one for keys).
+ *
+ * Except for SMX_OS_FILE_USER_KEY the path, which must be absolute and without "..", is walked from
+ * the root by directory descriptors, so nothing can be swapped between the check and the use:
+ *   - every directory on the way belongs to us or root and is writable by its owner only; a
+ *     directory of root's that others can write passes if it is sticky (/tmp), but not as the
+ *     directory the file is in;
+ *   - a symlink on the way passes only if root owns it, in a directory that only root can write;
+ *   - the file itself is no symlink, a regular file, ours or root's, not writable by others
+ *     (HOST_KEY: not readable either).
+ * Never blocks on a FIFO or device. The content is that of one moment only if nobody writes in
+ * place; all our own writers rename.
+ *
+ * SMX_ENOTFOUND (the file or a directory on the way), SMX_EUNSAFE (the checks above), SMX_ELIMIT
+ * (too big), SMX_EINVAL (not an absolute path), SMX_ESYS, SMX_ENOMEM.
+ */
+int smx_os_file_read(const char *path, size_t max_len, enum smx_os_file_kind kind,
+	struct smx_buf *out, struct smx_buf *err);
+
+/* The directory part of those checks for `path` itself, which may not be a symlink either. */
+int smx_os_dir_check(const char *path, struct smx_buf *err);
+/* As smx_os_dir_check, after making the last component with mode 0700 if it is missing. */
+int smx_os_dir_ensure(const char *path, struct smx_buf *err);
+
+/*
+ * Replaces or makes a file so that a reader, a crash or a full disk sees the old content or the new
+ * content and nothing else (C8): random temporary name in the same directory, O_EXCL, fsync,
+ * rename, fsync of the directory. The directory is walked as above; an existing target that is a
+ * symlink, not a regular file or not ours is refused. The temporary file is gone on every failure.
+ * mode: permission bits of the result, whatever the umask.
+ * Errors as smx_os_file_read.
+ */
+int smx_os_file_write_atomic(
+	const char *path, const void *data, size_t len, unsigned mode, struct smx_buf *err);
+
+/* As smx_os_file_write_atomic, but SMX_EEXISTS if there is something at `path` already. */
+int smx_os_file_create(
+	const char *path, const void *data, size_t len, unsigned mode, struct smx_buf *err);
+
+#define SMX_OS_APPEND_FILE_MAX (16u << 20)
+
+/*
+ * Adds a line (given without its newline; SMX_EINVAL if it has one) at the end of a file that other
+ * programs append to as well: known_hosts (K4, C8). Made with mode 0600 if missing; else mode kept.
+ *
+ * Our own writers exclude each other by a lock on the directory. The new content is written beside
+ * the file and renamed over it only if the file is still what was read, else once more from the
+ * start. A program that opened the old file before the rename and appends after it would lose its
+ * line: so the old file is watched until nobody has it open for writing any more (a read lease on
+ * Linux; a short wait elsewhere), and what came late is carried over.
+ * SMX_ETIMEOUT: the lock was held, or the file changed, for too long. Else as smx_os_file_read.
+ */
+int smx_os_file_append_line(const char *path, const char *line, struct smx_buf *err);
+
+/* Removes a file: the directory is walked as above. SMX_ENOTFOUND if there is none. */
+int smx_os_file_remove(const char *path, struct smx_buf *err);
+
+/* What tells one version of a file from the next. */
+struct smx_os_stamp {
+	int64_t mtime_ns;
+	uint64_t size, inode, device;
+};
+
+/* Of the file itself (a symlink's target); for re-reading on change, not a security check.
+ * SMX_ENOTFOUND, SMX_ESYS. */
+int smx_os_file_stamp(const char *path, struct smx_os_stamp *ret);
+int smx_os_stamp_equal(const struct smx_os_stamp *a, const struct smx_os_stamp *b);
+
+#define SMX_OS_LIST_MAX 256
+
+/*
+ * Names (no directory part), sorted, of the id_*.pub in a directory that is walked as above (L5).
+ * At most SMX_OS_LIST_MAX; free with smx_os_names_free. None is no error (count 0); a missing
+ * directory is SMX_ENOTFOUND.
+ */
+int smx_os_list_public_keys(
+	const char *dir, char ***ret_names, size_t *ret_count, struct smx_buf *err);
+void smx_os_names_free(char **names, size_t count);
+
+/* ---- IPC endpoints (S5, S6) ----------------------------------------------------------------- */
+
+struct smx_os_ipc_server;
+
+/*
+ * Listens at a path of smx_os_control_path; the endpoint is for our own user only (mode 0600).
+ * A lock file beside it is held while the server lives, so of two starters one gets SMX_EEXISTS,
+ * and a socket left over by a dead daemon is replaced, a live one never.
+ * SMX_EEXISTS (a daemon runs), SMX_EUNSAFE, SMX_ESYS, SMX_ENOMEM.
+ */
+int smx_os_ipc_listen(const char *path, struct smx_os_ipc_server **ret, struct smx_buf *err);
+/* The listening descriptor, non-blocking, not inherited by children; it stays the server's. */
+int smx_os_ipc_server_fd(const struct smx_os_ipc_server *s);
+/* The caller takes the descriptor over (an event loop that closes what it opened). */
+int smx_os_ipc_server_take_fd(struct smx_os_ipc_server *s);
+/* Removes the endpoint, if it is still this server's, and lets the lock go. NULL works. */
+void smx_os_ipc_server_free(struct smx_os_ipc_server *s);
+
+/* 0 if the other end of an accepted connection runs as our user or as root; SMX_EDENIED, SMX_ESYS.
+ * ret_pid (may be NULL): its process id, or -1 where the system does not tell. */
+int smx_os_ipc_peer_check(int fd, int64_t *ret_pid);
+
+/*
+ * Connects to a server, which must run as our user or as root (a client checks too: nobody may
+ * pose as the daemon). The descriptor is non-blocking; use the calls below or an event loop.
+ * SMX_ENOTFOUND (no daemon runs), SMX_EDENIED, SMX_EUNSAFE, SMX_ETIMEOUT, SMX_ESYS.
+ */
+int smx_os_ipc_connect(const char *path, int timeout_ms, int *ret_fd, struct smx_buf *err);
+/* Reads what there is, at most size bytes. SMX_EEOF, SMX_ETIMEOUT, SMX_ESYS. */
+int smx_os_ipc_read(int fd, void *p, size_t size, int timeout_ms, size_t *ret_len);
+/* Writes everything. SMX_EEOF (the other side left), SMX_ETIMEOUT (no progress), SMX_ESYS. */
+int smx_os_ipc_write(int fd, const void *p, size_t len, int timeout_ms);
+void smx_os_ipc_close(int fd);
+
+/* ---- process ----------------------------------------------------------------------------------
+ */
+
+int64_t smx_os_pid(void);
+/* Milliseconds of a clock that never goes back; its zero means nothing. */
+uint64_t smx_os_monotonic_ms(void);
+int smx_os_is_terminal(int fd);
+/* Writing to a closed socket is an error code, not a signal. */
+void smx_os_ignore_sigpipe(void);
+/* Raises the number of descriptors to what we may have; ret_limit: the result. SMX_ESYS. */
+int smx_os_raise_file_limit(uint64_t *ret_limit);
+/* No core file and no ptrace by other processes of the user: keys are in our memory. SMX_ESYS. */
+int smx_os_disable_core_dumps(void);
+
+#endif
