@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Routes (R1–R6, B1): the text of ssh-mux-routes.toml → an immutable table of routes.
+ *
+ *	default_allow_remote_loopback_any_port = false
+ *	identity = "~/.ssh/id_ed25519"			# or an array
+ *	identity_agent = "/run/user/1000/agent"
+ *	send_env = ["EDITOR"]
+ *
+ *	[jump]						# the default jump host
+ *	host = "bastion.example"			# required, as is user
+ *	user = "me"
+ *	port = 22
+ *	identity, identities_only, identity_agent, host_key_alias
+ *
+ *	[routes.web]					# ssh web
+ *	host = "10.0.0.5"				# required, as is user
+ *	user = "deploy"
+ *	port = 22
+ *	direct = true					# no jump host
+ *	jump = "other"					# through another route, or "none", or a
+ *chain: jump = ["first", "second"] allow_remote_loopback_any_port = true send_env, identity,
+ *identities_only, identity_agent, host_key_alias
+ *
+ * However a route is written, what comes out is an array of hops: jump hosts in the order they are
+ * dialled, the target last; hops[i + 1] is reached through a channel of hops[i].
+ *
+ * jump = "name" goes wherever route `name` goes, through its own jump hosts, and then on. In an
+ *array that holds for the first name; each further one is dialled from the one before it. Without
+ *`jump` and `direct`, a route goes through [jump] if there is one. "none" always means no jump
+ *host.
+ */
+#ifndef SMX_CONFIG_ROUTES_H
+#define SMX_CONFIG_ROUTES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/wire.h"
+#include "config/names.h"
+
+#define SMX_ROUTES_MAX       4096 /* routes in a table */
+#define SMX_HOPS_MAX         8 /* hops of a route, the target included */
+#define SMX_IDENTITIES_MAX   16 /* key files of a hop */
+#define SMX_SEND_ENV_MAX     64 /* names in a send_env */
+#define SMX_ROUTES_ERROR_MAX 1024 /* good cap for an error buffer */
+#define SMX_CONFIG_PATH_MAX  1024 /* bytes in a path of the file */
+#define SMX_DEFAULT_SSH_PORT 22
+
+struct smx_hop {
+	char *name; /* of the route it is written in; NULL for [jump] and in direct mode */
+	char *host; /* lower case */
+	uint16_t port;
+	char *user;
+	char *host_key_alias; /* name in known_hosts, or NULL */
+	char **identity; /* key file paths as written (a leading "~/" is the caller's to expand) */
+	size_t n_identity; /* 0: the defaults */
+	int identities_only; /* only these keys, also of those in the agent */
+	char *identity_agent; /* socket, "none", "SSH_AUTH_SOCK", or NULL for the usual order (A1)
+			       */
+};
+
+struct smx_route {
+	char *name; /* "*" in direct mode */
+	const struct smx_hop *hops; /* jump hosts first, the target last */
+	size_t n_hops; /* >= 1 */
+	int allow_remote_loopback_any_port; /* effective (R5: route OR top level) */
+	char **send_env; /* effective: route and top level */
+	size_t n_send_env;
+	unsigned line; /* of [routes.NAME]; 0 in direct mode */
+};
+
+struct smx_routes {
+	struct smx_route *routes; /* in the order of the file */
+	size_t n_routes;
+	int match_any; /* direct mode: the one route serves every user name (R6) */
+	unsigned refs;
+};
+
+static inline const struct smx_hop *smx_route_target(const struct smx_route *route)
+{
+	return &route->hops[route->n_hops - 1];
+}
+
+/*
+ * 0, SMX_ENOMEM, or SMX_ESYNTAX with one line (no newline) appended to ret_error:
+ *
+ *	routes.toml:7:1: [routes.web] key "prot": unknown key; did you mean "port"?
+ */
+int smx_routes_parse(struct smx_view text, const char *file_name, struct smx_routes **ret,
+	struct smx_buf *ret_error);
+
+/*
+ * Direct mode (R6): a table whose one route serves any user name. SMX_EINVAL with a line appended
+ * to ret_error if host, port or user can't be one. allow_loopback: the route's loopback flag.
+ */
+int smx_routes_direct(const char *host, uint32_t port, const char *user, int allow_loopback,
+	struct smx_routes **ret, struct smx_buf *ret_error);
+
+/*
+ * Tables are counted, because connections outlive a re-read of the file: a route is
+ * valid while its table is held. New tables have one reference.
+ */
+struct smx_routes *smx_routes_ref(struct smx_routes *routes);
+void smx_routes_unref(struct smx_routes *routes); /* NULL works */
+
+/* NULL if there is none. Names are compared exactly. */
+const struct smx_route *smx_routes_find(const struct smx_routes *routes, const char *name);
+
+/*
+ * P1: 1 if both lead to the same server as the same user by the same way, and trust it under
+ * the same name: user, host, port, host_key_alias of each hop and their number. That is the
+ * pool's key.
+ */
+int smx_hops_equal(const struct smx_hop *a, size_t n_a, const struct smx_hop *b, size_t n_b);
+/* What to pass to trust/known_hosts.h: the alias (port 22, as OpenSSH does) or host and port. */
+void smx_hop_known_name(const struct smx_hop *hop, const char **ret_host, uint16_t *ret_port);
+
+#endif
