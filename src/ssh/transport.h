@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The SSH transport (RFC 4253), either role, without I/O: received bytes go in, events
+ * come out; payloads go in, bytes to be written come out. It runs identification, key
+ * exchange (strict kex where the peer knows it), rekeying, EXT_INFO (RFC 8308) and
+ * ping@openssh.com by itself, and enforces which messages may come in which phase.
+ *
+ *	receiving	smx_transport_rx_space / _rx_commit, then smx_transport_next until
+ *SMX_EAGAIN sending		smx_transport_send, then smx_transport_tx_take when the socket is
+ *free
+ *
+ * After any error but SMX_EAGAIN the transport is dead: write what smx_transport_tx_take
+ * still gives (a DISCONNECT), close.
+ */
+#ifndef SMX_SSH_TRANSPORT_H
+#define SMX_SSH_TRANSPORT_H
+
+#include "crypto/key.h"
+#include "ssh/kexinit.h"
+#include "ssh/msg.h"
+#include "ssh/packet.h"
+
+#define SMX_SESSION_ID_MAX SMX_HASH_MAX
+#define SMX_IDENT_MAX      255 /* with CR LF, RFC 4253 section 4.2 */
+/* Messages sent while a key exchange runs wait; more of them than this end the connection. */
+#define SMX_HELD_MAX (1024 * 1024)
+
+struct smx_transport;
+struct smx_work;
+
+struct smx_transport_config {
+	enum smx_role role;
+	struct smx_pool *pool; /* outlives the transport */
+	const char *software; /* after "SSH-2.0-" */
+	const char *kex, *host_key_algs, *ciphers, *macs; /* name-lists or NULL; copied */
+	const struct smx_key *host_key; /* server; outlives the transport */
+	uint64_t rekey_bytes, rekey_ms; /* 0: the defaults, 8 GiB and an hour */
+};
+
+/* What the peer may send and we accept now (set by the authentication layer). */
+enum smx_phase {
+	SMX_PHASE_TRANSPORT, /* only transport messages and the service messages 5, 6 */
+	SMX_PHASE_AUTH, /* 50 to 79 as well */
+	SMX_PHASE_CONNECTION, /* 80 and up as well (a late USERAUTH_REQUEST is dropped) */
+};
+
+enum smx_event_type {
+	SMX_EV_PACKET, /* payload: a message for the layers above; may be written into */
+	SMX_EV_HOST_KEY, /* client: payload is the host key blob; answer with _host_key_decided */
+	SMX_EV_WORK, /* run `work` on a thread (smx_work_run), then smx_transport_work_done */
+	SMX_EV_READY, /* the first key exchange is done */
+	SMX_EV_PONG, /* payload: what we pinged with */
+};
+
+struct smx_event {
+	enum smx_event_type type;
+	struct smx_view payload;
+	struct smx_work *work;
+};
+
+int smx_transport_new(
+	struct smx_transport **ret, const struct smx_transport_config *config, uint64_t now_ms);
+void smx_transport_free(struct smx_transport *t);
+
+int smx_transport_rx_space(struct smx_transport *t, uint8_t **ret_p, size_t *ret_len);
+void smx_transport_rx_commit(struct smx_transport *t, size_t n);
+/*
+ * The next event; views live until the next call. SMX_EAGAIN: bytes are needed, or, if
+ * smx_transport_is_waiting, an answer to HOST_KEY or WORK is.
+ */
+int smx_transport_next(struct smx_transport *t, struct smx_event *ret);
+int smx_transport_is_waiting(const struct smx_transport *t);
+
+/*
+ * One payload as a concatenation of at most 6 parts. While a key exchange runs it is held
+ * back (SMX_ELIMIT over SMX_HELD_MAX); bulk data should wait for smx_transport_can_send.
+ */
+int smx_transport_send(struct smx_transport *t, const struct smx_view *parts, size_t n);
+int smx_transport_can_send(const struct smx_transport *t);
+/* Sealed and held bytes not taken yet. */
+size_t smx_transport_tx_len(const struct smx_transport *t);
+size_t smx_transport_held_len(const struct smx_transport *t);
+struct smx_tx_block *smx_transport_tx_take(struct smx_transport *t);
+void smx_transport_tx_free(struct smx_transport *t, struct smx_tx_block *list);
+
+/* r 0: go on; else the connection ends with SMX_EHOSTKEY. */
+void smx_transport_host_key_decided(struct smx_transport *t, int r);
+/* Hands finished work back. Work whose transport is gone goes to smx_work_free instead. */
+void smx_transport_work_done(struct smx_transport *t, struct smx_work *work);
+void smx_work_run(struct smx_work *work); /* on any thread */
+void smx_work_free(struct smx_work *work);
+
+void smx_transport_set_phase(struct smx_transport *t, enum smx_phase phase);
+/* To be called now and then (seconds): rekeys by time. */
+int smx_transport_tick(struct smx_transport *t, uint64_t now_ms);
+int smx_transport_rekey(struct smx_transport *t);
+/* Queues a DISCONNECT; text is shown to a person. */
+void smx_transport_disconnect(struct smx_transport *t, enum smx_disconnect code, const char *text);
+/* ping@openssh.com: SMX_EUNSUPPORTED unless the peer announced it. */
+int smx_transport_ping(struct smx_transport *t, struct smx_view data);
+
+struct smx_view smx_transport_session_id(const struct smx_transport *t);
+const struct smx_algs *smx_transport_algs(const struct smx_transport *t);
+struct smx_view smx_transport_host_key_blob(const struct smx_transport *t);
+int smx_transport_is_strict(const struct smx_transport *t);
+uint64_t smx_transport_n_kex(const struct smx_transport *t); /* exchanges done */
+/* Software version of the peer ("OpenSSH_9.2p1 …"), "" before it is known. */
+const char *smx_transport_peer_software(const struct smx_transport *t);
+/* server-sig-algs of the peer's EXT_INFO; "" if it sent none. */
+const char *smx_transport_server_sig_algs(const struct smx_transport *t);
+/* Why it failed: text of the peer's DISCONNECT, or what could not be agreed. Not sanitised. */
+const char *smx_transport_reason(const struct smx_transport *t);
+
+#endif

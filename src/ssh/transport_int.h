@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* Shared by transport.c (identification, phases, messages 1 to 7) and kexrun.c (20 to 49). */
+#ifndef SMX_SSH_TRANSPORT_INT_H
+#define SMX_SSH_TRANSPORT_INT_H
+
+#include "ssh/transport.h"
+
+#define REASON_SIZE 256
+
+enum kex_step {
+	KEX_IDLE,
+	KEX_WAIT_KEXINIT, /* ours is sent */
+	KEX_WAIT_GEX_GROUP, /* client */
+	KEX_WAIT_GEX_REQUEST, /* server */
+	KEX_WAIT_INIT, /* server */
+	KEX_WAIT_REPLY, /* client */
+	KEX_COMPUTING, /* work is out, or the host key is being judged */
+	KEX_WAIT_NEWKEYS,
+};
+
+enum work_op { WORK_START, WORK_FINISH, WORK_RESPOND };
+
+/* One piece of key agreement arithmetic; owns the smx_kex while it is out. */
+struct smx_work {
+	enum work_op op;
+	int result;
+	struct smx_kex *kex;
+	struct smx_buf peer_public, own_public, secret;
+};
+
+struct smx_transport {
+	enum smx_role role;
+	enum smx_phase phase;
+	int r; /* not 0: dead, of this */
+	uint64_t now_ms, last_kex_ms, rekey_bytes, rekey_ms;
+	struct smx_packets pk;
+	const struct smx_key *host_key;
+	char *offer_kex, *offer_host_key, *offer_ciphers, *offer_macs;
+
+	char ident_self[SMX_IDENT_MAX + 1], ident_peer[SMX_IDENT_MAX + 1]; /* without CR LF */
+	int has_ident;
+	size_t pre_ident_len;
+
+	enum kex_step step;
+	int sent_kexinit, sent_newkeys, strict;
+	uint64_t n_kex;
+	struct smx_algs algs;
+	struct smx_buf kexinit_self, kexinit_peer;
+	struct smx_kex *kex;
+	struct smx_buf gex; /* min n max p g as they go into the hash */
+	struct smx_buf client_public, server_public, signature;
+	struct smx_buf host_key_blob, new_host_key_blob;
+	struct smx_protect *next_rx;
+	uint8_t session_id[SMX_SESSION_ID_MAX];
+	size_t session_id_len;
+	struct smx_work *work_out; /* to be handed out as an event */
+	int waiting_work, waiting_host_key, host_key_event, ready_event;
+
+	struct smx_buf held; /* u32 length, payload; while a key exchange runs */
+	char *server_sig_algs;
+	int peer_pings;
+	char reason[REASON_SIZE];
+};
+
+/* kexrun.c. All return 0 or the error that ends the connection. */
+int kex_begin(struct smx_transport *t); /* sends our KEXINIT */
+int kex_handle(struct smx_transport *t, struct smx_view payload);
+int kex_work_apply(struct smx_transport *t, struct smx_work *work); /* frees work */
+
+/* transport.c */
+int transport_flush_held(struct smx_transport *t);
+int transport_send_ext_info(struct smx_transport *t);
+void transport_set_reason(struct smx_transport *t, struct smx_view text);
+
+#endif
