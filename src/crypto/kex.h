@@ -4,7 +4,7 @@
  *
  *	ECDH	curve25519-sha256 (RFC 8731), ecdh-sha2-nistp* (RFC 5656)
  *	HYBRID	mlkem768x25519-sha256 (needs libcrypto >= 3.5)
- *	DH	diffie-hellman-group14-sha256, group16-sha512 (RFC 4253, 8268)
+ *	DH	diffie-hellman-group14-sha256, group16-sha512, group18-sha512 (RFC 8268)
  *	GEX	diffie-hellman-group-exchange-sha256 (RFC 4419)
  *
  * Public values are exchanged as the *contents* of the wire string or mpint that
@@ -14,6 +14,9 @@
  *
  *	client: smx_kex_start -> (send, receive) -> smx_kex_finish
  *	server: smx_kex_respond
+ *
+ * Each once: SMX_ESTATE for another call, or if GEX has no group yet. Outputs are appended
+ * to buffers that take SMX_KEX_PUBLIC_MAX or SMX_KEX_SECRET_MAX bytes more.
  */
 #ifndef SMX_CRYPTO_KEX_H
 #define SMX_CRYPTO_KEX_H
@@ -36,7 +39,6 @@ struct smx_kex_alg {
 	enum smx_kex_kind kind;
 	enum smx_hash hash;
 	int is_slow; /* over about 5 ms: run it on a worker thread */
-	int id; /* private to kex.c */
 };
 
 /* NULL if we don't implement it (or this libcrypto lacks it). */
