@@ -27,7 +27,7 @@
 #define SMX_KNOWN_HOSTS_TEXT_MAX    (16u << 20) /* bytes in one text */
 #define SMX_KNOWN_HOSTS_LINE_MAX    32768u /* bytes in one line; longer ones are skipped */
 #define SMX_KNOWN_HOSTS_ENTRIES_MAX 65536u /* in all texts */
-#define SMX_KNOWN_NAME_MAX          1024u /* "[host]:port", with its NUL */
+#define SMX_KNOWN_NAME_MAX          280u /* "[host]:port", with its NUL */
 #define SMX_KNOWN_WARNINGS_MAX      16384u /* good cap for a warnings buffer */
 
 struct smx_known_hosts;
@@ -77,8 +77,9 @@ struct smx_known_verdict {
 
 /*
  * What is known about key_blob as the key of host. host: a name or address as the user
- * wrote it (no brackets). To check a certificate's authority for revocation, pass the
- * authority's blob and look for REVOKED only.
+ * wrote it (no brackets). key_blob: a plain key. Of a certificate, pass the key inside and
+ * the authority's key, one after the other, and look for REVOKED only.
+ * Costs an HMAC or two for each hashed entry.
  * 0, or SMX_EINVAL (host or blob can't be one), SMX_ECRYPTO, SMX_ENOMEM.
  */
 int smx_known_hosts_check(const struct smx_known_hosts *kh, const char *host, uint16_t port,
@@ -89,6 +90,7 @@ struct smx_known_entry {
 	enum smx_known_marker marker;
 	struct smx_view type_view; /* key type's wire name; empty for SKIPPED */
 	struct smx_view blob_view; /* empty for SKIPPED */
+	int without_port; /* names the host without its port */
 	const char *source_view;
 	unsigned line;
 };
