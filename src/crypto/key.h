@@ -33,7 +33,8 @@ const char *smx_key_type_name(enum smx_key_type type);
 
 /*
  * A plain public key (no certificate). SMX_EUNSUPPORTED for other types (certificates
- * among them), SMX_EFORMAT / ETRUNCATED / ETRAILING for a bad one.
+ * among them), SMX_EFORMAT / ETRUNCATED / ETRAILING / ETOOBIG for a bad one (an RSA key outside
+ * SMX_RSA_MIN_BITS to SMX_RSA_MAX_BITS, a point off its curve).
  */
 int smx_key_from_blob(struct smx_key **ret, struct smx_view blob);
 int smx_key_generate_ed25519(struct smx_key **ret);
@@ -54,7 +55,8 @@ int smx_key_sign(
 /*
  * 0 only if sig is a signature blob by this key over data whose inner name is alg, and
  * alg belongs to the key's type; sk keys also need the user-presence flag. Else
- * SMX_ESIGNATURE (or a parse error of the PEER class).
+ * SMX_ESIGNATURE (or a parse error of the PEER class, or SMX_ECRYPTO). alg is one of
+ * smx_sigalg_names(1), never a certificate's name.
  */
 int smx_key_verify(
 	const struct smx_key *k, struct smx_view alg, struct smx_view sig, struct smx_view data);
@@ -65,7 +67,13 @@ int smx_key_verify(
  * sk- ones too.
  */
 const char *smx_sigalg_names(int with_sk);
-/* Whether signature algorithm alg may be used with keys of the wire type name key_type. */
+/*
+ * Whether signature algorithm alg may be used with keys of the wire type name key_type.
+ * For a certificate type ("ssh-rsa-cert-v01@openssh.com") alg is either the name inside the
+ * signature ("rsa-sha2-512") or the one a publickey request carries
+ * ("rsa-sha2-512-cert-v01@openssh.com"); a plain type takes only the former. SHA-1 ("ssh-rsa")
+ * fits nothing.
+ */
 int smx_sigalg_fits(struct smx_view alg, struct smx_view key_type);
 
 /* The type name a blob begins with (a certificate's too). */
