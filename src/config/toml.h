@@ -9,8 +9,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/wire.h"
-
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -53,7 +51,8 @@ struct smx_toml_error {
 /*
  * 0; SMX_ESYNTAX with *ret_error filled in (not TOML, nested too deep, too long); SMX_ENOMEM.
  */
-int smx_toml_parse(struct smx_view text, struct smx_toml **ret, struct smx_toml_error *ret_error);
+int smx_toml_parse(
+	const char *text, size_t len, struct smx_toml **ret, struct smx_toml_error *ret_error);
 void smx_toml_free(struct smx_toml *t);
 
 /* The entry of a table, or NULL. */
