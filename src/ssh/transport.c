@@ -30,7 +30,7 @@ int smx_transport_new(
 {
 	struct smx_transport *t = smx_calloc(1, sizeof(*t));
 	const char *host_key_algs = config->host_key_algs;
-	char line[SMX_IDENT_MAX + 1];
+	char line[SMX_IDENT_MAX + 3];
 	int n, r;
 
 	if (!t)

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+#include "ssh/auth_client.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+int smx_auth_client_init(struct smx_auth_client *a, struct smx_transport *t, const char *user)
+{
+	*a = (struct smx_auth_client){ .t = t, .wait = SMX_AUTH_WAIT_NOTHING };
+	smx_buf_init(&a->key_alg, SMX_ALG_NAME_SIZE);
+	smx_buf_init(&a->key_blob, SMX_KEY_BLOB_MAX);
+	return (a->user = smx_strdup(user)) ? 0 : SMX_ENOMEM;
+}
+
+void smx_auth_client_release(struct smx_auth_client *a)
+{
+	smx_free(a->user);
+	a->user = NULL;
+	smx_buf_release(&a->key_alg);
+	smx_buf_release(&a->key_blob);
+}
+
+/* Sends what was built (r: of the building), then waits for `wait`. Wipes: it may hold a secret. */
+static int send_built(struct smx_auth_client *a, struct smx_buf *b, int r, enum smx_auth_wait wait)
+{
+	struct smx_view part = { smx_buf_view(b), smx_buf_len(b) };
+
+	if (r == 0 && (r = smx_transport_send(a->t, &part, 1)) == 0)
+		a->wait = wait;
+	smx_buf_release(b);
+	return r;
+}
+
+int smx_auth_client_begin(struct smx_auth_client *a)
+{
+	struct smx_buf b;
+	int r;
+
+	smx_buf_init_secret(&b, SMX_AUTH_MSG_MAX);
+	if ((r = smx_put_u8(&b, SMX_MSG_SERVICE_REQUEST)) == 0)
+		r = smx_put_cstr(&b, "ssh-userauth");
+	return send_built(a, &b, r, SMX_AUTH_WAIT_SERVICE);
+}
+
+int smx_auth_client_can(const struct smx_auth_client *a, const char *method)
+{
+	return smx_namelist_has(smx_view_of(a->methods, strlen(a->methods)), method);
+}
+
+static int on_service_accept(struct smx_auth_client *a, struct smx_rd rd)
+{
+	struct smx_view name;
+	struct smx_buf b;
+	int r;
+
+	if (a->wait != SMX_AUTH_WAIT_SERVICE)
+		return SMX_EUNEXPECTED;
+	if ((r = smx_rd_string(&rd, &name)) != 0 || (r = smx_rd_end(&rd)) != 0)
+		return r;
+	if (!smx_view_eq(name, "ssh-userauth"))
+		return SMX_EUNEXPECTED;
+	smx_transport_set_phase(a->t, SMX_PHASE_AUTH);
+	smx_buf_init_secret(&b, SMX_AUTH_MSG_MAX);
+	return send_built(a, &b, smx_auth_put_none(&b, a->user), SMX_AUTH_WAIT_NONE);
+}
+
+/* A request of ours is with the server, which may accept or refuse it. */
+static int is_asked(const struct smx_auth_client *a)
+{
+	switch (a->wait) {
+	case SMX_AUTH_WAIT_NONE:
+	case SMX_AUTH_WAIT_PROBE:
+	case SMX_AUTH_WAIT_PUBKEY:
+	case SMX_AUTH_WAIT_PASSWORD:
+	case SMX_AUTH_WAIT_KBDINT:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+static int on_failure(struct smx_auth_client *a, struct smx_rd rd, struct smx_auth_event *ret)
+{
+	struct smx_view methods;
+	int r;
+
+	if (!is_asked(a))
+		return SMX_EUNEXPECTED;
+	if ((r = smx_auth_parse_failure(rd, &methods, &ret->is_partial)) != 0)
+		return r;
+	if (methods.len >= sizeof(a->methods))
+		return SMX_ETOOBIG;
+	memcpy(a->methods, methods.p, methods.len);
+	a->methods[methods.len] = '\0';
+	a->wait = SMX_AUTH_WAIT_CHOICE;
+	ret->type = SMX_AUTH_EV_CHOOSE;
+	return 0;
+}
+
+static int on_success(struct smx_auth_client *a, struct smx_rd rd, struct smx_auth_event *ret)
+{
+	int r;
+
+	/* A probe can't succeed; anything else we asked for may. */
+	if (!is_asked(a) || a->wait == SMX_AUTH_WAIT_PROBE)
+		return SMX_EUNEXPECTED;
+	if ((r = smx_rd_end(&rd)) != 0)
+		return r;
+	a->wait = SMX_AUTH_WAIT_NOTHING;
+	smx_transport_set_phase(a->t, SMX_PHASE_CONNECTION);
+	ret->type = SMX_AUTH_EV_DONE;
+	return 0;
+}
+
+static struct smx_view view_of(const struct smx_buf *b)
+{
+	return (struct smx_view){ smx_buf_view(b), smx_buf_len(b) };
+}
+
+/* Message 60 means what the method under way says it means. */
+static int on_60(struct smx_auth_client *a, struct smx_rd rd, struct smx_auth_event *ret)
+{
+	struct smx_view alg, blob;
+	int r;
+
+	switch (a->wait) {
+	case SMX_AUTH_WAIT_PROBE:
+		if ((r = smx_auth_parse_pk_ok(rd, &alg, &blob)) != 0)
+			return r;
+		/* It must be about the key we asked about. Old servers name RSA keys "ssh-rsa". */
+		if (!smx_view_eq_view(blob, view_of(&a->key_blob)))
+			return SMX_EPROTOCOL;
+		a->wait = SMX_AUTH_WAIT_SIGNATURE;
+		ret->type = SMX_AUTH_EV_SIGN;
+		return 0;
+	case SMX_AUTH_WAIT_KBDINT:
+		if ((r = smx_auth_parse_info_request(rd, &ret->ask)) != 0)
+			return r;
+		a->n_prompts = ret->ask.n_prompts;
+		a->wait = SMX_AUTH_WAIT_ANSWERS;
+		ret->type = SMX_AUTH_EV_ASK;
+		return 0;
+	case SMX_AUTH_WAIT_PASSWORD:
+		/* PASSWD_CHANGEREQ: not offered here; the password did not do. */
+		a->wait = SMX_AUTH_WAIT_CHOICE;
+		a->methods[0] = '\0';
+		ret->type = SMX_AUTH_EV_CHOOSE;
+		return 0;
+	default:
+		return SMX_EUNEXPECTED;
+	}
+}
+
+int smx_auth_client_handle(
+	struct smx_auth_client *a, struct smx_view payload, struct smx_auth_event *ret)
+{
+	struct smx_rd rd = smx_rd_from(payload.p + 1, payload.len - 1);
+	struct smx_view lang;
+	int r;
+
+	*ret = (struct smx_auth_event){ .type = SMX_AUTH_EV_NONE };
+	switch (payload.p[0]) {
+	case SMX_MSG_SERVICE_ACCEPT:
+		return on_service_accept(a, rd);
+	case SMX_MSG_USERAUTH_FAILURE:
+		return on_failure(a, rd, ret);
+	case SMX_MSG_USERAUTH_SUCCESS:
+		return on_success(a, rd, ret);
+	case SMX_MSG_USERAUTH_BANNER:
+		if ((r = smx_rd_string_max(&rd, SMX_AUTH_TEXT_MAX, &ret->text)) != 0 ||
+			(r = smx_rd_string(&rd, &lang)) != 0 || (r = smx_rd_end(&rd)) != 0)
+			return r;
+		ret->type = SMX_AUTH_EV_BANNER;
+		return 0;
+	case SMX_MSG_USERAUTH_PK_OK:
+		return on_60(a, rd, ret);
+	default:
+		return SMX_EUNEXPECTED;
+	}
+}
+
+int smx_auth_client_probe_key(struct smx_auth_client *a, struct smx_view alg, struct smx_view blob)
+{
+	struct smx_buf b;
+	int r;
+
+	if (a->wait != SMX_AUTH_WAIT_CHOICE)
+		return SMX_ESTATE;
+	smx_buf_reset(&a->key_alg);
+	smx_buf_reset(&a->key_blob);
+	smx_buf_init_secret(&b, SMX_AUTH_MSG_MAX);
+	if ((r = smx_buf_put(&a->key_alg, alg.p, alg.len)) == 0 &&
+		(r = smx_buf_put(&a->key_blob, blob.p, blob.len)) == 0)
+		r = smx_auth_put_pubkey_probe(&b, a->user, alg, blob);
+	return send_built(a, &b, r, SMX_AUTH_WAIT_PROBE);
+}
+
+int smx_auth_client_password(struct smx_auth_client *a, struct smx_view password)
+{
+	struct smx_buf b;
+
+	if (a->wait != SMX_AUTH_WAIT_CHOICE)
+		return SMX_ESTATE;
+	smx_buf_init_secret(&b, SMX_AUTH_MSG_MAX);
+	return send_built(
+		a, &b, smx_auth_put_password(&b, a->user, password), SMX_AUTH_WAIT_PASSWORD);
+}
+
+int smx_auth_client_kbdint(struct smx_auth_client *a)
+{
+	struct smx_buf b;
+
+	if (a->wait != SMX_AUTH_WAIT_CHOICE)
+		return SMX_ESTATE;
+	smx_buf_init_secret(&b, SMX_AUTH_MSG_MAX);
+	return send_built(a, &b, smx_auth_put_kbdint(&b, a->user), SMX_AUTH_WAIT_KBDINT);
+}
+
+int smx_auth_client_sign_data(struct smx_auth_client *a, struct smx_buf *ret_data)
+{
+	if (a->wait != SMX_AUTH_WAIT_SIGNATURE)
+		return SMX_ESTATE;
+	return smx_auth_put_pubkey_request(ret_data, smx_transport_session_id(a->t), a->user,
+		view_of(&a->key_alg), view_of(&a->key_blob));
+}
+
+int smx_auth_client_send_signature(struct smx_auth_client *a, struct smx_view signature)
+{
+	struct smx_buf b;
+	int r;
+
+	if (a->wait != SMX_AUTH_WAIT_SIGNATURE)
+		return SMX_ESTATE;
+	smx_buf_init_secret(&b, SMX_AUTH_MSG_MAX);
+	if ((r = smx_auth_put_pubkey_request(&b, (struct smx_view){ NULL, 0 }, a->user,
+		     view_of(&a->key_alg), view_of(&a->key_blob))) == 0)
+		r = smx_put_view(&b, signature);
+	return send_built(a, &b, r, SMX_AUTH_WAIT_PUBKEY);
+}
+
+void smx_auth_client_skip_key(struct smx_auth_client *a)
+{
+	if (a->wait == SMX_AUTH_WAIT_SIGNATURE)
+		a->wait = SMX_AUTH_WAIT_CHOICE;
+}
+
+int smx_auth_client_send_answers(
+	struct smx_auth_client *a, const struct smx_view *answers, size_t n)
+{
+	struct smx_buf b;
+
+	if (a->wait != SMX_AUTH_WAIT_ANSWERS)
+		return SMX_ESTATE;
+	if (n != a->n_prompts)
+		return SMX_EINVAL;
+	smx_buf_init_secret(&b, SMX_AUTH_MSG_MAX);
+	return send_built(a, &b, smx_auth_put_info_response(&b, answers, n), SMX_AUTH_WAIT_KBDINT);
+}

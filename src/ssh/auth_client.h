@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * User authentication, client side (RFC 4252, 4256). Sans I/O: this object knows which
+ * answer is due and refuses any other message; which method, key or answer comes next
+ * is its user's choice.
+ *
+ *	SMX_AUTH_EV_CHOOSE	nothing is under way: start a method (smx_auth_client_*)
+ *	SMX_AUTH_EV_SIGN	the probed key would do: sign `sign_data`, then _send_signature
+ *	SMX_AUTH_EV_ASK		keyboard-interactive: answer with _send_answers
+ *	SMX_AUTH_EV_BANNER	text to show
+ *	SMX_AUTH_EV_DONE	authenticated; the transport is in SMX_PHASE_CONNECTION
+ */
+#ifndef SMX_SSH_AUTH_CLIENT_H
+#define SMX_SSH_AUTH_CLIENT_H
+
+#include "ssh/auth_msg.h"
+#include "ssh/transport.h"
+
+#define SMX_AUTH_METHODS_SIZE 512
+
+enum smx_auth_event_type {
+	SMX_AUTH_EV_NONE,
+	SMX_AUTH_EV_CHOOSE,
+	SMX_AUTH_EV_SIGN,
+	SMX_AUTH_EV_ASK,
+	SMX_AUTH_EV_BANNER,
+	SMX_AUTH_EV_DONE,
+};
+
+struct smx_auth_event {
+	enum smx_auth_event_type type;
+	int is_partial; /* CHOOSE: the last method succeeded, more is wanted */
+	struct smx_view text; /* BANNER */
+	struct smx_auth_info_request ask; /* ASK */
+};
+
+enum smx_auth_wait {
+	SMX_AUTH_WAIT_SERVICE,
+	SMX_AUTH_WAIT_CHOICE,
+	SMX_AUTH_WAIT_NONE,
+	SMX_AUTH_WAIT_PROBE,
+	SMX_AUTH_WAIT_SIGNATURE, /* ours to make */
+	SMX_AUTH_WAIT_PUBKEY,
+	SMX_AUTH_WAIT_PASSWORD,
+	SMX_AUTH_WAIT_KBDINT,
+	SMX_AUTH_WAIT_ANSWERS, /* ours to give */
+	SMX_AUTH_WAIT_NOTHING,
+};
+
+struct smx_auth_client {
+	struct smx_transport *t; /* borrowed */
+	char *user;
+	enum smx_auth_wait wait;
+	char methods[SMX_AUTH_METHODS_SIZE]; /* that can continue, as the server said last */
+	size_t n_prompts; /* of the open INFO_REQUEST */
+	struct smx_buf key_alg, key_blob; /* of the probed key */
+};
+
+int smx_auth_client_init(struct smx_auth_client *a, struct smx_transport *t, const char *user);
+void smx_auth_client_release(struct smx_auth_client *a);
+
+/* Asks for the service, then for the methods (with "none"). To be called at SMX_EV_READY. */
+int smx_auth_client_begin(struct smx_auth_client *a);
+/* One message before SMX_PHASE_CONNECTION. SMX_EUNEXPECTED for what is not due. */
+int smx_auth_client_handle(
+	struct smx_auth_client *a, struct smx_view payload, struct smx_auth_event *ret);
+int smx_auth_client_can(const struct smx_auth_client *a, const char *method);
+
+/* Each SMX_ESTATE unless a method may be started now. */
+int smx_auth_client_probe_key(struct smx_auth_client *a, struct smx_view alg, struct smx_view blob);
+int smx_auth_client_password(struct smx_auth_client *a, struct smx_view password);
+int smx_auth_client_kbdint(struct smx_auth_client *a);
+/* After EV_SIGN: appends what is to be signed. */
+int smx_auth_client_sign_data(struct smx_auth_client *a, struct smx_buf *ret_data);
+int smx_auth_client_send_signature(struct smx_auth_client *a, struct smx_view signature);
+/* After EV_SIGN: the key can't be used after all; another method may be started. */
+void smx_auth_client_skip_key(struct smx_auth_client *a);
+/* After EV_ASK: exactly as many answers as there were prompts (SMX_EINVAL). */
+int smx_auth_client_send_answers(
+	struct smx_auth_client *a, const struct smx_view *answers, size_t n);
+
+#endif
