@@ -82,9 +82,8 @@ enum smx_os_file_kind {
  *
  * Except for SMX_OS_FILE_USER_KEY the path, which must be absolute and without "..", is walked from
  * the root by directory descriptors, so nothing can be swapped between the check and the use:
- *   - every directory on the way belongs to us or root and is writable by its owner only; a
- *     directory of root's that others can write passes if it is sticky (/tmp), but not as the
- *     directory the file is in;
+ *   - every directory on the way belongs to us or root and is writable by its owner only; one of
+ *     root's that others can write passes if it is sticky (/tmp);
  *   - a symlink on the way passes only if root owns it, in a directory that only root can write;
  *   - the file itself is no symlink, a regular file, ours or root's, not writable by others
  *     (HOST_KEY: not readable either).

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading and replacing sensitive files (S1, S2, C8). */
+#include "os/os.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "crypto/random.h"
+#include "os/unix/unix.h"
+
+#define READ_CHUNK     (64u << 10)
+#define TEMP_NAME_TRYS 8
+
+/* dir_path "/" name, for texts. */
+static const char *place_path(const struct smx_unix_place *pl, char out[SMX_OS_PATH_MAX + 256])
+{
+	(void)snprintf(out, SMX_OS_PATH_MAX + 256, "%s/%s", pl->dir_path, pl->name);
+	return out;
+}
+
+int smx_unix_check_file(
+	const struct stat *st, enum smx_os_file_kind kind, const char *path, struct smx_buf *err)
+{
+	if (S_ISLNK(st->st_mode)) {
+		smx_unix_say(err, "%s is a symbolic link; put the file itself there", path);
+		return SMX_EUNSAFE;
+	}
+	if (!S_ISREG(st->st_mode)) {
+		smx_unix_say(err, "%s is not a regular file", path);
+		return SMX_EUNSAFE;
+	}
+	if (st->st_uid != geteuid() && st->st_uid != 0) {
+		smx_unix_say(err, "%s belongs to user %lu; run: chown %lu %s", path,
+			(unsigned long)st->st_uid, (unsigned long)geteuid(), path);
+		return SMX_EUNSAFE;
+	}
+	if (kind == SMX_OS_FILE_PLAIN && (st->st_mode & 022) != 0) {
+		smx_unix_say(err, "%s is writable by others; run: chmod go-w %s", path, path);
+		return SMX_EUNSAFE;
+	}
+	if (kind != SMX_OS_FILE_PLAIN && (st->st_mode & 077) != 0) {
+		smx_unix_say(err, "%s is a private key that others can get at; run: chmod 600 %s",
+			path, path);
+		return SMX_EUNSAFE;
+	}
+	return 0;
+}
+
+/* Opens without waiting for a FIFO's writer or a terminal; dir may be AT_FDCWD. */
+static int open_checked(int dir, const char *name, int extra_flags, enum smx_os_file_kind kind,
+	const char *path, int *ret_fd, struct stat *ret_st, struct smx_buf *err)
+{
+	struct stat st;
+	int r, fd;
+
+	fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | extra_flags);
+	if (fd < 0) {
+		int open_error = errno;
+
+		/* A symlink, a socket: say what it is rather than what open made of it. */
+		if (extra_flags != 0 && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+			!S_ISREG(st.st_mode))
+			return smx_unix_check_file(&st, kind, path, err);
+		return smx_unix_fail(err, "cannot open", path, open_error);
+	}
+	if (fstat(fd, &st) != 0)
+		r = smx_unix_fail(err, "cannot examine", path, errno);
+	else
+		r = smx_unix_check_file(&st, kind, path, err);
+	if (r != 0) {
+		close(fd);
+		return r;
+	}
+	*ret_fd = fd;
+	*ret_st = st;
+	return 0;
+}
+
+int smx_unix_open_file(const struct smx_unix_place *pl, enum smx_os_file_kind kind, int *ret_fd,
+	struct stat *ret_st, struct smx_buf *err)
+{
+	char path[SMX_OS_PATH_MAX + 256];
+
+	return open_checked(
+		pl->dir, pl->name, O_NOFOLLOW, kind, place_path(pl, path), ret_fd, ret_st, err);
+}
+
+static int too_big(size_t max_len, const char *path, struct smx_buf *err)
+{
+	smx_unix_say(err, "%s is larger than %zu bytes", path, max_len);
+	return SMX_ELIMIT;
+}
+
+int smx_unix_read_fd(
+	int fd, size_t max_len, const char *path, struct smx_buf *out, struct smx_buf *err)
+{
+	size_t before = smx_buf_len(out), got = 0, want, room;
+	uint8_t *to, probe;
+	ssize_t n;
+	int r;
+
+	for (;;) {
+		room = out->max - smx_buf_len(out);
+		want = max_len - got < room ? max_len - got : room;
+		if (want > READ_CHUNK)
+			want = READ_CHUNK;
+		to = &probe;
+		if (want > 0 && (r = smx_buf_reserve(out, want, &to)) != 0) {
+			smx_unix_say(err, "cannot read %s: %s", path, smx_strerror(r));
+			goto fail;
+		}
+		n = read(fd, to, want > 0 ? want : 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			r = smx_unix_fail(err, "cannot read", path, errno);
+			goto fail;
+		}
+		if (n == 0)
+			return 0;
+		if (want == 0) {
+			r = too_big(max_len, path, err);
+			goto fail;
+		}
+		smx_buf_commit(out, (size_t)n);
+		got += (size_t)n;
+	}
+fail:
+	smx_buf_truncate(out, before);
+	return r;
+}
+
+int smx_os_file_read(const char *path, size_t max_len, enum smx_os_file_kind kind,
+	struct smx_buf *out, struct smx_buf *err)
+{
+	struct smx_unix_place pl;
+	struct stat st;
+	int r, fd;
+
+	if (kind == SMX_OS_FILE_USER_KEY) {
+		r = open_checked(AT_FDCWD, path, 0, kind, path, &fd, &st, err);
+	} else {
+		if ((r = smx_unix_walk(path, &pl, err)) != 0)
+			return r;
+		r = smx_unix_open_file(&pl, kind, &fd, &st, err);
+		smx_unix_place_release(&pl);
+	}
+	if (r != 0)
+		return r;
+	if (st.st_size > 0 && (uintmax_t)st.st_size > max_len)
+		r = too_big(max_len, path, err);
+	else
+		r = smx_unix_read_fd(fd, max_len, path, out, err);
+	close(fd);
+	return r;
+}
+
+static int write_all(int fd, const uint8_t *p, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno;
+		if (n == 0)
+			return ENOSPC;
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int temp_open(const struct smx_unix_place *pl, struct smx_unix_temp *t, int *ret_fd)
+{
+	uint8_t random[16];
+	int fd, r;
+
+	for (int i = 0; i < TEMP_NAME_TRYS; i++) {
+		size_t at = 0;
+
+		if ((r = smx_random(random, sizeof(random))) != 0)
+			return r;
+		at += (size_t)snprintf(t->name, sizeof(t->name), ".ssh-mux-");
+		for (size_t k = 0; k < sizeof(random); k++)
+			at += (size_t)snprintf(
+				t->name + at, sizeof(t->name) - at, "%02x", random[k]);
+		(void)snprintf(t->name + at, sizeof(t->name) - at, ".tmp");
+		fd = openat(pl->dir, t->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+			0600);
+		if (fd >= 0) {
+			*ret_fd = fd;
+			return 0;
+		}
+		if (errno != EEXIST)
+			break;
+	}
+	t->name[0] = '\0';
+	return SMX_ESYS;
+}
+
+int smx_unix_temp_make(const struct smx_unix_place *pl, const void *data, size_t len, mode_t mode,
+	struct smx_unix_temp *ret, struct smx_buf *err)
+{
+	char path[SMX_OS_PATH_MAX + 256];
+	struct smx_unix_temp t;
+	int fd, r, e;
+
+	if ((r = temp_open(pl, &t, &fd)) != 0) {
+		smx_unix_say(err, "cannot make a file in %s: %s",
+			pl->dir_path[0] ? pl->dir_path : "/",
+			r == SMX_ESYS ? strerror(errno) : smx_strerror(r));
+		return r;
+	}
+	e = write_all(fd, data, len);
+	if (e == 0 && (fchmod(fd, mode) != 0 || fsync(fd) != 0))
+		e = errno;
+	if (close(fd) != 0 && e == 0)
+		e = errno; /* some file systems report a full disk here */
+	if (e != 0) {
+		smx_unix_temp_drop(pl, &t);
+		(void)smx_unix_fail(err, "cannot write", place_path(pl, path), e);
+		return SMX_ESYS;
+	}
+	*ret = t;
+	return 0;
+}
+
+/* A rename that replaces nothing. */
+static int rename_exclusive(int dir, const char *from, const char *to)
+{
+#ifdef RENAME_NOREPLACE
+	if (renameat2(dir, from, dir, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+#endif
+	if (linkat(dir, from, dir, to, 0) != 0)
+		return -1;
+	(void)unlinkat(dir, from, 0);
+	return 0;
+}
+
+int smx_unix_temp_publish(const struct smx_unix_place *pl, struct smx_unix_temp *t, int exclusive,
+	struct smx_buf *err)
+{
+	char path[SMX_OS_PATH_MAX + 256];
+	int failed;
+
+	if (exclusive)
+		failed = rename_exclusive(pl->dir, t->name, pl->name);
+	else
+		failed = renameat(pl->dir, t->name, pl->dir, pl->name);
+	if (failed && exclusive && errno == EEXIST)
+		return SMX_EEXISTS;
+	if (failed) {
+		(void)smx_unix_fail(err, "cannot write", place_path(pl, path), errno);
+		return SMX_ESYS;
+	}
+	t->name[0] = '\0';
+	return 0;
+}
+
+void smx_unix_temp_drop(const struct smx_unix_place *pl, struct smx_unix_temp *t)
+{
+	if (t->name[0])
+		(void)unlinkat(pl->dir, t->name, 0);
+	t->name[0] = '\0';
+}
+
+int smx_unix_sync_dir(const struct smx_unix_place *pl, struct smx_buf *err)
+{
+	const char *path = pl->dir_path[0] ? pl->dir_path : "/";
+	int fd, r;
+
+	if ((r = smx_unix_reopen_dir(pl->dir, path, &fd, err)) != 0)
+		return r;
+	/* File systems that can't sync a directory say EINVAL: there is nothing to wait for. */
+	if (fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP) {
+		(void)smx_unix_fail(err, "cannot make durable", path, errno);
+		r = SMX_ESYS;
+	}
+	close(fd);
+	return r;
+}
+
+/* What is about to be replaced must be a file of ours; nothing there is fine. */
+static int check_target(const struct smx_unix_place *pl, const char *path, struct smx_buf *err)
+{
+	struct stat st;
+
+	if (fstatat(pl->dir, pl->name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return errno == ENOENT ? 0 : smx_unix_fail(err, "cannot examine", path, errno);
+	if (S_ISLNK(st.st_mode)) {
+		smx_unix_say(err, "%s is a symbolic link, which is not written through; remove it",
+			path);
+		return SMX_EUNSAFE;
+	}
+	if (!S_ISREG(st.st_mode)) {
+		smx_unix_say(err, "%s is not a regular file; remove it", path);
+		return SMX_EUNSAFE;
+	}
+	if (st.st_uid != geteuid()) {
+		smx_unix_say(err, "%s belongs to user %lu, not to you; remove it", path,
+			(unsigned long)st.st_uid);
+		return SMX_EUNSAFE;
+	}
+	return 0;
+}
+
+static int write_file(const char *path, const void *data, size_t len, unsigned mode, int exclusive,
+	struct smx_buf *err)
+{
+	struct smx_unix_temp t = { "" };
+	struct smx_unix_place pl;
+	int r;
+
+	if ((r = smx_unix_walk(path, &pl, err)) != 0)
+		return r;
+	if ((!exclusive && (r = check_target(&pl, path, err)) != 0) ||
+		(r = smx_unix_temp_make(&pl, data, len, mode & 0777, &t, err)) != 0)
+		goto out;
+	r = smx_unix_temp_publish(&pl, &t, exclusive, err);
+	if (r == SMX_EEXISTS)
+		smx_unix_say(err, "%s exists already", path);
+	if (r == 0)
+		r = smx_unix_sync_dir(&pl, err);
+out:
+	smx_unix_temp_drop(&pl, &t);
+	smx_unix_place_release(&pl);
+	return r;
+}
+
+int smx_os_file_write_atomic(
+	const char *path, const void *data, size_t len, unsigned mode, struct smx_buf *err)
+{
+	return write_file(path, data, len, mode, 0, err);
+}
+
+int smx_os_file_create(
+	const char *path, const void *data, size_t len, unsigned mode, struct smx_buf *err)
+{
+	return write_file(path, data, len, mode, 1, err);
+}
+
+int smx_os_file_remove(const char *path, struct smx_buf *err)
+{
+	struct smx_unix_place pl;
+	int r;
+
+	if ((r = smx_unix_walk(path, &pl, err)) != 0)
+		return r;
+	if (unlinkat(pl.dir, pl.name, 0) != 0)
+		r = smx_unix_fail(err, "cannot remove", path, errno);
+	smx_unix_place_release(&pl);
+	return r;
+}
+
+int smx_os_file_stamp(const char *path, struct smx_os_stamp *ret)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return errno == ENOENT || errno == ENOTDIR ? SMX_ENOTFOUND : SMX_ESYS;
+#ifdef __APPLE__
+	ret->mtime_ns =
+		(int64_t)st.st_mtimespec.tv_sec * 1000000000 + (int64_t)st.st_mtimespec.tv_nsec;
+#else
+	ret->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + (int64_t)st.st_mtim.tv_nsec;
+#endif
+	ret->size = (uint64_t)st.st_size;
+	ret->inode = (uint64_t)st.st_ino;
+	ret->device = (uint64_t)st.st_dev;
+	return 0;
+}
+
+int smx_os_stamp_equal(const struct smx_os_stamp *a, const struct smx_os_stamp *b)
+{
+	return a->mtime_ns == b->mtime_ns && a->size == b->size && a->inode == b->inode &&
+	       a->device == b->device;
+}
+
+/* ---- listing --------------------------------------------------------------------------------- */
+
+void smx_os_names_free(char **names, size_t count)
+{
+	for (size_t i = 0; names && i < count; i++)
+		smx_free(names[i]);
+	smx_free(names);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int is_public_key_name(const char *name)
+{
+	size_t n = strlen(name);
+
+	if (n <= strlen("id_.pub") || strncmp(name, "id_", 3) != 0 ||
+		strcmp(name + n - 4, ".pub") != 0)
+		return 0;
+	for (; *name; name++)
+		if ((unsigned char)*name < 0x20 || *name == 0x7f)
+			return 0;
+	return 1;
+}
+
+/* Owns fd. */
+static int list_fd(int fd, const char *dir, char **names, size_t *ret_count, struct smx_buf *err)
+{
+	size_t count = 0;
+	struct dirent *e;
+	DIR *d = fdopendir(fd);
+	int r = 0;
+
+	if (!d) {
+		r = smx_unix_fail(err, "cannot list", dir, errno);
+		close(fd);
+		return r;
+	}
+	while (r == 0 && (errno = 0, e = readdir(d)) != NULL) {
+		if (!is_public_key_name(e->d_name))
+			continue;
+		if (count == SMX_OS_LIST_MAX) {
+			smx_unix_say(
+				err, "%s has more than %d id_*.pub files", dir, SMX_OS_LIST_MAX);
+			r = SMX_ELIMIT;
+		} else if ((names[count] = smx_strdup(e->d_name)) == NULL) {
+			r = SMX_ENOMEM;
+		} else {
+			count++;
+		}
+	}
+	if (r == 0 && errno != 0)
+		r = smx_unix_fail(err, "cannot list", dir, errno);
+	closedir(d);
+	*ret_count = count;
+	return r;
+}
+
+int smx_os_list_public_keys(
+	const char *dir, char ***ret_names, size_t *ret_count, struct smx_buf *err)
+{
+	size_t count = 0;
+	struct stat st;
+	char **names;
+	int r, fd, list = -1;
+
+	if ((r = smx_unix_walk_dir(dir, &fd, &st, err)) != 0)
+		return r;
+	r = smx_unix_reopen_dir(fd, dir, &list, err);
+	close(fd);
+	if (r != 0)
+		return r;
+	names = smx_calloc(SMX_OS_LIST_MAX, sizeof(*names));
+	if (!names) {
+		close(list);
+		return SMX_ENOMEM;
+	}
+	if ((r = list_fd(list, dir, names, &count, err)) != 0) {
+		smx_os_names_free(names, count);
+		return r;
+	}
+	qsort(names, count, sizeof(*names), compare_names);
+	*ret_names = names;
+	*ret_count = count;
+	return 0;
+}

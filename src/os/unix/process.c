@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* The process itself. */
+#include "os/os.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+#include "base/err.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define UNDER_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define UNDER_SANITIZER 1
+#endif
+#endif
+#ifndef UNDER_SANITIZER
+#define UNDER_SANITIZER 0
+#endif
+
+int64_t smx_os_pid(void)
+{
+	return (int64_t)getpid();
+}
+
+uint64_t smx_os_monotonic_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts); /* can't fail for this clock */
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+int smx_os_is_terminal(int fd)
+{
+	return isatty(fd) == 1;
+}
+
+void smx_os_ignore_sigpipe(void)
+{
+	struct sigaction sa = { .sa_handler = SIG_IGN };
+
+	(void)sigaction(SIGPIPE, &sa, NULL);
+}
+
+int smx_os_raise_file_limit(uint64_t *ret_limit)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) != 0)
+		return SMX_ESYS;
+	rl.rlim_cur = rl.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &rl) != 0) {
+#ifdef OPEN_MAX
+		/* macOS says "unlimited" and then takes no more than this. */
+		rl.rlim_cur = OPEN_MAX;
+		if (setrlimit(RLIMIT_NOFILE, &rl) != 0)
+			return SMX_ESYS;
+#else
+		return SMX_ESYS;
+#endif
+	}
+	*ret_limit = rl.rlim_cur == RLIM_INFINITY ? UINT64_MAX : (uint64_t)rl.rlim_cur;
+	return 0;
+}
+
+int smx_os_disable_core_dumps(void)
+{
+	struct rlimit none = { 0, 0 };
+
+	if (setrlimit(RLIMIT_CORE, &none) != 0)
+		return SMX_ESYS;
+#ifdef __linux__
+	/* The leak check of the sanitizers attaches to its own process. */
+	if (!UNDER_SANITIZER && prctl(PR_SET_DUMPABLE, 0) != 0)
+		return SMX_ESYS;
+#endif
+	return 0;
+}

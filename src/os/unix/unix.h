@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* Private to src/os/unix: the checked walk and what stands on it. */
+#ifndef SMX_OS_UNIX_UNIX_H
+#define SMX_OS_UNIX_UNIX_H
+
+#include <stddef.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "os/os.h"
+
+/* A directory that passed the walk, and the last component of the path, which was not looked at. */
+struct smx_unix_place {
+	int dir; /* for the *at calls only: O_PATH where there is such a thing */
+	char dir_path[SMX_OS_PATH_MAX]; /* physical: all symlinks resolved */
+	char name[256];
+};
+
+/* Adds text to err, if there is one. A full or failing err loses text and nothing else. */
+void smx_unix_say(struct smx_buf *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* "<what> <path>: <text of errno>"; returns SMX_ENOTFOUND for ENOENT, else SMX_ESYS. */
+int smx_unix_fail(struct smx_buf *err, const char *what, const char *path, int error_number);
+
+/* Walks to the directory that `path` is in (os.h, smx_os_file_read). The path "/" has no name and
+ * is SMX_EINVAL. */
+int smx_unix_walk(const char *path, struct smx_unix_place *ret, struct smx_buf *err);
+void smx_unix_place_release(struct smx_unix_place *pl);
+/* Walks to and into a directory, no symlink at the end. The descriptor may be O_PATH. */
+int smx_unix_walk_dir(const char *path, int *ret_fd, struct stat *ret_st, struct smx_buf *err);
+/* A descriptor that can be read, locked and synced, for a directory we have one of the walk for. */
+int smx_unix_reopen_dir(int dir, const char *path, int *ret_fd, struct smx_buf *err);
+/* Makes the directory `path` (parent walked) with mode 0700 if it is missing, then walks into it.
+ */
+int smx_unix_make_dir(const char *path, int *ret_fd, struct stat *ret_st, struct smx_buf *err);
+
+/* Judges what an open descriptor of a file shows. path: for the text. */
+int smx_unix_check_file(
+	const struct stat *st, enum smx_os_file_kind kind, const char *path, struct smx_buf *err);
+/* Opens the file of a place for reading and checks it. */
+int smx_unix_open_file(const struct smx_unix_place *pl, enum smx_os_file_kind kind, int *ret_fd,
+	struct stat *ret_st, struct smx_buf *err);
+/* Appends what fd holds from its offset on, at most max_len bytes; nothing on failure. */
+int smx_unix_read_fd(
+	int fd, size_t max_len, const char *path, struct smx_buf *out, struct smx_buf *err);
+
+/* A temporary file beside the one of a place. */
+struct smx_unix_temp {
+	char name[64]; /* "" once there is none */
+};
+
+/* Written, given its mode and synced. */
+int smx_unix_temp_make(const struct smx_unix_place *pl, const void *data, size_t len, mode_t mode,
+	struct smx_unix_temp *ret, struct smx_buf *err);
+/* Gives it the place's name; exclusive: SMX_EEXISTS (no text) if that is taken. */
+int smx_unix_temp_publish(const struct smx_unix_place *pl, struct smx_unix_temp *t, int exclusive,
+	struct smx_buf *err);
+/* Removes it, if it still has its own name. */
+void smx_unix_temp_drop(const struct smx_unix_place *pl, struct smx_unix_temp *t);
+/* Makes the names of the directory durable. */
+int smx_unix_sync_dir(const struct smx_unix_place *pl, struct smx_buf *err);
+
+#endif
