@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The connection protocol (RFC 4254), either role: channel numbers, the two windows of
+ * each channel and its life cycle. Sans I/O, on top of a transport in
+ * SMX_PHASE_CONNECTION.
+ *
+ * Every rule of the RFC that a peer could break is checked here (unknown channel numbers,
+ * data beyond the window or the packet size, data after EOF, anything after CLOSE,
+ * windows that overflow, answers to nothing), so the layer above sees only sound events.
+ * Global requests are answered here and never passed on: keepalives and all unknown ones
+ * with a failure, as OpenSSH does.
+ */
+#ifndef SMX_SSH_CONN_H
+#define SMX_SSH_CONN_H
+
+#include "base/list.h"
+#include "ssh/transport.h"
+
+#define SMX_CHANNELS_MAX   1024 /* of one connection */
+#define SMX_CHANNEL_PACKET 32768 /* largest data we accept and send in one message */
+#define SMX_REPLIES_MAX    128 /* want-reply requests of one channel awaiting answers */
+
+enum smx_chan_state {
+	SMX_CHAN_OPENING, /* we asked */
+	SMX_CHAN_ASKED, /* the peer asked and awaits our answer */
+	SMX_CHAN_OPEN,
+};
+
+struct smx_chan {
+	uint32_t id, peer_id;
+	enum smx_chan_state state;
+	uint32_t send_window, send_packet; /* what the peer granted and takes at once */
+	uint32_t recv_window; /* what we granted and has not come yet */
+	unsigned eof_sent : 1, eof_received : 1, close_sent : 1, close_received : 1;
+	unsigned n_replies_due; /* answers that the peer owes us */
+	void *user;
+};
+
+struct smx_conn {
+	struct smx_transport *t; /* borrowed */
+	struct smx_chan **chans; /* by id; NULL: free */
+	uint32_t n_slots, n_chans, first_free;
+	unsigned n_globals_due; /* answers to our global requests */
+};
+
+enum smx_conn_event_type {
+	SMX_CONN_NONE,
+	SMX_CONN_OPEN, /* the peer asks for a channel: _open_confirm or _open_fail */
+	SMX_CONN_OPEN_CONFIRM, /* ours is open */
+	SMX_CONN_OPEN_FAIL, /* ours was refused; chan is freed after the event */
+	SMX_CONN_DATA,
+	SMX_CONN_WINDOW, /* the peer granted more */
+	SMX_CONN_EOF,
+	SMX_CONN_CLOSE, /* if we have sent ours, chan is freed after the event */
+	SMX_CONN_REQUEST,
+	SMX_CONN_REPLY, /* to a request of ours on chan */
+	SMX_CONN_GLOBAL_REPLY, /* to a global request of ours (a keepalive) */
+};
+
+struct smx_conn_event {
+	enum smx_conn_event_type type;
+	struct smx_chan *chan;
+	struct smx_view
+		payload; /* the whole message; byte 1 to 4 of channel messages may be rewritten */
+	struct smx_view kind; /* OPEN: channel type; REQUEST: request type */
+	struct smx_view data; /* DATA: the bytes; OPEN, REQUEST: what is specific to the kind;
+				 OPEN_FAIL: description */
+	uint32_t code; /* DATA: 0, or the extended data type; OPEN_FAIL: reason */
+	int want_reply; /* REQUEST */
+	int success; /* REPLY, GLOBAL_REPLY */
+};
+
+void smx_conn_init(struct smx_conn *c, struct smx_transport *t);
+/* Frees all channels; user pointers are the caller's. */
+void smx_conn_release(struct smx_conn *c);
+
+/*
+ * One message of SMX_PHASE_CONNECTION. Errors end the connection. After a
+ * SMX_CONN_OPEN_FAIL, or a CLOSE that completes the closing, smx_conn_done must be called
+ * with the event once it was dealt with: it frees the channel.
+ */
+int smx_conn_handle(struct smx_conn *c, struct smx_view payload, struct smx_conn_event *ret);
+void smx_conn_done(struct smx_conn *c, const struct smx_conn_event *ev);
+
+/* Asks for a channel; specific is the tail of the message for this kind. SMX_ELIMIT. */
+int smx_conn_open(struct smx_conn *c, struct smx_view kind, struct smx_view specific,
+	uint32_t recv_window, struct smx_chan **ret);
+int smx_conn_open_confirm(
+	struct smx_conn *c, struct smx_chan *chan, uint32_t recv_window, struct smx_view specific);
+/* Refuses and frees chan. */
+int smx_conn_open_fail(
+	struct smx_conn *c, struct smx_chan *chan, enum smx_open_failure reason, const char *text);
+
+/*
+ * n bytes as data (code 0) or extended data; the caller has checked send_window and
+ * send_packet (an assert guards it).
+ */
+int smx_conn_send_data(
+	struct smx_conn *c, struct smx_chan *chan, uint32_t code, struct smx_view data);
+/*
+ * A whole channel message (DATA, EXTENDED_DATA, REQUEST, EOF …) whose bytes 1 to 4 are
+ * rewritten to the channel's number: the relay's straight path.
+ */
+int smx_conn_send_message(struct smx_conn *c, struct smx_chan *chan, struct smx_view payload,
+	uint32_t data_len, int want_reply);
+int smx_conn_send_request(struct smx_conn *c, struct smx_chan *chan, const char *kind,
+	int want_reply, struct smx_view specific);
+int smx_conn_send_reply(struct smx_conn *c, struct smx_chan *chan, int success);
+int smx_conn_send_eof(struct smx_conn *c, struct smx_chan *chan);
+/* Sends CLOSE once. Returns 0; *ret_freed tells whether chan was freed (the peer had closed). */
+int smx_conn_send_close(struct smx_conn *c, struct smx_chan *chan, int *ret_freed);
+/* Grants n more bytes. */
+int smx_conn_grant(struct smx_conn *c, struct smx_chan *chan, uint32_t n);
+/* A keepalive@openssh.com; its answer comes as GLOBAL_REPLY. */
+int smx_conn_keepalive(struct smx_conn *c);
+
+#endif
