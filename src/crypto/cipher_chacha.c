@@ -111,6 +111,27 @@ static int chacha_open(struct smx_protect *p, uint32_t seq, uint8_t *pkt, uint32
 	return smx_cipher_update(p->ctx, pkt + 4, pkt + 4, packet_len);
 }
 
+int smx_chacha_open_blob(const uint8_t key[64], const uint8_t *from, size_t n,
+	const uint8_t tag[SMX_AEAD_TAG_LEN], uint8_t *to)
+{
+	static const uint8_t name[] = "chacha20-poly1305@openssh.com";
+	const struct smx_cipher_alg *alg =
+		smx_cipher_find((struct smx_view){ name, sizeof(name) - 1 });
+	struct smx_protect *p;
+	uint8_t ours[SMX_AEAD_TAG_LEN];
+	int r;
+
+	if ((r = smx_protect_new(&p, alg, NULL, 0, key, NULL, NULL)) != 0)
+		return r;
+	if ((r = begin_packet(p, 0)) == 0 && (r = poly1305(p, from, n, ours)) == 0) {
+		r = smx_ct_equal(ours, tag, sizeof(ours)) ? 0 : SMX_EMAC;
+		if (r == 0)
+			r = smx_cipher_update(p->ctx, to, from, n);
+	}
+	smx_protect_free(p);
+	return r;
+}
+
 const struct smx_protect_ops smx_protect_chacha = {
 	.init = chacha_init,
 	.seal = chacha_seal,

@@ -50,4 +50,11 @@ int smx_cipher_update(EVP_CIPHER_CTX *ctx, uint8_t *to, const uint8_t *from, siz
 int smx_cipher_gather(EVP_CIPHER_CTX *ctx, const uint8_t *head, size_t head_len,
 	const struct smx_view *parts, size_t n_parts, uint8_t *out);
 
+/*
+ * Key files use chacha20-poly1305@openssh.com without length bytes and with number 0:
+ * verifies the n bytes at from and decrypts them to to. SMX_EMAC, SMX_ECRYPTO, SMX_ENOMEM.
+ */
+int smx_chacha_open_blob(const uint8_t key[64], const uint8_t *from, size_t n,
+	const uint8_t tag[SMX_AEAD_TAG_LEN], uint8_t *to);
+
 #endif
