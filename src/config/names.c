@@ -49,6 +49,15 @@ static const char *common_fault(struct smx_view v)
 	return NULL;
 }
 
+static size_t count(struct smx_view v, char c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < v.len; i++)
+		n += v.p[i] == (uint8_t)c;
+	return n;
+}
+
 /*
  * Hosts are a short list of what may be in one rather than of what may not: what OpenSSH refuses is
  * outside it, and so is what known_hosts would read as a pattern, a list or a marker.
@@ -75,6 +84,10 @@ const char *smx_host_fault(struct smx_view host)
 	}
 	if (!is_alnum(host.p[0]) && host.p[0] != ':' && host.p[0] != '_')
 		return "must start with a letter or a digit";
+	if (count(host, ':') == 1)
+		return "must not have a port in it (the port has a key of its own)";
+	if (count(host, '%') > (count(host, ':') > 0))
+		return "may only have '%' before the zone of an IPv6 address";
 	return NULL;
 }
 

@@ -63,7 +63,7 @@ struct smx_hop {
 
 struct smx_route {
 	char *name; /* "*" in direct mode */
-	const struct smx_hop *hops; /* jump hosts first, the target last */
+	struct smx_hop *hops; /* jump hosts first, the target last */
 	size_t n_hops; /* >= 1 */
 	int allow_remote_loopback_any_port; /* effective (R5: route OR top level) */
 	char **send_env; /* effective: route and top level */

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of routes itself; what is in the file is read by routes_parse.c. */
+#include "config/routes.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "config/routes_int.h"
+
+void smx_strings_release(struct smx_strings *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		smx_free(s->v[i]);
+	smx_free(s->v);
+	*s = (struct smx_strings){ NULL, 0 };
+}
+
+int smx_strings_add(struct smx_strings *s, const char *str)
+{
+	char **v;
+
+	for (size_t i = 0; i < s->n; i++) {
+		if (strcmp(s->v[i], str) == 0)
+			return 0;
+	}
+	v = smx_realloc(s->v, (s->n + 1) * sizeof(char *));
+	if (!v)
+		return SMX_ENOMEM;
+	s->v = v;
+	s->v[s->n] = smx_strdup(str);
+	if (!s->v[s->n])
+		return SMX_ENOMEM;
+	s->n++;
+	return 0;
+}
+
+char *smx_host_dup(const char *s)
+{
+	char *copy = smx_strdup(s);
+
+	for (char *p = copy; p && *p && *p != '%'; p++) {
+		if (*p >= 'A' && *p <= 'Z')
+			*p = (char)(*p + ('a' - 'A'));
+	}
+	return copy;
+}
+
+void smx_hop_release(struct smx_hop *hop)
+{
+	struct smx_strings identity = { hop->identity, hop->n_identity };
+
+	smx_free(hop->name);
+	smx_free(hop->host);
+	smx_free(hop->user);
+	smx_free(hop->host_key_alias);
+	smx_free(hop->identity_agent);
+	smx_strings_release(&identity);
+	*hop = (struct smx_hop){ 0 };
+}
+
+static void release_route(struct smx_route *route)
+{
+	struct smx_strings send_env = { route->send_env, route->n_send_env };
+
+	for (size_t i = 0; i < route->n_hops; i++)
+		smx_hop_release(&route->hops[i]);
+	smx_free(route->hops);
+	smx_strings_release(&send_env);
+	smx_free(route->name);
+}
+
+struct smx_routes *smx_routes_ref(struct smx_routes *routes)
+{
+	routes->refs++;
+	return routes;
+}
+
+void smx_routes_unref(struct smx_routes *routes)
+{
+	if (!routes || --routes->refs > 0)
+		return;
+	for (size_t i = 0; i < routes->n_routes; i++)
+		release_route(&routes->routes[i]);
+	smx_free(routes->routes);
+	smx_free(routes);
+}
+
+const struct smx_route *smx_routes_find(const struct smx_routes *routes, const char *name)
+{
+	if (routes->match_any)
+		return &routes->routes[0];
+	for (size_t i = 0; i < routes->n_routes; i++) {
+		if (strcmp(routes->routes[i].name, name) == 0)
+			return &routes->routes[i];
+	}
+	return NULL;
+}
+
+static int put_error(struct smx_buf *error, const char *what, const char *fault)
+{
+	int r = smx_buf_printf(error, "%s %s", what, fault);
+
+	return r == SMX_ENOMEM ? r : SMX_EINVAL;
+}
+
+int smx_routes_direct(const char *host, uint32_t port, const char *user, int allow_loopback,
+	struct smx_routes **ret, struct smx_buf *ret_error)
+{
+	struct smx_routes *routes;
+	struct smx_route *route;
+	const char *fault;
+
+	if ((fault = smx_host_fault(smx_view_of(host, strlen(host)))) != NULL)
+		return put_error(ret_error, "the remote host", fault);
+	if (port == 0 || port > 65535)
+		return put_error(ret_error, "the remote port", "must be from 1 to 65535");
+	if ((fault = smx_user_fault(smx_view_of(user, strlen(user)))) != NULL)
+		return put_error(ret_error, "the remote user", fault);
+
+	routes = smx_calloc(1, sizeof(*routes));
+	if (!routes)
+		return SMX_ENOMEM;
+	routes->refs = 1;
+	routes->match_any = 1;
+	routes->routes = smx_calloc(1, sizeof(*routes->routes));
+	if (!routes->routes)
+		goto no_memory;
+	routes->n_routes = 1;
+	route = &routes->routes[0];
+	route->allow_remote_loopback_any_port = allow_loopback != 0;
+	route->name = smx_strdup("*");
+	route->hops = smx_calloc(1, sizeof(*route->hops));
+	if (!route->name || !route->hops)
+		goto no_memory;
+	route->n_hops = 1;
+	route->hops[0].host = smx_host_dup(host);
+	route->hops[0].port = (uint16_t)port;
+	route->hops[0].user = smx_strdup(user);
+	if (!route->hops[0].host || !route->hops[0].user)
+		goto no_memory;
+	*ret = routes;
+	return 0;
+no_memory:
+	smx_routes_unref(routes);
+	return SMX_ENOMEM;
+}
+
+static int same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+int smx_hops_equal(const struct smx_hop *a, size_t n_a, const struct smx_hop *b, size_t n_b)
+{
+	if (n_a != n_b)
+		return 0;
+	for (size_t i = 0; i < n_a; i++) {
+		if (a[i].port != b[i].port || !same_text(a[i].host, b[i].host) ||
+			!same_text(a[i].user, b[i].user) ||
+			!same_text(a[i].host_key_alias, b[i].host_key_alias))
+			return 0;
+	}
+	return 1;
+}
+
+void smx_hop_known_name(const struct smx_hop *hop, const char **ret_host, uint16_t *ret_port)
+{
+	*ret_host = hop->host_key_alias ? hop->host_key_alias : hop->host;
+	*ret_port = hop->host_key_alias ? SMX_DEFAULT_SSH_PORT : hop->port;
+}

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/* The keys of the routes file: which there are, where, and what may be in them (R3, L8). */
+#include <stddef.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "config/routes_int.h"
+
+enum value_kind {
+	VALUE_HOST,
+	VALUE_USER,
+	VALUE_PORT,
+	VALUE_BOOLEAN,
+	VALUE_PATH,
+	VALUE_PATHS,
+	VALUE_ENV,
+	VALUE_JUMP,
+	VALUE_TABLE, /* read by the caller */
+};
+
+struct key_spec {
+	const char *name;
+	unsigned bit;
+	unsigned sections;
+	enum value_kind kind;
+	size_t offset; /* in struct route_draft */
+};
+
+#define HOST_SECTIONS (SECTION_JUMP | SECTION_ROUTE)
+#define ALL_SECTIONS  (SECTION_TOP | SECTION_JUMP | SECTION_ROUTE)
+#define AT(member)    offsetof(struct route_draft, member)
+
+static const struct key_spec keys[] = {
+	{ "host", KEY_HOST, HOST_SECTIONS, VALUE_HOST, AT(host) },
+	{ "port", KEY_PORT, HOST_SECTIONS, VALUE_PORT, AT(port) },
+	{ "user", KEY_USER, HOST_SECTIONS, VALUE_USER, AT(user) },
+	{ "direct", KEY_DIRECT, SECTION_ROUTE, VALUE_BOOLEAN, AT(direct) },
+	{ "jump", KEY_JUMP, SECTION_ROUTE, VALUE_JUMP, AT(jump) },
+	{ "allow_remote_loopback_any_port", KEY_LOOPBACK, SECTION_ROUTE, VALUE_BOOLEAN,
+		AT(allow_loopback) },
+	{ "default_allow_remote_loopback_any_port", KEY_LOOPBACK, SECTION_TOP, VALUE_BOOLEAN,
+		AT(allow_loopback) },
+	{ "send_env", KEY_SEND_ENV, SECTION_TOP | SECTION_ROUTE, VALUE_ENV, AT(send_env) },
+	{ "identity", KEY_IDENTITY, ALL_SECTIONS, VALUE_PATHS, AT(identity) },
+	{ "identities_only", KEY_IDENTITIES_ONLY, ALL_SECTIONS, VALUE_BOOLEAN,
+		AT(identities_only) },
+	{ "identity_agent", KEY_IDENTITY_AGENT, ALL_SECTIONS, VALUE_PATH, AT(identity_agent) },
+	{ "host_key_alias", KEY_ALIAS, HOST_SECTIONS, VALUE_HOST, AT(host_key_alias) },
+	{ "jump", KEY_TABLE_JUMP, SECTION_TOP, VALUE_TABLE, 0 },
+	{ "routes", KEY_TABLE_ROUTES, SECTION_TOP, VALUE_TABLE, 0 },
+};
+
+/* --- unknown keys ----------------------------------------------------------------- */
+
+#define DISTANCE_MAX_LEN 63
+
+static size_t min3(size_t a, size_t b, size_t c)
+{
+	if (b < a)
+		a = b;
+	return c < a ? c : a;
+}
+
+/* Edits (insert, delete, replace, swap neighbours) from a to b; both at most DISTANCE_MAX_LEN. */
+static size_t edit_distance(const char *a, size_t n_a, const char *b, size_t n_b)
+{
+	size_t row[3][DISTANCE_MAX_LEN + 1];
+	size_t *before = row[0], *last = row[1], *now = row[2], *spare;
+
+	for (size_t j = 0; j <= n_b; j++)
+		last[j] = before[j] = j;
+	for (size_t i = 1; i <= n_a; i++) {
+		now[0] = i;
+		for (size_t j = 1; j <= n_b; j++) {
+			now[j] = min3(
+				last[j] + 1, now[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1]));
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+				before[j - 2] + 1 < now[j])
+				now[j] = before[j - 2] + 1;
+		}
+		spare = before;
+		before = last;
+		last = now;
+		now = spare;
+	}
+	return last[n_b];
+}
+
+/* The known key of this section that is most like `key`, or NULL if none is like it. */
+static const char *nearest_key(const struct smx_toml *key, unsigned section)
+{
+	char lower[DISTANCE_MAX_LEN + 1];
+	const char *best = NULL;
+	size_t best_distance = SIZE_MAX, n = key->key_len;
+
+	if (n == 0 || n > DISTANCE_MAX_LEN)
+		return NULL;
+	for (size_t i = 0; i < n; i++) {
+		char c = key->key[i];
+
+		lower[i] = c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c == '-' ? '_' : c;
+	}
+	lower[n] = '\0';
+	for (size_t i = 0; i < SMX_ARRAY_LEN(keys); i++) {
+		size_t len = strlen(keys[i].name);
+		size_t limit = n < len ? n / 3 + 1 : len / 3 + 1;
+		size_t distance;
+
+		if (!(keys[i].sections & section))
+			continue;
+		distance = edit_distance(lower, n, keys[i].name, len);
+		/* "hostname", "ProxyJump", "identity_file": a known key and then some. */
+		if (distance > limit &&
+			(strstr(lower, keys[i].name) || (n > 3 && strstr(keys[i].name, lower))))
+			distance = limit;
+		if (distance <= limit && distance < best_distance) {
+			best = keys[i].name;
+			best_distance = distance;
+		}
+	}
+	return best;
+}
+
+static int fail_unknown(struct routes_parser *p, const struct route_draft *draft,
+	const struct smx_toml *item, unsigned section)
+{
+	const char *near = nearest_key(item, section);
+	char list[256] = "";
+	size_t used = 0;
+
+	if (near)
+		return smx_routes_fail(p, draft, item, "unknown key; did you mean \"%s\"?", near);
+	for (size_t i = 0; i < SMX_ARRAY_LEN(keys); i++) {
+		size_t n = strlen(keys[i].name);
+
+		if (!(keys[i].sections & section) || used + n + 3 > sizeof(list))
+			continue;
+		if (used) {
+			memcpy(list + used, ", ", 2);
+			used += 2;
+		}
+		memcpy(list + used, keys[i].name, n);
+		used += n;
+		list[used] = '\0';
+	}
+	return smx_routes_fail(p, draft, item, "unknown key; the keys here are %s", list);
+}
+
+/* --- values ----------------------------------------------------------------------- */
+
+static struct smx_view string_of(const struct smx_toml *t)
+{
+	return smx_view_of(t->string, t->string_len);
+}
+
+static const char *path_fault(struct smx_view path)
+{
+	if (path.len == 0)
+		return "must not be empty";
+	if (path.len > SMX_CONFIG_PATH_MAX)
+		return "must not be longer than 1024 bytes";
+	for (size_t i = 0; i < path.len; i++) {
+		if (path.p[i] < 0x20 || path.p[i] == 0x7f)
+			return "must not have control characters";
+	}
+	return NULL;
+}
+
+/* The fault of an item's string; the item must be one. */
+static const char *string_fault(enum value_kind kind, struct smx_view v)
+{
+	switch (kind) {
+	case VALUE_HOST:
+		return smx_host_fault(v);
+	case VALUE_USER:
+		return smx_user_fault(v);
+	case VALUE_ENV:
+		return smx_send_env_fault(v);
+	default:
+		return path_fault(v);
+	}
+}
+
+static int read_string(struct routes_parser *p, const struct route_draft *draft,
+	const struct smx_toml *item, enum value_kind kind, char **to)
+{
+	const char *fault;
+
+	if (item->type != SMX_TOML_STRING)
+		return smx_routes_fail(
+			p, draft, item, "must be a string, not %s", smx_toml_type_name(item->type));
+	if ((fault = string_fault(kind, string_of(item))) != NULL)
+		return smx_routes_fail(p, draft, item, "%s", fault);
+	*to = kind == VALUE_HOST ? smx_host_dup(item->string) : smx_strdup(item->string);
+	return *to ? 0 : SMX_ENOMEM;
+}
+
+/* A string, or an array of strings. */
+static int read_strings(struct routes_parser *p, const struct route_draft *draft,
+	const struct smx_toml *item, enum value_kind kind, struct smx_strings *to)
+{
+	size_t max = kind == VALUE_ENV ? SMX_SEND_ENV_MAX : SMX_IDENTITIES_MAX;
+	size_t n = item->type == SMX_TOML_ARRAY ? item->n_items : 1;
+	const char *fault;
+	int r;
+
+	if (n > max)
+		return smx_routes_fail(p, draft, item, "has more than %zu items", max);
+	for (size_t i = 0; i < n; i++) {
+		const struct smx_toml *one = item->type == SMX_TOML_ARRAY ? item->items[i] : item;
+
+		if (one->type != SMX_TOML_STRING)
+			return smx_routes_fail(p, draft, item,
+				"must be a string or an array of strings, not %s%s%s",
+				one == item ? "" : "an array with ", smx_toml_type_name(one->type),
+				one == item ? "" : " in it");
+		if ((fault = string_fault(kind, string_of(one))) != NULL)
+			return smx_routes_fail(p, draft, item, "\"%.64s\" %s", one->string, fault);
+		if ((r = smx_strings_add(to, one->string)) != 0)
+			return r;
+	}
+	return 0;
+}
+
+static int read_port(struct routes_parser *p, const struct route_draft *draft,
+	const struct smx_toml *item, unsigned *to)
+{
+	if (item->type != SMX_TOML_INTEGER)
+		return smx_routes_fail(p, draft, item, "must be an integer from 1 to 65535, not %s",
+			smx_toml_type_name(item->type));
+	if (item->integer < 1 || item->integer > 65535)
+		return smx_routes_fail(p, draft, item, "must be from 1 to 65535");
+	*to = (unsigned)item->integer;
+	return 0;
+}
+
+static int read_boolean(struct routes_parser *p, const struct route_draft *draft,
+	const struct smx_toml *item, int *to)
+{
+	if (item->type != SMX_TOML_BOOLEAN)
+		return smx_routes_fail(p, draft, item, "must be true or false, not %s",
+			smx_toml_type_name(item->type));
+	*to = item->boolean;
+	return 0;
+}
+
+/* Only its shape; the names are looked up when all routes are there. */
+static int read_jump(struct routes_parser *p, const struct route_draft *draft,
+	const struct smx_toml *item, const struct smx_toml **to)
+{
+	static const char right[] = "must be the name of a route, \"none\", or an array of names";
+
+	if (item->type != SMX_TOML_STRING && item->type != SMX_TOML_ARRAY)
+		return smx_routes_fail(
+			p, draft, item, "%s, not %s", right, smx_toml_type_name(item->type));
+	for (size_t i = 0; i < item->n_items; i++) {
+		if (item->items[i]->type != SMX_TOML_STRING)
+			return smx_routes_fail(p, draft, item, "%s", right);
+	}
+	if (item->type == SMX_TOML_ARRAY && item->n_items == 0)
+		return smx_routes_fail(
+			p, draft, item, "must not be empty; write \"none\" for no jump host");
+	*to = item;
+	return 0;
+}
+
+static int read_value(struct routes_parser *p, struct route_draft *draft,
+	const struct smx_toml *item, const struct key_spec *spec)
+{
+	void *to = (char *)draft + spec->offset;
+
+	switch (spec->kind) {
+	case VALUE_HOST:
+	case VALUE_USER:
+	case VALUE_PATH:
+		return read_string(p, draft, item, spec->kind, to);
+	case VALUE_PATHS:
+	case VALUE_ENV:
+		return read_strings(p, draft, item, spec->kind, to);
+	case VALUE_PORT:
+		return read_port(p, draft, item, to);
+	case VALUE_BOOLEAN:
+		return read_boolean(p, draft, item, to);
+	case VALUE_JUMP:
+		return read_jump(p, draft, item, to);
+	case VALUE_TABLE:
+		if (item->type != SMX_TOML_TABLE)
+			return smx_routes_fail(p, draft, item, "must be a table, not %s",
+				smx_toml_type_name(item->type));
+		return 0;
+	}
+	return SMX_EINVAL;
+}
+
+static const struct key_spec *find_key(const struct smx_toml *item, unsigned section)
+{
+	for (size_t i = 0; i < SMX_ARRAY_LEN(keys); i++) {
+		if ((keys[i].sections & section) && item->key_len == strlen(keys[i].name) &&
+			memcmp(item->key, keys[i].name, item->key_len) == 0)
+			return &keys[i];
+	}
+	return NULL;
+}
+
+int smx_routes_read_keys(struct routes_parser *p, struct route_draft *draft, unsigned section)
+{
+	const struct smx_toml *table = draft->node;
+	int r;
+
+	for (size_t i = 0; i < table->n_items; i++) {
+		const struct smx_toml *item = table->items[i];
+		const struct key_spec *spec = find_key(item, section);
+
+		if (!spec)
+			return fail_unknown(p, draft, item, section);
+		if ((r = read_value(p, draft, item, spec)) != 0)
+			return r;
+		draft->present |= spec->bit;
+	}
+	return 0;
+}

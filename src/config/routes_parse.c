@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+/* From the text of the routes file to the table: errors, sections, and putting it together. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "config/routes_int.h"
+
+/* A key or route name for a message: printable ASCII, shortened. */
+static void printable(const char *s, size_t n, char out[65])
+{
+	if (n > 64)
+		n = 64;
+	for (size_t i = 0; i < n; i++)
+		out[i] = s[i] >= 0x20 && s[i] < 0x7f ? s[i] : '?';
+	out[n] = '\0';
+}
+
+static void section_of(const struct routes_parser *p, const struct route_draft *draft, char out[80])
+{
+	char name[65];
+
+	if (draft == &p->top || !draft) {
+		out[0] = '\0';
+	} else if (draft == &p->jump) {
+		snprintf(out, 80, "[jump]");
+	} else {
+		printable(draft->name, strlen(draft->name), name);
+		snprintf(out, 80, "[routes.%s]", name);
+	}
+}
+
+int smx_routes_fail(struct routes_parser *p, const struct route_draft *draft,
+	const struct smx_toml *at, const char *fmt, ...)
+{
+	char section[80], key[65] = "", what[400];
+	int is_section = !draft || at == draft->node;
+	va_list ap;
+	int r;
+
+	va_start(ap, fmt);
+	if (vsnprintf(what, sizeof(what), fmt, ap) < 0)
+		what[0] = '\0';
+	va_end(ap);
+	/* Values may be quoted in it; one line it must be. */
+	for (char *c = what; *c; c++) {
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+	}
+	section_of(p, draft, section);
+	if (!is_section && at->key)
+		printable(at->key, at->key_len, key);
+	r = smx_buf_printf(p->error, "%s:%u:%u: %s%s%s%s%s: %s", p->file_name,
+		at->key ? at->key_line : at->line, at->key ? at->key_column : at->column, section,
+		*section && *key ? " " : "", *key ? "key \"" : "", key, *key ? "\"" : "", what);
+	return r == SMX_ENOMEM ? r : SMX_ESYNTAX;
+}
+
+static void release_draft(struct route_draft *d)
+{
+	smx_free(d->host);
+	smx_free(d->user);
+	smx_free(d->host_key_alias);
+	smx_free(d->identity_agent);
+	smx_strings_release(&d->identity);
+	smx_strings_release(&d->send_env);
+}
+
+static void release_parser(struct routes_parser *p)
+{
+	release_draft(&p->top);
+	release_draft(&p->jump);
+	for (size_t i = 0; i < p->n_drafts; i++)
+		release_draft(&p->drafts[i]);
+	smx_free(p->drafts);
+}
+
+/* --- reading ---------------------------------------------------------------------- */
+
+/* A section that is dialled: [jump] or a route. */
+static int read_hop_section(struct routes_parser *p, struct route_draft *d, unsigned section)
+{
+	int r;
+
+	d->port = SMX_DEFAULT_SSH_PORT;
+	if ((r = smx_routes_read_keys(p, d, section)) != 0)
+		return r;
+	if (!(d->present & KEY_HOST))
+		return smx_routes_fail(p, d, d->node,
+			"key \"host\" is missing; write "
+			"host = \"name or address\"");
+	if (!(d->present & KEY_USER))
+		return smx_routes_fail(
+			p, d, d->node, "key \"user\" is missing; write user = \"login name\"");
+	return 0;
+}
+
+static int read_route(struct routes_parser *p, const struct smx_toml *item)
+{
+	struct route_draft *d = &p->drafts[p->n_drafts];
+	const char *fault = smx_route_name_fault(smx_view_of(item->key, item->key_len));
+
+	/* Errors about the name have no draft to name. */
+	if (fault) {
+		char name[65];
+
+		printable(item->key, item->key_len, name);
+		return smx_routes_fail(p, NULL, item, "[routes] name \"%s\" %s", name, fault);
+	}
+	memcpy(d->name, item->key, item->key_len);
+	d->node = item;
+	p->n_drafts++;
+	if (item->type != SMX_TOML_TABLE)
+		return smx_routes_fail(
+			p, d, item, "must be a table, not %s", smx_toml_type_name(item->type));
+	return read_hop_section(p, d, SECTION_ROUTE);
+}
+
+static int read_all(struct routes_parser *p, const struct smx_toml *root)
+{
+	const struct smx_toml *routes, *jump;
+	int r;
+
+	p->top.node = root;
+	if ((r = smx_routes_read_keys(p, &p->top, SECTION_TOP)) != 0)
+		return r;
+	if ((jump = smx_toml_get(root, "jump")) != NULL) {
+		p->jump.node = jump;
+		p->has_jump = 1;
+		if ((r = read_hop_section(p, &p->jump, SECTION_JUMP)) != 0)
+			return r;
+	}
+	routes = smx_toml_get(root, "routes");
+	if (!routes)
+		return 0;
+	if (routes->n_items > SMX_ROUTES_MAX)
+		return smx_routes_fail(
+			p, &p->top, routes, "has more than %d routes", SMX_ROUTES_MAX);
+	p->drafts = smx_calloc(routes->n_items, sizeof(*p->drafts));
+	if (!p->drafts)
+		return SMX_ENOMEM;
+	for (size_t i = 0; i < routes->n_items; i++) {
+		if ((r = read_route(p, routes->items[i])) != 0)
+			return r;
+	}
+	return smx_routes_resolve(p);
+}
+
+/* --- putting together ------------------------------------------------------------- */
+
+static int copy_text(const char *from, char **to)
+{
+	if (!from)
+		return 0;
+	*to = smx_strdup(from);
+	return *to ? 0 : SMX_ENOMEM;
+}
+
+static int copy_strings(const struct smx_strings *from, char ***to, size_t *to_n)
+{
+	struct smx_strings s = { *to, *to_n };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < from->n; i++)
+		r = smx_strings_add(&s, from->v[i]);
+	*to = s.v;
+	*to_n = s.n;
+	return r;
+}
+
+static int make_hop(const struct routes_parser *p, const struct route_draft *d, struct smx_hop *hop)
+{
+	const struct route_draft *top = &p->top;
+	const struct route_draft *of;
+	int r;
+
+	hop->port = (uint16_t)d->port;
+	of = d->present & KEY_IDENTITIES_ONLY ? d : top;
+	hop->identities_only = of->identities_only;
+	if ((d->name[0] && (r = copy_text(d->name, &hop->name)) != 0) ||
+		(r = copy_text(d->host, &hop->host)) != 0 ||
+		(r = copy_text(d->user, &hop->user)) != 0 ||
+		(r = copy_text(d->host_key_alias, &hop->host_key_alias)) != 0)
+		return r;
+	of = d->present & KEY_IDENTITY_AGENT ? d : top;
+	if ((r = copy_text(of->identity_agent, &hop->identity_agent)) != 0)
+		return r;
+	of = d->present & KEY_IDENTITY ? d : top;
+	return copy_strings(&of->identity, &hop->identity, &hop->n_identity);
+}
+
+static int make_route(
+	const struct routes_parser *p, const struct route_draft *d, struct smx_route *route)
+{
+	int r;
+
+	route->line = d->node->key_line;
+	/* R5: OR. */
+	route->allow_remote_loopback_any_port = d->allow_loopback || p->top.allow_loopback;
+	if ((r = copy_text(d->name, &route->name)) != 0 ||
+		(r = copy_strings(&p->top.send_env, &route->send_env, &route->n_send_env)) != 0 ||
+		(r = copy_strings(&d->send_env, &route->send_env, &route->n_send_env)) != 0)
+		return r;
+	route->hops = smx_calloc(d->n_hops, sizeof(*route->hops));
+	if (!route->hops)
+		return SMX_ENOMEM;
+	for (size_t i = 0; i < d->n_hops; i++) {
+		const struct route_draft *from =
+			d->hops[i] == ROUTE_HOP_JUMP ? &p->jump : &p->drafts[d->hops[i]];
+
+		route->n_hops++;
+		if ((r = make_hop(p, from, &route->hops[i])) != 0)
+			return r;
+	}
+	return 0;
+}
+
+static int make_table(const struct routes_parser *p, struct smx_routes **ret)
+{
+	struct smx_routes *routes = smx_calloc(1, sizeof(*routes));
+	int r = 0;
+
+	if (!routes)
+		return SMX_ENOMEM;
+	routes->refs = 1;
+	routes->routes = smx_calloc(p->n_drafts, sizeof(*routes->routes));
+	if (!routes->routes)
+		r = SMX_ENOMEM;
+	for (size_t i = 0; r == 0 && i < p->n_drafts; i++) {
+		routes->n_routes++;
+		r = make_route(p, &p->drafts[i], &routes->routes[i]);
+	}
+	if (r != 0) {
+		smx_routes_unref(routes);
+		return r;
+	}
+	*ret = routes;
+	return 0;
+}
+
+int smx_routes_parse(struct smx_view text, const char *file_name, struct smx_routes **ret,
+	struct smx_buf *ret_error)
+{
+	struct routes_parser p = { .file_name = file_name, .error = ret_error };
+	struct smx_toml_error error;
+	struct smx_toml *root;
+	int r;
+
+	r = smx_toml_parse((const char *)text.p, text.len, &root, &error);
+	if (r == SMX_ESYNTAX) {
+		if (error.line > 0)
+			r = smx_buf_printf(ret_error, "%s:%u:%u: %s", file_name, error.line,
+				error.column, error.what);
+		else
+			r = smx_buf_printf(ret_error, "%s: %s", file_name, error.what);
+		return r == SMX_ENOMEM ? r : SMX_ESYNTAX;
+	}
+	if (r != 0)
+		return r;
+	if ((r = read_all(&p, root)) == 0)
+		r = make_table(&p, ret);
+	release_parser(&p);
+	smx_toml_free(root);
+	return r;
+}
