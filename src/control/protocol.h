@@ -46,7 +46,8 @@ int smx_control_reader_feed(struct smx_control_reader *rd, const uint8_t *p, siz
  */
 
 struct smx_control_hello {
-	int64_t version; /* parse: that of the other side, >= 1 */
+	int64_t version; /* the highest spoken, >= 1 */
+	int64_t min_version; /* the lowest; 0 or 1: from the first on */
 	int64_t pid; /* -1: not told */
 	char program[SMX_CONTROL_NAME_MAX + 1]; /* "0.1.0" */
 };
