@@ -293,10 +293,17 @@ int smx_conn_handle(struct smx_conn *c, struct smx_view payload, struct smx_conn
 	}
 }
 
-void smx_conn_done(struct smx_conn *c, const struct smx_conn_event *ev)
+int smx_conn_done(struct smx_conn *c, const struct smx_conn_event *ev)
 {
-	if (ev->type == SMX_CONN_OPEN_FAIL || (ev->type == SMX_CONN_CLOSE && ev->chan->close_sent))
-		remove_chan(c, ev->chan);
+	int r = 0;
+
+	if (ev->type != SMX_CONN_OPEN_FAIL && ev->type != SMX_CONN_CLOSE)
+		return 0;
+	/* RFC 4254 section 5.3: a CLOSE is answered with one, unless ours was first. */
+	if (ev->type == SMX_CONN_CLOSE)
+		r = smx_conn_send_close(c, ev->chan);
+	remove_chan(c, ev->chan);
+	return r;
 }
 
 /* --- sending --- */
@@ -429,20 +436,12 @@ int smx_conn_send_eof(struct smx_conn *c, struct smx_chan *chan)
 	return send_bare(c, chan, SMX_MSG_CHANNEL_EOF);
 }
 
-int smx_conn_send_close(struct smx_conn *c, struct smx_chan *chan, int *ret_freed)
+int smx_conn_send_close(struct smx_conn *c, struct smx_chan *chan)
 {
-	int r = 0;
-
-	*ret_freed = 0;
 	if (chan->close_sent)
 		return 0;
 	chan->close_sent = 1;
-	r = send_bare(c, chan, SMX_MSG_CHANNEL_CLOSE);
-	if (chan->close_received) {
-		remove_chan(c, chan);
-		*ret_freed = 1;
-	}
-	return r;
+	return send_bare(c, chan, SMX_MSG_CHANNEL_CLOSE);
 }
 
 int smx_conn_grant(struct smx_conn *c, struct smx_chan *chan, uint32_t n)

@@ -51,7 +51,7 @@ enum smx_conn_event_type {
 	SMX_CONN_DATA,
 	SMX_CONN_WINDOW, /* the peer granted more */
 	SMX_CONN_EOF,
-	SMX_CONN_CLOSE, /* if we have sent ours, chan is freed after the event */
+	SMX_CONN_CLOSE, /* answered, and chan freed, by smx_conn_done */
 	SMX_CONN_REQUEST,
 	SMX_CONN_REPLY, /* to a request of ours on chan */
 	SMX_CONN_GLOBAL_REPLY, /* to a global request of ours (a keepalive) */
@@ -75,12 +75,12 @@ void smx_conn_init(struct smx_conn *c, struct smx_transport *t);
 void smx_conn_release(struct smx_conn *c);
 
 /*
- * One message of SMX_PHASE_CONNECTION. Errors end the connection. After a
- * SMX_CONN_OPEN_FAIL, or a CLOSE that completes the closing, smx_conn_done must be called
- * with the event once it was dealt with: it frees the channel.
+ * One message of SMX_PHASE_CONNECTION. Errors end the connection. smx_conn_done must be
+ * called with the event once it was dealt with: it answers a CLOSE and frees the channel of
+ * a CLOSE or OPEN_FAIL.
  */
 int smx_conn_handle(struct smx_conn *c, struct smx_view payload, struct smx_conn_event *ret);
-void smx_conn_done(struct smx_conn *c, const struct smx_conn_event *ev);
+int smx_conn_done(struct smx_conn *c, const struct smx_conn_event *ev);
 
 /* Asks for a channel; specific is the tail of the message for this kind. SMX_ELIMIT. */
 int smx_conn_open(struct smx_conn *c, struct smx_view kind, struct smx_view specific,
@@ -107,8 +107,8 @@ int smx_conn_send_request(struct smx_conn *c, struct smx_chan *chan, const char 
 	int want_reply, struct smx_view specific);
 int smx_conn_send_reply(struct smx_conn *c, struct smx_chan *chan, int success);
 int smx_conn_send_eof(struct smx_conn *c, struct smx_chan *chan);
-/* Sends CLOSE once. Returns 0; *ret_freed tells whether chan was freed (the peer had closed). */
-int smx_conn_send_close(struct smx_conn *c, struct smx_chan *chan, int *ret_freed);
+/* Sends CLOSE once. The channel lives until the peer's CLOSE comes. */
+int smx_conn_send_close(struct smx_conn *c, struct smx_chan *chan);
 /* Grants n more bytes. */
 int smx_conn_grant(struct smx_conn *c, struct smx_chan *chan, uint32_t n);
 /* A keepalive@openssh.com; its answer comes as GLOBAL_REPLY. */
