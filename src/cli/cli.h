@@ -49,6 +49,8 @@ int smx_cli_main(int argc, char **argv);
 /* "ssh-mux: what\n" or "ssh-mux: what; remedy\n" on stderr, in one line; returns code. */
 int smx_cli_fail(enum smx_exit code, const char *remedy, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* "ssh-mux: warning: ...\n" on stderr, in one line. */
+void smx_cli_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The exit code for an SMX_E*. */
 enum smx_exit smx_cli_exit_code(int err);
 /*
@@ -77,10 +79,10 @@ const char *smx_cli_nearest(const char *word, const char *const *names, size_t c
 /* What `serve` was asked for. Strings point into argv or at the owned ones below. */
 struct smx_cli_serve {
 	struct smx_serve_options opts;
-	char *ssh_dir, *routes_path, *remote_host; /* owned */
+	char *ssh_dir, *routes_path, *remote_host; /* owned; opts points at them */
 };
 
-/* 1: opts are ready; 0: over, exit code in *ret_exit. Release in either case. */
+/* 1: opts are ready; 0: over, exit code in *ret_exit. Release in either case. Complains itself. */
 int smx_cli_serve_parse(int argc, char **argv, struct smx_cli_serve *ret, int *ret_exit);
 void smx_cli_serve_release(struct smx_cli_serve *s);
 
@@ -106,6 +108,8 @@ int smx_cli_client_send(struct smx_cli_client *c, enum smx_control_cmd cmd, int6
  */
 int smx_cli_client_answer(struct smx_cli_client *c, int64_t id, struct smx_view *ret_line,
 	struct smx_control_answer *ret_answer);
+/* Waits until the daemon has closed the connection. 0 or exit code. */
+int smx_cli_client_wait_end(struct smx_cli_client *c);
 /* open, send, wait for ok, close. 0 or exit code. */
 int smx_cli_client_simple(enum smx_control_cmd cmd);
 

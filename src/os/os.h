@@ -44,6 +44,13 @@ int smx_os_ssh_dir(char **ret_path, struct smx_buf *warning, struct smx_buf *err
 int smx_os_path_join(const char *dir, const char *name, char **ret_path);
 /* 1 if the path starts at a root. */
 int smx_os_path_is_absolute(const char *path);
+/*
+ * A path as a person typed it, made absolute and normalised: relative ones start at the working
+ * directory, and ".." at their beginning goes up from there (the system's spelling of it has no
+ * symlinks, so that is exact). ".." further on stays, for the walk below to refuse.
+ * SMX_EINVAL (empty), SMX_ELIMIT, SMX_ESYS, SMX_ENOMEM.
+ */
+int smx_os_path_absolute(const char *path, char **ret_path);
 
 /*
  * The directory of our sockets (S5): $XDG_RUNTIME_DIR/ssh-mux if XDG_RUNTIME_DIR is absolute, ours

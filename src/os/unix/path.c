@@ -67,6 +67,38 @@ static int normalise(const char *path, char **ret_path)
 	return 0;
 }
 
+int smx_os_path_absolute(const char *path, char **ret_path)
+{
+	char cwd[SMX_OS_PATH_MAX], *slash, *joined;
+	int r;
+
+	if (path[0] == '\0')
+		return SMX_EINVAL;
+	if (smx_os_path_is_absolute(path))
+		return normalise(path, ret_path);
+	if (!getcwd(cwd, sizeof(cwd)))
+		return errno == ERANGE ? SMX_ELIMIT : SMX_ESYS;
+	for (;;) {
+		size_t n = strcspn(path, "/");
+
+		if (n == 2 && path[0] == '.' && path[1] == '.') {
+			if ((slash = strrchr(cwd, '/')) != NULL)
+				*slash = '\0';
+		} else if (n != 1 || path[0] != '.') {
+			break;
+		}
+		path += n;
+		path += strspn(path, "/");
+		if (*path == '\0')
+			break;
+	}
+	if ((r = smx_os_path_join(cwd, path, &joined)) != 0)
+		return r;
+	r = normalise(joined, ret_path);
+	smx_free(joined);
+	return r;
+}
+
 int smx_os_home(char **ret_path, struct smx_buf *err)
 {
 	struct passwd pw, *found = NULL;

@@ -152,7 +152,8 @@ static void done_pop(struct walker *w)
  */
 static int follow_link(struct walker *w, const char *name, const struct stat *link_st)
 {
-	char target[SMX_OS_PATH_MAX], rest[SMX_OS_PATH_MAX];
+	size_t left = strlen(w->todo);
+	char target[SMX_OS_PATH_MAX];
 	ssize_t n;
 
 	if (link_st->st_uid != 0 || w->st.st_uid != 0 || (w->st.st_mode & 022) != 0) {
@@ -170,12 +171,13 @@ static int follow_link(struct walker *w, const char *name, const struct stat *li
 	if (n < 0)
 		return smx_unix_fail(w->err, "cannot read the link", w->done, errno);
 	target[n] = '\0';
-	memcpy(rest, w->todo, strlen(w->todo) + 1);
-	if ((size_t)n + 1 + strlen(rest) >= sizeof(w->todo)) {
+	if ((size_t)n + 1 + left >= sizeof(w->todo)) {
 		smx_unix_say(w->err, "the target of %s is too long", w->done);
 		return SMX_EINVAL;
 	}
-	(void)snprintf(w->todo, sizeof(w->todo), "%s/%s", target, rest);
+	memmove(w->todo + n + 1, w->todo, left + 1);
+	w->todo[n] = '/';
+	memcpy(w->todo, target, (size_t)n);
 	done_pop(w);
 	return target[0] == '/' ? restart(w) : 0;
 }

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/* Talking to the daemon (docs/PROTOCOL.md), blocking, with a time limit on every wait. */
+#include "cli/cli.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "os/os.h"
+
+#define CONNECT_TIMEOUT_MS 5000
+#define ANSWER_TIMEOUT_MS  SMX_CONTROL_READ_TIMEOUT_MS
+#define READ_CHUNK         4096
+
+static int io_failed(int err)
+{
+	switch (err) {
+	case SMX_EEOF:
+		return smx_cli_fail(SMX_EXIT_UNAVAILABLE, "look into its log",
+			"the daemon closed the connection");
+	case SMX_ETIMEOUT:
+		return smx_cli_fail(
+			SMX_EXIT_UNAVAILABLE, "look into its log", "the daemon does not answer");
+	case SMX_EFORMAT:
+	case SMX_ETOOBIG:
+		return smx_cli_fail(SMX_EXIT_PROTOCOL,
+			"restart the daemon, it may be of another version",
+			"the daemon's answer can't be understood");
+	case SMX_ESYS:
+		return smx_cli_fail(SMX_EXIT_IOERR, NULL, "cannot talk to the daemon");
+	default:
+		return smx_cli_fail(smx_cli_exit_code(err), NULL, "%s", smx_strerror(err));
+	}
+}
+
+/* The next line, from what was read already or from the daemon. */
+static int read_line(struct smx_cli_client *c, uint64_t deadline, struct smx_view *ret_line)
+{
+	size_t used = 0, n;
+	uint64_t now;
+	uint8_t *to;
+	int r;
+
+	for (;;) {
+		if (smx_buf_len(&c->in) > 0) {
+			r = smx_control_reader_feed(&c->reader, smx_buf_view(&c->in),
+				smx_buf_len(&c->in), &used, ret_line);
+			if (r < 0)
+				return r;
+			smx_buf_consume(&c->in, used);
+			if (r > 0)
+				return 0;
+		}
+		now = smx_os_monotonic_ms();
+		if (now >= deadline)
+			return SMX_ETIMEOUT;
+		if ((r = smx_buf_reserve(&c->in, READ_CHUNK, &to)) != 0 ||
+			(r = smx_os_ipc_read(c->fd, to, READ_CHUNK, (int)(deadline - now), &n)) !=
+				0)
+			return r;
+		smx_buf_commit(&c->in, n);
+	}
+}
+
+static int next_line(struct smx_cli_client *c, struct smx_view *ret_line)
+{
+	return read_line(c, smx_os_monotonic_ms() + ANSWER_TIMEOUT_MS, ret_line);
+}
+
+static int say_refusal(const struct smx_control_answer *a)
+{
+	enum smx_exit code = SMX_EXIT_UNAVAILABLE;
+
+	if (strcmp(a->code, "unknown-command") == 0 || strcmp(a->code, "version") == 0 ||
+		strcmp(a->code, "malformed") == 0)
+		code = SMX_EXIT_PROTOCOL;
+	return smx_cli_fail(code, a->remedy[0] ? a->remedy : NULL, "%s",
+		a->error[0] ? a->error : "the daemon refused");
+}
+
+static int exchange_hello(struct smx_cli_client *c)
+{
+	struct smx_control_hello ours = { .version = SMX_CONTROL_VERSION, .pid = smx_os_pid() };
+	struct smx_control_answer refusal;
+	struct smx_view line;
+	struct smx_buf out;
+	int r, version;
+
+	if ((r = next_line(c, &line)) != 0)
+		return io_failed(r);
+	if ((r = smx_control_hello_parse(line, &c->hello)) != 0) {
+		/* It may say no in the place of a HELLO. */
+		if (smx_control_answer_parse(line, &refusal) == 0 && !refusal.ok)
+			return say_refusal(&refusal);
+		return io_failed(r);
+	}
+	if (smx_control_hello_agree(&c->hello, &version) != 0)
+		return smx_cli_fail(SMX_EXIT_PROTOCOL, "use the ssh-mux that started it",
+			"the daemon (%s) is too new for this ssh-mux (%s)", c->hello.program,
+			SMX_VERSION);
+	memcpy(ours.program, SMX_VERSION, sizeof(SMX_VERSION));
+	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
+	if ((r = smx_control_hello_build(&out, &ours)) == 0)
+		r = smx_os_ipc_write(
+			c->fd, smx_buf_view(&out), smx_buf_len(&out), ANSWER_TIMEOUT_MS);
+	smx_buf_release(&out);
+	return r == 0 ? 0 : io_failed(r);
+}
+
+/* Where the daemon of our SSH directory listens; warnings are said. */
+static int control_path(char **ret_path, struct smx_buf *err)
+{
+	struct smx_buf warning;
+	char *ssh_dir = NULL;
+	int r;
+
+	smx_buf_init(&warning, 2 * SMX_OS_PATH_MAX);
+	r = smx_os_ssh_dir(&ssh_dir, &warning, err);
+	if (smx_buf_len(&warning) > 0)
+		smx_cli_warn("%s", smx_buf_cstr(&warning));
+	smx_buf_release(&warning);
+	if (r == 0)
+		r = smx_os_control_path(ssh_dir, ret_path, err);
+	smx_free(ssh_dir);
+	return r;
+}
+
+int smx_cli_client_open(struct smx_cli_client *c)
+{
+	const char *text;
+	struct smx_buf err;
+	char *path = NULL;
+	int r;
+
+	*c = (struct smx_cli_client){ .fd = -1, .next_id = 1 };
+	smx_control_reader_init(&c->reader);
+	smx_buf_init(&c->in, 2 * SMX_CONTROL_LINE_MAX);
+	smx_buf_init(&err, 4 * SMX_OS_PATH_MAX);
+	if ((r = control_path(&path, &err)) != 0 ||
+		(r = smx_os_ipc_connect(path, CONNECT_TIMEOUT_MS, &c->fd, &err)) != 0) {
+		text = smx_buf_len(&err) > 0 ? smx_buf_cstr(&err) : NULL;
+		r = smx_cli_fail(r == SMX_ENOTFOUND ? SMX_EXIT_UNAVAILABLE : smx_cli_exit_code(r),
+			r == SMX_ENOTFOUND && path ? "start one: ssh-mux serve" : NULL, "%s",
+			text ? text : smx_strerror(r));
+	} else {
+		r = exchange_hello(c);
+	}
+	smx_buf_release(&err);
+	smx_free(path);
+	if (r != 0)
+		smx_cli_client_close(c);
+	return r;
+}
+
+void smx_cli_client_close(struct smx_cli_client *c)
+{
+	smx_os_ipc_close(c->fd);
+	c->fd = -1;
+	smx_control_reader_release(&c->reader);
+	smx_buf_release(&c->in);
+}
+
+int smx_cli_client_send(struct smx_cli_client *c, enum smx_control_cmd cmd, int64_t *ret_id)
+{
+	struct smx_buf out;
+	int r;
+
+	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
+	if ((r = smx_control_request_build(&out, c->next_id, cmd)) == 0)
+		r = smx_os_ipc_write(
+			c->fd, smx_buf_view(&out), smx_buf_len(&out), ANSWER_TIMEOUT_MS);
+	smx_buf_release(&out);
+	if (r != 0)
+		return io_failed(r);
+	*ret_id = c->next_id++;
+	return 0;
+}
+
+int smx_cli_client_answer(struct smx_cli_client *c, int64_t id, struct smx_view *ret_line,
+	struct smx_control_answer *ret_answer)
+{
+	int r;
+
+	if ((r = next_line(c, ret_line)) != 0 ||
+		(r = smx_control_answer_parse(*ret_line, ret_answer)) != 0)
+		return io_failed(r);
+	if (!ret_answer->ok)
+		return say_refusal(ret_answer);
+	/* We ask one thing at a time, so nothing else can be on its way. */
+	return ret_answer->id == id ? 0 : io_failed(SMX_EFORMAT);
+}
+
+int smx_cli_client_wait_end(struct smx_cli_client *c)
+{
+	struct smx_view line;
+	int r;
+
+	do {
+		r = next_line(c, &line);
+	} while (r == 0);
+	return r == SMX_EEOF ? 0 : io_failed(r);
+}
+
+int smx_cli_client_simple(enum smx_control_cmd cmd)
+{
+	struct smx_control_answer answer = { .more = 1 };
+	struct smx_cli_client c;
+	struct smx_view line;
+	int64_t id;
+	int r;
+
+	if ((r = smx_cli_client_open(&c)) != 0)
+		return r;
+	r = smx_cli_client_send(&c, cmd, &id);
+	while (r == 0 && answer.more)
+		r = smx_cli_client_answer(&c, id, &line, &answer);
+	smx_cli_client_close(&c);
+	return r;
+}
