@@ -184,7 +184,8 @@ static int on_gex_group(struct smx_transport *t, struct smx_rd rd)
 	struct smx_view p, g;
 	int r;
 
-	if ((r = smx_rd_mpint(&rd, &p)) != 0 || (r = smx_rd_mpint(&rd, &g)) != 0 ||
+	/* Contents, sign byte included: smx_kex_gex_set_group judges them. */
+	if ((r = smx_rd_string(&rd, &p)) != 0 || (r = smx_rd_string(&rd, &g)) != 0 ||
 		(r = smx_rd_end(&rd)) != 0)
 		return r;
 	if ((r = smx_kex_gex_set_group(t->kex, p, g)) != 0 ||
