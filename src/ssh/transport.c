@@ -10,7 +10,9 @@
 #include "ssh/transport_int.h"
 
 #define PRE_IDENT_MAX 16384 /* lines a server may send before its identification */
-#define EXT_INFO_MAX  1024
+/* Packets before the first NEWKEYS; sequence numbers must not be moved far in the clear. */
+#define PRE_KEX_PACKETS_MAX 256
+#define EXT_INFO_MAX        1024
 #define DEFAULT_REKEY_BYTES \
 	(8ull << 30) /* RFC 4344 section 3.2: 2^32 blocks of 16 bytes is 64 GiB */
 #define DEFAULT_REKEY_MS    (3600ull * 1000)
@@ -259,11 +261,15 @@ static int is_allowed(const struct smx_transport *t, uint8_t type)
 {
 	int in_kex = t->step != KEX_IDLE && t->step != KEX_WAIT_KEXINIT;
 
+	/* It ends the connection like any error would, but says why. */
+	if (type == SMX_MSG_DISCONNECT)
+		return 1;
 	if (t->n_kex == 0) {
 		if (type >= SMX_MSG_KEXINIT && type < SMX_MSG_USERAUTH_REQUEST)
 			return 1;
 		/* Strict kex: nothing else at all. Until the peer's KEXINIT we can't know. */
-		return !t->strict && type <= SMX_MSG_DEBUG;
+		return !t->strict && type > SMX_MSG_DISCONNECT && type <= SMX_MSG_DEBUG &&
+		       t->pk.rx_seq <= PRE_KEX_PACKETS_MAX;
 	}
 	if (type < SMX_MSG_SERVICE_REQUEST ||
 		(type >= SMX_MSG_KEXINIT && type < SMX_MSG_USERAUTH_REQUEST))
@@ -311,11 +317,14 @@ static int dispatch(struct smx_transport *t, struct smx_view payload, uint32_t s
 		*ret_given = 1;
 		return 0;
 	case SMX_MSG_USERAUTH_REQUEST:
+		/* RFC 4252 section 5.1: silently ignored after success. A server never asks. */
 		if (t->phase == SMX_PHASE_CONNECTION)
-			return 0; /* RFC 4252 section 5.1: silently ignored after success */
+			return t->role == SMX_SERVER ? 0 : SMX_EUNEXPECTED;
 		break;
 	}
-	if ((type >= 8 && type < SMX_MSG_KEXINIT) || type > SMX_MSG_CHANNEL_FAILURE ||
+	/* RFC 4253 section 11.4; 0 is nobody's number. */
+	if (type == 0 || (type > SMX_MSG_EXT_INFO && type < SMX_MSG_KEXINIT) ||
+		type > SMX_MSG_CHANNEL_FAILURE ||
 		(type > SMX_MSG_REQUEST_FAILURE && type < SMX_MSG_CHANNEL_OPEN))
 		return send_unimplemented(t, seq);
 	if (t->phase == SMX_PHASE_CONNECTION && type < SMX_MSG_GLOBAL_REQUEST)
