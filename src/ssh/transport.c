@@ -185,6 +185,11 @@ static int on_disconnect(struct smx_transport *t, struct smx_rd rd)
 	return SMX_EDISCONNECTED;
 }
 
+/*
+ * RFC 8308 section 2.4 lets it come behind the first NEWKEYS and right before
+ * USERAUTH_SUCCESS. Some servers (OpenSSH 7, paramiko) send it again after each rekey: without
+ * effect.
+ */
 static int on_ext_info(struct smx_transport *t, struct smx_rd rd)
 {
 	struct smx_view name, value;
@@ -192,8 +197,8 @@ static int on_ext_info(struct smx_transport *t, struct smx_rd rd)
 	char *copy;
 	int r;
 
-	if (t->n_kex == 0)
-		return SMX_EUNEXPECTED;
+	if (t->phase == SMX_PHASE_CONNECTION)
+		return 0;
 	if ((r = smx_rd_u32(&rd, &n)) != 0)
 		return r;
 	if (n > EXT_INFO_MAX)
