@@ -19,6 +19,7 @@
 #define REKEY_PACKETS       (1ull << 31) /* RFC 4344 section 3.1 */
 #define SERVER_SIG_ALGS_MAX 2048
 #define DISCONNECT_TEXT_MAX 200
+#define PINGS_MAX           16 /* unanswered ones of ours */
 
 static int copy_list(char **to, const char *from)
 {
@@ -316,6 +317,9 @@ static int dispatch(struct smx_transport *t, struct smx_view payload, uint32_t s
 	case SMX_MSG_PING:
 		return on_ping(t, rd);
 	case SMX_MSG_PONG:
+		if (t->n_pings_due == 0)
+			return 0;
+		t->n_pings_due--;
 		if ((r = smx_rd_string(&rd, &ret->payload)) != 0 || (r = smx_rd_end(&rd)) != 0)
 			return r;
 		ret->type = SMX_EV_PONG;
@@ -570,7 +574,10 @@ int smx_transport_ping(struct smx_transport *t, struct smx_view data)
 
 	if (!t->peer_pings)
 		return SMX_EUNSUPPORTED;
+	if (t->n_pings_due >= PINGS_MAX)
+		return SMX_ELIMIT;
 	smx_set_u32(head + 1, (uint32_t)data.len);
+	t->n_pings_due++;
 	return smx_transport_send(t, parts, 2);
 }
 

@@ -49,7 +49,7 @@ enum smx_event_type {
 	SMX_EV_HOST_KEY, /* client: payload is the host key blob; answer with _host_key_decided */
 	SMX_EV_WORK, /* run `work` on a thread (smx_work_run), then smx_transport_work_done */
 	SMX_EV_READY, /* the first key exchange is done */
-	SMX_EV_PONG, /* payload: what we pinged with */
+	SMX_EV_PONG, /* to a ping of ours; payload: what the peer says it was */
 };
 
 struct smx_event {
@@ -96,7 +96,10 @@ int smx_transport_tick(struct smx_transport *t, uint64_t now_ms);
 int smx_transport_rekey(struct smx_transport *t);
 /* Queues a DISCONNECT; text is shown to a person. */
 void smx_transport_disconnect(struct smx_transport *t, enum smx_disconnect code, const char *text);
-/* ping@openssh.com: SMX_EUNSUPPORTED unless the peer announced it. */
+/*
+ * ping@openssh.com: SMX_EUNSUPPORTED unless the peer announced it; SMX_ELIMIT while 16 are
+ * unanswered (neither ends the connection).
+ */
 int smx_transport_ping(struct smx_transport *t, struct smx_view data);
 
 struct smx_view smx_transport_session_id(const struct smx_transport *t);

@@ -59,6 +59,7 @@ struct smx_transport {
 	struct smx_buf held; /* u32 length, payload; while a key exchange runs */
 	char *server_sig_algs;
 	int peer_pings;
+	unsigned n_pings_due; /* answers the peer owes us */
 	char reason[REASON_SIZE];
 };
 
