@@ -52,7 +52,8 @@ int smx_transport_new(
 	smx_buf_init(&t->signature, SMX_SIG_MAX);
 	smx_buf_init(&t->host_key_blob, SMX_KEY_BLOB_MAX);
 	smx_buf_init(&t->new_host_key_blob, SMX_KEY_BLOB_MAX);
-	smx_buf_init(&t->held, SMX_HELD_MAX);
+	/* Secret: the peer may rekey while a password is on its way. */
+	smx_buf_init_secret(&t->held, SMX_HELD_MAX);
 	r = SMX_EINVAL;
 	if (t->role == SMX_SERVER) {
 		if (!t->host_key)
