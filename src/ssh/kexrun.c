@@ -436,6 +436,7 @@ static int on_newkeys(struct smx_transport *t, struct smx_rd rd)
 	smx_buf_release(&t->server_public);
 	smx_buf_release(&t->signature);
 	smx_buf_release(&t->new_host_key_blob);
+	smx_buf_release(&t->gex);
 	t->step = KEX_IDLE;
 	t->sent_kexinit = 0;
 	t->last_kex_ms = t->now_ms;
@@ -445,7 +446,8 @@ static int on_newkeys(struct smx_transport *t, struct smx_rd rd)
 		t->host_key_event = t->waiting_host_key = t->role == SMX_CLIENT;
 		t->ready_event = 1;
 	}
-	return 0;
+	/* On the first exchange nothing is sent before it is over, and the host key accepted. */
+	return transport_flush_held(t);
 }
 
 int kex_handle(struct smx_transport *t, struct smx_view payload)

@@ -435,7 +435,8 @@ int smx_transport_is_waiting(const struct smx_transport *t)
 
 int smx_transport_can_send(const struct smx_transport *t)
 {
-	return !t->r && t->n_kex > 0 && (!t->sent_kexinit || t->sent_newkeys);
+	return !t->r && t->n_kex > 0 && !t->waiting_host_key &&
+	       (!t->sent_kexinit || t->sent_newkeys);
 }
 
 static int hold(struct smx_transport *t, const struct smx_view *parts, size_t n)
@@ -458,6 +459,8 @@ int transport_flush_held(struct smx_transport *t)
 	struct smx_view payload;
 	int r;
 
+	if (!smx_transport_can_send(t))
+		return 0;
 	while (rd.left) {
 		if ((r = smx_rd_string(&rd, &payload)) != 0 ||
 			(r = smx_packets_send(&t->pk, &payload, 1)) != 0)
@@ -505,9 +508,13 @@ void smx_transport_tx_free(struct smx_transport *t, struct smx_tx_block *list)
 
 void smx_transport_host_key_decided(struct smx_transport *t, int r)
 {
-	t->waiting_host_key = 0;
+	if (t->r || !t->waiting_host_key)
+		return;
+	t->waiting_host_key = t->host_key_event = 0;
 	if (r != 0)
 		(void)die(t, SMX_EHOSTKEY);
+	else if ((r = transport_flush_held(t)) != 0)
+		(void)die(t, r);
 }
 
 void smx_transport_work_done(struct smx_transport *t, struct smx_work *work)
@@ -546,7 +553,7 @@ int smx_transport_rekey(struct smx_transport *t)
 
 	if (t->r)
 		return t->r;
-	if (t->n_kex == 0 || t->step != KEX_IDLE)
+	if (t->n_kex == 0 || t->waiting_host_key || t->step != KEX_IDLE)
 		return SMX_ESTATE;
 	return (r = kex_begin(t)) == 0 ? 0 : die(t, r);
 }

@@ -72,8 +72,9 @@ int smx_transport_next(struct smx_transport *t, struct smx_event *ret);
 int smx_transport_is_waiting(const struct smx_transport *t);
 
 /*
- * One payload as a concatenation of at most 6 parts. While a key exchange runs it is held
- * back (SMX_ELIMIT over SMX_HELD_MAX); bulk data should wait for smx_transport_can_send.
+ * One payload as a concatenation of at most 6 parts. While a key exchange runs, and until the
+ * host key is accepted, it is held back (SMX_ELIMIT over SMX_HELD_MAX); bulk data should
+ * wait for smx_transport_can_send.
  */
 int smx_transport_send(struct smx_transport *t, const struct smx_view *parts, size_t n);
 int smx_transport_can_send(const struct smx_transport *t);

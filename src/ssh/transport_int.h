@@ -69,7 +69,7 @@ int kex_handle(struct smx_transport *t, struct smx_view payload);
 int kex_work_apply(struct smx_transport *t, struct smx_work *work); /* frees work */
 
 /* transport.c */
-int transport_flush_held(struct smx_transport *t);
+int transport_flush_held(struct smx_transport *t); /* if it may send now */
 int transport_send_ext_info(struct smx_transport *t);
 void transport_set_reason(struct smx_transport *t, struct smx_view text);
 
