@@ -539,6 +539,9 @@ int smx_transport_tick(struct smx_transport *t, uint64_t now_ms)
 {
 	int r;
 
+	/* A clock that went back must not look like an age of centuries. */
+	if (now_ms < t->last_kex_ms)
+		t->last_kex_ms = now_ms;
 	t->now_ms = now_ms;
 	if (t->r)
 		return t->r;
