@@ -472,10 +472,19 @@ int transport_flush_held(struct smx_transport *t)
 
 int smx_transport_send(struct smx_transport *t, const struct smx_view *parts, size_t n)
 {
+	uint8_t type = parts[0].p[0];
+	size_t len = 0;
 	int r;
 
 	if (t->r)
 		return t->r;
+	for (size_t i = 0; i < n; i++)
+		len += parts[i].len;
+	if (len > SMX_PAYLOAD_MAX)
+		return SMX_ETOOBIG;
+	if (type >= SMX_MSG_GLOBAL_REQUEST && type < SMX_MSG_PING &&
+		t->phase != SMX_PHASE_CONNECTION)
+		return SMX_ESTATE;
 	if (!smx_transport_can_send(t)) {
 		r = hold(t, parts, n);
 	} else {

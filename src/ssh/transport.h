@@ -74,7 +74,9 @@ int smx_transport_is_waiting(const struct smx_transport *t);
 /*
  * One payload as a concatenation of at most 6 parts. While a key exchange runs, and until the
  * host key is accepted, it is held back (SMX_ELIMIT over SMX_HELD_MAX); bulk data should
- * wait for smx_transport_can_send.
+ * wait for smx_transport_can_send. SMX_ETOOBIG: it is longer than SMX_PAYLOAD_MAX (what one
+ * peer may send us, another need not take); SMX_ESTATE: a message of the connection protocol before
+ * SMX_PHASE_CONNECTION. Neither does anything to the connection.
  */
 int smx_transport_send(struct smx_transport *t, const struct smx_view *parts, size_t n);
 int smx_transport_can_send(const struct smx_transport *t);
