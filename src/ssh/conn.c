@@ -423,6 +423,8 @@ static int send_bare(struct smx_conn *c, struct smx_chan *chan, uint8_t type)
 
 int smx_conn_send_reply(struct smx_conn *c, struct smx_chan *chan, int success)
 {
+	if (chan->state != SMX_CHAN_OPEN)
+		return SMX_ESTATE;
 	if (chan->close_sent)
 		return 0;
 	return send_bare(c, chan, success ? SMX_MSG_CHANNEL_SUCCESS : SMX_MSG_CHANNEL_FAILURE);
@@ -430,6 +432,8 @@ int smx_conn_send_reply(struct smx_conn *c, struct smx_chan *chan, int success)
 
 int smx_conn_send_eof(struct smx_conn *c, struct smx_chan *chan)
 {
+	if (chan->state != SMX_CHAN_OPEN)
+		return SMX_ESTATE;
 	if (chan->eof_sent || chan->close_sent)
 		return 0;
 	chan->eof_sent = 1;
@@ -438,6 +442,10 @@ int smx_conn_send_eof(struct smx_conn *c, struct smx_chan *chan)
 
 int smx_conn_send_close(struct smx_conn *c, struct smx_chan *chan)
 {
+	/* Before the answer to an open the peer's number is not known: it would hit another
+	 * channel. */
+	if (chan->state != SMX_CHAN_OPEN)
+		return SMX_ESTATE;
 	if (chan->close_sent)
 		return 0;
 	chan->close_sent = 1;
@@ -449,6 +457,8 @@ int smx_conn_grant(struct smx_conn *c, struct smx_chan *chan, uint32_t n)
 	uint8_t msg[9] = { SMX_MSG_CHANNEL_WINDOW_ADJUST };
 	struct smx_view part = { msg, sizeof(msg) };
 
+	if (chan->state != SMX_CHAN_OPEN)
+		return SMX_ESTATE;
 	if (n == 0 || chan->close_sent || chan->close_received || chan->eof_received)
 		return 0;
 	assert(n <= UINT32_MAX - chan->recv_window);

@@ -105,9 +105,11 @@ int smx_conn_send_message(struct smx_conn *c, struct smx_chan *chan, struct smx_
 	uint32_t data_len, int want_reply);
 int smx_conn_send_request(struct smx_conn *c, struct smx_chan *chan, const char *kind,
 	int want_reply, struct smx_view specific);
+/* These four: SMX_ESTATE (nothing happened) while the channel's opening is not answered. */
 int smx_conn_send_reply(struct smx_conn *c, struct smx_chan *chan, int success);
 int smx_conn_send_eof(struct smx_conn *c, struct smx_chan *chan);
-/* Sends CLOSE once. The channel lives until the peer's CLOSE comes. */
+/* Sends CLOSE once, whatever still comes is the caller's to drop. The channel lives until the
+ * peer's CLOSE comes. */
 int smx_conn_send_close(struct smx_conn *c, struct smx_chan *chan);
 /* Grants n more bytes. */
 int smx_conn_grant(struct smx_conn *c, struct smx_chan *chan, uint32_t n);
