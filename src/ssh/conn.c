@@ -112,6 +112,8 @@ static int on_open(struct smx_conn *c, struct smx_rd rd, struct smx_conn_event *
 		return r;
 	if (rd.left > OPEN_SPECIFIC_MAX)
 		return SMX_ETOOBIG;
+	if (packet == 0)
+		return SMX_EPROTOCOL; /* nothing could ever be sent */
 	r = add_chan(c, &chan);
 	if (r == SMX_ELIMIT) {
 		struct smx_chan refused = { .peer_id = peer_id };
