@@ -390,13 +390,22 @@ int smx_conn_send_message(struct smx_conn *c, struct smx_chan *chan, struct smx_
 {
 	uint8_t head[5];
 	struct smx_view parts[2] = { { head, 5 }, { payload.p + 5, payload.len - 5 } };
+	int r;
 
-	assert(data_len <= chan->send_window && !chan->close_sent);
+	assert(data_len <= chan->send_window && data_len <= chan->send_packet);
+	assert(chan->state == SMX_CHAN_OPEN && !chan->close_sent && (!data_len || !chan->eof_sent));
+	assert(payload.len >= 5 && payload.p[0] != SMX_MSG_CHANNEL_CLOSE);
+	if (payload.p[0] == SMX_MSG_CHANNEL_EOF)
+		return smx_conn_send_eof(c, chan);
+	if (want_reply && chan->n_replies_due >= SMX_REPLIES_MAX)
+		return SMX_ELIMIT;
 	head[0] = payload.p[0];
 	smx_set_u32(head + 1, chan->peer_id);
+	if ((r = smx_transport_send(c->t, parts, 2)) != 0)
+		return r;
 	chan->send_window -= data_len;
 	chan->n_replies_due += want_reply ? 1 : 0;
-	return smx_transport_send(c->t, parts, 2);
+	return 0;
 }
 
 int smx_conn_send_request(struct smx_conn *c, struct smx_chan *chan, const char *kind,
@@ -405,12 +414,17 @@ int smx_conn_send_request(struct smx_conn *c, struct smx_chan *chan, const char 
 	uint8_t head[9] = { SMX_MSG_CHANNEL_REQUEST }, flag = want_reply ? 1 : 0;
 	struct smx_view parts[4] = { { head, sizeof(head) }, smx_view_of(kind, strlen(kind)),
 		{ &flag, 1 }, specific };
+	int r;
 
 	assert(chan->state == SMX_CHAN_OPEN && !chan->close_sent);
+	if (flag && chan->n_replies_due >= SMX_REPLIES_MAX)
+		return SMX_ELIMIT;
 	smx_set_u32(head + 1, chan->peer_id);
 	smx_set_u32(head + 5, (uint32_t)parts[1].len);
+	if ((r = smx_transport_send(c->t, parts, 4)) != 0)
+		return r;
 	chan->n_replies_due += flag;
-	return smx_transport_send(c->t, parts, 4);
+	return 0;
 }
 
 /* Messages of nothing but a channel number. */

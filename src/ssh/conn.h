@@ -99,7 +99,10 @@ int smx_conn_send_data(
 	struct smx_conn *c, struct smx_chan *chan, uint32_t code, struct smx_view data);
 /*
  * A whole channel message (DATA, EXTENDED_DATA, REQUEST, EOF …) whose bytes 1 to 4 are
- * rewritten to the channel's number: the relay's straight path.
+ * rewritten to the channel's number: the relay's straight path. Not for CLOSE. The caller
+ * has checked send_window, send_packet and eof_sent for data (asserts guard them), and
+ * close_sent for all. SMX_ETOOBIG (over SMX_PAYLOAD_MAX) and SMX_ELIMIT (SMX_REPLIES_MAX answers
+ * are due): nothing happened, the connection lives on. The same two for smx_conn_send_request.
  */
 int smx_conn_send_message(struct smx_conn *c, struct smx_chan *chan, struct smx_view payload,
 	uint32_t data_len, int want_reply);
