@@ -10,7 +10,9 @@
 #define FIRST_SLOTS       8
 #define OPEN_KIND_MAX     64
 #define OPEN_SPECIFIC_MAX 8192
-#define GLOBALS_MAX       16
+#define GLOBALS_MAX       16 /* unanswered ones of ours */
+/* A text that comes from another peer must not be what the answer fails on. */
+#define OPEN_FAIL_TEXT_MAX 1024
 
 void smx_conn_init(struct smx_conn *c, struct smx_transport *t)
 {
@@ -356,7 +358,9 @@ int smx_conn_open_fail(
 {
 	uint8_t head[13] = { SMX_MSG_CHANNEL_OPEN_FAILURE };
 	static const uint8_t no_lang[4];
-	struct smx_view parts[3] = { { head, sizeof(head) }, smx_view_of(text, strlen(text)),
+	size_t len = strlen(text);
+	struct smx_view parts[3] = { { head, sizeof(head) },
+		smx_view_of(text, len < OPEN_FAIL_TEXT_MAX ? len : OPEN_FAIL_TEXT_MAX),
 		{ no_lang, sizeof(no_lang) } };
 
 	smx_set_u32(head + 1, chan->peer_id);

@@ -87,7 +87,7 @@ int smx_conn_open(struct smx_conn *c, struct smx_view kind, struct smx_view spec
 	uint32_t recv_window, struct smx_chan **ret);
 int smx_conn_open_confirm(
 	struct smx_conn *c, struct smx_chan *chan, uint32_t recv_window, struct smx_view specific);
-/* Refuses and frees chan. */
+/* Refuses and frees chan; text is cut to 1024 bytes. */
 int smx_conn_open_fail(
 	struct smx_conn *c, struct smx_chan *chan, enum smx_open_failure reason, const char *text);
 
