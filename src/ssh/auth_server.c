@@ -134,8 +134,6 @@ static int on_request(struct smx_auth_server *a, struct smx_rd rd)
 		return SMX_EDENIED;
 	memcpy(a->user, user, sizeof(user));
 	a->has_user = 1;
-	if (smx_view_eq(method, "none"))
-		return send_failure(a);
 	if (++a->n_attempts > SMX_AUTH_ATTEMPTS_MAX)
 		return SMX_EDENIED;
 	if (smx_view_eq(method, "publickey"))

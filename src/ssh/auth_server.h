@@ -12,7 +12,7 @@
 #include "ssh/transport.h"
 
 #define SMX_USER_SIZE 256
-/* Agents offer all their keys; each probe counts. */
+/* Agents offer all their keys; each probe counts, and so does every other request. */
 #define SMX_AUTH_ATTEMPTS_MAX 64
 
 /* 1 if the public key blob may log in. */
