@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures over real parts. `mux` is a shared daemon between a bastion and a target; a test
+that breaks things builds its own with `make_mux` and `make_sshd`."""
+import hashlib
+import os
+import shutil
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+os.umask(0o077)
+
+import peers  # noqa: E402
+from peers import Agent, Daemon, Dropbear, EchoServer, Keys, Mux, Pump, Sshd, hop, routes_toml  # noqa: E402
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "big: full size or measured; runs alone, release build")
+    config.addinivalue_line("markers", "core: the part that other systems run too")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(300 if item.get_closest_marker("big") else 120))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows what the daemons said."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for daemon in Daemon.live:
+            report.sections.append((f"log of {daemon.name} {daemon.dir}", daemon.log()[-6000:]))
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory):
+    return Keys(tmp_path_factory.mktemp("keys"))
+
+
+class Cleanup:
+    """Stops what it was given, in reverse order, and tells the first thing that went wrong."""
+
+    def __init__(self):
+        self.things = []
+
+    def __call__(self, thing):
+        self.things.append(thing)
+        return thing
+
+    def run(self):
+        first = None
+        for thing in reversed(self.things):
+            try:
+                thing.stop()
+            except BaseException as e:  # the others are to be stopped all the same
+                first = first or e
+            path = getattr(thing, "dir", None)
+            if path is not None:
+                shutil.rmtree(path, ignore_errors=True)
+        if first:
+            raise first
+
+
+@pytest.fixture
+def cleanup():
+    c = Cleanup()
+    yield c
+    c.run()
+
+
+@pytest.fixture
+def make_sshd(keys, cleanup):
+    return lambda *a, **kw: cleanup(Sshd(keys, *a, **kw))
+
+
+@pytest.fixture
+def make_dropbear(keys, cleanup):
+    return lambda *a, **kw: cleanup(Dropbear(keys, *a, **kw))
+
+
+@pytest.fixture
+def make_mux(keys, cleanup):
+    """Mux(…), or with servers: make_mux(target=sshd, bastion=sshd2, flags for the route…)."""
+
+    def make(target=None, bastion=None, route=None, top=None, **kw):
+        if target is not None:
+            known = target.known_hosts() + (bastion.known_hosts() if bastion else "")
+            kw.setdefault("known_hosts", known)
+            if "direct" not in kw:
+                kw.setdefault(
+                    "routes",
+                    routes_toml(
+                        {"t": dict(hop(target), **(route or {}))},
+                        jump=hop(bastion) if bastion else None,
+                        top=top,
+                    ),
+                )
+        return cleanup(Mux(keys, **kw))
+
+    return make
+
+
+@pytest.fixture
+def make_agent(cleanup):
+    return lambda *paths: cleanup(Agent(*paths))
+
+
+@pytest.fixture
+def pump(cleanup):
+    return lambda port: cleanup(Pump(port))
+
+
+@pytest.fixture
+def echo(cleanup):
+    return cleanup(EchoServer())
+
+
+@pytest.fixture(scope="module")
+def world(keys):
+    """A bastion, a target behind it, and a daemon with these routes:
+    t: through the bastion; loop: the same with the loopback flag; d: without a jump host."""
+    c = Cleanup()
+    try:
+        bastion = c(Sshd(keys, "bastion", MaxSessions=300))
+        target = c(Sshd(keys, "target", MaxSessions=300))
+        mux = c(
+            Mux(
+                keys,
+                routes=routes_toml(
+                    {
+                        "t": hop(target),
+                        "loop": hop(target, allow_remote_loopback_any_port=True),
+                        "d": hop(target, direct=True),
+                    },
+                    jump=hop(bastion),
+                ),
+                known_hosts=bastion.known_hosts() + target.known_hosts(),
+            )
+        )
+        mux.bastion, mux.target = bastion, target
+        yield mux
+    finally:
+        c.run()
+
+
+@pytest.fixture
+def mux(world):
+    """The shared daemon; it must outlive every test."""
+    yield world
+    assert world.alive(), world.log()[-6000:]
+
+
+def size_mib(default):
+    """Sizes of transfers: SMX_MIB overrides."""
+    return int(os.environ.get("SMX_MIB", default))
+
+
+@pytest.fixture
+def payload(tmp_path):
+    """payload(MiB): a file that does not compress, and its SHA-256."""
+
+    def make(mib, name="payload"):
+        path = tmp_path / name
+        digest = hashlib.sha256()
+        block = os.urandom(1 << 20)
+        with open(path, "wb") as f:
+            for i in range(mib):
+                piece = i.to_bytes(8, "big") + block[8:]
+                digest.update(piece)
+                f.write(piece)
+        return path, digest.hexdigest()
+
+    return make
+
+
+@pytest.fixture
+def sha256():
+    def of(path):
+        digest = hashlib.sha256()
+        with open(path, "rb") as f:
+            while piece := f.read(1 << 20):
+                digest.update(piece)
+        return digest.hexdigest()
+
+    return of

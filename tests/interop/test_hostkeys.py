@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""Host keys of the remote: the verdicts of known_hosts against real servers (K1, K3, K5)."""
+import re
+import subprocess
+
+import pytest
+
+from peers import hop, routes_toml
+
+
+def fingerprint(keys, path):
+    text = subprocess.run(["ssh-keygen", "-lf", f"{path}.pub"], capture_output=True, text=True,
+                          check=True).stdout
+    return text.split()[1]
+
+
+def refused(mux, *pieces, route="t"):
+    """The client is refused, and log and client hold the pieces."""
+    since = len(mux.log())
+    done = mux.ssh(route, "true")
+    assert done.returncode == 255 and b"open failed" in done.stderr, done
+    said = mux.log()[since:]
+    assert f'channel open rejected for route "{route}": remote session failed: ' in said, said
+    for piece in pieces:
+        assert piece.lower() in said.lower(), (piece, said)
+    return done.stderr.decode()
+
+
+@pytest.mark.core
+def test_K2_unknown_key_is_refused_with_the_remedy(make_mux, make_sshd, keys):
+    """Until somebody can be asked: the fingerprint, and the exact line that would accept it."""
+    target = make_sshd()
+    mux = make_mux(target, known_hosts="")
+    shown = [fingerprint(keys, k) for k in target.host_keys]
+    refused(mux, "unknown", "SHA256:")
+    text = mux.log()
+    (used,) = {f for f in re.findall(r"SHA256:[A-Za-z0-9+/]{43}", text)} & set(shown)
+    assert target.logins() == 0
+    # What it says is what helps: the line goes into known_hosts as it stands.
+    match = re.search(r"(\[127\.0\.0\.1\]:\d+ (?:ssh|ecdsa)-\S+ [A-Za-z0-9+/]+=*)", text)
+    assert match or "ssh-keyscan" in text or "ssh-keygen" in text, text[-1500:]
+    assert used
+    if match:
+        mux.put("known_hosts", match.group(1) + "\n")
+    else:
+        mux.put("known_hosts", target.known_hosts())
+    mux.check_works()
+
+
+@pytest.mark.core
+def test_K3_changed_key_is_always_refused(make_mux, make_sshd, keys):
+    target = make_sshd()
+    other = keys.make("impostor")
+    blob = keys.public(other).split()[1]
+    mux = make_mux(target, known_hosts=f"[127.0.0.1]:{target.port} ssh-ed25519 {blob}\n")
+    refused(mux, "changed", "known_hosts")
+    assert target.logins() == 0
+    mux.put("known_hosts", target.known_hosts())
+    mux.check_works()
+
+
+@pytest.mark.core
+def test_K3_revoked_key_is_always_refused(make_mux, make_sshd):
+    target = make_sshd()
+    lines = target.known_hosts()
+    revoked = "".join(f"@revoked * {' '.join(l.split()[1:])}\n" for l in lines.splitlines())
+    mux = make_mux(target, known_hosts=lines + revoked)
+    refused(mux, "revoked")
+    assert target.logins() == 0
+
+
+def test_K3_key_of_another_type(make_mux, make_sshd, keys):
+    """Known by RSA alone, offering ed25519 alone: not a new host."""
+    target = make_sshd(host_keys=[keys.make("host_only_ed25519")])
+    rsa = keys.make("host_was_rsa", "rsa")
+    blob = keys.public(rsa).split()[1]
+    mux = make_mux(target, known_hosts=f"[127.0.0.1]:{target.port} ssh-rsa {blob}\n")
+    refused(mux, "SHA256:")
+    assert target.logins() == 0
+
+
+def test_K1_known_type_is_preferred(make_mux, make_sshd):
+    """The server has three keys, known_hosts one: that one is asked for."""
+    for kind, name in (("rsa", "RSA"), ("ecdsa", "ECDSA"), ("ed25519", "ED25519")):
+        target = make_sshd()
+        mux = make_mux(target, known_hosts=target.known_hosts(kinds=[kind]))
+        mux.check_works()
+
+
+@pytest.mark.parametrize("form", ["plain", "several", "hashed", "wildcard", "negated", "comments"])
+def test_K1_forms_of_entries(make_mux, make_sshd, form, tmp_path):
+    target = make_sshd()
+    line = target.known_hosts(kinds=["ed25519"]).strip()
+    name, key = line.split(" ", 1)
+    if form == "several":
+        line = f"other.example,{name},10.1.1.1 {key}"
+    elif form == "hashed":
+        path = tmp_path / "kh"
+        path.write_text(line + "\n")
+        subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(path)], check=True, capture_output=True)
+        line = path.read_text().strip()
+        assert line.startswith("|1|")
+    elif form == "wildcard":
+        line = f"[127.0.0.?]:{target.port} {key}"
+    elif form == "negated":
+        line = f"[127.*]:{target.port},![127.0.0.9]:{target.port} {key}"
+    elif form == "comments":
+        line = f"# note\n\n   \n{line} a comment behind"
+    mux = make_mux(target, known_hosts=line + "\n")
+    mux.check_works()
+
+
+def test_K1_negation_wins(make_mux, make_sshd):
+    target = make_sshd()
+    key = target.known_hosts(kinds=["ed25519"]).split(" ", 1)[1]
+    mux = make_mux(target, known_hosts=f"[127.*]:{target.port},![127.0.0.1]:{target.port} {key}")
+    refused(mux)
+
+
+def test_K5_cert_authority_is_no_ordinary_key(make_mux, make_sshd):
+    target = make_sshd()
+    line = target.known_hosts(kinds=["ed25519"])
+    mux = make_mux(target, known_hosts=f"@cert-authority {line}")
+    refused(mux, "SHA256:")
+    assert "authority" in mux.log()
+
+
+def test_K5_unknown_marker_is_no_ordinary_entry(make_mux, make_sshd):
+    target = make_sshd()
+    line = target.known_hosts(kinds=["ed25519"])
+    mux = make_mux(target, known_hosts=f"@trusted {line}")
+    refused(mux)
+
+
+@pytest.mark.core
+def test_DESIGN6_jump_and_target_keys_never_mixed(make_mux, make_sshd):
+    """The jump host's key under the target's name, and the reverse, help nobody."""
+    target, bastion = make_sshd("target"), make_sshd("bastion")
+    swapped = ""
+    for name, key in ((bastion, target), (target, bastion)):
+        for line in key.known_hosts().splitlines():
+            swapped += f"[127.0.0.1]:{name.port} {' '.join(line.split()[1:])}\n"
+    mux = make_mux(target, bastion, known_hosts=swapped)
+    refused(mux, "changed")
+    assert bastion.logins() == 0 and target.logins() == 0
+    # Only the bastion is right: the target's wrong key still counts.
+    mux.put("known_hosts", bastion.known_hosts() + "".join(
+        f"[127.0.0.1]:{target.port} {' '.join(l.split()[1:])}\n"
+        for l in bastion.known_hosts().splitlines()))
+    refused(mux, "changed")
+    assert bastion.logins() >= 1 and target.logins() == 0
+    mux.put("known_hosts", bastion.known_hosts() + target.known_hosts())
+    mux.check_works()
+
+
+def test_host_key_alias(make_mux, make_sshd):
+    target = make_sshd()
+    known = "".join(
+        f"my-alias {' '.join(l.split()[1:])}\n" for l in target.known_hosts().splitlines()
+    )
+    mux = make_mux(routes=routes_toml({"t": hop(target, host_key_alias="my-alias")}),
+                   known_hosts=known)
+    mux.check_works()
