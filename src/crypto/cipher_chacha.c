@@ -36,7 +36,7 @@ static int crypt_length(struct smx_protect *p, uint32_t seq, const uint8_t *from
 	uint8_t iv[CHACHA_IV_LEN] = { 0 };
 
 	smx_set_u32(iv + 12, seq);
-	if (EVP_CipherInit_ex(p->length_ctx, NULL, NULL, NULL, iv, -1) != 1)
+	if (EVP_CipherInit_ex2(p->length_ctx, NULL, NULL, iv, -1, NULL) != 1)
 		return SMX_ECRYPTO;
 	return smx_cipher_update(p->length_ctx, to, from, 4);
 }
@@ -55,7 +55,7 @@ static int begin_packet(struct smx_protect *p, uint32_t seq)
 	p->n_packets++;
 	p->next_seq = seq + 1;
 	smx_set_u32(iv + 12, seq);
-	if (EVP_CipherInit_ex(p->ctx, NULL, NULL, NULL, iv, -1) == 1 &&
+	if (EVP_CipherInit_ex2(p->ctx, NULL, NULL, iv, -1, NULL) == 1 &&
 		smx_cipher_update(p->ctx, block, zeros, sizeof(zeros)) == 0 &&
 		EVP_MAC_init(p->mac_ctx, block, POLY_KEY_LEN, NULL) == 1)
 		r = 0;
