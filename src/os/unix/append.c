@@ -89,6 +89,7 @@ static int has_writer(int fd)
 static int rescue(struct append *a, int old_fd, size_t known_len)
 {
 	uint64_t start = smx_os_monotonic_ms();
+	struct stat st;
 	int writer;
 
 	while ((writer = has_writer(old_fd)) != 0) {
@@ -97,29 +98,38 @@ static int rescue(struct append *a, int old_fd, size_t known_len)
 		sleep_ms(POLL_MS);
 	}
 	smx_buf_reset(&a->todo);
+	if (fstat(old_fd, &st) == 0 && (uintmax_t)st.st_size <= known_len)
+		return 0;
 	if (lseek(old_fd, (off_t)known_len, SEEK_SET) < 0)
 		return smx_unix_fail(a->err, "cannot read", a->path, errno);
 	return smx_unix_read_fd(old_fd, SMX_OS_APPEND_FILE_MAX, a->path, &a->todo, a->err);
 }
 
-/* 1 if the file of that name is still the one that fd is open on, with the content in `seen`. */
-static int is_unchanged(struct append *a, int fd, const struct smx_buf *seen)
+/* 1 if fd holds `seen` and nothing else. */
+static int has_content(int fd, const uint8_t *seen, size_t len)
+{
+	uint8_t chunk[16384];
+	size_t at = 0;
+	ssize_t n;
+
+	while ((n = pread(fd, chunk, sizeof(chunk), (off_t)at)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 || (size_t)n > len - at || memcmp(chunk, seen + at, (size_t)n) != 0)
+			return 0;
+		at += (size_t)n;
+	}
+	return at == len;
+}
+
+/* 1 if the file of that name is still the one that fd is open on, with the content `seen`. */
+static int is_unchanged(const struct append *a, int fd, const uint8_t *seen, size_t len)
 {
 	struct stat by_name, by_fd;
-	struct smx_buf now;
-	int same = 0;
 
-	if (fstatat(a->pl.dir, a->pl.name, &by_name, AT_SYMLINK_NOFOLLOW) != 0 ||
-		fstat(fd, &by_fd) != 0 || by_name.st_ino != by_fd.st_ino ||
-		by_name.st_dev != by_fd.st_dev || lseek(fd, 0, SEEK_SET) != 0)
-		return 0;
-	smx_buf_init(&now, SMX_OS_APPEND_FILE_MAX);
-	if (smx_unix_read_fd(fd, SMX_OS_APPEND_FILE_MAX, a->path, &now, NULL) == 0)
-		same = smx_buf_len(&now) == smx_buf_len(seen) &&
-		       (smx_buf_len(&now) == 0 || memcmp(smx_buf_view(&now), smx_buf_view(seen),
-							  smx_buf_len(&now)) == 0);
-	smx_buf_release(&now);
-	return same;
+	return fstatat(a->pl.dir, a->pl.name, &by_name, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       fstat(fd, &by_fd) == 0 && by_name.st_ino == by_fd.st_ino &&
+	       by_name.st_dev == by_fd.st_dev && has_content(fd, seen, len);
 }
 
 static int append_new_file(struct append *a)
@@ -160,7 +170,7 @@ static int build_content(struct append *a, int fd, struct smx_buf *content, size
 static int append_round(struct append *a)
 {
 	struct smx_unix_temp t = { "" };
-	struct smx_buf content, seen;
+	struct smx_buf content;
 	struct stat st;
 	size_t old_len;
 	int fd = -1, r;
@@ -181,9 +191,7 @@ static int append_round(struct append *a)
 		(r = smx_unix_temp_make(&a->pl, smx_buf_view(&content), smx_buf_len(&content),
 			 st.st_mode & 0777, &t, a->err)) != 0)
 		goto out;
-	seen = content; /* a view of its first old_len bytes */
-	seen.len = seen.off + old_len;
-	if (!is_unchanged(a, fd, &seen))
+	if (!is_unchanged(a, fd, smx_buf_view(&content), old_len))
 		goto out;
 	if ((r = smx_unix_temp_publish(&a->pl, &t, 0, a->err)) == 0)
 		r = rescue(a, fd, old_len);
