@@ -6,6 +6,11 @@
 #include "config/routes_int.h"
 
 #define NOT_FOUND SIZE_MAX
+/*
+ * How deep routes are followed. More than there may be hops, so that it is the route with one hop
+ * too many that is named in the error, not one it leads through.
+ */
+#define DEPTH_MAX 64
 
 static size_t find_draft(const struct routes_parser *p, const struct smx_toml *name)
 {
@@ -60,6 +65,8 @@ static int add_jump(struct routes_parser *p, struct route_draft *d, const struct
 		return smx_routes_fail(p, d, d->jump,
 			"goes round in a circle: the way to \"%s\" leads through \"%s\"", via->name,
 			d->name);
+	if (depth >= DEPTH_MAX)
+		return too_many(p, d);
 	if ((r = resolve_one(p, via, depth + 1)) != 0)
 		return r;
 	for (size_t i = 0; i < via->n_hops; i++) {
@@ -81,9 +88,6 @@ static int resolve_one(struct routes_parser *p, struct route_draft *d, unsigned 
 
 	if (d->state == DRAFT_DONE)
 		return 0;
-	/* Also what bounds this recursion. */
-	if (depth >= SMX_HOPS_MAX)
-		return too_many(p, d);
 	d->state = DRAFT_VISITING;
 	if (d->direct && d->jump)
 		return smx_routes_fail(

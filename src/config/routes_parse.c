@@ -52,9 +52,10 @@ int smx_routes_fail(struct routes_parser *p, const struct route_draft *draft,
 	section_of(p, draft, section);
 	if (!is_section && at->key)
 		printable(at->key, at->key_len, key);
-	r = smx_buf_printf(p->error, "%s:%u:%u: %s%s%s%s%s: %s", p->file_name,
+	r = smx_buf_printf(p->error, "%s:%u:%u: %s%s%s%s%s%s%s", p->file_name,
 		at->key ? at->key_line : at->line, at->key ? at->key_column : at->column, section,
-		*section && *key ? " " : "", *key ? "key \"" : "", key, *key ? "\"" : "", what);
+		*section && *key ? " " : "", *key ? "key \"" : "", key, *key ? "\"" : "",
+		*section || *key ? ": " : "", what);
 	return r == SMX_ENOMEM ? r : SMX_ESYNTAX;
 }
 
