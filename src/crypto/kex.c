@@ -97,10 +97,12 @@ int smx_kex_start(struct smx_kex *k, struct smx_buf *ret_public)
 
 	if (k->started)
 		return SMX_ESTATE;
-	if ((r = k->ops->start(k, ret_public)) != 0)
-		return r;
+	r = k->ops->start(k, ret_public);
+	if (r == SMX_ESTATE)
+		return r; /* no group yet: later, perhaps */
 	k->started = 1;
-	return 0;
+	k->finished = r != 0;
+	return r;
 }
 
 int smx_kex_finish(struct smx_kex *k, struct smx_view peer_public, struct smx_buf *ret_secret)
