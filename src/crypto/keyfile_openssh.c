@@ -273,31 +273,53 @@ static int read_ecdsa(struct smx_rd *rd, const char *wire_curve, EVP_PKEY **ret)
 enum rsa_number { RSA_N, RSA_E, RSA_D, RSA_IQMP, RSA_P, RSA_Q, RSA_DMP1, RSA_DMQ1, RSA_NUMBERS };
 #define RSA_IN_FILE RSA_DMP1
 
-/* d mod (p - 1) and d mod (q - 1), and whether n is p * q. SMX_EFORMAT if not. */
+/* Whether a * b is 1 modulo m. */
+static int are_inverse(const BIGNUM *a, const BIGNUM *b, const BIGNUM *m, BN_CTX *ctx)
+{
+	BIGNUM *t = BN_secure_new();
+	int ok = t && BN_mod_mul(t, a, b, m, ctx) == 1 && BN_is_one(t);
+
+	BN_clear_free(t);
+	return ok;
+}
+
+/* d modulo prime - 1, which must undo e there. SMX_EFORMAT if it does not. */
+static int rsa_exponent(
+	const BIGNUM *d, const BIGNUM *e, const BIGNUM *prime, BIGNUM *ret, BN_CTX *ctx)
+{
+	BIGNUM *order = BN_secure_new();
+	int r = SMX_ECRYPTO;
+
+	if (order && BN_sub(order, prime, BN_value_one()) == 1 && BN_mod(ret, d, order, ctx) == 1)
+		r = are_inverse(ret, e, order, ctx) ? 0 : SMX_EFORMAT;
+	BN_clear_free(order);
+	return r;
+}
+
+/*
+ * Computes the two numbers that the file leaves away, and checks that the others belong
+ * together: a damaged key would sign, but wrongly.
+ */
 static int rsa_complete(BIGNUM *num[RSA_NUMBERS])
 {
 	BN_CTX *ctx = BN_CTX_secure_new();
-	BIGNUM *t = BN_secure_new();
+	BIGNUM *product = BN_secure_new();
 	int r = SMX_ECRYPTO;
 
 	num[RSA_DMP1] = BN_secure_new();
 	num[RSA_DMQ1] = BN_secure_new();
-	if (!ctx || !t || !num[RSA_DMP1] || !num[RSA_DMQ1])
+	if (!ctx || !product || !num[RSA_DMP1] || !num[RSA_DMQ1] ||
+		BN_mul(product, num[RSA_P], num[RSA_Q], ctx) != 1)
 		goto out;
 	BN_set_flags(num[RSA_D], BN_FLG_CONSTTIME);
-	if (BN_mul(t, num[RSA_P], num[RSA_Q], ctx) != 1)
+	r = SMX_EFORMAT;
+	if (BN_cmp(product, num[RSA_N]) != 0 || BN_is_one(num[RSA_P]) || BN_is_one(num[RSA_Q]) ||
+		!are_inverse(num[RSA_IQMP], num[RSA_Q], num[RSA_P], ctx))
 		goto out;
-	if (BN_cmp(t, num[RSA_N]) != 0 || BN_is_one(num[RSA_P]) || BN_is_one(num[RSA_Q])) {
-		r = SMX_EFORMAT;
-		goto out;
-	}
-	if (BN_sub(t, num[RSA_P], BN_value_one()) == 1 &&
-		BN_mod(num[RSA_DMP1], num[RSA_D], t, ctx) == 1 &&
-		BN_sub(t, num[RSA_Q], BN_value_one()) == 1 &&
-		BN_mod(num[RSA_DMQ1], num[RSA_D], t, ctx) == 1)
-		r = 0;
+	(void)((r = rsa_exponent(num[RSA_D], num[RSA_E], num[RSA_P], num[RSA_DMP1], ctx)) != 0 ||
+		(r = rsa_exponent(num[RSA_D], num[RSA_E], num[RSA_Q], num[RSA_DMQ1], ctx)) != 0);
 out:
-	BN_clear_free(t);
+	BN_clear_free(product);
 	BN_CTX_free(ctx);
 	return r;
 }
