@@ -32,7 +32,8 @@ static inline size_t smx_buf_len(const struct smx_buf *b)
 
 static inline const uint8_t *smx_buf_view(const struct smx_buf *b)
 {
-	return b->data + b->off;
+	/* Not NULL + 0, which C does not define. */
+	return b->data ? b->data + b->off : b->data;
 }
 
 /* SMX_ELIMIT, SMX_ENOMEM. */
