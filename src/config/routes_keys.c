@@ -206,7 +206,7 @@ static int read_strings(struct routes_parser *p, const struct route_draft *draft
 	int r;
 
 	if (n > max)
-		return smx_routes_fail(p, draft, item, "has more than %zu items", max);
+		return smx_routes_fail(p, draft, item, "has more than %u items", (unsigned)max);
 	for (size_t i = 0; i < n; i++) {
 		const struct smx_toml *one = item->type == SMX_TOML_ARRAY ? item->items[i] : item;
 

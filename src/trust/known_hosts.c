@@ -531,6 +531,10 @@ int smx_known_hosts_line(
 
 	if (strpbrk(host, ",*?!|@#[]\"\\"))
 		return SMX_EINVAL;
+	for (const char *c = host; *c; c++) {
+		if (*c & 0x80)
+			return SMX_EINVAL; /* names are ASCII; a byte order mark would vanish */
+	}
 	if ((r = smx_known_hosts_name(host, port, name, sizeof(name))) != 0)
 		return r;
 	smx_buf_init(&line, SMX_KNOWN_HOSTS_LINE_MAX);

@@ -113,7 +113,7 @@ int smx_known_hosts_types(const struct smx_known_hosts *kh, const char *host, ui
 /*
  * Appends the line that makes blob known for host, with its newline. hashed: with the
  * name as HMAC-SHA1 under a fresh random salt. SMX_EINVAL if host could be read as a
- * pattern, list or marker.
+ * pattern, list or marker, or isn't ASCII.
  */
 int smx_known_hosts_line(const char *host, uint16_t port, struct smx_view blob, int hashed,
 	struct smx_buf *ret_line);

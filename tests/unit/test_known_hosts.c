@@ -460,7 +460,7 @@ static void k4_line_pins_the_key(void **state)
 static void k4_line_refuses_hosts_that_mean_more(void **state)
 {
 	static const char *const hosts[] = { "*", "h*", "?", "a,b", "!h", "@revoked", "#h", "|1|x",
-		"[h]", "a b", "a\tb", "a\nb", "", "h\"", "h\\" };
+		"[h]", "a b", "a\tb", "a\nb", "", "h\"", "h\\", "\xef\xbb\xbfh", "\xc3\xa9" };
 	struct smx_buf blob, line;
 
 	(void)state;
