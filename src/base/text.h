@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* Text from strangers, made fit for a terminal, a log line or a message. */
+#ifndef SMX_BASE_TEXT_H
+#define SMX_BASE_TEXT_H
+
+#include <stddef.h>
+
+/*
+ * Copies n bytes of text to out, NUL-terminated, cut to what fits: escape sequences (CSI, OSC, DCS,
+ * PM, APC, SOS; 7-bit and C1, also coded as UTF-8) are left out whole, other control characters and
+ * bytes that are not UTF-8 become '?', line ends and tabs become spaces (A7).
+ */
+void smx_sanitize(const char *text, size_t n, char *out, size_t size);
+
+#endif

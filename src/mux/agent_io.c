@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+#include "mux/agent_io.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "ssh/agent.h"
+
+/* Room in a socket address, less the NUL, on the systems at hand. */
+#define AGENT_PATH_MAX 103
+
+struct agent_io {
+	uv_pipe_t pipe;
+	uv_timer_t timer;
+	uv_connect_t connect;
+	uv_write_t write;
+	int n_handles; /* not closed yet */
+	agent_cb *cb; /* NULL once called or cancelled */
+	void *arg;
+	struct smx_buf request, answer;
+};
+
+static void on_closed(uv_handle_t *h)
+{
+	struct agent_io *a = h->data;
+
+	if (--a->n_handles)
+		return;
+	smx_buf_release(&a->request);
+	smx_buf_release(&a->answer);
+	smx_free(a);
+}
+
+static void stop(struct agent_io *a)
+{
+	a->cb = NULL;
+	if (uv_is_closing((uv_handle_t *)&a->pipe))
+		return;
+	uv_close((uv_handle_t *)&a->pipe, on_closed);
+	uv_close((uv_handle_t *)&a->timer, on_closed);
+}
+
+static void finish(struct agent_io *a, int r, struct smx_view message)
+{
+	agent_cb *cb = a->cb;
+
+	if (!cb)
+		return;
+	a->cb = NULL;
+	cb(a->arg, r, message);
+	stop(a);
+}
+
+static void fail(struct agent_io *a, int r)
+{
+	finish(a, r, (struct smx_view){ NULL, 0 });
+}
+
+static void on_timeout(uv_timer_t *timer)
+{
+	fail(timer->data, SMX_ETIMEOUT);
+}
+
+static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
+{
+	struct agent_io *a = h->data;
+	uint8_t *p;
+
+	(void)suggested;
+	*buf = uv_buf_init(NULL, 0);
+	if (smx_buf_reserve(&a->answer, 4096, &p) == 0)
+		*buf = uv_buf_init((char *)p, 4096);
+}
+
+static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
+{
+	struct agent_io *a = s->data;
+	struct smx_view message;
+	size_t used;
+	int r;
+
+	(void)buf;
+	if (!a->cb)
+		return;
+	if (n < 0) {
+		fail(a, n == UV_ENOBUFS ? SMX_ETOOBIG : SMX_EEOF);
+		return;
+	}
+	smx_buf_commit(&a->answer, (size_t)n);
+	r = smx_agent_frame((struct smx_view){ smx_buf_view(&a->answer), smx_buf_len(&a->answer) },
+		&message, &used);
+	if (r == 0)
+		finish(a, 0, message);
+	else if (r != SMX_EAGAIN)
+		fail(a, r);
+}
+
+static void on_written(uv_write_t *req, int status)
+{
+	if (status < 0)
+		fail(req->data, SMX_EEOF);
+}
+
+static void on_connected(uv_connect_t *req, int status)
+{
+	struct agent_io *a = req->data;
+	uv_buf_t buf;
+
+	if (!a->cb)
+		return;
+	if (status != 0) {
+		fail(a, SMX_ENOTFOUND);
+		return;
+	}
+	buf = uv_buf_init(
+		(char *)a->request.data + a->request.off, (unsigned)smx_buf_len(&a->request));
+	a->write.data = a;
+	if (uv_write(&a->write, (uv_stream_t *)&a->pipe, &buf, 1, on_written) != 0 ||
+		uv_read_start((uv_stream_t *)&a->pipe, on_alloc, on_read) != 0)
+		fail(a, SMX_ESYS);
+}
+
+struct agent_io *agent_ask(uv_loop_t *loop, const char *path, struct smx_buf *request,
+	uint64_t timeout_ms, agent_cb *cb, void *arg)
+{
+	struct agent_io *a = NULL;
+
+	/* libuv would cut a longer one, and talk to somebody else. */
+	if (strlen(path) <= AGENT_PATH_MAX)
+		a = smx_calloc(1, sizeof(*a));
+	if (!a)
+		return NULL;
+	a->cb = cb;
+	a->arg = arg;
+	a->request = *request;
+	smx_buf_init(request, request->max);
+	smx_buf_init(&a->answer, SMX_AGENT_MSG_MAX + 8192);
+	(void)uv_pipe_init(loop, &a->pipe, 0);
+	(void)uv_timer_init(loop, &a->timer);
+	a->n_handles = 2;
+	a->pipe.data = a->timer.data = a->connect.data = a;
+	(void)uv_timer_start(&a->timer, on_timeout, timeout_ms, 0);
+	uv_pipe_connect(&a->connect, &a->pipe, path, on_connected);
+	return a;
+}
+
+void agent_cancel(struct agent_io *a)
+{
+	if (a)
+		stop(a);
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+#include "mux/control.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "control/protocol.h"
+#include "control/status.h"
+#include "mux/snapshot.h"
+#include "os/os.h"
+
+#define CONTROL_CLIENTS_MAX 32
+#define READ_SIZE           4096
+/* Answers that a client does not read. */
+#define CONTROL_OUT_MAX SMX_STATUS_LINES_MAX
+
+struct control {
+	uv_pipe_t pipe;
+	struct mux *mux;
+	struct smx_os_ipc_server *server;
+	struct smx_list clients;
+	size_t n_clients;
+};
+
+struct control_client {
+	struct smx_list node;
+	struct mux *mux;
+	uv_pipe_t pipe;
+	uv_timer_t timer;
+	uv_write_t write;
+	int n_handles, has_hello, is_writing, is_ending;
+	struct smx_control_reader reader;
+	struct smx_buf out, writing;
+	char in[READ_SIZE];
+};
+
+static void on_closed(uv_handle_t *h)
+{
+	struct control_client *c = h->data;
+
+	if (--c->n_handles)
+		return;
+	smx_control_reader_release(&c->reader);
+	smx_buf_release(&c->out);
+	smx_buf_release(&c->writing);
+	smx_free(c);
+}
+
+static void client_end(struct control_client *c)
+{
+	if (uv_is_closing((uv_handle_t *)&c->pipe))
+		return;
+	smx_list_del(&c->node);
+	if (c->mux->control)
+		c->mux->control->n_clients--;
+	uv_close((uv_handle_t *)&c->pipe, on_closed);
+	uv_close((uv_handle_t *)&c->timer, on_closed);
+}
+
+static void write_out(struct control_client *c);
+
+static void on_written(uv_write_t *req, int status)
+{
+	struct control_client *c = req->data;
+	struct mux *m = c->mux;
+
+	c->is_writing = 0;
+	smx_buf_release(&c->writing);
+	if (status < 0)
+		client_end(c);
+	else
+		write_out(c);
+	mux_settle(m);
+}
+
+static void write_out(struct control_client *c)
+{
+	uv_buf_t buf;
+
+	if (c->is_writing || uv_is_closing((uv_handle_t *)&c->pipe))
+		return;
+	if (smx_buf_len(&c->out) == 0) {
+		if (c->is_ending)
+			client_end(c);
+		return;
+	}
+	c->writing = c->out;
+	smx_buf_init(&c->out, CONTROL_OUT_MAX);
+	buf = uv_buf_init(
+		(char *)c->writing.data + c->writing.off, (unsigned)smx_buf_len(&c->writing));
+	c->write.data = c;
+	if (uv_write(&c->write, (uv_stream_t *)&c->pipe, &buf, 1, on_written) != 0)
+		client_end(c);
+	else
+		c->is_writing = 1;
+}
+
+static int do_request(struct control_client *c, const struct smx_control_request *req)
+{
+	struct mux *m = c->mux;
+
+	switch (req->cmd) {
+	case SMX_CONTROL_STATUS:
+		return snapshot_answer(m, req->id, &c->out);
+	case SMX_CONTROL_STOP:
+		c->is_ending = 1;
+		mux_stop(m, "asked by ssh-mux stop");
+		return smx_control_ok_build(&c->out, req->id);
+	case SMX_CONTROL_LOCK:
+	case SMX_CONTROL_UNLOCK:
+		m->is_locked = req->cmd == SMX_CONTROL_LOCK;
+		log_info(m->is_locked ? "locked: no new sessions" : "unlocked");
+		return smx_control_ok_build(&c->out, req->id);
+	default:
+		return smx_control_error_build(&c->out, req->id, "unknown-command",
+			"this daemon does not know the command",
+			"restart it, if it is older than the ssh-mux you called");
+	}
+}
+
+static int do_line(struct control_client *c, struct smx_view line)
+{
+	struct smx_control_request req;
+	struct smx_control_hello hello;
+	int version, r;
+
+	if (!c->has_hello) {
+		if ((r = smx_control_hello_parse(line, &hello)) != 0 ||
+			(r = smx_control_hello_agree(&hello, &version)) != 0)
+			return r;
+		c->has_hello = 1;
+		return 0;
+	}
+	if ((r = smx_control_request_parse(line, &req)) != 0)
+		return r;
+	return do_request(c, &req);
+}
+
+static void arm(struct control_client *c);
+
+static void on_timeout(uv_timer_t *timer)
+{
+	struct control_client *c = timer->data;
+
+	log_warn("control client: no request for too long; hung up");
+	client_end(c);
+}
+
+/* S7: a whole line within its time, however its bytes drip. */
+static void arm(struct control_client *c)
+{
+	(void)uv_timer_start(&c->timer, on_timeout, SMX_CONTROL_READ_TIMEOUT_MS, 0);
+}
+
+static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
+{
+	struct control_client *c = h->data;
+
+	(void)suggested;
+	*buf = uv_buf_init(c->in, sizeof(c->in));
+}
+
+static void take(struct control_client *c, const uint8_t *p, size_t n)
+{
+	struct smx_view line;
+	size_t used;
+	int r;
+
+	while (n && !c->is_ending) {
+		r = smx_control_reader_feed(&c->reader, p, n, &used, &line);
+		p += used;
+		n -= used;
+		if (r == 1) {
+			arm(c);
+			r = do_line(c, line);
+		}
+		if (r < 0) {
+			log_warn("control client: %s; hung up", smx_strerror(r));
+			client_end(c);
+			return;
+		}
+		if (r == 0 && n == 0)
+			break;
+	}
+	write_out(c);
+}
+
+static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
+{
+	struct control_client *c = s->data;
+	struct mux *m = c->mux;
+
+	if (n < 0)
+		client_end(c);
+	else if (n > 0)
+		take(c, (const uint8_t *)buf->base, (size_t)n);
+	mux_settle(m);
+}
+
+static int greet(struct control_client *c)
+{
+	struct smx_control_hello hello = { .version = SMX_CONTROL_VERSION, .pid = smx_os_pid() };
+
+	memcpy(hello.program, SMX_VERSION, sizeof(SMX_VERSION));
+	return smx_control_hello_build(&c->out, &hello);
+}
+
+static void on_connection(uv_stream_t *server, int status)
+{
+	struct control *ctl = SMX_CONTAINER((uv_pipe_t *)server, struct control, pipe);
+	struct mux *m = ctl->mux;
+	struct control_client *c;
+	uv_os_fd_t fd;
+	int r;
+
+	if (status != 0 || !(c = smx_calloc(1, sizeof(*c))))
+		return;
+	c->mux = m;
+	smx_list_init(&c->node);
+	smx_list_add_tail(&ctl->clients, &c->node);
+	ctl->n_clients++;
+	smx_control_reader_init(&c->reader);
+	smx_buf_init(&c->out, CONTROL_OUT_MAX);
+	smx_buf_init(&c->writing, CONTROL_OUT_MAX);
+	(void)uv_pipe_init(m->loop, &c->pipe, 0);
+	(void)uv_timer_init(m->loop, &c->timer);
+	c->n_handles = 2;
+	c->pipe.data = c->timer.data = c;
+	r = uv_accept(server, (uv_stream_t *)&c->pipe);
+	if (r != 0 || ctl->n_clients > CONTROL_CLIENTS_MAX ||
+		uv_fileno((uv_handle_t *)&c->pipe, &fd) != 0 ||
+		smx_os_ipc_peer_check(fd, NULL) != 0 || greet(c) != 0 ||
+		uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read) != 0) {
+		log_warn("control client turned away");
+		client_end(c);
+		return;
+	}
+	arm(c);
+	write_out(c);
+}
+
+int control_open(struct mux *m)
+{
+	struct control *ctl = smx_calloc(1, sizeof(*ctl));
+	struct smx_buf err;
+	char *path = NULL;
+	int r = SMX_ENOMEM;
+
+	smx_buf_init(&err, 2048);
+	if (!ctl)
+		goto out;
+	ctl->mux = m;
+	smx_list_init(&ctl->clients);
+	if ((r = smx_os_control_path(m->opts->ssh_dir, &path, &err)) != 0 ||
+		(r = smx_os_ipc_listen(path, &ctl->server, &err)) != 0)
+		goto out;
+	(void)uv_pipe_init(m->loop, &ctl->pipe, 0);
+	m->control = ctl;
+	if (uv_pipe_open(&ctl->pipe, smx_os_ipc_server_take_fd(ctl->server)) != 0 ||
+		uv_listen((uv_stream_t *)&ctl->pipe, CONTROL_CLIENTS_MAX, on_connection) != 0) {
+		control_close(m);
+		ctl = NULL;
+		r = SMX_ESYS;
+	}
+out:
+	if (r != 0) {
+		log_error("control endpoint: %s", smx_buf_len(&err) && smx_buf_cstr(&err)
+							  ? smx_buf_cstr(&err)
+							  : smx_strerror(r));
+		if (ctl && m->control != ctl) {
+			smx_os_ipc_server_free(ctl->server);
+			smx_free(ctl);
+		}
+	}
+	smx_free(path);
+	smx_buf_release(&err);
+	return r;
+}
+
+static void on_control_closed(uv_handle_t *h)
+{
+	struct control *ctl = SMX_CONTAINER((uv_pipe_t *)h, struct control, pipe);
+
+	smx_os_ipc_server_free(ctl->server);
+	smx_free(ctl);
+}
+
+void control_close(struct mux *m)
+{
+	struct control *ctl = m->control;
+	struct smx_list *it, *tmp;
+
+	if (!ctl)
+		return;
+	SMX_LIST_FOREACH (it, tmp, &ctl->clients) {
+		struct control_client *c = SMX_CONTAINER(it, struct control_client, node);
+
+		c->is_ending = 1;
+		write_out(c);
+	}
+	m->control = NULL;
+	uv_close((uv_handle_t *)&ctl->pipe, on_control_closed);
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+#include "mux/daemon.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "config/names.h"
+#include "mux/control.h"
+#include "mux/door.h"
+#include "mux/keyring.h"
+#include "mux/link.h"
+#include "mux/mux.h"
+#include "mux/pool.h"
+#include "mux/upstream.h"
+#include "os/os.h"
+
+#define TICK_MS         1000
+#define POOL_BLOCKS_MAX 16 /* idle socket buffers kept: 2 MiB */
+#define RESUME_GAP_S    5 /* wall clock against our own: the machine slept (B11) */
+#define ROUTES_TEXT_MAX (1024 * 1024)
+#define ERR_MAX         2048
+
+void mux_settle(struct mux *m)
+{
+	struct smx_list *node;
+
+	if (m->is_settling)
+		return;
+	m->is_settling = 1;
+	while (!smx_list_empty(&m->dirty) || !smx_list_empty(&m->dying)) {
+		while (!smx_list_empty(&m->dirty)) {
+			node = m->dirty.next;
+			smx_list_del(node);
+			link_flush(SMX_CONTAINER(node, struct link, dirty_node));
+		}
+		if (!smx_list_empty(&m->dying))
+			link_reap(SMX_CONTAINER(m->dying.next, struct link, dying_node));
+	}
+	pool_sweep(m);
+	m->is_settling = 0;
+}
+
+void mux_stop(struct mux *m, const char *why)
+{
+	struct smx_list *it, *tmp;
+
+	if (m->is_stopping)
+		return;
+	m->is_stopping = 1;
+	log_info("stopping: %s", why);
+	door_close(m);
+	SMX_LIST_FOREACH (it, tmp, &m->links)
+		link_disconnect(SMX_CONTAINER(it, struct link, node), SMX_DISCONNECT_BY_APPLICATION,
+			SMX_ECANCELLED, "ssh-mux was stopped");
+	control_close(m);
+	uv_close((uv_handle_t *)&m->tick_timer, NULL);
+	uv_close((uv_handle_t *)&m->sigint, NULL);
+	uv_close((uv_handle_t *)&m->sigterm, NULL);
+}
+
+/* --- time --- */
+
+/* Our clock stands still while the machine sleeps, the wall clock does not. */
+static void notice_resume(struct mux *m)
+{
+	int64_t wall = (int64_t)time(NULL) - (int64_t)(mux_now(m) / 1000);
+	struct smx_list *it, *tmp, *it2, *tmp2;
+
+	if (m->last_wall_s && wall - m->last_wall_s >= RESUME_GAP_S) {
+		log_info("the clock jumped by %lld s: checking all connections",
+			(long long)(wall - m->last_wall_s));
+		SMX_LIST_FOREACH (it, tmp, &m->entries) {
+			struct pool_entry *e = SMX_CONTAINER(it, struct pool_entry, node);
+
+			SMX_LIST_FOREACH (it2, tmp2, &e->upstreams)
+				upstream_suspect(SMX_CONTAINER(it2, struct upstream, node));
+		}
+	}
+	m->last_wall_s = wall;
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct mux *m = timer->data;
+
+	notice_resume(m);
+	door_tick(m);
+	pool_tick(m);
+	mux_settle(m);
+}
+
+static void on_signal(uv_signal_t *handle, int signum)
+{
+	struct mux *m = handle->data;
+
+	mux_stop(m, signum == SIGINT ? "interrupted" : "terminated");
+	mux_settle(m);
+}
+
+/* --- start --- */
+
+static int load_routes(struct mux *m)
+{
+	const struct smx_serve_options *opts = m->opts;
+	struct smx_buf text, err;
+	int r;
+
+	smx_buf_init(&text, ROUTES_TEXT_MAX);
+	smx_buf_init(&err, ERR_MAX);
+	if (!opts->routes_path) {
+		r = smx_routes_direct(opts->remote_host, opts->remote_port, opts->remote_user, 0,
+			&m->routes, &err);
+	} else {
+		r = smx_os_file_read(
+			opts->routes_path, ROUTES_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, &err);
+		if (r == 0)
+			r = smx_routes_parse(
+				(struct smx_view){ smx_buf_view(&text), smx_buf_len(&text) },
+				opts->routes_path, &m->routes, &err);
+	}
+	if (r != 0)
+		log_error("%s", smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
+									: smx_strerror(r));
+	smx_buf_release(&text);
+	smx_buf_release(&err);
+	return r;
+}
+
+static int start(struct mux *m)
+{
+	int r;
+
+	if ((r = load_routes(m)) != 0 || (r = host_key_load(m->opts->ssh_dir, &m->host_key)) != 0 ||
+		(r = keyring_new(&m->keyring, m->opts->ssh_dir)) != 0)
+		return r;
+	keyring_refresh(m->keyring);
+	m->tick_timer.data = m->sigint.data = m->sigterm.data = m;
+	(void)uv_timer_init(m->loop, &m->tick_timer);
+	(void)uv_signal_init(m->loop, &m->sigint);
+	(void)uv_signal_init(m->loop, &m->sigterm);
+	if ((r = control_open(m)) == 0 && (r = door_open(m)) == 0) {
+		(void)uv_timer_start(&m->tick_timer, on_tick, TICK_MS, TICK_MS);
+		(void)uv_signal_start(&m->sigint, on_signal, SIGINT);
+		(void)uv_signal_start(&m->sigterm, on_signal, SIGTERM);
+		log_info("ssh-mux %s serves on 127.0.0.1 port %u", SMX_VERSION, m->opts->port);
+		return 0;
+	}
+	mux_stop(m, "could not start");
+	return r;
+}
+
+int smx_daemon_run(const struct smx_serve_options *opts)
+{
+	struct mux m = { .opts = opts };
+	uint64_t limit;
+	uv_loop_t loop;
+	int r;
+
+	smx_log_set_level(opts->log_level);
+	smx_os_ignore_sigpipe();
+	(void)smx_os_raise_file_limit(&limit);
+	(void)smx_os_disable_core_dumps();
+	if (uv_loop_init(&loop) != 0)
+		return SMX_ESYS;
+	m.loop = &loop;
+	m.start_ms = uv_now(&loop);
+	smx_pool_init(&m.pool, POOL_BLOCKS_MAX);
+	smx_list_init(&m.dirty);
+	smx_list_init(&m.dying);
+	smx_list_init(&m.links);
+	smx_list_init(&m.clients);
+	smx_list_init(&m.entries);
+	r = start(&m);
+	(void)uv_run(&loop, UV_RUN_DEFAULT); /* until everything is closed */
+	mux_settle(&m);
+	(void)uv_loop_close(&loop);
+	smx_pool_release(&m.pool);
+	keyring_free(m.keyring);
+	smx_key_free(m.host_key);
+	smx_routes_unref(m.routes);
+	return r;
+}

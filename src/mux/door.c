@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+#include "mux/door.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "config/policy.h"
+#include "mux/keyring.h"
+#include "mux/relay.h"
+
+#define BACKLOG     128
+#define FORWARD_MAX 1024
+#define CLEAN_SIZE  300
+
+struct door {
+	uv_tcp_t tcp;
+	struct mux *mux;
+};
+
+static struct client *client_at(struct smx_list *node)
+{
+	return SMX_CONTAINER(node, struct client, node);
+}
+
+/* --- channels --- */
+
+static void reject(
+	struct client *c, struct smx_chan *chan, enum smx_open_failure reason, const char *text)
+{
+	char route[SMX_USER_SIZE];
+	int r;
+
+	smx_sanitize(c->auth.user, strlen(c->auth.user), route, sizeof(route));
+	log_warn("channel open rejected for route \"%s\": %s", route, text);
+	if ((r = smx_conn_open_fail(&c->link->conn, chan, reason, text)) != 0)
+		link_fail(c->link, r, NULL);
+}
+
+/* L7, B3: whether policy lets a forward go on. NULL: yes; else what to say. */
+static const char *check_forward(
+	const struct smx_route *route, const struct smx_conn_event *ev, char *text, size_t size)
+{
+	struct smx_rd rd = smx_rd_view(ev->data);
+	struct smx_view target, origin;
+	enum smx_policy p;
+	uint32_t port = 0, origin_port;
+	char clean[CLEAN_SIZE];
+
+	if (smx_rd_string_max(&rd, FORWARD_MAX, &target) != 0)
+		return "malformed open";
+	if (smx_view_eq(ev->kind, "direct-tcpip")) {
+		if (smx_rd_u32(&rd, &port) != 0 ||
+			smx_rd_string_max(&rd, FORWARD_MAX, &origin) != 0 ||
+			smx_rd_u32(&rd, &origin_port) != 0 || smx_rd_end(&rd) != 0)
+			return "malformed open";
+		p = smx_policy_forward(route, target, port);
+	} else {
+		/* PROTOCOL section 2.4: path, then two reserved fields. */
+		if (smx_rd_string_max(&rd, FORWARD_MAX, &origin) != 0 ||
+			smx_rd_u32(&rd, &origin_port) != 0 || smx_rd_end(&rd) != 0)
+			return "malformed open";
+		p = smx_policy_streamlocal(route, target);
+	}
+	if (p == SMX_POLICY_ALLOW)
+		return NULL;
+	smx_sanitize((const char *)target.p, target.len, clean, sizeof(clean));
+	(void)snprintf(text, size, "forward to %s:%u denied: %s", clean, port, smx_policy_text(p));
+	return text;
+}
+
+static void on_open(struct link *l, struct smx_conn_event *ev)
+{
+	struct client *c = l->owner;
+	struct mux *m = c->mux;
+	const struct smx_route *route = smx_routes_find(m->routes, c->auth.user);
+	char text[2 * CLEAN_SIZE];
+	const char *why = NULL;
+	int r;
+
+	if (m->is_locked) {
+		reject(c, ev->chan, SMX_OPEN_ADMINISTRATIVELY_PROHIBITED,
+			"ssh-mux is locked; to go on, run: ssh-mux unlock");
+		return;
+	}
+	if (!route) {
+		reject(c, ev->chan, SMX_OPEN_ADMINISTRATIVELY_PROHIBITED, "unknown route");
+		return;
+	}
+	if (smx_view_eq(ev->kind, "direct-tcpip") ||
+		smx_view_eq(ev->kind, "direct-streamlocal@openssh.com")) {
+		why = check_forward(route, ev, text, sizeof(text));
+	} else if (smx_view_eq(ev->kind, "tun@openssh.com") || smx_view_eq(ev->kind, "x11") ||
+		   smx_view_eq(ev->kind, "forwarded-tcpip") ||
+		   smx_view_eq(ev->kind, "auth-agent@openssh.com")) {
+		why = "this kind of channel is not relayed";
+	} else if (!smx_view_eq(ev->kind, "session")) {
+		reject(c, ev->chan, SMX_OPEN_UNKNOWN_CHANNEL_TYPE, "unknown channel type");
+		return;
+	}
+	if (why) {
+		reject(c, ev->chan, SMX_OPEN_ADMINISTRATIVELY_PROHIBITED, why);
+		return;
+	}
+	r = relay_start(l, ev->chan, m->routes, route, ev->kind, ev->data);
+	if (r != 0)
+		reject(c, ev->chan, SMX_OPEN_RESOURCE_SHORTAGE, smx_strerror(r));
+}
+
+/* --- authentication --- */
+
+static int key_ok(void *arg, struct smx_view blob)
+{
+	struct client *c = arg;
+
+	return keyring_has(c->mux->keyring, blob);
+}
+
+static int on_auth(struct link *l, struct smx_view payload)
+{
+	struct client *c = l->owner;
+	char user[SMX_USER_SIZE];
+	int r;
+
+	if ((r = smx_auth_server_handle(&c->auth, payload)) != 0)
+		return r;
+	if (c->auth.is_done) {
+		smx_sanitize(c->auth.user, strlen(c->auth.user), user, sizeof(user));
+		log_debug("client %llu: route \"%s\", key %s", (unsigned long long)l->id, user,
+			c->auth.fingerprint);
+	}
+	return 0;
+}
+
+static void on_ready(struct link *l)
+{
+	(void)l; /* the client speaks first */
+}
+
+static void on_dead(struct link *l, int r, const char *why)
+{
+	struct client *c = l->owner;
+	char clean[CLEAN_SIZE];
+
+	smx_sanitize(why, strlen(why), clean, sizeof(clean));
+	if (smx_errclass(r) == SMX_CLASS_PEER && r != SMX_EEOF && r != SMX_EDISCONNECTED)
+		log_warn("client %llu ended: %s", (unsigned long long)l->id, clean);
+	else
+		log_debug("client %llu ended: %s", (unsigned long long)l->id, clean);
+	smx_list_del(&c->node);
+	c->mux->n_clients--;
+	smx_free(c);
+}
+
+static const struct link_ops client_ops = { NULL, on_ready, on_auth, on_open, on_dead };
+
+/* --- accepting --- */
+
+static void on_stray_closed(uv_handle_t *h)
+{
+	smx_free(h);
+}
+
+static size_t count_unauthenticated(struct mux *m)
+{
+	struct smx_list *it, *tmp;
+	size_t n = 0;
+
+	SMX_LIST_FOREACH (it, tmp, &m->clients)
+		n += !client_at(it)->auth.is_done;
+	return n;
+}
+
+static void start_client(struct mux *m, uv_tcp_t *tcp)
+{
+	struct smx_transport_config config = {
+		.role = SMX_SERVER,
+		.pool = &m->pool,
+		.software = MUX_SOFTWARE,
+		.host_key = m->host_key,
+	};
+	struct client *c = NULL;
+	int r;
+
+	if (m->n_clients < CLIENTS_MAX && count_unauthenticated(m) < CLIENTS_UNAUTH_MAX)
+		c = smx_calloc(1, sizeof(*c));
+	else
+		log_warn("too many clients: one was turned away");
+	if (c && !(c->link = link_new(m, &client_ops, c))) {
+		smx_free(c);
+		c = NULL;
+	}
+	if (!c) {
+		uv_close((uv_handle_t *)tcp, on_stray_closed);
+		return;
+	}
+	c->mux = m;
+	smx_list_init(&c->node);
+	smx_list_add_tail(&m->clients, &c->node);
+	m->n_clients++;
+	keyring_refresh(m->keyring);
+	if ((r = link_start_tcp(c->link, tcp, &config)) != 0) {
+		link_fail(c->link, r, NULL);
+		return;
+	}
+	smx_auth_server_init(&c->auth, c->link->t, key_ok, c);
+}
+
+static void on_connection(uv_stream_t *server, int status)
+{
+	struct door *d = SMX_CONTAINER(server, struct door, tcp);
+	struct mux *m = d->mux;
+	uv_tcp_t *tcp;
+
+	if (status != 0) {
+		log_warn("accepting a client: %s", uv_strerror(status));
+		return;
+	}
+	if (!(tcp = smx_calloc(1, sizeof(*tcp))))
+		return;
+	if (uv_tcp_init(m->loop, tcp) != 0) {
+		smx_free(tcp);
+		return;
+	}
+	if (uv_accept(server, (uv_stream_t *)tcp) != 0)
+		uv_close((uv_handle_t *)tcp, on_stray_closed);
+	else
+		start_client(m, tcp);
+	mux_settle(m);
+}
+
+static void on_door_closed(uv_handle_t *h)
+{
+	smx_free(SMX_CONTAINER((uv_tcp_t *)h, struct door, tcp));
+}
+
+int door_open(struct mux *m)
+{
+	struct door *d = smx_calloc(1, sizeof(*d));
+	struct sockaddr_in addr;
+	int r;
+
+	if (!d)
+		return SMX_ENOMEM;
+	d->mux = m;
+	/* L1: this address, and no option for another. */
+	(void)uv_ip4_addr("127.0.0.1", m->opts->port, &addr);
+	if ((r = uv_tcp_init(m->loop, &d->tcp)) != 0) {
+		smx_free(d);
+		return SMX_ESYS;
+	}
+	if ((r = uv_tcp_bind(&d->tcp, (const struct sockaddr *)&addr, 0)) != 0 ||
+		(r = uv_listen((uv_stream_t *)&d->tcp, BACKLOG, on_connection)) != 0) {
+		log_error("can't listen on 127.0.0.1 port %u: %s; is another program using it? "
+			  "choose "
+			  "another port with -p",
+			m->opts->port, uv_strerror(r));
+		uv_close((uv_handle_t *)&d->tcp, on_door_closed);
+		return r == UV_EADDRINUSE ? SMX_EEXISTS : SMX_ESYS;
+	}
+	m->door = d;
+	return 0;
+}
+
+void door_close(struct mux *m)
+{
+	if (m->door)
+		uv_close((uv_handle_t *)&m->door->tcp, on_door_closed);
+	m->door = NULL;
+}
+
+void door_tick(struct mux *m)
+{
+	struct smx_list *it, *tmp;
+
+	SMX_LIST_FOREACH (it, tmp, &m->clients) {
+		struct client *c = client_at(it);
+
+		if (!c->auth.is_done) {
+			if (mux_now(m) - c->link->born_ms >= CLIENT_GRACE_MS)
+				link_fail(c->link, SMX_ETIMEOUT, "did not authenticate in time");
+		} else {
+			link_tick(c->link, CLIENT_KEEPALIVE_MS, CLIENT_MISSED_MAX);
+		}
+	}
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The door: the local SSH server on 127.0.0.1 (L1) and its clients. The user name picks the
+ * route (L3); a client's handshake never waits for the remote, only its channels do (L11).
+ */
+#ifndef SMX_MUX_DOOR_H
+#define SMX_MUX_DOOR_H
+
+#include "mux/mux.h"
+#include "ssh/auth_server.h"
+
+#define CLIENTS_MAX         1024
+#define CLIENTS_UNAUTH_MAX  256
+#define CLIENT_GRACE_MS     (30 * 1000) /* to authenticate */
+#define CLIENT_KEEPALIVE_MS (15 * 1000) /* L10 */
+#define CLIENT_MISSED_MAX   3
+
+struct client {
+	struct smx_list node; /* mux->clients */
+	struct mux *mux;
+	struct link *link;
+	struct smx_auth_server auth;
+};
+
+/* Listens. Writes the log line when it can't: SMX_EEXISTS if the port is taken. */
+int door_open(struct mux *m);
+/* No more clients; those that are there stay. */
+void door_close(struct mux *m);
+/* Once a second: grace time and keepalives. */
+void door_tick(struct mux *m);
+
+#endif

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+#include "mux/flow.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#define RECORD_SMALL (2 * 1024)
+#define RECORD_LARGE (32 * 1024)
+
+enum record_kind { REC_DATA, REC_REQUEST, REC_EOF, REC_CLOSE };
+
+/* Something that waits in a flow's queue: a run of data, or a message. */
+struct record {
+	struct smx_list node;
+	enum record_kind kind;
+	uint32_t code; /* DATA: extended data type or 0 */
+	int want_reply;
+	size_t off, len, cap;
+	uint8_t bytes[];
+};
+
+static int flow_drain(struct source *s);
+
+void flow_init(struct flow *f, struct mux *m, struct endpoint *in, struct endpoint *out)
+{
+	*f = (struct flow){ .in = in, .out = out, .window = FLOW_WINDOW_FIRST };
+	f->source.drain = flow_drain;
+	smx_list_init(&f->source.node);
+	smx_list_init(&f->queue);
+	m->window_total += f->window;
+}
+
+static void drop(struct record *rec)
+{
+	smx_list_del(&rec->node);
+	smx_free(rec);
+}
+
+void flow_release(struct flow *f, struct mux *m)
+{
+	struct smx_list *it, *tmp;
+
+	SMX_LIST_FOREACH (it, tmp, &f->queue)
+		drop(SMX_CONTAINER(it, struct record, node));
+	smx_list_del(&f->source.node);
+	m->window_total -= f->window;
+	f->window = 0;
+	f->queued_data = f->queued_requests = 0;
+}
+
+int flow_is_empty(const struct flow *f)
+{
+	return smx_list_empty(&f->queue);
+}
+
+/* Out of memory, or a client beyond what anybody needs: this channel ends, nothing else. */
+static void abandon(struct flow *f)
+{
+	struct endpoint *ends[2] = { f->in, f->out };
+	struct smx_list *it, *tmp;
+	int r;
+
+	SMX_LIST_FOREACH (it, tmp, &f->queue)
+		drop(SMX_CONTAINER(it, struct record, node));
+	smx_list_del(&f->source.node);
+	f->queued_data = f->queued_requests = 0;
+	for (int i = 0; i < 2; i++) {
+		if (!ends[i]->chan || ends[i]->link->dead)
+			continue;
+		if ((r = smx_conn_send_close(&ends[i]->link->conn, ends[i]->chan)) != 0)
+			link_fail(ends[i]->link, r, NULL);
+		link_touch(ends[i]->link);
+	}
+}
+
+static struct record *add_record(struct flow *f, enum record_kind kind, size_t cap)
+{
+	struct record *rec = smx_malloc(sizeof(*rec) + cap);
+
+	if (!rec) {
+		abandon(f);
+		return NULL;
+	}
+	*rec = (struct record){ .kind = kind, .cap = cap };
+	smx_list_add_tail(&f->queue, &rec->node);
+	return rec;
+}
+
+/* --- windows --- */
+
+/* Lets the sender send what there is room for; grows the window of a receiver that keeps up. */
+static void grant(struct flow *f)
+{
+	struct mux *m = f->in->link->mux;
+	size_t taken;
+	int r;
+
+	if (!f->in->chan || f->in->link->dead)
+		return;
+	taken = f->in->chan->recv_window + f->queued_data;
+	if (taken + f->window / 4 > f->window)
+		return;
+	/* Half the window was used up in one go and none of it is stuck: offer more. */
+	if (f->in->chan->recv_window <= f->window / 2 && f->queued_data < f->window / 8 &&
+		f->window < FLOW_WINDOW_MAX && m->window_total + f->window <= MUX_WINDOW_BUDGET) {
+		m->window_total += f->window;
+		f->window *= 2;
+	}
+	r = smx_conn_grant(&f->in->link->conn, f->in->chan, (uint32_t)(f->window - taken));
+	if (r != 0)
+		link_fail(f->in->link, r, NULL);
+	link_touch(f->in->link);
+}
+
+/* --- queueing --- */
+
+static void queue_data(struct flow *f, uint32_t code, struct smx_view data)
+{
+	struct record *rec = NULL;
+	size_t n;
+
+	if (!smx_list_empty(&f->queue))
+		rec = SMX_CONTAINER(f->queue.prev, struct record, node);
+	if (rec && rec->kind == REC_DATA && rec->code == code) {
+		/* Small messages share a record, or a slow reader would cost us a multiple. */
+		n = rec->cap - rec->len < data.len ? rec->cap - rec->len : data.len;
+		memcpy(rec->bytes + rec->len, data.p, n);
+		rec->len += n;
+		data.p += n;
+		data.len -= n;
+		f->queued_data += n;
+	}
+	if (data.len == 0)
+		return;
+	n = f->queued_data < RECORD_LARGE ? RECORD_SMALL : RECORD_LARGE;
+	if (!(rec = add_record(f, REC_DATA, data.len > n ? data.len : n)))
+		return;
+	rec->code = code;
+	memcpy(rec->bytes, data.p, data.len);
+	rec->len = data.len;
+	f->queued_data += data.len;
+}
+
+void flow_message(struct flow *f, const char *text)
+{
+	if (!f->out->chan || f->out->chan->close_sent || f->out->chan->eof_sent ||
+		f->out->link->dead)
+		return;
+	queue_data(f, SMX_EXTENDED_DATA_STDERR, smx_view_of(text, strlen(text)));
+	flow_resume(f);
+}
+
+static int can_send(const struct flow *f)
+{
+	return f->out->chan && !f->out->chan->close_sent && link_has_room(f->out->link);
+}
+
+static void failed(struct flow *f, int r)
+{
+	if (r != 0)
+		link_fail(f->out->link, r, NULL);
+	link_touch(f->out->link);
+}
+
+void flow_data(struct flow *f, const struct smx_conn_event *ev)
+{
+	struct smx_chan *out = f->out->chan;
+
+	if (!out || out->close_sent || out->eof_sent || f->out->link->dead) {
+		grant(f); /* nobody wants it any more */
+		return;
+	}
+	if (smx_list_empty(&f->queue) && can_send(f) && ev->data.len <= out->send_window &&
+		ev->data.len <= out->send_packet) {
+		/* The straight path: sealed from where it was decrypted. */
+		failed(f, smx_conn_send_message(&f->out->link->conn, out, ev->payload,
+				  (uint32_t)ev->data.len, 0));
+	} else if (ev->data.len) {
+		queue_data(f, ev->code, ev->data);
+		flow_resume(f);
+	}
+	grant(f);
+}
+
+void flow_request(struct flow *f, const struct smx_conn_event *ev, int is_urgent)
+{
+	struct record *rec;
+
+	if (!f->out->chan || f->out->chan->close_sent || f->out->link->dead)
+		return;
+	if (can_send(f) && (is_urgent || smx_list_empty(&f->queue))) {
+		failed(f, smx_conn_send_message(&f->out->link->conn, f->out->chan, ev->payload, 0,
+				  ev->want_reply));
+		return;
+	}
+	if (f->queued_requests + ev->payload.len > FLOW_REQUESTS_MAX) {
+		abandon(f);
+		return;
+	}
+	if (!(rec = add_record(f, REC_REQUEST, ev->payload.len)))
+		return;
+	memcpy(rec->bytes, ev->payload.p, ev->payload.len);
+	rec->len = ev->payload.len;
+	rec->want_reply = ev->want_reply;
+	f->queued_requests += rec->len;
+	flow_resume(f);
+}
+
+static void send_or_queue(struct flow *f, enum record_kind kind)
+{
+	struct smx_conn *conn = &f->out->link->conn;
+
+	if (!f->out->chan || f->out->chan->close_sent || f->out->link->dead)
+		return;
+	if (!smx_list_empty(&f->queue)) {
+		(void)add_record(f, kind, 0);
+		return;
+	}
+	/* These two are tiny and at most once a channel: the transport may hold them back. */
+	failed(f, kind == REC_EOF ? smx_conn_send_eof(conn, f->out->chan)
+				  : smx_conn_send_close(conn, f->out->chan));
+}
+
+void flow_eof(struct flow *f)
+{
+	send_or_queue(f, REC_EOF);
+}
+
+void flow_close(struct flow *f)
+{
+	send_or_queue(f, REC_CLOSE);
+}
+
+/* --- draining --- */
+
+void flow_resume(struct flow *f)
+{
+	if (!smx_list_empty(&f->queue) && f->out->chan)
+		link_enqueue(f->out->link, &f->source);
+}
+
+/* Sends from a data record. *ret_sent: bytes; 0: the window is closed. */
+static int send_data(struct flow *f, struct record *rec, size_t *ret_sent)
+{
+	struct smx_chan *out = f->out->chan;
+	size_t n = rec->len - rec->off;
+	int r;
+
+	if (n > out->send_packet)
+		n = out->send_packet;
+	if (n > out->send_window)
+		n = out->send_window;
+	*ret_sent = n;
+	if (n == 0)
+		return 0;
+	r = smx_conn_send_data(
+		&f->out->link->conn, out, rec->code, (struct smx_view){ rec->bytes + rec->off, n });
+	if (r != 0)
+		return r;
+	rec->off += n;
+	f->queued_data -= n;
+	if (rec->off == rec->len)
+		drop(rec);
+	return 0;
+}
+
+static int send_record(struct flow *f, struct record *rec, size_t *ret_sent)
+{
+	struct smx_conn *conn = &f->out->link->conn;
+	struct smx_chan *out = f->out->chan;
+	int r;
+
+	*ret_sent = 1;
+	switch (rec->kind) {
+	case REC_DATA:
+		return send_data(f, rec, ret_sent);
+	case REC_REQUEST:
+		r = smx_conn_send_message(
+			conn, out, (struct smx_view){ rec->bytes, rec->len }, 0, rec->want_reply);
+		f->queued_requests -= rec->len;
+		break;
+	case REC_EOF:
+		r = smx_conn_send_eof(conn, out);
+		break;
+	default:
+		r = smx_conn_send_close(conn, out);
+		break;
+	}
+	drop(rec);
+	return r;
+}
+
+static int flow_drain(struct source *s)
+{
+	struct flow *f = SMX_CONTAINER(s, struct flow, source);
+	size_t total = 0, sent = 0;
+	int r = 0;
+
+	while (!smx_list_empty(&f->queue) && total < LINK_QUANTUM) {
+		if (!f->out->chan || f->out->chan->close_sent)
+			return 0;
+		r = send_record(f, SMX_CONTAINER(f->queue.next, struct record, node), &sent);
+		if (r != 0 || sent == 0)
+			break;
+		total += sent;
+	}
+	if (r != 0) {
+		link_fail(f->out->link, r, NULL);
+		return 0;
+	}
+	grant(f);
+	return !smx_list_empty(&f->queue) && sent != 0;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A flow: one direction of a relayed channel, from a channel of one link into a channel
+ * of another.
+ *
+ * While the way is clear a message goes straight from the receive buffer of the one link into
+ * the send buffer of the other. Else it is queued here, in order, and the flow waits for its turn
+ * on the outgoing link. The window granted to the sender never exceeds the room left in
+ * the queue, so a stuck receiver stops its own channel and nothing else (DESIGN section 4).
+ *
+ * Windows start small and double while the receiver keeps up, within a budget for the
+ * whole daemon.
+ */
+#ifndef SMX_MUX_FLOW_H
+#define SMX_MUX_FLOW_H
+
+#include "mux/link.h"
+
+#define FLOW_WINDOW_FIRST (256u * 1024)
+#define FLOW_WINDOW_MAX   (2u * 1024 * 1024)
+/* Sum of the windows of all flows above their first ones. */
+#define MUX_WINDOW_BUDGET (128ull * 1024 * 1024)
+/* Queued requests of one flow; nobody needs more. */
+#define FLOW_REQUESTS_MAX (64 * 1024)
+
+struct flow {
+	struct source source; /* on out->link's lists */
+	struct endpoint *in, *out;
+	struct smx_list queue; /* records */
+	size_t queued_data, queued_requests;
+	uint32_t window; /* what may be granted or queued at once */
+};
+
+void flow_init(struct flow *f, struct mux *m, struct endpoint *in, struct endpoint *out);
+void flow_release(struct flow *f, struct mux *m);
+
+/* Drops what is queued; the flow stays. */
+void flow_clear(struct flow *f);
+/* A line of our own for the client's stderr, behind what is queued. */
+void flow_message(struct flow *f, const char *text);
+
+/* Data, from a DATA event on in. */
+void flow_data(struct flow *f, const struct smx_conn_event *ev);
+/* A request in its place among the data, or past it (is_urgent: signal, window-change …). */
+void flow_request(struct flow *f, const struct smx_conn_event *ev, int is_urgent);
+void flow_eof(struct flow *f);
+/* CLOSE after everything that is queued. */
+void flow_close(struct flow *f);
+/* The receiver granted window, or became able to send. */
+void flow_resume(struct flow *f);
+int flow_is_empty(const struct flow *f);
+
+#endif

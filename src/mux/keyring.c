@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+#include "mux/keyring.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "crypto/keyfile.h"
+#include "os/os.h"
+#include "trust/authorized_keys.h"
+
+#define WARNINGS_MAX 16384
+#define ERR_MAX      2048
+
+struct keyring {
+	char *ssh_dir, *path;
+	struct smx_authorized_keys *set;
+	struct smx_os_stamp stamp;
+	int has_file; /* `stamp` is that of `path` */
+	int is_loaded;
+	char warning[512];
+};
+
+int keyring_new(struct keyring **ret, const char *ssh_dir)
+{
+	struct keyring *k = smx_calloc(1, sizeof(*k));
+	int r = SMX_ENOMEM;
+
+	if (!k || !(k->ssh_dir = smx_strdup(ssh_dir)) ||
+		(r = smx_os_path_join(ssh_dir, KEYRING_FILE, &k->path)) != 0) {
+		keyring_free(k);
+		return r;
+	}
+	*ret = k;
+	return 0;
+}
+
+void keyring_free(struct keyring *k)
+{
+	if (!k)
+		return;
+	smx_authorized_keys_free(k->set);
+	smx_free(k->ssh_dir);
+	smx_free(k->path);
+	smx_free(k);
+}
+
+static void log_lines(struct smx_buf *lines)
+{
+	char *s, *line, *end;
+
+	if (!smx_buf_cstr(lines) || !(s = smx_strdup(smx_buf_cstr(lines))))
+		return;
+	for (line = s; *line; line = end + 1) {
+		if (!(end = strchr(line, '\n')))
+			end = line + strlen(line) - 1;
+		else
+			*end = '\0';
+		log_warn("authorised keys: %s", line);
+	}
+	smx_free(s);
+}
+
+static int add_file(struct keyring *k, struct smx_authorized_keys *set, const char *path)
+{
+	struct smx_buf text, warnings, err;
+	int r;
+
+	smx_buf_init(&text, SMX_AUTHORIZED_KEYS_TEXT_MAX);
+	smx_buf_init(&warnings, WARNINGS_MAX);
+	smx_buf_init(&err, ERR_MAX);
+	r = smx_os_file_read(path, SMX_AUTHORIZED_KEYS_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, &err);
+	if (r == 0)
+		r = smx_authorized_keys_add_text(set, path,
+			(struct smx_view){ smx_buf_view(&text), smx_buf_len(&text) }, &warnings);
+	log_lines(&warnings);
+	if (r != 0 && r != SMX_ENOTFOUND) {
+		(void)snprintf(k->warning, sizeof(k->warning), "%.480s",
+			smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
+								: smx_strerror(r));
+		log_error("authorised keys: %s", k->warning);
+	}
+	smx_buf_release(&text);
+	smx_buf_release(&warnings);
+	smx_buf_release(&err);
+	return r;
+}
+
+/* L5: without a list of its own, the public keys beside it; said loudly, for deleting the list
+ * must not widen it in silence. */
+static void add_public_keys(struct keyring *k, struct smx_authorized_keys *set)
+{
+	char **names = NULL, *path;
+	size_t n = 0;
+
+	if (smx_os_list_public_keys(k->ssh_dir, &names, &n, NULL) != 0)
+		n = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (smx_os_path_join(k->ssh_dir, names[i], &path) != 0)
+			continue;
+		(void)add_file(k, set, path);
+		smx_free(path);
+	}
+	smx_os_names_free(names, n);
+	(void)snprintf(k->warning, sizeof(k->warning),
+		"SECURITY DOWNGRADE: %.300s is missing, so every id_*.pub beside it may log in "
+		"(%zu keys); "
+		"write the keys you mean into it",
+		k->path, smx_authorized_keys_count(set));
+	if (!k->is_loaded || k->has_file)
+		log_warn("%s", k->warning);
+}
+
+void keyring_refresh(struct keyring *k)
+{
+	struct smx_authorized_keys *set;
+	struct smx_os_stamp stamp = { 0 };
+	int exists = smx_os_file_stamp(k->path, &stamp) != SMX_ENOTFOUND;
+
+	if (exists && k->is_loaded && k->has_file && smx_os_stamp_equal(&stamp, &k->stamp))
+		return;
+	if (smx_authorized_keys_new(&set) != 0)
+		return;
+	k->warning[0] = '\0';
+	if (!exists || add_file(k, set, k->path) == SMX_ENOTFOUND) {
+		add_public_keys(k, set);
+		exists = 0;
+	} else if (!k->is_loaded || !k->has_file ||
+		   smx_authorized_keys_count(set) != smx_authorized_keys_count(k->set)) {
+		log_info("%zu authorised keys from %s", smx_authorized_keys_count(set), k->path);
+	}
+	smx_authorized_keys_free(k->set);
+	k->set = set;
+	k->has_file = exists;
+	k->stamp = stamp;
+	k->is_loaded = 1;
+}
+
+int keyring_has(const struct keyring *k, struct smx_view blob)
+{
+	return k->set && smx_authorized_keys_has(k->set, blob);
+}
+
+const char *keyring_warning(const struct keyring *k)
+{
+	return k->warning;
+}
+
+/* --- the host key --- */
+
+static int write_public(const char *ssh_dir, const struct smx_key *key)
+{
+	struct smx_buf blob, line;
+	char *path = NULL;
+	int r;
+
+	smx_buf_init(&blob, SMX_KEY_BLOB_MAX);
+	smx_buf_init(&line, SMX_KEY_BLOB_MAX);
+	if ((r = smx_os_path_join(ssh_dir, HOST_KEY_PUB_FILE, &path)) == 0 &&
+		(r = smx_key_to_blob(key, &blob)) == 0 &&
+		(r = smx_pubkey_line_write(
+			 (struct smx_view){ smx_buf_view(&blob), smx_buf_len(&blob) }, &line)) ==
+			0 &&
+		(r = smx_buf_put_str(&line, " ssh-mux host key\n")) == 0)
+		r = smx_os_file_write_atomic(
+			path, smx_buf_view(&line), smx_buf_len(&line), 0644, NULL);
+	smx_free(path);
+	smx_buf_release(&blob);
+	smx_buf_release(&line);
+	return r;
+}
+
+static int make_host_key(
+	const char *ssh_dir, const char *path, struct smx_key **ret, struct smx_buf *err)
+{
+	struct smx_key *key = NULL;
+	struct smx_buf text;
+	int r;
+
+	smx_buf_init_secret(&text, SMX_KEYFILE_MAX);
+	if ((r = smx_os_dir_ensure(ssh_dir, err)) == 0 &&
+		(r = smx_key_generate_ed25519(&key)) == 0 &&
+		(r = smx_keyfile_write(key, "ssh-mux host key", &text)) == 0)
+		r = smx_os_file_create(path, smx_buf_view(&text), smx_buf_len(&text), 0600, err);
+	smx_buf_release(&text);
+	if (r != 0) {
+		smx_key_free(key);
+		return r;
+	}
+	log_info("made the host key of the local server: %s", path);
+	*ret = key;
+	return 0;
+}
+
+int host_key_load(const char *ssh_dir, struct smx_key **ret)
+{
+	struct smx_key *key = NULL;
+	struct smx_buf text, err;
+	char *path = NULL;
+	int r;
+
+	smx_buf_init_secret(&text, SMX_KEYFILE_MAX);
+	smx_buf_init(&err, ERR_MAX);
+	if ((r = smx_os_path_join(ssh_dir, HOST_KEY_FILE, &path)) != 0)
+		goto out;
+	r = smx_os_file_read(path, SMX_KEYFILE_MAX, SMX_OS_FILE_HOST_KEY, &text, &err);
+	if (r == SMX_ENOTFOUND) {
+		smx_buf_reset(&err);
+		r = make_host_key(ssh_dir, path, &key, &err);
+	} else if (r == 0) {
+		r = smx_keyfile_parse((struct smx_view){ smx_buf_view(&text), smx_buf_len(&text) },
+			NULL, &key, NULL);
+	}
+	if (r == 0)
+		r = write_public(ssh_dir, key);
+out:
+	if (r != 0)
+		log_error("host key %s: %s", path ? path : HOST_KEY_FILE,
+			smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
+								: smx_strerror(r));
+	else
+		*ret = key;
+	if (r != 0)
+		smx_key_free(key);
+	smx_free(path);
+	smx_buf_release(&text);
+	smx_buf_release(&err);
+	return r;
+}

@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: MIT */
+#include "mux/link.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "mux/tunnel.h"
+
+#define WRITE_BUFS_MAX 32
+
+struct link *link_new(struct mux *m, const struct link_ops *ops, void *owner)
+{
+	struct link *l = smx_calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->mux = m;
+	l->ops = ops;
+	l->owner = owner;
+	l->id = ++m->next_id;
+	l->born_ms = l->last_rx_ms = mux_now(m);
+	l->rtt_ms = -1;
+	smx_list_init(&l->dirty_node);
+	smx_list_init(&l->dying_node);
+	smx_list_init(&l->ready_interactive);
+	smx_list_init(&l->ready_bulk);
+	smx_list_init(&l->node);
+	smx_list_add_tail(&m->links, &l->node);
+	return l;
+}
+
+void link_fail(struct link *l, int r, const char *why)
+{
+	if (l->dead)
+		return;
+	assert(r != 0);
+	l->dead = r;
+	(void)snprintf(l->why, sizeof(l->why), "%s", why && *why ? why : smx_strerror(r));
+	smx_list_add_tail(&l->mux->dying, &l->dying_node);
+}
+
+void link_disconnect(struct link *l, enum smx_disconnect code, int r, const char *why)
+{
+	if (l->dead)
+		return;
+	if (l->t)
+		smx_transport_disconnect(l->t, code, why);
+	link_fail(l, r, why);
+}
+
+void link_touch(struct link *l)
+{
+	if (!l->is_reaped && smx_list_empty(&l->dirty_node))
+		smx_list_add_tail(&l->mux->dirty, &l->dirty_node);
+}
+
+int link_has_room(const struct link *l)
+{
+	size_t waiting = l->inflight_len + (l->tunnel ? tunnel_backlog(l->tunnel) : 0);
+
+	return !l->dead && l->t && smx_transport_can_send(l->t) &&
+	       smx_transport_tx_len(l->t) + waiting < LINK_TX_HIGH;
+}
+
+void link_enqueue(struct link *l, struct source *s)
+{
+	if (!smx_list_empty(&s->node) || l->dead)
+		return;
+	smx_list_add_tail(s->is_interactive ? &l->ready_interactive : &l->ready_bulk, &s->node);
+	link_touch(l);
+}
+
+/* --- slow work on worker threads --- */
+
+struct work_req {
+	uv_work_t req;
+	struct link *link;
+	struct smx_work *work;
+};
+
+static void work_run(uv_work_t *req)
+{
+	smx_work_run(SMX_CONTAINER(req, struct work_req, req)->work);
+}
+
+static void free_if_closed(struct link *l);
+
+static void work_done(uv_work_t *req, int status)
+{
+	struct work_req *w = SMX_CONTAINER(req, struct work_req, req);
+	struct link *l = w->link;
+	struct mux *m = l->mux;
+
+	(void)status;
+	l->n_work--;
+	if (l->dead || !l->t) {
+		smx_work_free(w->work);
+	} else {
+		smx_transport_work_done(l->t, w->work);
+		link_process(l);
+	}
+	smx_free(w);
+	free_if_closed(l);
+	mux_settle(m);
+}
+
+static int start_work(struct link *l, struct smx_work *work)
+{
+	struct work_req *w = smx_calloc(1, sizeof(*w));
+	int r;
+
+	if (!w) {
+		smx_work_free(work);
+		return SMX_ENOMEM;
+	}
+	w->link = l;
+	w->work = work;
+	if ((r = uv_queue_work(l->mux->loop, &w->req, work_run, work_done)) != 0) {
+		smx_work_free(work);
+		smx_free(w);
+		return SMX_ESYS;
+	}
+	l->n_work++;
+	return 0;
+}
+
+/* --- receiving --- */
+
+static void on_pong(struct link *l)
+{
+	l->n_missed = 0;
+	if (l->probe_sent_ms) {
+		l->rtt_ms = (int64_t)(mux_now(l->mux) - l->probe_sent_ms);
+		l->probe_sent_ms = 0;
+	}
+}
+
+static void on_conn_message(struct link *l, struct smx_view payload)
+{
+	struct smx_conn_event ev;
+	int r = smx_conn_handle(&l->conn, payload, &ev);
+
+	link_touch(l);
+	if (r != 0) {
+		log_warn("connection %llu: %s (message %u)", (unsigned long long)l->id,
+			smx_strerror(r), payload.p[0]);
+		link_disconnect(l, SMX_DISCONNECT_PROTOCOL_ERROR, r, smx_strerror(r));
+		return;
+	}
+	switch (ev.type) {
+	case SMX_CONN_NONE:
+		return;
+	case SMX_CONN_GLOBAL_REPLY:
+		on_pong(l);
+		return;
+	case SMX_CONN_OPEN:
+		l->ops->open(l, &ev);
+		return;
+	default:
+		break;
+	}
+	if (ev.chan->user) {
+		struct endpoint *ep = ev.chan->user;
+
+		ep->ops->event(ep, &ev);
+	}
+	if (!l->dead && (r = smx_conn_done(&l->conn, &ev)) != 0)
+		link_fail(l, r, NULL);
+}
+
+static void on_packet(struct link *l, struct smx_view payload)
+{
+	int r;
+
+	if (payload.p[0] >= SMX_MSG_GLOBAL_REQUEST) {
+		on_conn_message(l, payload);
+		return;
+	}
+	link_touch(l);
+	if ((r = l->ops->auth(l, payload)) != 0)
+		link_disconnect(l,
+			r == SMX_EDENIED ? SMX_DISCONNECT_NO_MORE_AUTH_METHODS
+					 : SMX_DISCONNECT_PROTOCOL_ERROR,
+			r, smx_strerror(r));
+}
+
+static void transport_failed(struct link *l, int r)
+{
+	const char *reason = smx_transport_reason(l->t);
+	char text[sizeof(l->why)];
+
+	if (r == SMX_EDISCONNECTED)
+		(void)snprintf(
+			text, sizeof(text), "the other side ended the connection: %s", reason);
+	else
+		(void)snprintf(
+			text, sizeof(text), "%s%s%s", smx_strerror(r), *reason ? ": " : "", reason);
+	link_fail(l, r, text);
+}
+
+void link_process(struct link *l)
+{
+	struct smx_event ev;
+	int r = 0;
+
+	while (!l->dead && (r = smx_transport_next(l->t, &ev)) == 0) {
+		switch (ev.type) {
+		case SMX_EV_PACKET:
+			on_packet(l, ev.payload);
+			break;
+		case SMX_EV_HOST_KEY:
+			smx_transport_host_key_decided(l->t, l->ops->host_key(l, ev.payload));
+			break;
+		case SMX_EV_WORK:
+			if ((r = start_work(l, ev.work)) != 0)
+				link_fail(l, r, NULL);
+			break;
+		case SMX_EV_READY:
+			l->ops->ready(l);
+			break;
+		case SMX_EV_PONG:
+			on_pong(l);
+			break;
+		}
+	}
+	if (!l->dead && r != SMX_EAGAIN)
+		transport_failed(l, r);
+	link_touch(l);
+}
+
+static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
+{
+	struct link *l = h->data;
+	uint8_t *p;
+	size_t n;
+
+	(void)suggested;
+	*buf = uv_buf_init(NULL, 0); /* read_cb then gets UV_ENOBUFS */
+	if (l->dead || smx_transport_rx_space(l->t, &p, &n) != 0)
+		return;
+	buf->base = (char *)p;
+	buf->len = n;
+}
+
+static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
+{
+	struct link *l = s->data;
+	struct mux *m = l->mux;
+
+	(void)buf;
+	if (l->dead)
+		return;
+	if (n == UV_ENOBUFS) {
+		/* A full block waits for a decision (host key, work): read on after it. */
+		uv_read_stop(s);
+		l->is_reading = 0;
+		if (!smx_transport_is_waiting(l->t))
+			link_fail(l, SMX_ENOMEM, NULL);
+	} else if (n < 0) {
+		link_fail(l, SMX_EEOF, n == UV_EOF ? smx_strerror(SMX_EEOF) : uv_strerror((int)n));
+	} else if (n > 0) {
+		smx_transport_rx_commit(l->t, (size_t)n);
+		l->bytes_in += (uint64_t)n;
+		l->last_rx_ms = mux_now(m);
+		link_process(l);
+	}
+	mux_settle(m);
+}
+
+static void start_reading(struct link *l)
+{
+	if (l->tcp && !l->is_reading && !l->dead && !smx_transport_is_waiting(l->t) &&
+		uv_read_start((uv_stream_t *)l->tcp, on_alloc, on_read) == 0)
+		l->is_reading = 1;
+}
+
+void link_tunnel_data(struct link *l, struct smx_view data)
+{
+	uint8_t *p;
+	size_t n;
+
+	l->bytes_in += data.len;
+	l->last_rx_ms = mux_now(l->mux);
+	while (data.len && !l->dead) {
+		if (smx_transport_rx_space(l->t, &p, &n) != 0 || n == 0) {
+			link_fail(l, SMX_ENOMEM, NULL);
+			return;
+		}
+		if (n > data.len)
+			n = data.len;
+		memcpy(p, data.p, n);
+		smx_transport_rx_commit(l->t, n);
+		data.p += n;
+		data.len -= n;
+		link_process(l);
+	}
+}
+
+/* --- sending --- */
+
+static void compose(struct link *l)
+{
+	struct smx_list *head, *node;
+	struct source *s;
+
+	while (link_has_room(l)) {
+		head = &l->ready_interactive;
+		if (smx_list_empty(head))
+			head = &l->ready_bulk;
+		if (smx_list_empty(head))
+			return;
+		node = head->next;
+		s = SMX_CONTAINER(node, struct source, node);
+		smx_list_del(node);
+		if (s->drain(s))
+			link_enqueue(l, s);
+	}
+}
+
+static void on_written(uv_write_t *req, int status)
+{
+	struct link *l = req->data;
+	struct mux *m = l->mux;
+
+	smx_transport_tx_free(l->t, l->inflight);
+	l->inflight = NULL;
+	l->inflight_len = 0;
+	if (status < 0)
+		link_fail(l, SMX_EEOF, uv_strerror(status));
+	link_touch(l);
+	mux_settle(m);
+}
+
+/* Writes blocks; what the socket does not take at once goes on in the background. */
+static void write_blocks(struct link *l, struct smx_tx_block *list)
+{
+	uv_buf_t bufs[WRITE_BUFS_MAX];
+	struct smx_tx_block *b;
+	size_t total = 0, done;
+	unsigned n = 0;
+	int r;
+
+	for (b = list; b; b = b->next) {
+		/* compose() stops far below this; only control messages could get here. */
+		if (n == WRITE_BUFS_MAX) {
+			smx_transport_tx_free(l->t, list);
+			link_fail(l, SMX_ELIMIT, NULL);
+			return;
+		}
+		bufs[n++] = uv_buf_init((char *)b->data, (unsigned)b->len);
+		total += b->len;
+	}
+	l->bytes_out += total;
+	r = uv_try_write((uv_stream_t *)l->tcp, bufs, n);
+	if (r < 0 && r != UV_EAGAIN) {
+		smx_transport_tx_free(l->t, list);
+		link_fail(l, SMX_EEOF, uv_strerror(r));
+		return;
+	}
+	done = r > 0 ? (size_t)r : 0;
+	if (done == total) {
+		smx_transport_tx_free(l->t, list);
+		return;
+	}
+	/* Skip what is written; its memory goes with the rest. */
+	r = 0;
+	while (done >= bufs[r].len)
+		done -= bufs[r++].len;
+	bufs[r].base += done;
+	bufs[r].len -= done;
+	l->inflight = list;
+	l->inflight_len = 0;
+	for (unsigned i = (unsigned)r; i < n; i++)
+		l->inflight_len += bufs[i].len;
+	l->write_req.data = l;
+	r = uv_write(&l->write_req, (uv_stream_t *)l->tcp, bufs + r, n - (unsigned)r, on_written);
+	if (r != 0) {
+		smx_transport_tx_free(l->t, list);
+		l->inflight = NULL;
+		l->inflight_len = 0;
+		link_fail(l, SMX_ESYS, uv_strerror(r));
+	}
+}
+
+void link_flush(struct link *l)
+{
+	struct smx_tx_block *list;
+
+	if (!l->t)
+		return;
+	if (!l->dead)
+		start_reading(l);
+	while (!l->inflight) {
+		if (!l->dead)
+			compose(l);
+		if (!(list = smx_transport_tx_take(l->t)))
+			break;
+		if (l->tcp)
+			write_blocks(l, list);
+		else if (l->tunnel)
+			tunnel_write(l->tunnel, list);
+		else
+			smx_transport_tx_free(l->t, list);
+		if (l->tunnel && tunnel_backlog(l->tunnel) >= LINK_TX_HIGH)
+			break;
+	}
+	if (!l->dead && smx_transport_tx_len(l->t) > LINK_BACKLOG_MAX)
+		link_fail(l, SMX_ELIMIT, "the other side does not read");
+}
+
+/* --- life --- */
+
+static int start(struct link *l, const struct smx_transport_config *config)
+{
+	int r;
+
+	if ((r = smx_transport_new(&l->t, config, mux_now(l->mux))) != 0)
+		return r;
+	smx_conn_init(&l->conn, l->t);
+	link_touch(l);
+	return 0;
+}
+
+int link_start_tcp(struct link *l, uv_tcp_t *tcp, const struct smx_transport_config *config)
+{
+	int r;
+
+	l->tcp = tcp;
+	l->tcp->data = l;
+	(void)uv_tcp_nodelay(l->tcp, 1);
+	if ((r = start(l, config)) != 0)
+		return r;
+	start_reading(l);
+	return 0;
+}
+
+int link_start_tunnel(
+	struct link *l, struct tunnel *tunnel, const struct smx_transport_config *config)
+{
+	l->tunnel = tunnel;
+	return start(l, config);
+}
+
+static void free_if_closed(struct link *l)
+{
+	if (!l->is_reaped || l->tcp || l->n_work)
+		return;
+	smx_conn_release(&l->conn);
+	smx_transport_free(l->t);
+	smx_free(l);
+}
+
+void link_discard(struct link *l)
+{
+	smx_list_del(&l->node);
+	smx_list_del(&l->dirty_node);
+	smx_list_del(&l->dying_node);
+	l->is_reaped = 1;
+	free_if_closed(l);
+}
+
+static void on_closed(uv_handle_t *h)
+{
+	struct link *l = h->data;
+
+	smx_free(l->tcp);
+	l->tcp = NULL;
+	free_if_closed(l);
+}
+
+void link_reap(struct link *l)
+{
+	struct smx_chan *chan;
+	struct endpoint *ep;
+
+	smx_list_del(&l->dying_node);
+	smx_list_del(&l->node);
+	/* A last DISCONNECT, as far as the socket takes it. */
+	if (!l->inflight)
+		link_flush(l);
+	smx_list_del(&l->dirty_node);
+	for (uint32_t i = 0; i < l->conn.n_slots; i++) {
+		chan = l->conn.chans[i];
+		ep = chan ? chan->user : NULL;
+		if (!ep)
+			continue;
+		chan->user = NULL;
+		ep->chan = NULL;
+		ep->ops->link_dead(ep, l->dead, l->why);
+	}
+	if (l->tunnel) {
+		tunnel_detach(l->tunnel);
+		l->tunnel = NULL;
+	}
+	l->is_reaped = 1;
+	l->ops->dead(l, l->dead, l->why);
+	l->owner = NULL;
+	assert(smx_list_empty(&l->ready_bulk) && smx_list_empty(&l->ready_interactive));
+	if (l->tcp)
+		uv_close((uv_handle_t *)l->tcp, on_closed);
+	else
+		free_if_closed(l);
+}
+
+/* --- keepalive (P4, L10, B11) --- */
+
+void link_probe(struct link *l)
+{
+	static const char ping[] = "ssh-mux";
+	int r;
+
+	if (l->dead || !l->t || smx_transport_n_kex(l->t) == 0)
+		return;
+	r = smx_transport_ping(l->t, smx_view_of(ping, sizeof(ping) - 1));
+	if (r == SMX_EUNSUPPORTED)
+		r = smx_conn_keepalive(&l->conn);
+	if (r != 0 && r != SMX_ELIMIT) {
+		link_fail(l, r, NULL);
+		return;
+	}
+	l->last_probe_ms = mux_now(l->mux);
+	if (!l->probe_sent_ms)
+		l->probe_sent_ms = l->last_probe_ms;
+	l->n_missed++;
+	link_touch(l);
+}
+
+void link_tick(struct link *l, uint64_t interval_ms, unsigned max_missed)
+{
+	uint64_t now = mux_now(l->mux), quiet_since;
+	int r;
+
+	if (l->dead || !l->t)
+		return;
+	if ((r = smx_transport_tick(l->t, now)) != 0) {
+		transport_failed(l, r);
+		return;
+	}
+	link_touch(l);
+	/* Anything received proves the path alive. */
+	if (l->last_rx_ms > l->last_probe_ms)
+		l->n_missed = 0;
+	quiet_since = l->last_rx_ms > l->last_probe_ms ? l->last_rx_ms : l->last_probe_ms;
+	if (now - quiet_since < interval_ms)
+		return;
+	if (l->n_missed >= max_missed) {
+		link_fail(l, SMX_EKEEPALIVE, NULL);
+		return;
+	}
+	link_probe(l);
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A link: one SSH connection of ours (transport + channels) on its carrier, which is a TCP
+ * socket or a channel of another link (a tunnel through a jump host).
+ *
+ * Sending. At most one write is on its way; what comes meanwhile is composed and goes
+ * with the next one. Bulk data is only composed while less than LINK_TX_HIGH waits; the rest
+ * stays with its source (a flow, a tunnel), which queues up here and is asked for
+ * more when there is room: interactive sources first, then the others in turn.
+ */
+#ifndef SMX_MUX_LINK_H
+#define SMX_MUX_LINK_H
+
+#include "mux/mux.h"
+#include "ssh/conn.h"
+
+#define LINK_TX_HIGH (128 * 1024)
+#define LINK_QUANTUM (32 * 1024) /* what a source may send before it is the next one's turn */
+/* Messages that could not be written to a peer that does not read: over this we give it up. What
+ * a client makes us send upstream is bounded for each of its channels, long before (flow.h). */
+#define LINK_BACKLOG_MAX (2 * 1024 * 1024)
+
+struct link;
+
+/* Something with bulk data for a link. */
+struct source {
+	struct smx_list node; /* in link->ready_*, or in no list */
+	int is_interactive;
+	/* Sends at most LINK_QUANTUM bytes. 1: there is more, and it could be sent. */
+	int (*drain)(struct source *s);
+};
+
+struct endpoint;
+
+/* What a channel of a link belongs to; chan->user points to one. */
+struct endpoint_ops {
+	void (*event)(struct endpoint *ep, struct smx_conn_event *ev);
+	/* The link is gone, and the channel with it. */
+	void (*link_dead)(struct endpoint *ep, int r, const char *why);
+};
+
+struct endpoint {
+	const struct endpoint_ops *ops;
+	struct link *link;
+	struct smx_chan *chan; /* NULL once it is gone */
+	int is_session;
+};
+
+struct link_ops {
+	int (*host_key)(struct link *l, struct smx_view blob); /* clients: 0 or why not */
+	void (*ready)(struct link *l); /* the first key exchange is done */
+	int (*auth)(struct link *l, struct smx_view payload); /* messages before CONNECTION */
+	void (*open)(struct link *l, struct smx_conn_event *ev); /* the peer asks for a channel */
+	void (*dead)(struct link *l, int r, const char *why); /* last call; frees the owner */
+};
+
+struct link {
+	struct mux *mux;
+	struct smx_list node; /* mux->links */
+	struct smx_list dirty_node, dying_node;
+	const struct link_ops *ops;
+	void *owner;
+	struct smx_transport *t; /* NULL until the carrier stands */
+	struct smx_conn conn;
+	struct smx_list ready_interactive, ready_bulk; /* sources */
+
+	uv_tcp_t *tcp; /* NULL for tunnels */
+	int is_reading;
+	uv_write_t write_req;
+	struct smx_tx_block *inflight; /* being written */
+	size_t inflight_len;
+	struct tunnel *tunnel;
+
+	int is_reaped;
+	int dead; /* the error it died of */
+	char why[256];
+	int n_work; /* slow work on worker threads */
+	uint64_t id, born_ms, last_rx_ms, bytes_in, bytes_out;
+	/* keepalive (P4, L10) */
+	uint64_t last_probe_ms, probe_sent_ms;
+	unsigned n_missed;
+	int64_t rtt_ms; /* of the last answered probe, -1 unknown */
+};
+
+struct link *link_new(struct mux *m, const struct link_ops *ops, void *owner);
+/* Frees a link that was never started and whose owner does not want to hear of it. */
+void link_discard(struct link *l);
+/* A connected socket (smx_malloc'd, taken over in any case): from here on the link speaks. */
+int link_start_tcp(struct link *l, uv_tcp_t *tcp, const struct smx_transport_config *config);
+int link_start_tunnel(
+	struct link *l, struct tunnel *tunnel, const struct smx_transport_config *config);
+
+/* Marks it dead; the first reason counts. why: shown to people, may be NULL. */
+void link_fail(struct link *l, int r, const char *why);
+/* The same after a DISCONNECT message to the peer. */
+void link_disconnect(struct link *l, enum smx_disconnect code, int r, const char *why);
+/* It has something to write. */
+void link_touch(struct link *l);
+/* Whether bulk data may be sent into it now. */
+int link_has_room(const struct link *l);
+/* Queues a source for its turn; no-op if it is queued already. */
+void link_enqueue(struct link *l, struct source *s);
+/* Events from bytes received; for carriers, and after a wait ended. */
+void link_process(struct link *l);
+/* Sends a probe (keepalive) now. */
+void link_probe(struct link *l);
+/* Once a second: keepalives, rekey by time. */
+void link_tick(struct link *l, uint64_t interval_ms, unsigned max_missed);
+void link_flush(struct link *l); /* mux_settle only */
+void link_reap(struct link *l); /* mux_settle only */
+/* Bytes arrived through a tunnel. */
+void link_tunnel_data(struct link *l, struct smx_view data);
+
+#endif

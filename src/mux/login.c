@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT */
+#include "mux/login.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "mux/agent_io.h"
+#include "ssh/agent.h"
+
+#define CANDIDATES_MAX (SMX_AGENT_KEYS_MAX + SMX_IDENTITIES_MAX)
+#define WHY_SIZE       1024
+
+struct candidate {
+	struct smx_buf blob;
+	const struct smx_key *key; /* of a key file; NULL: the agent signs */
+	int rank;
+};
+
+struct login {
+	struct mux *mux;
+	struct smx_transport *t;
+	const struct smx_hop *hop;
+	const struct prepared *prepared;
+	login_cb *cb;
+	void *arg;
+	struct smx_auth_client auth;
+	char *agent_path;
+	struct agent_io *agent; /* a question under way */
+	int is_listing, wants_choice, is_last_partial;
+	struct candidate *candidates;
+	size_t n_candidates, next, n_offered;
+	char agent_note[160];
+};
+
+static void finish(struct login *lg, int r, const char *why)
+{
+	login_cb *cb = lg->cb;
+
+	lg->cb = NULL;
+	if (cb)
+		cb(lg->arg, r, why);
+}
+
+/* --- candidates --- */
+
+static struct smx_view blob_of(const struct candidate *c)
+{
+	return (struct smx_view){ smx_buf_view(&c->blob), smx_buf_len(&c->blob) };
+}
+
+static int named_by_route(const struct login *lg, struct smx_view blob)
+{
+	const struct prepared *p = lg->prepared;
+
+	for (size_t i = 0; i < p->n_keys; i++)
+		if (smx_view_eq_view(blob, (struct smx_view){ smx_buf_view(&p->keys[i].blob),
+						   smx_buf_len(&p->keys[i].blob) }))
+			return 1;
+	return 0;
+}
+
+/* Keeps the list in order of rank, and within a rank in the order of adding. */
+static int add_candidate(
+	struct login *lg, struct smx_view blob, const struct smx_key *key, int rank)
+{
+	struct candidate c = { .key = key, .rank = rank };
+	struct smx_view type;
+	size_t at;
+	int r;
+
+	if (lg->n_candidates == CANDIDATES_MAX || smx_blob_type(blob, &type) != 0)
+		return 0;
+	for (size_t i = 0; i < lg->n_candidates; i++)
+		if (smx_view_eq_view(blob, blob_of(&lg->candidates[i])))
+			return 0;
+	smx_buf_init(&c.blob, SMX_KEY_BLOB_MAX);
+	if ((r = smx_buf_put(&c.blob, blob.p, blob.len)) != 0)
+		return r == SMX_ELIMIT ? 0 : r;
+	for (at = lg->n_candidates; at > 0 && lg->candidates[at - 1].rank > rank; at--)
+		lg->candidates[at] = lg->candidates[at - 1];
+	lg->candidates[at] = c;
+	lg->n_candidates++;
+	return 0;
+}
+
+static int on_agent_key(void *arg, struct smx_view blob, struct smx_view comment)
+{
+	struct login *lg = arg;
+	int named = named_by_route(lg, blob);
+
+	(void)comment;
+	/* A certificate is for a key; whether one of ours is told by identities_only's user. */
+	if (!named && lg->hop->identities_only)
+		return 0;
+	return add_candidate(lg, blob, NULL, named ? 0 : 2);
+}
+
+static void add_files(struct login *lg)
+{
+	const struct prepared *p = lg->prepared;
+
+	for (size_t i = 0; i < p->n_keys; i++)
+		if (p->keys[i].key)
+			(void)add_candidate(lg,
+				(struct smx_view){ smx_buf_view(&p->keys[i].blob),
+					smx_buf_len(&p->keys[i].blob) },
+				p->keys[i].key, 1);
+}
+
+/* --- the agent --- */
+
+/* A1: the route's identity_agent, else SSH_AUTH_SOCK; "none" is none. */
+static char *find_agent(const struct smx_hop *hop)
+{
+	const char *path = hop->identity_agent;
+
+	if (path && strcmp(path, "none") == 0)
+		return NULL;
+	if (!path || strcmp(path, "SSH_AUTH_SOCK") == 0)
+		path = getenv("SSH_AUTH_SOCK");
+	return path && *path ? prepare_expand(path) : NULL;
+}
+
+static void choose(struct login *lg);
+
+static void on_listed(void *arg, int r, struct smx_view message)
+{
+	struct login *lg = arg;
+	struct mux *m = lg->mux;
+
+	lg->agent = NULL;
+	lg->is_listing = 0;
+	if (r == 0)
+		r = smx_agent_parse_list(message, on_agent_key, lg);
+	if (r != 0)
+		(void)snprintf(lg->agent_note, sizeof(lg->agent_note), "agent at %.90s: %s",
+			lg->agent_path, smx_strerror(r));
+	add_files(lg);
+	if (lg->wants_choice)
+		choose(lg);
+	mux_settle(m);
+}
+
+static void list_agent(struct login *lg)
+{
+	struct smx_buf request;
+
+	smx_buf_init(&request, SMX_AGENT_MSG_MAX);
+	lg->agent_path = find_agent(lg->hop);
+	if (lg->agent_path && smx_agent_put_list(&request) == 0)
+		lg->agent = agent_ask(lg->mux->loop, lg->agent_path, &request,
+			AGENT_LIST_TIMEOUT_MS, on_listed, lg);
+	lg->is_listing = lg->agent != NULL;
+	smx_buf_release(&request);
+	if (!lg->is_listing)
+		add_files(lg);
+}
+
+/* --- methods --- */
+
+/* The signature algorithm for a key blob; NULL-terminated in out. */
+static int choose_alg(
+	const struct login *lg, struct smx_view blob, char *out, size_t size, uint32_t *ret_flags)
+{
+	const char *accepted = smx_transport_server_sig_algs(lg->t);
+	struct smx_view type;
+	int is_cert, use_256, r;
+
+	*ret_flags = 0;
+	if ((r = smx_blob_type(blob, &type)) != 0)
+		return r;
+	is_cert = smx_view_eq(type, "ssh-rsa-cert-v01@openssh.com");
+	if (!is_cert && !smx_view_eq(type, "ssh-rsa")) {
+		if (type.len >= size)
+			return SMX_EUNSUPPORTED;
+		memcpy(out, type.p, type.len);
+		out[type.len] = '\0';
+		return 0;
+	}
+	/* SHA-1 never (A1); SHA-512 unless the server says it takes SHA-256 only. */
+	use_256 = smx_namelist_has(smx_view_of(accepted, strlen(accepted)), "rsa-sha2-256") &&
+		  !smx_namelist_has(smx_view_of(accepted, strlen(accepted)), "rsa-sha2-512");
+	*ret_flags = use_256 ? SMX_AGENT_SIGN_RSA_SHA2_256 : SMX_AGENT_SIGN_RSA_SHA2_512;
+	(void)snprintf(out, size, "rsa-sha2-%s%s", use_256 ? "256" : "512",
+		is_cert ? "-cert-v01@openssh.com" : "");
+	return 0;
+}
+
+static void deny(struct login *lg)
+{
+	char why[WHY_SIZE];
+	const char *notes = "";
+	struct smx_buf copy;
+
+	smx_buf_init(&copy, WHY_SIZE);
+	if (smx_buf_put(&copy, smx_buf_view(&lg->prepared->notes),
+		    smx_buf_len(&lg->prepared->notes)) == 0 &&
+		smx_buf_cstr(&copy))
+		notes = smx_buf_cstr(&copy);
+	(void)snprintf(why, sizeof(why),
+		"%s@%s: permission denied (the server accepts: %s); %zu keys offered%s%s%s%s",
+		lg->hop->user, lg->hop->host, lg->auth.methods[0] ? lg->auth.methods : "nothing",
+		lg->n_offered, *lg->agent_note ? "; " : "", lg->agent_note, *notes ? "; " : "",
+		notes);
+	smx_buf_release(&copy);
+	finish(lg, SMX_EDENIED, why);
+}
+
+/* Offers the next key, or gives up. */
+static void choose(struct login *lg)
+{
+	struct candidate *c;
+	char alg[SMX_ALG_NAME_SIZE];
+	uint32_t flags;
+	int r;
+
+	if (lg->is_listing) {
+		lg->wants_choice = 1;
+		return;
+	}
+	lg->wants_choice = 0;
+	while (smx_auth_client_can(&lg->auth, "publickey") && lg->next < lg->n_candidates) {
+		c = &lg->candidates[lg->next++];
+		if (choose_alg(lg, blob_of(c), alg, sizeof(alg), &flags) != 0)
+			continue;
+		lg->n_offered++;
+		r = smx_auth_client_probe_key(&lg->auth, smx_view_of(alg, strlen(alg)), blob_of(c));
+		if (r != 0)
+			finish(lg, r, smx_strerror(r));
+		return;
+	}
+	deny(lg);
+}
+
+static void send_signature(struct login *lg, int r, struct smx_view signature)
+{
+	if (r != 0) {
+		/* This key is of no use; the others may be. */
+		smx_auth_client_skip_key(&lg->auth);
+		choose(lg);
+		return;
+	}
+	if ((r = smx_auth_client_send_signature(&lg->auth, signature)) != 0)
+		finish(lg, r, smx_strerror(r));
+}
+
+static void on_signed(void *arg, int r, struct smx_view message)
+{
+	struct login *lg = arg;
+	struct mux *m = lg->mux;
+	struct smx_view signature = { NULL, 0 };
+
+	lg->agent = NULL;
+	if (r == 0)
+		r = smx_agent_parse_signature(message, &signature);
+	if (r != 0)
+		(void)snprintf(lg->agent_note, sizeof(lg->agent_note), "the agent did not sign: %s",
+			smx_strerror(r));
+	send_signature(lg, r, signature);
+	mux_settle(m);
+}
+
+static void sign(struct login *lg)
+{
+	const struct candidate *c = &lg->candidates[lg->next - 1];
+	struct smx_buf data, out;
+	char alg[SMX_ALG_NAME_SIZE];
+	uint32_t flags;
+	int r;
+
+	smx_buf_init(&data, SMX_AUTH_MSG_MAX);
+	smx_buf_init(&out, SMX_AGENT_MSG_MAX);
+	if ((r = choose_alg(lg, blob_of(c), alg, sizeof(alg), &flags)) != 0 ||
+		(r = smx_auth_client_sign_data(&lg->auth, &data)) != 0)
+		goto out;
+	if (c->key) {
+		r = smx_key_sign(c->key, alg,
+			(struct smx_view){ smx_buf_view(&data), smx_buf_len(&data) }, &out);
+		send_signature(lg, r, (struct smx_view){ smx_buf_view(&out), smx_buf_len(&out) });
+		r = 0;
+		goto out;
+	}
+	r = smx_agent_put_sign(&out, blob_of(c),
+		(struct smx_view){ smx_buf_view(&data), smx_buf_len(&data) }, flags);
+	if (r == 0) {
+		lg->agent = agent_ask(
+			lg->mux->loop, lg->agent_path, &out, AGENT_SIGN_TIMEOUT_MS, on_signed, lg);
+		r = lg->agent ? 0 : SMX_ENOMEM;
+	}
+out:
+	smx_buf_release(&data);
+	smx_buf_release(&out);
+	if (r != 0)
+		finish(lg, r, smx_strerror(r));
+}
+
+int login_handle(struct login *lg, struct smx_view payload)
+{
+	struct smx_auth_event ev;
+	int r;
+
+	if (!lg->cb)
+		return 0;
+	if ((r = smx_auth_client_handle(&lg->auth, payload, &ev)) != 0)
+		return r;
+	switch (ev.type) {
+	case SMX_AUTH_EV_NONE:
+	case SMX_AUTH_EV_BANNER:
+		break;
+	case SMX_AUTH_EV_CHOOSE:
+		choose(lg);
+		break;
+	case SMX_AUTH_EV_SIGN:
+		sign(lg);
+		break;
+	case SMX_AUTH_EV_ASK:
+		return SMX_EUNEXPECTED; /* never asked for */
+	case SMX_AUTH_EV_DONE:
+		finish(lg, 0, NULL);
+		break;
+	}
+	return 0;
+}
+
+void login_begin(struct login *lg)
+{
+	int r = smx_auth_client_begin(&lg->auth);
+
+	if (r != 0)
+		finish(lg, r, smx_strerror(r));
+}
+
+struct login *login_new(struct mux *m, struct smx_transport *t, const struct smx_hop *hop,
+	const struct prepared *prepared, login_cb *cb, void *arg)
+{
+	struct login *lg = smx_calloc(1, sizeof(*lg));
+
+	if (!lg)
+		return NULL;
+	lg->mux = m;
+	lg->t = t;
+	lg->hop = hop;
+	lg->prepared = prepared;
+	lg->cb = cb;
+	lg->arg = arg;
+	lg->candidates = smx_calloc(CANDIDATES_MAX, sizeof(*lg->candidates));
+	if (!lg->candidates || smx_auth_client_init(&lg->auth, t, hop->user) != 0) {
+		login_free(lg);
+		return NULL;
+	}
+	list_agent(lg); /* while the key exchange is on its way */
+	return lg;
+}
+
+void login_free(struct login *lg)
+{
+	if (!lg)
+		return;
+	agent_cancel(lg->agent);
+	for (size_t i = 0; i < lg->n_candidates; i++)
+		smx_buf_release(&lg->candidates[i].blob);
+	smx_free(lg->candidates);
+	smx_auth_client_release(&lg->auth);
+	smx_free(lg->agent_path);
+	smx_free(lg);
+}

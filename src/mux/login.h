@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Logging in to a remote: which method, which key, whose signature (A1). The messages are
+ * ssh/auth_client's; this chooses, and asks the agent.
+ *
+ * Keys are tried in an order that spares the server's MaxAuthTries: those named by the
+ * route and held by the agent, those of readable key files, then what else the agent has. Each
+ * is offered first and signed with only if the server would take it.
+ */
+#ifndef SMX_MUX_LOGIN_H
+#define SMX_MUX_LOGIN_H
+
+#include "mux/prepare.h"
+#include "ssh/auth_client.h"
+
+struct login;
+
+/*
+ * Called once: r 0, the user is logged in; else why not. Not called after login_free.
+ */
+typedef void login_cb(void *arg, int r, const char *why);
+
+/* Borrows t, prepared and hop, which outlive it. NULL: no memory. */
+struct login *login_new(struct mux *m, struct smx_transport *t, const struct smx_hop *hop,
+	const struct prepared *prepared, login_cb *cb, void *arg);
+/* The key exchange is done. */
+void login_begin(struct login *lg);
+/* A message before SMX_PHASE_CONNECTION. */
+int login_handle(struct login *lg, struct smx_view payload);
+void login_free(struct login *lg); /* NULL works */
+
+#endif

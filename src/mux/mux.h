@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The multiplexer: what all parts of src/mux share. One thread, one libuv loop.
+ *
+ *	door ── client ──┐                      ┌── upstream (pooled login) ── TCP or a tunnel
+ *	(local server)   link ── relay ── link ─┘   through another upstream (jump host)
+ *
+ * Two rules keep lifetimes simple. A link that fails is only marked (link_fail) and taken
+ * down later by mux_settle, so nothing is freed under a caller's feet. And every libuv
+ * callback of ours ends with mux_settle, which writes what became ready and takes down what
+ * died.
+ */
+#ifndef SMX_MUX_MUX_H
+#define SMX_MUX_MUX_H
+
+#include <uv.h>
+
+#include "base/list.h"
+#include "base/pool.h"
+#include "config/routes.h"
+#include "crypto/key.h"
+#include "mux/daemon.h"
+
+#define MUX_SOFTWARE "ssh-mux_" SMX_VERSION
+
+/* All of this is about one daemon. */
+struct mux {
+	uv_loop_t *loop;
+	const struct smx_serve_options *opts;
+	struct smx_pool pool; /* socket buffers */
+	struct smx_routes *routes;
+	struct smx_key *host_key; /* of the local server */
+	struct smx_list dirty; /* links with something to write */
+	struct smx_list dying; /* links that failed */
+	struct smx_list links; /* all of them */
+	struct smx_list clients, entries;
+	uint64_t next_id; /* of clients and upstreams, for the log and status */
+	uint64_t window_total; /* sum of the receive windows granted, against MUX_WINDOW_BUDGET */
+	size_t n_clients;
+	int is_locked; /* P8 */
+	int is_stopping;
+	int is_settling;
+	uint64_t start_ms;
+	int64_t last_wall_s; /* to notice a resume from sleep */
+	uv_timer_t tick_timer;
+	uv_signal_t sigint, sigterm;
+	struct door *door;
+	struct control *control;
+	struct keyring *keyring; /* authorised keys */
+};
+
+/* Writes what is ready, takes down what died. Ends every libuv callback. */
+void mux_settle(struct mux *m);
+/* Begins an orderly end: no new clients, DISCONNECTs, then the loop runs dry. */
+void mux_stop(struct mux *m, const char *why);
+
+static inline uint64_t mux_now(const struct mux *m)
+{
+	return uv_now(m->loop);
+}
+
+#endif

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+#include "mux/pool.h"
+
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "mux/upstream.h"
+
+#define UPSTREAMS_MAX 32 /* of one entry */
+
+int open_req_init(struct open_req *req, int is_session, struct smx_view kind,
+	struct smx_view specific, uint32_t recv_window)
+{
+	int r;
+
+	*req = (struct open_req){ .is_session = is_session, .recv_window = recv_window };
+	smx_list_init(&req->node);
+	smx_buf_init(&req->kind, 64);
+	smx_buf_init(&req->specific, 8192);
+	if ((r = smx_buf_put(&req->kind, kind.p, kind.len)) != 0 ||
+		(r = smx_buf_put(&req->specific, specific.p, specific.len)) != 0) {
+		open_req_release(req);
+		return r;
+	}
+	return 0;
+}
+
+void open_req_release(struct open_req *req)
+{
+	smx_list_del(&req->node);
+	smx_buf_release(&req->kind);
+	smx_buf_release(&req->specific);
+}
+
+static struct upstream *upstream_at(struct smx_list *node)
+{
+	return SMX_CONTAINER(node, struct upstream, node);
+}
+
+static struct open_req *first_waiting(struct pool_entry *e)
+{
+	if (smx_list_empty(&e->waiting))
+		return NULL;
+	return SMX_CONTAINER(e->waiting.next, struct open_req, node);
+}
+
+/* --- entries --- */
+
+static struct pool_entry *find_entry(struct mux *m, const struct smx_hop *hops, size_t n_hops)
+{
+	struct smx_list *it, *tmp;
+
+	SMX_LIST_FOREACH (it, tmp, &m->entries) {
+		struct pool_entry *e = SMX_CONTAINER(it, struct pool_entry, node);
+
+		if (smx_hops_equal(e->hops, e->n_hops, hops, n_hops))
+			return e;
+	}
+	return NULL;
+}
+
+static struct pool_entry *add_entry(
+	struct mux *m, struct smx_routes *routes, const struct smx_route *route, size_t n_hops)
+{
+	struct pool_entry *e = smx_calloc(1, sizeof(*e));
+
+	if (!e)
+		return NULL;
+	e->mux = m;
+	e->routes = smx_routes_ref(routes);
+	e->route = route;
+	e->hops = route->hops;
+	e->n_hops = n_hops;
+	smx_list_init(&e->upstreams);
+	smx_list_init(&e->waiting);
+	smx_list_init(&e->node);
+	smx_list_add_tail(&m->entries, &e->node);
+	return e;
+}
+
+static void free_entry(struct pool_entry *e)
+{
+	smx_list_del(&e->node);
+	smx_routes_unref(e->routes);
+	smx_free(e);
+}
+
+/* --- giving requests to connections --- */
+
+/* A connection that takes one more channel of that sort. */
+static struct upstream *find_room(struct pool_entry *e, int is_session)
+{
+	struct smx_list *it, *tmp;
+
+	SMX_LIST_FOREACH (it, tmp, &e->upstreams) {
+		struct upstream *up = upstream_at(it);
+
+		if (up->state != UPSTREAM_READY || up->link->dead)
+			continue;
+		if (!is_session || e->session_limit == 0 ||
+			upstream_sessions(up, NULL) < e->session_limit)
+			return up;
+	}
+	return NULL;
+}
+
+static void fail_waiting(struct pool_entry *e, uint32_t code, const char *text)
+{
+	struct open_req *req;
+
+	while ((req = first_waiting(e))) {
+		smx_list_del(&req->node);
+		req->failed(req, code, text);
+	}
+}
+
+static size_t count(const struct smx_list *head)
+{
+	size_t n = 0;
+
+	for (const struct smx_list *it = head->next; it != head; it = it->next)
+		n++;
+	return n;
+}
+
+/* Makes as many connections as the waiting need, at most one while the limit is unknown. */
+static void add_upstreams(struct pool_entry *e)
+{
+	size_t n_waiting = count(&e->waiting), n_all = 0, n_connecting = 0, wanted = 1;
+	struct smx_list *it, *tmp;
+
+	SMX_LIST_FOREACH (it, tmp, &e->upstreams) {
+		struct upstream *up = upstream_at(it);
+
+		if (up->link->dead || up->state == UPSTREAM_CLOSING)
+			continue;
+		n_all++;
+		n_connecting += up->state < UPSTREAM_READY;
+	}
+	if (e->session_limit)
+		wanted = (n_waiting + e->session_limit - 1) / e->session_limit;
+	if (n_all > n_connecting && e->needs_person) {
+		/* B2: there is a connection, it is full, and another login would take a person. */
+		fail_waiting(e, SMX_OPEN_RESOURCE_SHORTAGE,
+			"the server allows no more sessions on this connection (its MaxSessions), "
+			"and "
+			"another login would need a person; close a session, or raise MaxSessions");
+		return;
+	}
+	while (n_connecting < wanted && n_all < UPSTREAMS_MAX) {
+		if (!upstream_new(e)) {
+			fail_waiting(e, SMX_OPEN_RESOURCE_SHORTAGE, smx_strerror(SMX_ENOMEM));
+			return;
+		}
+		n_connecting++;
+		n_all++;
+	}
+	if (n_all == UPSTREAMS_MAX && n_connecting == 0)
+		fail_waiting(e, SMX_OPEN_RESOURCE_SHORTAGE, "too many connections to this host");
+}
+
+void pool_assign(struct pool_entry *e)
+{
+	struct smx_list *it, *tmp;
+	struct upstream *up;
+
+	SMX_LIST_FOREACH (it, tmp, &e->waiting) {
+		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
+
+		if (!(up = find_room(e, req->is_session)))
+			continue;
+		smx_list_del(&req->node);
+		upstream_open(up, req);
+	}
+	if (first_waiting(e))
+		add_upstreams(e);
+}
+
+void pool_open(struct mux *m, struct smx_routes *routes, const struct smx_route *route,
+	size_t n_hops, struct open_req *req)
+{
+	struct pool_entry *e = find_entry(m, route->hops, n_hops);
+
+	if (!e && !(e = add_entry(m, routes, route, n_hops))) {
+		req->failed(req, SMX_OPEN_RESOURCE_SHORTAGE, smx_strerror(SMX_ENOMEM));
+		return;
+	}
+	req->entry = e;
+	smx_list_add_tail(&e->waiting, &req->node);
+	pool_assign(e);
+}
+
+void pool_cancel(struct open_req *req)
+{
+	req->is_cancelled = 1;
+	if (req->up)
+		return; /* its answer is awaited: upstream.c */
+	smx_list_del(&req->node);
+	req->released(req);
+}
+
+int pool_session_refused(struct pool_entry *e, struct upstream *up, struct open_req *req)
+{
+	unsigned n_open;
+
+	(void)upstream_sessions(up, &n_open);
+	if (n_open == 0)
+		return 0; /* it refuses sessions altogether */
+	if (e->session_limit != n_open)
+		log_info("connection %llu takes %u sessions (MaxSessions of the server)",
+			(unsigned long long)up->link->id, n_open);
+	e->session_limit = n_open;
+	smx_list_add_tail(&e->waiting, &req->node);
+	pool_assign(e);
+	return 1;
+}
+
+void pool_upstream_gone(struct pool_entry *e, struct upstream *up, const char *text)
+{
+	enum upstream_state state = up->state;
+	struct smx_list *it, *tmp;
+
+	smx_list_del(&up->node);
+	if (state < UPSTREAM_READY) {
+		/* A login that failed: whoever waits is told, unless another is on its way. */
+		int others = 0;
+
+		SMX_LIST_FOREACH (it, tmp, &e->upstreams)
+			others |= upstream_at(it)->state < UPSTREAM_READY &&
+				  !upstream_at(it)->link->dead;
+		if (!others)
+			fail_waiting(e, SMX_OPEN_CONNECT_FAILED, text);
+	}
+	/* What waits now was taken back from a connection that died under it. */
+	if (first_waiting(e) && !e->mux->is_stopping)
+		pool_assign(e);
+	else if (e->mux->is_stopping)
+		fail_waiting(e, SMX_OPEN_CONNECT_FAILED, "ssh-mux is stopping");
+}
+
+void pool_tick(struct mux *m)
+{
+	struct smx_list *it, *tmp, *it2, *tmp2;
+
+	SMX_LIST_FOREACH (it, tmp, &m->entries) {
+		struct pool_entry *e = SMX_CONTAINER(it, struct pool_entry, node);
+
+		SMX_LIST_FOREACH (it2, tmp2, &e->upstreams)
+			upstream_tick(upstream_at(it2));
+		if (first_waiting(e))
+			pool_assign(e);
+	}
+}
+
+void pool_kick(struct mux *m)
+{
+	struct smx_list *it, *tmp;
+
+	SMX_LIST_FOREACH (it, tmp, &m->entries) {
+		struct pool_entry *e = SMX_CONTAINER(it, struct pool_entry, node);
+
+		if (first_waiting(e))
+			pool_assign(e);
+	}
+}
+
+void pool_sweep(struct mux *m)
+{
+	struct smx_list *it, *tmp;
+
+	SMX_LIST_FOREACH (it, tmp, &m->entries) {
+		struct pool_entry *e = SMX_CONTAINER(it, struct pool_entry, node);
+
+		if (smx_list_empty(&e->upstreams) && !first_waiting(e))
+			free_entry(e);
+	}
+}

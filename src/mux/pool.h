@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The pool: one authenticated connection a way (user, host, port, jump chain), shared by
+ * all who ask (P1). An entry is a way; it has upstreams (usually one) and requests that wait
+ * for one. Whoever asks first makes the login, whoever asks meanwhile waits for the
+ * same (P7). Where a server allows only so many sessions on a connection, further ones
+ * are made, if that needs no person (B2).
+ */
+#ifndef SMX_MUX_POOL_H
+#define SMX_MUX_POOL_H
+
+#include "mux/link.h"
+
+struct upstream;
+
+/* A channel wanted on a way. Embedded in what wants it. */
+struct open_req {
+	struct endpoint ep; /* of the upstream's link while the open is pending there */
+	struct smx_list node; /* entry->waiting, or in no list */
+	struct pool_entry *entry; /* while waiting or pending */
+	struct upstream *up; /* while pending there */
+	int is_session, is_cancelled;
+	struct smx_buf kind, specific;
+	uint32_t recv_window;
+	unsigned n_tries;
+	/*
+	 * One of these is called, once: the channel is open (take it over: chan->user), or it can't
+	 * be. After a cancel: none_needed instead, when the request may be freed.
+	 */
+	void (*opened)(struct open_req *req, struct upstream *up, struct smx_chan *chan,
+		struct smx_view specific);
+	void (*failed)(struct open_req *req, uint32_t code, const char *text);
+	void (*released)(struct open_req *req);
+};
+
+struct pool_entry {
+	struct smx_list node; /* mux->entries */
+	struct mux *mux;
+	struct smx_routes *routes; /* holds hops */
+	const struct smx_route *route;
+	const struct smx_hop *hops;
+	size_t n_hops;
+	struct smx_list upstreams;
+	struct smx_list waiting; /* open_req */
+	unsigned session_limit; /* learned: sessions a connection takes; 0 unknown */
+	int needs_person; /* a login of this way took one */
+};
+
+int open_req_init(struct open_req *req, int is_session, struct smx_view kind,
+	struct smx_view specific, uint32_t recv_window);
+void open_req_release(struct open_req *req);
+
+/* Asks for a channel at the end of hops[0 .. n_hops). May answer at once. */
+void pool_open(struct mux *m, struct smx_routes *routes, const struct smx_route *route,
+	size_t n_hops, struct open_req *req);
+/* Whoever wanted it is gone. `released` is called, maybe at once. */
+void pool_cancel(struct open_req *req);
+/* Gives waiting requests to connections, and makes connections for the rest. */
+void pool_assign(struct pool_entry *e);
+/* A login failed or a connection died; text is the cause. Removes up from the entry. */
+void pool_upstream_gone(struct pool_entry *e, struct upstream *up, const char *text);
+/* Once a second: idle and lifetime limits (P2, P3, P5), keepalives. */
+void pool_tick(struct mux *m);
+/* A session ended somewhere: who waits for room may get it. */
+void pool_kick(struct mux *m);
+/* Frees entries that nothing needs; mux_settle only. */
+void pool_sweep(struct mux *m);
+/* A pending open of a session was refused: true if it will be tried elsewhere (B2). */
+int pool_session_refused(struct pool_entry *e, struct upstream *up, struct open_req *req);
+
+#endif

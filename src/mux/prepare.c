@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+#include "mux/prepare.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "crypto/keyfile.h"
+#include "os/os.h"
+
+#define NOTES_MAX          4096
+#define GLOBAL_KNOWN_HOSTS "/etc/ssh/ssh_known_hosts"
+
+struct prepare {
+	uv_work_t req;
+	struct mux *mux;
+	prepare_cb *cb; /* NULL: cancelled */
+	void *arg;
+	char *ssh_dir;
+	char *paths[SMX_IDENTITIES_MAX];
+	size_t n_paths;
+	int is_explicit; /* the route names the files: a missing one is worth a note */
+	struct prepared *result;
+};
+
+static const char *const default_keys[] = { "id_ed25519", "id_ecdsa", "id_rsa" };
+
+void prepared_free(struct prepared *p)
+{
+	if (!p)
+		return;
+	smx_known_hosts_free(p->known_hosts);
+	smx_free(p->known_hosts_path);
+	for (size_t i = 0; i < p->n_keys; i++) {
+		smx_free(p->keys[i].path);
+		smx_key_free(p->keys[i].key);
+		smx_buf_release(&p->keys[i].blob);
+	}
+	smx_buf_release(&p->notes);
+	smx_free(p);
+}
+
+static void prepare_free(struct prepare *p)
+{
+	for (size_t i = 0; i < p->n_paths; i++)
+		smx_free(p->paths[i]);
+	smx_free(p->ssh_dir);
+	prepared_free(p->result);
+	smx_free(p);
+}
+
+char *prepare_expand(const char *path)
+{
+	char *home, *full = NULL;
+
+	if (strncmp(path, "~/", 2) != 0)
+		return smx_strdup(path);
+	if (smx_os_home(&home, NULL) != 0)
+		return NULL;
+	(void)smx_os_path_join(home, path + 2, &full);
+	smx_free(home);
+	return full;
+}
+
+/* --- on a worker thread --- */
+
+static void note(struct prepared *res, const char *text)
+{
+	if (smx_buf_len(&res->notes))
+		(void)smx_buf_put_str(&res->notes, "; ");
+	(void)smx_buf_put_str(&res->notes, text); /* what exceeds the cap is left out */
+}
+
+static void note_buf(struct prepared *res, struct smx_buf *b)
+{
+	const char *s = smx_buf_cstr(b);
+
+	if (s && *s)
+		note(res, s);
+}
+
+static int add_known_hosts(struct prepared *res, const char *path, int is_global)
+{
+	struct smx_buf text, err;
+	int r;
+
+	smx_buf_init(&text, SMX_KNOWN_HOSTS_TEXT_MAX);
+	smx_buf_init(&err, NOTES_MAX);
+	r = smx_os_file_read(path, SMX_KNOWN_HOSTS_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, &err);
+	if (r == SMX_ENOTFOUND)
+		r = 0;
+	else if (r == 0)
+		r = smx_known_hosts_add_text(res->known_hosts, path,
+			(struct smx_view){ smx_buf_view(&text), smx_buf_len(&text) }, NULL);
+	if (r != 0)
+		note_buf(res, &err);
+	smx_buf_release(&text);
+	smx_buf_release(&err);
+	return is_global ? 0 : r;
+}
+
+static int read_known_hosts(struct prepared *res, const char *ssh_dir)
+{
+	int r;
+
+	if ((r = smx_known_hosts_new(&res->known_hosts)) != 0 ||
+		(r = smx_os_path_join(ssh_dir, "known_hosts", &res->known_hosts_path)) != 0 ||
+		(r = add_known_hosts(res, res->known_hosts_path, 0)) != 0)
+		return r;
+	return add_known_hosts(res, GLOBAL_KNOWN_HOSTS, 1);
+}
+
+/* The public part of an encrypted key: from the file itself, or the .pub beside it. */
+static void read_public(struct prepared_key *k, struct smx_view text)
+{
+	struct smx_view rest;
+	struct smx_buf line, path;
+
+	if (smx_keyfile_public_blob(text, &k->blob) == 0)
+		return;
+	smx_buf_init(&line, SMX_KEYFILE_MAX);
+	smx_buf_init(&path, SMX_OS_PATH_MAX + 8);
+	if (smx_buf_printf(&path, "%s.pub", k->path) == 0 && smx_buf_cstr(&path) &&
+		smx_os_file_read(smx_buf_cstr(&path), SMX_KEYFILE_MAX, SMX_OS_FILE_PLAIN, &line,
+			NULL) == 0) {
+		struct smx_view v = { smx_buf_view(&line), smx_buf_len(&line) };
+
+		while (v.len && (v.p[v.len - 1] == '\n' || v.p[v.len - 1] == '\r'))
+			v.len--;
+		(void)smx_pubkey_line_parse(v, &k->blob, &rest);
+	}
+	smx_buf_release(&line);
+	smx_buf_release(&path);
+}
+
+static int parse_key(struct prepared *res, struct prepared_key *k, struct smx_view text)
+{
+	struct smx_buf msg;
+	int r;
+
+	r = smx_keyfile_parse(text, NULL, &k->key, NULL);
+	if (r == 0)
+		return smx_key_to_blob(k->key, &k->blob);
+	if (smx_errclass(r) == SMX_CLASS_SYSTEM)
+		return r;
+	smx_buf_init(&msg, NOTES_MAX);
+	if (r == SMX_EPASSPHRASE) {
+		read_public(k, text);
+		(void)smx_buf_printf(&msg, "%s is encrypted: add it to your agent (ssh-add %s)",
+			k->path, k->path);
+	} else {
+		(void)smx_buf_printf(&msg, "%s: %s", k->path, smx_strerror(r));
+	}
+	note_buf(res, &msg);
+	smx_buf_release(&msg);
+	return 0;
+}
+
+static int read_key(struct prepare *p, const char *path)
+{
+	struct prepared *res = p->result;
+	struct prepared_key *k = &res->keys[res->n_keys];
+	struct smx_buf text, err;
+	int r;
+
+	smx_buf_init_secret(&text, SMX_KEYFILE_MAX);
+	smx_buf_init(&err, NOTES_MAX);
+	*k = (struct prepared_key){ 0 };
+	smx_buf_init(&k->blob, SMX_KEY_BLOB_MAX);
+	r = smx_os_file_read(path, SMX_KEYFILE_MAX, SMX_OS_FILE_USER_KEY, &text, &err);
+	if (r != 0) {
+		if (r != SMX_ENOTFOUND || p->is_explicit)
+			note_buf(res, &err);
+		r = smx_errclass(r) == SMX_CLASS_SYSTEM && r == SMX_ENOMEM ? r : 0;
+	} else if (!(k->path = smx_strdup(path))) {
+		r = SMX_ENOMEM;
+	} else {
+		res->n_keys++;
+		r = parse_key(res, k, (struct smx_view){ smx_buf_view(&text), smx_buf_len(&text) });
+	}
+	smx_buf_release(&text);
+	smx_buf_release(&err);
+	return r;
+}
+
+static void on_work(uv_work_t *req)
+{
+	struct prepare *p = SMX_CONTAINER(req, struct prepare, req);
+	int r = read_known_hosts(p->result, p->ssh_dir);
+
+	for (size_t i = 0; r == 0 && i < p->n_paths; i++)
+		r = read_key(p, p->paths[i]);
+	p->result->r = r;
+}
+
+/* --- on the loop --- */
+
+static void on_done(uv_work_t *req, int status)
+{
+	struct prepare *p = SMX_CONTAINER(req, struct prepare, req);
+	struct prepared *result = p->result;
+	struct mux *m = p->mux;
+	prepare_cb *cb = p->cb;
+	void *arg = p->arg;
+
+	if (status != 0 && result->r == 0)
+		result->r = SMX_ESYS;
+	if (cb)
+		p->result = NULL;
+	prepare_free(p);
+	if (cb)
+		cb(arg, result);
+	mux_settle(m);
+}
+
+static int add_paths(struct prepare *p, const struct smx_hop *hop)
+{
+	p->is_explicit = hop->n_identity > 0;
+	for (size_t i = 0; i < hop->n_identity && i < SMX_IDENTITIES_MAX; i++) {
+		if (!(p->paths[p->n_paths] = prepare_expand(hop->identity[i])))
+			return SMX_ENOMEM;
+		p->n_paths++;
+	}
+	for (size_t i = 0; !p->is_explicit && i < SMX_ARRAY_LEN(default_keys); i++) {
+		if (smx_os_path_join(p->ssh_dir, default_keys[i], &p->paths[p->n_paths]) != 0)
+			return SMX_ENOMEM;
+		p->n_paths++;
+	}
+	return 0;
+}
+
+struct prepare *prepare_start(struct mux *m, const struct smx_hop *hop, prepare_cb *cb, void *arg)
+{
+	struct prepare *p = smx_calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->mux = m;
+	p->cb = cb;
+	p->arg = arg;
+	p->result = smx_calloc(1, sizeof(*p->result));
+	p->ssh_dir = smx_strdup(m->opts->ssh_dir);
+	if (!p->result || !p->ssh_dir)
+		goto fail;
+	smx_buf_init(&p->result->notes, NOTES_MAX);
+	if (add_paths(p, hop) != 0 || uv_queue_work(m->loop, &p->req, on_work, on_done) != 0)
+		goto fail;
+	return p;
+fail:
+	prepare_free(p);
+	return NULL;
+}
+
+void prepare_cancel(struct prepare *p)
+{
+	if (p)
+		p->cb = NULL;
+}

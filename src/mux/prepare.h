@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a login needs from the disk, read on a worker thread: known_hosts and the key files
+ * of the hop. known_hosts is read anew for each login, so an edit counts at once.
+ */
+#ifndef SMX_MUX_PREPARE_H
+#define SMX_MUX_PREPARE_H
+
+#include "config/routes.h"
+#include "crypto/key.h"
+#include "mux/mux.h"
+#include "trust/known_hosts.h"
+
+struct prepared_key {
+	char *path;
+	struct smx_key *key; /* NULL: encrypted, or only the public part is there */
+	struct smx_buf blob; /* public */
+};
+
+struct prepared {
+	struct smx_known_hosts *known_hosts;
+	char *known_hosts_path;
+	struct prepared_key keys[SMX_IDENTITIES_MAX];
+	size_t n_keys;
+	struct smx_buf
+		notes; /* why a key file could not be used; for the error of a failed login */
+	int r; /* what makes a login impossible; text in notes */
+};
+
+struct prepare;
+/* Called once, from the loop, unless cancelled. The result is the callee's. */
+typedef void prepare_cb(void *arg, struct prepared *result);
+
+/* hop and ssh_dir are only read now. NULL: no memory. */
+struct prepare *prepare_start(struct mux *m, const struct smx_hop *hop, prepare_cb *cb, void *arg);
+void prepare_cancel(struct prepare *p); /* NULL works */
+void prepared_free(struct prepared *p); /* NULL works */
+
+/* "~/x" to a path below the home; else a copy. NULL: no memory or no home. */
+char *prepare_expand(const char *path);
+
+#endif

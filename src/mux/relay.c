@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+#include "mux/relay.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "config/policy.h"
+#include "base/text.h"
+#include "mux/upstream.h"
+
+enum { REPLY_PEER, REPLY_REFUSED };
+
+static void relay_free(struct relay *rl)
+{
+	struct mux *m = rl->mux;
+
+	flow_release(&rl->up, m);
+	flow_release(&rl->down, m);
+	open_req_release(&rl->req);
+	smx_routes_unref(rl->routes);
+	smx_free(rl);
+}
+
+/* Both channels are gone. */
+static void free_if_over(struct relay *rl)
+{
+	if (rl->is_open && !rl->local.chan && !rl->remote.chan)
+		relay_free(rl);
+}
+
+static void failed(struct link *l, int r)
+{
+	if (r != 0)
+		link_fail(l, r, NULL);
+	link_touch(l);
+}
+
+/* --- requests and their answers --- */
+
+/* Notes whose answer is due next. 0 if one side asked too often without waiting. */
+static int note_reply(struct replies *q, uint8_t kind)
+{
+	if (q->n == RELAY_REPLIES_MAX)
+		return 0;
+	q->kind[(q->first + q->n++) % RELAY_REPLIES_MAX] = kind;
+	return 1;
+}
+
+/* Sends the refusals that are next in line. */
+static void send_refusals(struct endpoint *asker, struct replies *q)
+{
+	while (q->n && q->kind[q->first] == REPLY_REFUSED) {
+		q->first = (q->first + 1) % RELAY_REPLIES_MAX;
+		q->n--;
+		if (asker->chan)
+			failed(asker->link,
+				smx_conn_send_reply(&asker->link->conn, asker->chan, 0));
+	}
+}
+
+static void refuse(struct endpoint *asker, struct replies *q, int want_reply)
+{
+	if (!want_reply)
+		return;
+	if (!note_reply(q, REPLY_REFUSED)) {
+		failed(asker->link, SMX_ELIMIT);
+		return;
+	}
+	send_refusals(asker, q);
+}
+
+/* The other side answered a request of asker's: answers go back in the order of the requests. */
+static void pass_reply(struct endpoint *asker, struct replies *q, int success)
+{
+	if (q->n == 0)
+		return; /* conn has checked it; the asker may have closed meanwhile */
+	q->first = (q->first + 1) % RELAY_REPLIES_MAX;
+	q->n--;
+	if (asker->chan)
+		failed(asker->link, smx_conn_send_reply(&asker->link->conn, asker->chan, success));
+	send_refusals(asker, q);
+}
+
+static void pass_request(struct endpoint *asker, struct replies *q, struct flow *f,
+	struct smx_conn_event *ev, int is_urgent)
+{
+	if (ev->want_reply && !note_reply(q, REPLY_PEER)) {
+		failed(asker->link, SMX_ELIMIT);
+		return;
+	}
+	flow_request(f, ev, is_urgent);
+}
+
+static int env_is_allowed(const struct relay *rl, struct smx_view data)
+{
+	struct smx_rd rd = smx_rd_view(data);
+	struct smx_view name, value;
+
+	return smx_rd_string(&rd, &name) == 0 && smx_rd_string(&rd, &value) == 0 &&
+	       smx_rd_end(&rd) == 0 && smx_policy_env_ok(rl->route, name);
+}
+
+/* L6, L8: what a client asks of the remote. */
+static int is_refused(const struct relay *rl, const struct smx_conn_event *ev)
+{
+	static const char *const refused[] = {
+		"auth-agent-req@openssh.com", "auth-agent-req", "x11-req",
+		"keepalive@openssh.com", /* ours to answer: a stopped remote is no concern of the
+					    client's */
+	};
+
+	for (size_t i = 0; i < SMX_ARRAY_LEN(refused); i++)
+		if (smx_view_eq(ev->kind, refused[i]))
+			return 1;
+	return smx_view_eq(ev->kind, "env") && !env_is_allowed(rl, ev->data);
+}
+
+static void local_request(struct relay *rl, struct smx_conn_event *ev)
+{
+	int is_urgent;
+
+	if (is_refused(rl, ev)) {
+		refuse(&rl->local, &rl->local_replies, ev->want_reply);
+		return;
+	}
+	if (smx_view_eq(ev->kind, "pty-req"))
+		rl->up.source.is_interactive = rl->down.source.is_interactive = 1;
+	/* Not part of the data stream: a Ctrl-C must not wait behind a blocked upload. */
+	is_urgent = smx_view_eq(ev->kind, "signal") || smx_view_eq(ev->kind, "window-change") ||
+		    smx_view_eq(ev->kind, "break");
+	pass_request(&rl->local, &rl->local_replies, &rl->up, ev, is_urgent);
+}
+
+/* --- events of the client's channel --- */
+
+static void local_event(struct endpoint *ep, struct smx_conn_event *ev)
+{
+	struct relay *rl = SMX_CONTAINER(ep, struct relay, local);
+
+	switch (ev->type) {
+	case SMX_CONN_DATA:
+		flow_data(&rl->up, ev);
+		break;
+	case SMX_CONN_WINDOW:
+		flow_resume(&rl->down);
+		break;
+	case SMX_CONN_EOF:
+		flow_eof(&rl->up);
+		break;
+	case SMX_CONN_REQUEST:
+		local_request(rl, ev);
+		break;
+	case SMX_CONN_REPLY:
+		pass_reply(&rl->remote, &rl->remote_replies, ev->success);
+		break;
+	case SMX_CONN_CLOSE:
+		ep->chan->user = NULL;
+		ep->chan = NULL;
+		flow_clear(&rl->down);
+		flow_close(&rl->up);
+		free_if_over(rl);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Closes the remote's channel at once: nobody is left to take or send anything. */
+static void close_remote(struct relay *rl)
+{
+	flow_clear(&rl->up);
+	if (rl->remote.chan && !rl->remote.link->dead)
+		failed(rl->remote.link,
+			smx_conn_send_close(&rl->remote.link->conn, rl->remote.chan));
+}
+
+static void local_link_dead(struct endpoint *ep, int r, const char *why)
+{
+	struct relay *rl = SMX_CONTAINER(ep, struct relay, local);
+
+	(void)r;
+	(void)why;
+	flow_clear(&rl->down);
+	if (!rl->is_open) {
+		pool_cancel(&rl->req); /* frees, now or when the pending answer has come */
+		return;
+	}
+	close_remote(rl);
+	free_if_over(rl);
+}
+
+static const struct endpoint_ops local_ops = { local_event, local_link_dead };
+
+/* --- events of the remote's channel --- */
+
+static void remote_event(struct endpoint *ep, struct smx_conn_event *ev)
+{
+	struct relay *rl = SMX_CONTAINER(ep, struct relay, remote);
+	struct mux *m = rl->mux;
+
+	switch (ev->type) {
+	case SMX_CONN_DATA:
+		flow_data(&rl->down, ev);
+		break;
+	case SMX_CONN_WINDOW:
+		flow_resume(&rl->up);
+		break;
+	case SMX_CONN_EOF:
+		flow_eof(&rl->down);
+		break;
+	case SMX_CONN_REQUEST:
+		/* sshd's ClientAlive asks on any open channel; one stopped client must not fail it.
+		 */
+		if (smx_view_eq(ev->kind, "keepalive@openssh.com"))
+			refuse(&rl->remote, &rl->remote_replies, ev->want_reply);
+		else
+			pass_request(&rl->remote, &rl->remote_replies, &rl->down, ev, 0);
+		break;
+	case SMX_CONN_REPLY:
+		pass_reply(&rl->local, &rl->local_replies, ev->success);
+		break;
+	case SMX_CONN_CLOSE:
+		ep->chan->user = NULL;
+		ep->chan = NULL;
+		flow_clear(&rl->up);
+		flow_close(&rl->down);
+		free_if_over(rl);
+		pool_kick(m);
+		break;
+	default:
+		break;
+	}
+}
+
+static void remote_link_dead(struct endpoint *ep, int r, const char *why)
+{
+	struct relay *rl = SMX_CONTAINER(ep, struct relay, remote);
+	char text[400];
+
+	(void)r;
+	flow_clear(&rl->up);
+	if (rl->local.chan && rl->is_session) {
+		(void)snprintf(text, sizeof(text), "ssh-mux: connection to %.100s lost: %.240s\r\n",
+			smx_route_target(rl->route)->host, why);
+		flow_message(&rl->down, text);
+	}
+	flow_close(&rl->down);
+	free_if_over(rl);
+}
+
+static const struct endpoint_ops remote_ops = { remote_event, remote_link_dead };
+
+/* --- the beginning --- */
+
+static void on_opened(
+	struct open_req *req, struct upstream *up, struct smx_chan *chan, struct smx_view specific)
+{
+	struct relay *rl = SMX_CONTAINER(req, struct relay, req);
+	int r;
+
+	rl->is_open = 1;
+	rl->remote = (struct endpoint){ &remote_ops, up->link, chan, rl->is_session };
+	chan->user = &rl->remote;
+	r = smx_conn_open_confirm(&rl->local.link->conn, rl->local.chan, rl->up.window, specific);
+	failed(rl->local.link, r);
+}
+
+static void on_failed(struct open_req *req, uint32_t code, const char *text)
+{
+	struct relay *rl = SMX_CONTAINER(req, struct relay, req);
+	struct link *l = rl->local.link;
+	char clean[512];
+	int r;
+
+	smx_sanitize(text, strlen(text), clean, sizeof(clean));
+	log_warn("channel open rejected for route \"%s\": remote session failed: %s",
+		rl->route->name, clean);
+	rl->local.chan->user = NULL;
+	if (code < SMX_OPEN_ADMINISTRATIVELY_PROHIBITED || code > SMX_OPEN_RESOURCE_SHORTAGE)
+		code = SMX_OPEN_CONNECT_FAILED;
+	r = smx_conn_open_fail(&l->conn, rl->local.chan, (enum smx_open_failure)code, clean);
+	failed(l, r);
+	relay_free(rl);
+}
+
+static void on_released(struct open_req *req)
+{
+	relay_free(SMX_CONTAINER(req, struct relay, req));
+}
+
+int relay_start(struct link *local, struct smx_chan *chan, struct smx_routes *routes,
+	const struct smx_route *route, struct smx_view kind, struct smx_view specific)
+{
+	struct relay *rl = smx_calloc(1, sizeof(*rl));
+	int r;
+
+	if (!rl)
+		return SMX_ENOMEM;
+	rl->mux = local->mux;
+	rl->is_session = smx_view_eq(kind, "session");
+	r = open_req_init(&rl->req, rl->is_session, kind, specific, FLOW_WINDOW_FIRST);
+	if (r != 0) {
+		smx_free(rl);
+		return r;
+	}
+	rl->req.opened = on_opened;
+	rl->req.failed = on_failed;
+	rl->req.released = on_released;
+	rl->routes = smx_routes_ref(routes);
+	rl->route = route;
+	rl->local = (struct endpoint){ &local_ops, local, chan, rl->is_session };
+	flow_init(&rl->up, rl->mux, &rl->local, &rl->remote);
+	flow_init(&rl->down, rl->mux, &rl->remote, &rl->local);
+	chan->user = &rl->local;
+	pool_open(rl->mux, routes, route, route->n_hops, &rl->req);
+	return 0;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A relay: a channel of a local client joined to a channel of a pooled connection. It has
+ * two flows, and decides about every request that passes (L6, L8, L9).
+ *
+ * It begins as a question to the pool (its open_req); the client's channel is answered
+ * when the upstream's is. If the client leaves meanwhile, the answer is awaited and
+ * the channel closed then.
+ */
+#ifndef SMX_MUX_RELAY_H
+#define SMX_MUX_RELAY_H
+
+#include "mux/flow.h"
+#include "mux/pool.h"
+
+#define RELAY_REPLIES_MAX 128
+
+/* Whose answer a want-reply request of one side awaits. */
+struct replies {
+	uint8_t kind[RELAY_REPLIES_MAX]; /* REPLY_PEER, REPLY_REFUSED */
+	unsigned first, n;
+};
+
+struct relay {
+	struct mux *mux;
+	struct endpoint local, remote;
+	struct flow up, down; /* to the remote; to the client */
+	struct replies local_replies, remote_replies;
+	struct open_req req;
+	struct smx_routes *routes; /* holds the route */
+	const struct smx_route *route;
+	int is_session, is_open;
+};
+
+/*
+ * Takes the client's channel over, which awaits an answer; kind and specific are those of its open.
+ * On failure (memory) nothing was taken.
+ */
+int relay_start(struct link *local, struct smx_chan *chan, struct smx_routes *routes,
+	const struct smx_route *route, struct smx_view kind, struct smx_view specific);
+
+#endif

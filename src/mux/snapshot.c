@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#include "mux/snapshot.h"
+
+#include <stdio.h>
+
+#include "base/err.h"
+#include "control/status.h"
+#include "mux/door.h"
+#include "mux/keyring.h"
+#include "mux/link.h"
+#include "mux/upstream.h"
+#include "os/os.h"
+
+#define TARGET_SIZE 640
+
+/* "user@host:22", or "[v6]:22". */
+static void hop_text(const struct smx_hop *hop, char *out, size_t size)
+{
+	int is_v6 = 0;
+
+	for (const char *s = hop->host; *s; s++)
+		is_v6 |= *s == ':';
+	(void)snprintf(
+		out, size, is_v6 ? "%s@[%s]:%u" : "%s@%s:%u", hop->user, hop->host, hop->port);
+}
+
+static void via_text(const struct smx_hop *hops, size_t n_hops, char *out, size_t size)
+{
+	size_t used = 0;
+	char one[TARGET_SIZE];
+	int n;
+
+	out[0] = '\0';
+	for (size_t i = 0; i + 1 < n_hops && used < size; i++) {
+		hop_text(&hops[i], one, sizeof(one));
+		n = snprintf(out + used, size - used, "%s%s", i ? ", " : "", one);
+		used += n > 0 ? (size_t)n : 0;
+	}
+}
+
+static int add_routes(struct mux *m, struct smx_status *st)
+{
+	char target[TARGET_SIZE], via[2 * TARGET_SIZE];
+	int r;
+
+	for (size_t i = 0; i < m->routes->n_routes; i++) {
+		const struct smx_route *route = &m->routes->routes[i];
+		struct smx_status_route sr = { route->name, target, via,
+			route->allow_remote_loopback_any_port };
+
+		hop_text(smx_route_target(route), target, sizeof(target));
+		via_text(route->hops, route->n_hops, via, sizeof(via));
+		if ((r = smx_status_add_route(st, &sr)) != 0)
+			return r;
+	}
+	return 0;
+}
+
+static int64_t left_s(uint64_t now, uint64_t since_ms, uint32_t limit_s)
+{
+	uint64_t gone = (now - since_ms) / 1000;
+
+	return gone >= limit_s ? 0 : (int64_t)(limit_s - gone);
+}
+
+static int add_connection(struct mux *m, struct smx_status *st, const struct upstream *up)
+{
+	const struct smx_serve_options *opts = m->opts;
+	char target[TARGET_SIZE], via[2 * TARGET_SIZE], key[4 * TARGET_SIZE];
+	unsigned channels = upstream_channels(up);
+	uint64_t now = mux_now(m);
+	struct smx_status_connection sc = {
+		.id = up->link->id,
+		.key = key,
+		.state = upstream_state_name(up),
+		.age_s = (now - up->born_ms) / 1000,
+		.channels = channels,
+		.bytes_in = up->link->bytes_in,
+		.bytes_out = up->link->bytes_out,
+		.rtt_ms = up->link->rtt_ms,
+		.idle_left_s = channels ? -1 : left_s(now, up->idle_since_ms, opts->idle_timeout_s),
+		.lifetime_left_s =
+			opts->max_lifetime_s ? left_s(now, up->born_ms, opts->max_lifetime_s) : -1,
+	};
+
+	hop_text(up->hop, target, sizeof(target));
+	via_text(up->entry->hops, up->entry->n_hops, via, sizeof(via));
+	(void)snprintf(key, sizeof(key), "%s%s%s", target, *via ? " via " : "", via);
+	return smx_status_add_connection(st, &sc);
+}
+
+static int add_connections(struct mux *m, struct smx_status *st)
+{
+	struct smx_list *it, *tmp, *it2, *tmp2;
+	int r;
+
+	SMX_LIST_FOREACH (it, tmp, &m->entries) {
+		struct pool_entry *e = SMX_CONTAINER(it, struct pool_entry, node);
+
+		SMX_LIST_FOREACH (it2, tmp2, &e->upstreams) {
+			r = add_connection(m, st, SMX_CONTAINER(it2, struct upstream, node));
+			if (r != 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+static int add_clients(struct mux *m, struct smx_status *st)
+{
+	struct smx_list *it, *tmp;
+	int r;
+
+	SMX_LIST_FOREACH (it, tmp, &m->clients) {
+		const struct client *c = SMX_CONTAINER(it, struct client, node);
+		struct smx_status_client sc = { c->link->id, c->auth.is_done ? c->auth.user : "",
+			(mux_now(m) - c->link->born_ms) / 1000, c->link->conn.n_chans, -1 };
+
+		if ((r = smx_status_add_client(st, &sc)) != 0)
+			return r;
+	}
+	return 0;
+}
+
+int snapshot_answer(struct mux *m, int64_t id, struct smx_buf *out)
+{
+	struct smx_status st;
+	int r;
+
+	smx_status_init(&st);
+	st.pid = smx_os_pid();
+	st.uptime_s = (mux_now(m) - m->start_ms) / 1000;
+	st.locked = m->is_locked;
+	st.port = m->opts->port;
+	keyring_refresh(m->keyring);
+	r = smx_status_set_daemon(&st, SMX_VERSION, m->opts->ssh_dir);
+	if (r == 0 && *keyring_warning(m->keyring))
+		r = smx_status_add_warning(&st, keyring_warning(m->keyring));
+	if (r == 0 && (r = add_routes(m, &st)) == 0 && (r = add_connections(m, &st)) == 0 &&
+		(r = add_clients(m, &st)) == 0)
+		r = smx_status_to_lines(out, id, &st);
+	smx_status_release(&st);
+	return r;
+}

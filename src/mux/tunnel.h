@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A tunnel: the carrier of a link that runs inside a direct-tcpip channel of another
+ * link, the jump host's (R1, P5, B1). Chains of any length are tunnels in tunnels.
+ */
+#ifndef SMX_MUX_TUNNEL_H
+#define SMX_MUX_TUNNEL_H
+
+#include "mux/link.h"
+
+struct tunnel {
+	struct endpoint ep; /* of the outer link */
+	struct source source;
+	struct link *inner; /* NULL once it is gone */
+	struct smx_tx_block *first, *last; /* sealed by the inner link, to be sent by the outer */
+	size_t first_off, len;
+};
+
+/* Takes over an open channel of the outer link. NULL: no memory. */
+struct tunnel *tunnel_new(struct link *outer, struct smx_chan *chan);
+/* Adds blocks of the inner link; takes ownership. */
+void tunnel_write(struct tunnel *t, struct smx_tx_block *list);
+size_t tunnel_backlog(const struct tunnel *t);
+/* The inner link is gone: the channel is closed, and the tunnel freed when that is done. */
+void tunnel_detach(struct tunnel *t);
+
+#endif

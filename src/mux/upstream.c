@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: MIT */
+#include "mux/upstream.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "mux/dial.h"
+#include "mux/hostkey.h"
+#include "mux/tunnel.h"
+
+#define LOGIN_TIMEOUT_MS   (90 * 1000)
+#define KEEPALIVE_MS       (15 * 1000) /* P4 */
+#define KEEPALIVE_MISSED   3
+#define PROBE_AFTER_MS     (5 * 1000) /* B11: quiet for longer, and reuse is checked */
+#define PROBE_TIMEOUT_MS   (5 * 1000)
+#define HOST_KEY_ALGS_MAX  1024
+#define TUNNEL_RECV_WINDOW (2u * 1024 * 1024)
+#define OPEN_TRIES_MAX     3
+
+static const char *const state_names[] = { "connecting", "connecting", "login", "ready",
+	"closing" };
+
+const char *upstream_state_name(const struct upstream *up)
+{
+	return state_names[up->state];
+}
+
+static int is_behind_jump(const struct upstream *up)
+{
+	return up->entry->n_hops > 1;
+}
+
+static void fail(struct upstream *up, int r, const char *why)
+{
+	link_fail(up->link, r, why);
+}
+
+/* --- login --- */
+
+static void on_login(void *arg, int r, const char *why)
+{
+	struct upstream *up = arg;
+
+	if (r != 0) {
+		(void)snprintf(up->cause, sizeof(up->cause), "%s", why);
+		link_disconnect(
+			up->link, SMX_DISCONNECT_NO_MORE_AUTH_METHODS, r, "no more methods");
+		return;
+	}
+	up->state = UPSTREAM_READY;
+	up->idle_since_ms = mux_now(up->entry->mux);
+	log_info("connection %llu: logged in to %s@%s port %u (%s)",
+		(unsigned long long)up->link->id, up->hop->user, up->hop->host, up->hop->port,
+		smx_transport_peer_software(up->link->t));
+	pool_assign(up->entry);
+}
+
+static int on_host_key(struct link *l, struct smx_view blob)
+{
+	struct upstream *up = l->owner;
+
+	return hostkey_check(
+		up->prepared, up->hop, is_behind_jump(up), blob, up->cause, sizeof(up->cause));
+}
+
+static void on_ready(struct link *l)
+{
+	struct upstream *up = l->owner;
+
+	login_begin(up->login);
+}
+
+static int on_auth(struct link *l, struct smx_view payload)
+{
+	struct upstream *up = l->owner;
+
+	return login_handle(up->login, payload);
+}
+
+/* B4 and DESIGN "Never": a remote opens nothing on its own. */
+static void on_open(struct link *l, struct smx_conn_event *ev)
+{
+	int r = smx_conn_open_fail(&l->conn, ev->chan, SMX_OPEN_ADMINISTRATIVELY_PROHIBITED,
+		"ssh-mux accepts no channels from the remote");
+
+	if (r != 0)
+		link_fail(l, r, NULL);
+}
+
+static void on_dead(struct link *l, int r, const char *why)
+{
+	struct upstream *up = l->owner;
+	char text[600];
+
+	(void)snprintf(text, sizeof(text), "%s", up->cause[0] ? up->cause : why);
+	log_info("connection %llu to %s@%s port %u ended: %s", (unsigned long long)l->id,
+		up->hop->user, up->hop->host, up->hop->port, text);
+	(void)r;
+	prepare_cancel(up->prepare);
+	dial_cancel(up->dial);
+	login_free(up->login);
+	up->login = NULL;
+	up->link = NULL;
+	prepared_free(up->prepared);
+	if (up->has_tunnel_req) {
+		/* The tunnel's request may still be with the jump host; it frees us when it is not.
+		 */
+		up->state = UPSTREAM_CLOSING;
+		pool_upstream_gone(up->entry, up, text);
+		up->entry = NULL;
+		pool_cancel(&up->tunnel_req);
+		return;
+	}
+	pool_upstream_gone(up->entry, up, text);
+	smx_free(up);
+}
+
+static const struct link_ops upstream_link_ops = { on_host_key, on_ready, on_auth, on_open,
+	on_dead };
+
+/* --- the carrier --- */
+
+static int start_link(struct upstream *up, uv_tcp_t *tcp, struct tunnel *tunnel)
+{
+	struct smx_transport_config config = {
+		.role = SMX_CLIENT,
+		.pool = &up->entry->mux->pool,
+		.software = MUX_SOFTWARE,
+	};
+	struct smx_buf algs;
+	int r;
+
+	smx_buf_init(&algs, HOST_KEY_ALGS_MAX);
+	if ((r = hostkey_algs(up->prepared, up->hop, &algs)) == 0) {
+		config.host_key_algs = smx_buf_cstr(&algs);
+		up->state = UPSTREAM_LOGIN;
+		r = tcp ? link_start_tcp(up->link, tcp, &config)
+			: link_start_tunnel(up->link, tunnel, &config);
+		tcp = NULL;
+	}
+	smx_buf_release(&algs);
+	if (tcp) {
+		/* Nobody took it: let the link close it. */
+		up->link->tcp = tcp;
+		tcp->data = up->link;
+	}
+	if (r != 0)
+		return r;
+	up->login = login_new(up->entry->mux, up->link->t, up->hop, up->prepared, on_login, up);
+	return up->login ? 0 : SMX_ENOMEM;
+}
+
+static void on_dialled(void *arg, int r, uv_tcp_t *tcp, const char *why)
+{
+	struct upstream *up = arg;
+	struct mux *m = up->entry->mux;
+
+	up->dial = NULL;
+	if (r != 0) {
+		(void)snprintf(up->cause, sizeof(up->cause), "can't connect to %s port %u: %s",
+			up->hop->host, up->hop->port, why);
+		fail(up, r, up->cause);
+	} else if ((r = start_link(up, tcp, NULL)) != 0) {
+		fail(up, r, NULL);
+	}
+	mux_settle(m);
+}
+
+static void on_tunnel_opened(struct open_req *req, struct upstream *jump, struct smx_chan *chan,
+	struct smx_view specific)
+{
+	struct upstream *up = SMX_CONTAINER(req, struct upstream, tunnel_req);
+	struct tunnel *tunnel = tunnel_new(jump->link, chan);
+	int r = SMX_ENOMEM;
+
+	(void)specific;
+	up->has_tunnel_req = 0;
+	open_req_release(req);
+	if (tunnel) {
+		tunnel->inner = up->link;
+		r = start_link(up, NULL, tunnel);
+	} else if (smx_conn_send_close(&jump->link->conn, chan) != 0) {
+		link_fail(jump->link, SMX_ENOMEM, NULL);
+	}
+	if (r != 0)
+		fail(up, r, NULL);
+}
+
+static void on_tunnel_failed(struct open_req *req, uint32_t code, const char *text)
+{
+	struct upstream *up = SMX_CONTAINER(req, struct upstream, tunnel_req);
+
+	(void)code;
+	up->has_tunnel_req = 0;
+	open_req_release(req);
+	(void)snprintf(up->cause, sizeof(up->cause), "through the jump host: %s", text);
+	fail(up, SMX_EREFUSED, up->cause);
+}
+
+/* The upstream died while its tunnel was being opened; now nothing refers to it any more. */
+static void on_tunnel_released(struct open_req *req)
+{
+	struct upstream *up = SMX_CONTAINER(req, struct upstream, tunnel_req);
+
+	open_req_release(req);
+	smx_free(up);
+}
+
+static int open_tunnel(struct upstream *up)
+{
+	struct pool_entry *e = up->entry;
+	struct smx_view kind = smx_view_of("direct-tcpip", 12);
+	struct smx_buf b;
+	int r;
+
+	smx_buf_init(&b, 1024);
+	if ((r = smx_put_cstr(&b, up->hop->host)) == 0 &&
+		(r = smx_put_u32(&b, up->hop->port)) == 0 &&
+		(r = smx_put_cstr(&b, "127.0.0.1")) == 0 && (r = smx_put_u32(&b, 0)) == 0)
+		r = open_req_init(&up->tunnel_req, 0, kind,
+			(struct smx_view){ smx_buf_view(&b), smx_buf_len(&b) }, TUNNEL_RECV_WINDOW);
+	smx_buf_release(&b);
+	if (r != 0)
+		return r;
+	up->tunnel_req.opened = on_tunnel_opened;
+	up->tunnel_req.failed = on_tunnel_failed;
+	up->tunnel_req.released = on_tunnel_released;
+	up->has_tunnel_req = 1;
+	pool_open(e->mux, e->routes, e->route, e->n_hops - 1, &up->tunnel_req);
+	return 0;
+}
+
+static void on_prepared(void *arg, struct prepared *result)
+{
+	struct upstream *up = arg;
+	int r = result->r;
+
+	up->prepare = NULL;
+	up->prepared = result;
+	up->state = UPSTREAM_DIALLING;
+	if (r != 0) {
+		(void)snprintf(up->cause, sizeof(up->cause), "%s",
+			smx_buf_cstr(&result->notes) && smx_buf_len(&result->notes)
+				? smx_buf_cstr(&result->notes)
+				: smx_strerror(r));
+	} else if (is_behind_jump(up)) {
+		r = open_tunnel(up);
+	} else {
+		up->dial = dial_start(
+			up->entry->mux->loop, up->hop->host, up->hop->port, on_dialled, up);
+		r = up->dial ? 0 : SMX_ENOMEM;
+	}
+	if (r != 0)
+		fail(up, r, up->cause[0] ? up->cause : NULL);
+}
+
+struct upstream *upstream_new(struct pool_entry *e)
+{
+	struct upstream *up = smx_calloc(1, sizeof(*up));
+
+	if (!up)
+		return NULL;
+	up->entry = e;
+	up->hop = &e->hops[e->n_hops - 1];
+	up->born_ms = up->idle_since_ms = mux_now(e->mux);
+	up->deadline_ms = up->born_ms + LOGIN_TIMEOUT_MS;
+	up->link = link_new(e->mux, &upstream_link_ops, up);
+	if (up->link && (up->prepare = prepare_start(e->mux, up->hop, on_prepared, up))) {
+		smx_list_add_tail(&e->upstreams, &up->node);
+		return up;
+	}
+	if (up->link)
+		link_discard(up->link);
+	smx_free(up);
+	return NULL;
+}
+
+/* --- channels --- */
+
+unsigned upstream_channels(const struct upstream *up)
+{
+	return up->link ? up->link->conn.n_chans : 0;
+}
+
+unsigned upstream_sessions(const struct upstream *up, unsigned *ret_open)
+{
+	const struct smx_conn *conn = &up->link->conn;
+	const struct endpoint *ep;
+	unsigned n = 0, n_open = 0;
+
+	for (uint32_t i = 0; i < conn->n_slots; i++) {
+		ep = conn->chans[i] ? conn->chans[i]->user : NULL;
+		if (!ep || !ep->is_session)
+			continue;
+		n++;
+		n_open += conn->chans[i]->state == SMX_CHAN_OPEN;
+	}
+	if (ret_open)
+		*ret_open = n_open;
+	return n;
+}
+
+static void req_event(struct endpoint *ep, struct smx_conn_event *ev)
+{
+	struct open_req *req = SMX_CONTAINER(ep, struct open_req, ep);
+	struct upstream *up = req->up;
+	struct smx_chan *chan = ev->chan;
+	char text[256];
+	size_t n;
+	int r;
+
+	switch (ev->type) {
+	case SMX_CONN_OPEN_CONFIRM:
+		if (req->is_cancelled) {
+			/* Whoever wanted it left: close it; CLOSE will come. */
+			if ((r = smx_conn_send_close(&up->link->conn, chan)) != 0)
+				link_fail(up->link, r, NULL);
+			return;
+		}
+		ep->chan = NULL;
+		chan->user = NULL;
+		req->up = NULL;
+		req->opened(req, up, chan, ev->data);
+		return;
+	case SMX_CONN_OPEN_FAIL:
+		ep->chan = NULL;
+		chan->user = NULL;
+		req->up = NULL;
+		if (req->is_cancelled) {
+			req->released(req);
+			return;
+		}
+		if (req->is_session && pool_session_refused(req->entry, up, req))
+			return;
+		n = ev->data.len < sizeof(text) - 1 ? ev->data.len : sizeof(text) - 1;
+		memcpy(text, ev->data.p, n);
+		text[n] = '\0';
+		req->failed(req, ev->code, text);
+		return;
+	case SMX_CONN_CLOSE: /* of one that was cancelled */
+		chan->user = NULL;
+		ep->chan = NULL;
+		req->up = NULL;
+		req->released(req);
+		return;
+	default:
+		return;
+	}
+}
+
+static void req_link_dead(struct endpoint *ep, int r, const char *why)
+{
+	struct open_req *req = SMX_CONTAINER(ep, struct open_req, ep);
+
+	(void)r;
+	req->up = NULL;
+	if (req->is_cancelled) {
+		req->released(req);
+		return;
+	}
+	/* Nothing was begun on it: another connection may serve. */
+	if (req->n_tries < OPEN_TRIES_MAX && req->entry) {
+		smx_list_add_tail(&req->entry->waiting, &req->node);
+		return;
+	}
+	req->failed(req, SMX_OPEN_CONNECT_FAILED, why);
+}
+
+static const struct endpoint_ops req_ops = { req_event, req_link_dead };
+
+void upstream_open(struct upstream *up, struct open_req *req)
+{
+	struct link *l = up->link;
+	struct smx_chan *chan;
+	int r;
+
+	r = smx_conn_open(&l->conn,
+		(struct smx_view){ smx_buf_view(&req->kind), smx_buf_len(&req->kind) },
+		(struct smx_view){ smx_buf_view(&req->specific), smx_buf_len(&req->specific) },
+		req->recv_window, &chan);
+	if (r != 0) {
+		if (r != SMX_ELIMIT)
+			link_fail(l, r, NULL);
+		req->failed(req, SMX_OPEN_RESOURCE_SHORTAGE,
+			r == SMX_ELIMIT ? "too many channels on the connection" : smx_strerror(r));
+		return;
+	}
+	req->ep = (struct endpoint){ &req_ops, l, chan, req->is_session };
+	req->up = up;
+	req->n_tries++;
+	chan->user = &req->ep;
+	/* B11: after a silence the path is doubtful; the answer to the open clears the doubt. */
+	if (mux_now(up->entry->mux) - l->last_rx_ms > PROBE_AFTER_MS)
+		upstream_suspect(up);
+	link_touch(l);
+}
+
+/* --- time --- */
+
+void upstream_suspect(struct upstream *up)
+{
+	if (up->state != UPSTREAM_READY || up->probe_deadline_ms)
+		return;
+	up->probe_deadline_ms = mux_now(up->entry->mux) + PROBE_TIMEOUT_MS;
+	link_probe(up->link);
+}
+
+void upstream_close(struct upstream *up, int r, const char *why)
+{
+	up->state = UPSTREAM_CLOSING;
+	link_disconnect(up->link, SMX_DISCONNECT_BY_APPLICATION, r, why);
+}
+
+void upstream_tick(struct upstream *up)
+{
+	const struct smx_serve_options *opts = up->entry->mux->opts;
+	struct link *l = up->link;
+	uint64_t now = mux_now(up->entry->mux);
+
+	if (l->dead)
+		return;
+	if (up->state < UPSTREAM_READY) {
+		if (now >= up->deadline_ms)
+			fail(up, SMX_ETIMEOUT, "the login took too long");
+		return;
+	}
+	if (up->probe_deadline_ms) {
+		if (l->last_rx_ms >= up->probe_deadline_ms - PROBE_TIMEOUT_MS)
+			up->probe_deadline_ms = 0;
+		else if (now >= up->probe_deadline_ms) {
+			fail(up, SMX_EKEEPALIVE, "the path to the remote is dead");
+			return;
+		}
+	}
+	if (opts->max_lifetime_s && now - up->born_ms >= (uint64_t)opts->max_lifetime_s * 1000) {
+		upstream_close(up, SMX_ECANCELLED, "its maximum lifetime (--max-lifetime) is over");
+		return;
+	}
+	if (upstream_channels(up) > 0) {
+		up->idle_since_ms = now;
+	} else if (now - up->idle_since_ms >= (uint64_t)opts->idle_timeout_s * 1000) {
+		upstream_close(up, SMX_ECANCELLED, "it was idle for as long as --timeout allows");
+		return;
+	}
+	link_tick(l, KEEPALIVE_MS, KEEPALIVE_MISSED);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An upstream: one connection of ours to a remote sshd, from the first packet to the
+ * last. It dials (or opens a tunnel through the upstream before it in the chain), checks
+ * the host key, logs in, and then carries channels.
+ */
+#ifndef SMX_MUX_UPSTREAM_H
+#define SMX_MUX_UPSTREAM_H
+
+#include "mux/login.h"
+#include "mux/pool.h"
+
+enum upstream_state {
+	UPSTREAM_PREPARING,
+	UPSTREAM_DIALLING,
+	UPSTREAM_LOGIN,
+	UPSTREAM_READY,
+	UPSTREAM_CLOSING, /* no new channels: lifetime over, or it failed */
+};
+
+struct upstream {
+	struct smx_list node; /* entry->upstreams */
+	struct pool_entry *entry;
+	const struct smx_hop *hop; /* the last one of the entry's */
+	struct link *link;
+	enum upstream_state state;
+	struct prepare *prepare;
+	struct prepared *prepared;
+	struct dial *dial;
+	struct open_req tunnel_req; /* of the jump host's upstream */
+	int has_tunnel_req;
+	struct login *login;
+	uint64_t born_ms, idle_since_ms, deadline_ms; /* deadline: of dial and login */
+	uint64_t probe_deadline_ms; /* B11: the path must show life until then; 0: no doubt */
+	char cause[512]; /* what a failed login is reported with */
+};
+
+/* Begins to connect. NULL: no memory. */
+struct upstream *upstream_new(struct pool_entry *e);
+/* Sends req's open. Its answer comes to req. */
+void upstream_open(struct upstream *up, struct open_req *req);
+/* Sessions on it, whatever their state; and those that are open. */
+unsigned upstream_sessions(const struct upstream *up, unsigned *ret_open);
+unsigned upstream_channels(const struct upstream *up);
+void upstream_tick(struct upstream *up);
+/* Ends it; channels are told why. */
+void upstream_close(struct upstream *up, int r, const char *why);
+/* Doubts the path: a probe must be answered soon (after a resume from sleep). */
+void upstream_suspect(struct upstream *up);
+const char *upstream_state_name(const struct upstream *up);
+
+#endif
