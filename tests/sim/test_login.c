@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Logins of a client of ours at a server of ours: L2 (publickey only), L5 (key types), and of
+ * DESIGN section 6 "messages from 80 up before auth is done", "server-side auth messages from a
+ * client", "authorising a key other than the one that signed", "a changed user name".
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "util_pair.h"
+
+static void L2_publickey_is_the_only_method(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	assert_int_equal(pair_init(&p, NULL, NULL), 0);
+	p.n_probe = 0; /* it gives up when asked to choose */
+	pair_run(&p);
+	assert_int_equal(p.c.r, SMX_EDENIED);
+	assert_string_equal(p.c.ac.methods, "publickey");
+	assert_false(p.s.is_authed || p.s.as.is_done);
+	pair_release(&p);
+}
+
+static void L5_every_key_type_logs_in(void **state)
+{
+	static const char *const files[] = { "ed25519", "ecdsa_256", "ecdsa_384", "ecdsa_521",
+		"rsa_2048" };
+	char fingerprint[SMX_FINGERPRINT_SIZE];
+
+	(void)state;
+	for (size_t i = 0; i < SMX_ARRAY_LEN(files); i++) {
+		for (int sha256 = 0; sha256 < (i == 4 ? 2 : 1); sha256++) {
+			struct smx_key *key = pair_key_file(files[i]);
+			struct pair p;
+
+			assert_int_equal(pair_init(&p, NULL, NULL), 0);
+			p.probe[0] = key;
+			p.sigalg = sha256 ? "rsa-sha2-256" : NULL;
+			p.chunk = 1 + i;
+			pair_authorise(&p, key);
+			pair_login(&p);
+			assert_string_equal(p.s.as.user, "route");
+			assert_int_equal(
+				smx_blob_fingerprint((struct smx_view){ smx_buf_view(&p.authorised),
+							     smx_buf_len(&p.authorised) },
+					fingerprint),
+				0);
+			assert_string_equal(p.s.as.fingerprint, fingerprint);
+			pair_release(&p);
+			smx_key_free(key);
+		}
+	}
+}
+
+static void an_unknown_key_is_refused(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	assert_int_equal(pair_init(&p, NULL, NULL), 0);
+	p.probe[0] = pair_key(2);
+	pair_run(&p);
+	assert_int_equal(p.c.r, SMX_EDENIED);
+	assert_false(p.s.is_authed);
+	pair_release(&p);
+	/* Nobody at all may log in. */
+	assert_int_equal(pair_init(&p, NULL, NULL), 0);
+	pair_authorise(&p, NULL);
+	pair_run(&p);
+	assert_int_equal(p.c.r, SMX_EDENIED);
+	pair_release(&p);
+}
+
+static void the_right_key_after_wrong_ones(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	assert_int_equal(pair_init(&p, NULL, NULL), 0);
+	p.probe[0] = pair_key(2);
+	p.probe[1] = pair_key(3);
+	p.probe[2] = pair_key(1);
+	p.n_probe = 3;
+	pair_login(&p);
+	pair_release(&p);
+}
+
+/* The key in the request is the authorised one, the signature is another's. */
+static void signature_by_another_key(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	assert_int_equal(pair_init(&p, NULL, NULL), 0);
+	p.sign[0] = pair_key(2);
+	pair_run(&p);
+	assert_int_equal(p.c.r, SMX_EDENIED);
+	assert_false(p.s.is_authed || p.s.as.is_done);
+	pair_release(&p);
+}
+
+/* --- messages made by hand --- */
+
+static void put_request(struct smx_buf *b, const char *user, const char *service)
+{
+	assert_int_equal(smx_put_u8(b, SMX_MSG_USERAUTH_REQUEST), 0);
+	assert_int_equal(smx_put_cstr(b, user), 0);
+	assert_int_equal(smx_put_cstr(b, service), 0);
+	assert_int_equal(smx_put_cstr(b, "publickey"), 0);
+}
+
+/*
+ * A publickey request whose parts may contradict each other: the signature is by `signer`
+ * over what a request for (sign_user, sign_blob) would be.
+ */
+static void forged_request(struct pair *p, const char *user, const char *sign_user,
+	const struct smx_key *key, const struct smx_key *sign_blob, const struct smx_key *signer,
+	struct smx_view session_id)
+{
+	struct smx_buf msg, data, blob, other, sig;
+	struct smx_view alg = smx_view_of("ssh-ed25519", 11);
+
+	smx_buf_init(&msg, SMX_AUTH_MSG_MAX);
+	smx_buf_init(&data, SMX_AUTH_MSG_MAX);
+	smx_buf_init(&blob, SMX_KEY_BLOB_MAX);
+	smx_buf_init(&other, SMX_KEY_BLOB_MAX);
+	smx_buf_init(&sig, SMX_SIG_MAX);
+	assert_int_equal(smx_key_to_blob(key, &blob), 0);
+	assert_int_equal(smx_key_to_blob(sign_blob, &other), 0);
+	assert_int_equal(smx_auth_put_pubkey_request(&data, session_id, sign_user, alg,
+				 (struct smx_view){ smx_buf_view(&other), smx_buf_len(&other) }),
+		0);
+	assert_int_equal(
+		smx_key_sign(signer, "ssh-ed25519",
+			(struct smx_view){ smx_buf_view(&data), smx_buf_len(&data) }, &sig),
+		0);
+	put_request(&msg, user, "ssh-connection");
+	assert_int_equal(smx_put_bool(&msg, 1), 0);
+	assert_int_equal(smx_put_view(&msg, alg), 0);
+	assert_int_equal(smx_put_string(&msg, smx_buf_view(&blob), smx_buf_len(&blob)), 0);
+	assert_int_equal(smx_put_string(&msg, smx_buf_view(&sig), smx_buf_len(&sig)), 0);
+	side_inject(&p->c, smx_buf_view(&msg), smx_buf_len(&msg));
+	smx_buf_release(&msg);
+	smx_buf_release(&data);
+	smx_buf_release(&blob);
+	smx_buf_release(&other);
+	smx_buf_release(&sig);
+}
+
+/* Both ready and the service accepted; the client says nothing by itself from here on. */
+static void start_auth(struct pair *p)
+{
+	static const uint8_t service[] = "\x05\0\0\0\x0cssh-userauth";
+
+	assert_int_equal(pair_init(p, NULL, NULL), 0);
+	p->c.no_layers = 1;
+	pair_run(p);
+	side_inject(&p->c, service, sizeof(service) - 1);
+	pair_run(p);
+	assert_int_equal(p->s.r, 0);
+	assert_int_equal(p->c.last[0], SMX_MSG_SERVICE_ACCEPT);
+	/* The client takes what its server says, as after SERVICE_ACCEPT. */
+	smx_transport_set_phase(p->c.t, SMX_PHASE_AUTH);
+}
+
+static void forged_requests(void **state)
+{
+	struct pair p;
+	uint8_t other_id[32] = { 1 };
+
+	(void)state;
+	for (int i = 0; i < 6; i++) {
+		struct smx_view id;
+
+		start_auth(&p);
+		id = smx_transport_session_id(p.c.t);
+		switch (i) {
+		case 0: /* all right: this way of making it works */
+			forged_request(&p, "u", "u", pair_key(1), pair_key(1), pair_key(1), id);
+			break;
+		case 1: /* signed for another user */
+			forged_request(&p, "u", "v", pair_key(1), pair_key(1), pair_key(1), id);
+			break;
+		case 2: /* the authorised key named, another signs for itself */
+			forged_request(&p, "u", "u", pair_key(1), pair_key(2), pair_key(2), id);
+			break;
+		case 3: /* the other way round */
+			forged_request(&p, "u", "u", pair_key(2), pair_key(1), pair_key(1), id);
+			break;
+		case 4: /* of another connection */
+			forged_request(&p, "u", "u", pair_key(1), pair_key(1), pair_key(1),
+				(struct smx_view){ other_id, sizeof(other_id) });
+			break;
+		case 5: /* no session id at all */
+			forged_request(&p, "u", "u", pair_key(1), pair_key(1), pair_key(1),
+				(struct smx_view){ NULL, 0 });
+			break;
+		}
+		pair_run(&p);
+		assert_int_equal(p.s.r, 0);
+		assert_int_equal(p.s.as.is_done, i == 0);
+		assert_int_equal(
+			p.c.last[0], i == 0 ? SMX_MSG_USERAUTH_SUCCESS : SMX_MSG_USERAUTH_FAILURE);
+		pair_release(&p);
+	}
+}
+
+static void a_changed_user_ends_it(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	start_auth(&p);
+	forged_request(&p, "alice", "alice", pair_key(2), pair_key(2), pair_key(2),
+		smx_transport_session_id(p.c.t));
+	pair_run(&p);
+	assert_int_equal(p.s.r, 0);
+	forged_request(&p, "bob", "bob", pair_key(1), pair_key(1), pair_key(1),
+		smx_transport_session_id(p.c.t));
+	pair_run(&p);
+	assert_int_equal(p.s.r, SMX_EDENIED);
+	assert_false(p.s.as.is_done);
+	pair_release(&p);
+}
+
+/* A probe of an authorised key grants nothing to the request that follows. */
+static void a_probe_authorises_nothing(void **state)
+{
+	struct smx_buf msg, blob;
+	struct pair p;
+
+	(void)state;
+	smx_buf_init(&msg, SMX_AUTH_MSG_MAX);
+	smx_buf_init(&blob, SMX_KEY_BLOB_MAX);
+	start_auth(&p);
+	assert_int_equal(smx_key_to_blob(pair_key(1), &blob), 0);
+	assert_int_equal(smx_auth_put_pubkey_probe(&msg, "u", smx_view_of("ssh-ed25519", 11),
+				 (struct smx_view){ smx_buf_view(&blob), smx_buf_len(&blob) }),
+		0);
+	side_inject(&p.c, smx_buf_view(&msg), smx_buf_len(&msg));
+	pair_run(&p);
+	assert_int_equal(p.c.last[0], SMX_MSG_USERAUTH_PK_OK);
+	/* Its own, unauthorised key signs. */
+	forged_request(&p, "u", "u", pair_key(2), pair_key(2), pair_key(2),
+		smx_transport_session_id(p.c.t));
+	pair_run(&p);
+	assert_int_equal(p.c.last[0], SMX_MSG_USERAUTH_FAILURE);
+	assert_false(p.s.as.is_done);
+	smx_buf_release(&msg);
+	smx_buf_release(&blob);
+	pair_release(&p);
+}
+
+static void attempts_are_counted(void **state)
+{
+	static const char *const methods[] = { "publickey", "none", "password" };
+	struct smx_buf msg;
+	struct pair p;
+	int n;
+
+	(void)state;
+	for (size_t i = 0; i < SMX_ARRAY_LEN(methods); i++) {
+		start_auth(&p);
+		for (n = 0; p.s.r == 0 && n < 1000; n++) {
+			if (i == 0) {
+				forged_request(&p, "u", "u", pair_key(2), pair_key(2), pair_key(2),
+					smx_transport_session_id(p.c.t));
+			} else {
+				smx_buf_init(&msg, SMX_AUTH_MSG_MAX);
+				if (i == 1)
+					assert_int_equal(smx_auth_put_none(&msg, "u"), 0);
+				else
+					assert_int_equal(smx_auth_put_password(
+								 &msg, "u", smx_view_of("x", 1)),
+						0);
+				side_inject(&p.c, smx_buf_view(&msg), smx_buf_len(&msg));
+				smx_buf_release(&msg);
+			}
+			pair_run(&p);
+		}
+		assert_int_equal(p.s.r, SMX_EDENIED);
+		assert_int_equal(n, SMX_AUTH_ATTEMPTS_MAX + 1);
+		assert_int_equal(p.c.r, SMX_EDISCONNECTED);
+		pair_release(&p);
+	}
+}
+
+/* Every message number, from either side, at each stage of a login. */
+static void wrong_messages_at_each_stage(void **state)
+{
+	(void)state;
+	for (int stage = 0; stage < 3; stage++) {
+		for (int from_server = 0; from_server < 2; from_server++) {
+			for (int type = 0; type < 256; type++) {
+				uint8_t msg[32] = { (uint8_t)type };
+				struct pair p;
+				struct side *s, *to;
+
+				if (stage < 2) {
+					/* 0: keys are there; 1: the service is accepted too */
+					start_auth(&p);
+					if (stage == 0) {
+						pair_release(&p);
+						assert_int_equal(pair_init(&p, NULL, NULL), 0);
+						p.c.no_layers = 1;
+						pair_run(&p);
+					}
+				} else {
+					assert_int_equal(pair_init(&p, NULL, NULL), 0);
+					pair_login(&p);
+				}
+				s = from_server ? &p.s : &p.c;
+				to = s->peer;
+				/* The client's own layer judges what the server sends. */
+				if (stage == 1 && from_server) {
+					assert_int_equal(
+						smx_auth_client_init(&p.c.ac, p.c.t, "u"), 0);
+					p.c.ac.wait = SMX_AUTH_WAIT_CHOICE;
+					p.c.has_auth = 1;
+					p.c.no_layers = 0;
+				}
+				to->n_packets = 0;
+				side_inject(s, msg, sizeof(msg));
+				pair_run(&p);
+				/* No login came of it, and nothing of a later phase got through. */
+				if (stage < 2)
+					assert_false(p.s.is_authed || p.c.is_authed);
+				if (stage < 2 && type >= SMX_MSG_GLOBAL_REQUEST &&
+					type != SMX_MSG_PING && type != SMX_MSG_PONG) {
+					assert_int_equal(to->r, SMX_EUNEXPECTED);
+					assert_int_equal(to->n_packets, 0);
+				}
+				if (stage == 0 && type >= SMX_MSG_USERAUTH_REQUEST &&
+					type < SMX_MSG_GLOBAL_REQUEST) {
+					assert_int_equal(to->r, SMX_EUNEXPECTED);
+					assert_int_equal(to->n_packets, 0);
+				}
+				/* Server-side messages from a client, and the reverse. */
+				if (stage == 1 && !from_server && type > SMX_MSG_USERAUTH_REQUEST &&
+					type < SMX_MSG_GLOBAL_REQUEST)
+					assert_int_equal(to->r, SMX_EUNEXPECTED);
+				if (stage == 1 && from_server &&
+					(type == SMX_MSG_USERAUTH_REQUEST ||
+						type == SMX_MSG_USERAUTH_INFO_RESPONSE))
+					assert_int_equal(to->r, SMX_EUNEXPECTED);
+				/* RFC 4252 section 5.1: dropped after the login, from a client. */
+				if (stage == 2 && type == SMX_MSG_USERAUTH_REQUEST)
+					assert_int_equal(to->r, from_server ? SMX_EUNEXPECTED : 0);
+				if (stage == 2 && type > SMX_MSG_USERAUTH_REQUEST &&
+					type < SMX_MSG_GLOBAL_REQUEST)
+					assert_int_equal(to->r, SMX_EUNEXPECTED);
+				pair_release(&p);
+			}
+		}
+	}
+}
+
+/* RFC 4253 section 11.4: what nobody knows is answered, with its number, and harms nothing. */
+static void unknown_messages_are_answered(void **state)
+{
+	static const uint8_t types[] = { 0, 8, 19, 83, 89, 101, 127, 191, 194, 255 };
+	struct pair p;
+
+	(void)state;
+	assert_int_equal(pair_init(&p, NULL, NULL), 0);
+	pair_login(&p);
+	for (size_t i = 0; i < SMX_ARRAY_LEN(types); i++) {
+		uint64_t before = p.c.t->pk.rx_packets;
+
+		side_inject(&p.c, &types[i], 1);
+		pair_run(&p);
+		assert_int_equal(p.s.r | p.c.r, 0);
+		assert_int_equal(p.c.t->pk.rx_packets, before + 1);
+	}
+	assert_int_equal(smx_conn_keepalive(&p.c.conn), 0);
+	pair_run(&p);
+	assert_int_equal(p.c.n_pongs, 1);
+	pair_release(&p);
+}
+
+/* Our own mistakes are stopped where they are made. */
+static void nothing_of_channels_is_sent_before_the_login(void **state)
+{
+	static const uint8_t global[] = { SMX_MSG_GLOBAL_REQUEST, 0, 0, 0, 1, 'x', 1 };
+	struct smx_view part = { global, sizeof(global) };
+	struct pair p;
+
+	(void)state;
+	start_auth(&p);
+	assert_int_equal(smx_transport_send(p.c.t, &part, 1), SMX_ESTATE);
+	pair_run(&p);
+	assert_int_equal(p.s.r | p.c.r, 0);
+	pair_release(&p);
+}
+
+static void pings_at_any_time(void **state)
+{
+	struct smx_view data = smx_view_of("abc", 3);
+	static const uint8_t unasked[] = { SMX_MSG_PONG, 0, 0, 0, 0 };
+	struct pair p;
+
+	(void)state;
+	start_auth(&p);
+	/* The server announced it, so the client may, also while a person types a code. */
+	assert_int_equal(smx_transport_ping(p.c.t, data), 0);
+	assert_int_equal(smx_transport_ping(p.s.t, data), SMX_EUNSUPPORTED);
+	pair_run(&p);
+	assert_int_equal(p.c.n_pongs, 1);
+	side_inject(&p.s, unasked, sizeof(unasked));
+	pair_run(&p);
+	assert_int_equal(p.c.n_pongs, 1);
+	assert_int_equal(p.c.r, 0);
+	for (int i = 0; i < 16; i++)
+		assert_int_equal(smx_transport_ping(p.c.t, data), 0);
+	assert_int_equal(smx_transport_ping(p.c.t, data), SMX_ELIMIT);
+	pair_run(&p);
+	assert_int_equal(p.c.n_pongs, 17);
+	pair_release(&p);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	pair_keys_free();
+	return smx_mem_alive() == 0 ? 0 : -1;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(L2_publickey_is_the_only_method),
+		cmocka_unit_test(L5_every_key_type_logs_in),
+		cmocka_unit_test(an_unknown_key_is_refused),
+		cmocka_unit_test(the_right_key_after_wrong_ones),
+		cmocka_unit_test(signature_by_another_key),
+		cmocka_unit_test(forged_requests),
+		cmocka_unit_test(a_changed_user_ends_it),
+		cmocka_unit_test(a_probe_authorises_nothing),
+		cmocka_unit_test(attempts_are_counted),
+		cmocka_unit_test(wrong_messages_at_each_stage),
+		cmocka_unit_test(unknown_messages_are_answered),
+		cmocka_unit_test(nothing_of_channels_is_sent_before_the_login),
+		cmocka_unit_test(pings_at_any_time),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, teardown);
+}
