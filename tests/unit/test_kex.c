@@ -487,6 +487,87 @@ static void gex_server_chooses_the_nearest(void **state)
 	}
 }
 
+#if OPENSSL_VERSION_NUMBER >= 0x30500000L
+/* K = SHA256(ML-KEM secret || X25519 secret), as a string. */
+static void hybrid_secret(const uint8_t *kem, struct smx_view x_mpint, struct smx_buf *ret)
+{
+	uint8_t both[64] = { 0 }, digest[SMX_HASH_MAX];
+
+	memcpy(both, kem, 32);
+	memcpy(both + 64 - x_mpint.len, x_mpint.p, x_mpint.len);
+	assert_int_equal(smx_hash(SMX_HASH_SHA256, both, 64, digest), 0);
+	assert_int_equal(smx_put_string(ret, digest, 32), 0);
+}
+
+/* The X25519 secret of a reference peer, without the mpint's sign byte. */
+static struct smx_view x_secret(EVP_PKEY *x, struct smx_view peer_public, struct smx_buf *room)
+{
+	struct smx_rd rd;
+	struct smx_view v;
+
+	smx_buf_reset(room);
+	reference_ecdh(x, peer_public, NULL, room);
+	rd = smx_rd_view(test_view(room));
+	assert_int_equal(smx_rd_mpint(&rd, &v), 0);
+	return v;
+}
+
+/* B9: the order of the halves, on the wire and in the hash, which both roles could get wrong. */
+static void B9_hybrid_agrees_with_libcrypto(void **state)
+{
+	EVP_PKEY *x = EVP_PKEY_Q_keygen(NULL, NULL, "X25519"), *kem;
+	struct smx_kex *client = make("mlkem768x25519-sha256"),
+		       *server = make("mlkem768x25519-sha256");
+	struct smx_buf public, room, secret, want;
+	uint8_t reply[1088 + 32], init[1184 + 32], kem_secret[32];
+	size_t ct_len = 1088, ss_len = 32, x_len = 32, ek_len = 1184;
+	EVP_PKEY_CTX *ctx;
+	struct smx_view v;
+
+	(void)state;
+	init_bufs(&public, &room, &secret, &want);
+	/* The test is the server. */
+	assert_int_equal(smx_kex_start(client, &public), 0);
+	v = test_view(&public);
+	kem = EVP_PKEY_new_raw_public_key_ex(NULL, "ML-KEM-768", NULL, v.p, 1184);
+	ctx = EVP_PKEY_CTX_new_from_pkey(NULL, kem, NULL);
+	assert_int_equal(EVP_PKEY_encapsulate_init(ctx, NULL), 1);
+	assert_int_equal(EVP_PKEY_encapsulate(ctx, reply, &ct_len, kem_secret, &ss_len), 1);
+	assert_int_equal(EVP_PKEY_get_raw_public_key(x, reply + 1088, &x_len), 1);
+	v = (struct smx_view){ v.p + 1184, 32 };
+	hybrid_secret(kem_secret, x_secret(x, v, &room), &want);
+	assert_int_equal(
+		smx_kex_finish(client, (struct smx_view){ reply, sizeof(reply) }, &secret), 0);
+	assert_true(smx_view_eq_view(test_view(&secret), test_view(&want)));
+	EVP_PKEY_CTX_free(ctx);
+	EVP_PKEY_free(kem);
+
+	/* The test is the client. */
+	smx_buf_reset(&public);
+	smx_buf_reset(&secret);
+	smx_buf_reset(&want);
+	kem = EVP_PKEY_Q_keygen(NULL, NULL, "ML-KEM-768");
+	assert_int_equal(EVP_PKEY_get_raw_public_key(kem, init, &ek_len), 1);
+	memcpy(init + 1184, reply + 1088, 32);
+	assert_int_equal(
+		smx_kex_respond(server, (struct smx_view){ init, sizeof(init) }, &public, &secret),
+		0);
+	v = test_view(&public);
+	ctx = EVP_PKEY_CTX_new_from_pkey(NULL, kem, NULL);
+	assert_int_equal(EVP_PKEY_decapsulate_init(ctx, NULL), 1);
+	assert_int_equal(EVP_PKEY_decapsulate(ctx, kem_secret, &ss_len, v.p, 1088), 1);
+	v = (struct smx_view){ v.p + 1088, 32 };
+	hybrid_secret(kem_secret, x_secret(x, v, &room), &want);
+	assert_true(smx_view_eq_view(test_view(&secret), test_view(&want)));
+	EVP_PKEY_CTX_free(ctx);
+	EVP_PKEY_free(kem);
+	EVP_PKEY_free(x);
+	release_bufs(&public, &room, &secret, &want);
+	smx_kex_free(client);
+	smx_kex_free(server);
+}
+#endif
+
 static void hybrid_refuses_either_half(void **state)
 {
 	uint8_t bad[1184 + 33];
@@ -623,6 +704,9 @@ int main(void)
 		cmocka_unit_test(dh_values_at_the_edge_are_taken),
 		cmocka_unit_test(gex_groups_are_checked),
 		cmocka_unit_test(gex_server_chooses_the_nearest),
+#if OPENSSL_VERSION_NUMBER >= 0x30500000L
+		cmocka_unit_test(B9_hybrid_agrees_with_libcrypto),
+#endif
 		cmocka_unit_test(hybrid_refuses_either_half),
 		cmocka_unit_test(calls_out_of_order_are_refused),
 		cmocka_unit_test(no_memory_leaks_nothing),
