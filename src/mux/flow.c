@@ -38,16 +38,21 @@ static void drop(struct record *rec)
 	smx_free(rec);
 }
 
-void flow_release(struct flow *f, struct mux *m)
+void flow_clear(struct flow *f)
 {
 	struct smx_list *it, *tmp;
 
 	SMX_LIST_FOREACH (it, tmp, &f->queue)
 		drop(SMX_CONTAINER(it, struct record, node));
 	smx_list_del(&f->source.node);
+	f->queued_data = f->queued_requests = 0;
+}
+
+void flow_release(struct flow *f, struct mux *m)
+{
+	flow_clear(f);
 	m->window_total -= f->window;
 	f->window = 0;
-	f->queued_data = f->queued_requests = 0;
 }
 
 int flow_is_empty(const struct flow *f)
@@ -59,13 +64,9 @@ int flow_is_empty(const struct flow *f)
 static void abandon(struct flow *f)
 {
 	struct endpoint *ends[2] = { f->in, f->out };
-	struct smx_list *it, *tmp;
 	int r;
 
-	SMX_LIST_FOREACH (it, tmp, &f->queue)
-		drop(SMX_CONTAINER(it, struct record, node));
-	smx_list_del(&f->source.node);
-	f->queued_data = f->queued_requests = 0;
+	flow_clear(f);
 	for (int i = 0; i < 2; i++) {
 		if (!ends[i]->chan || ends[i]->link->dead)
 			continue;
