@@ -294,6 +294,8 @@ static int on_conn_event(struct side *s, struct smx_conn_event *ev)
 	struct flow *f = ev->chan ? flow_of(s, ev->chan) : NULL;
 	size_t n;
 
+	if (!f && ev->chan && ev->type != SMX_CONN_OPEN)
+		return 0; /* a test's own channel */
 	switch (ev->type) {
 	case SMX_CONN_OPEN:
 		if (s->refuse_opens)
@@ -325,6 +327,7 @@ static int on_conn_event(struct side *s, struct smx_conn_event *ev)
 	case SMX_CONN_REQUEST:
 		n = ev->kind.len < sizeof(f->request) ? ev->kind.len : sizeof(f->request) - 1;
 		memcpy(f->request, ev->kind.p, n);
+		f->request[n] = '\0';
 		if (!ev->want_reply)
 			return 0;
 		return smx_conn_send_reply(&s->conn, ev->chan, smx_view_eq(ev->kind, "shell"));
@@ -443,14 +446,21 @@ void side_events(struct side *s)
 
 void side_inject_raw(struct side *s, const void *bytes, size_t n)
 {
-	if (s->wire_cap - s->wire_len < n) {
-		s->wire_cap = 2 * (s->wire_len + n);
+	uint8_t *to;
+
+	if (s->wire_len && s->wire_off > s->wire_len) {
+		memmove(s->wire, s->wire + s->wire_off, s->wire_len);
+		s->wire_off = 0;
+	}
+	if (s->wire_cap - s->wire_off - s->wire_len < n) {
+		s->wire_cap = 2 * (s->wire_off + s->wire_len + n);
 		s->wire = realloc(s->wire, s->wire_cap);
 		assert_non_null(s->wire);
 	}
-	memcpy(s->wire + s->wire_len, bytes, n);
+	to = s->wire + s->wire_off + s->wire_len;
+	memcpy(to, bytes, n);
 	if (s->tamper)
-		s->tamper(s, s->wire + s->wire_len, n, s->wire_total);
+		s->tamper(s, to, n, s->wire_total);
 	s->wire_len += n;
 	s->wire_total += n;
 }
@@ -510,7 +520,7 @@ int side_deliver(struct side *s)
 	if (s->wire_len == 0)
 		return 0;
 	if (s->peer->r) {
-		s->wire_len = 0;
+		s->wire_len = s->wire_off = 0;
 		return 0;
 	}
 	if (smx_transport_rx_space(s->peer->t, &p, &space) != 0) {
@@ -523,9 +533,11 @@ int side_deliver(struct side *s)
 		want = space;
 	if (want == 0)
 		return 0; /* a full block waits for a decision */
-	memcpy(p, s->wire, want);
-	memmove(s->wire, s->wire + want, s->wire_len - want);
+	memcpy(p, s->wire + s->wire_off, want);
+	s->wire_off += want;
 	s->wire_len -= want;
+	if (s->wire_len == 0)
+		s->wire_off = 0;
 	smx_transport_rx_commit(s->peer->t, want);
 	side_events(s->peer);
 	return 1;

@@ -38,7 +38,7 @@ struct side {
 	struct smx_conn conn;
 	int has_auth;
 	uint8_t *wire; /* sent, not delivered yet */
-	size_t wire_len, wire_cap;
+	size_t wire_off, wire_len, wire_cap;
 	uint64_t wire_total; /* bytes ever put on the wire */
 
 	int r; /* what ended it; 0: alive */
