@@ -100,14 +100,17 @@ static void write_out(struct control_client *c)
 static int do_request(struct control_client *c, const struct smx_control_request *req)
 {
 	struct mux *m = c->mux;
+	int r;
 
 	switch (req->cmd) {
 	case SMX_CONTROL_STATUS:
 		return snapshot_answer(m, req->id, &c->out);
 	case SMX_CONTROL_STOP:
+		if ((r = smx_control_ok_build(&c->out, req->id)) != 0)
+			return r;
 		c->is_ending = 1;
 		mux_stop(m, "asked by ssh-mux stop");
-		return smx_control_ok_build(&c->out, req->id);
+		return 0;
 	case SMX_CONTROL_LOCK:
 	case SMX_CONTROL_UNLOCK:
 		m->is_locked = req->cmd == SMX_CONTROL_LOCK;
