@@ -194,6 +194,7 @@ int smx_cli_serve_parse(int argc, char **argv, struct smx_cli_serve *ret, int *r
 					       .idle_timeout_s = SMX_DEFAULT_IDLE_TIMEOUT_S,
 					       .max_lifetime_s = SMX_DEFAULT_MAX_LIFETIME_S,
 					       .log_level = SMX_LOG_INFO,
+					       .may_prompt = smx_os_is_terminal(0),
 				       } };
 	while ((c = smx_cli_getopt(argc, argv, "+:c:u:p:hV", options, &smx_cmd_serve, ret_exit)) !=
 		-1) {

@@ -173,6 +173,7 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	smx_list_init(&m.links);
 	smx_list_init(&m.clients);
 	smx_list_init(&m.entries);
+	smx_list_init(&m.prompts);
 	r = start(&m);
 	(void)uv_run(&loop, UV_RUN_DEFAULT); /* until everything is closed */
 	mux_settle(&m);

@@ -9,10 +9,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "mux/agent_io.h"
+#include "mux/prompt.h"
 #include "ssh/agent.h"
 
-#define CANDIDATES_MAX (SMX_AGENT_KEYS_MAX + SMX_IDENTITIES_MAX)
-#define WHY_SIZE       1024
+#define CANDIDATES_MAX   (SMX_AGENT_KEYS_MAX + SMX_IDENTITIES_MAX)
+#define WHY_SIZE         1024
+#define ATTEMPTS_MAX     3 /* as ssh: NumberOfPasswordPrompts */
+#define EMPTY_ROUNDS_MAX 32
 
 struct candidate {
 	struct smx_buf blob;
@@ -34,6 +37,11 @@ struct login {
 	struct candidate *candidates;
 	size_t n_candidates, next, n_offered;
 	char agent_note[160];
+	struct prompt *prompt;
+	int is_password; /* what is being asked is a password, not an INFO_REQUEST */
+	int wants_person; /* a question came up (B2) */
+	unsigned n_rounds, n_asked; /* failed attempts of methods that ask */
+	char prompt_note[160];
 };
 
 static void finish(struct login *lg, int r, const char *why)
@@ -210,6 +218,85 @@ static void deny(struct login *lg)
 	finish(lg, SMX_EDENIED, why);
 }
 
+/* --- methods that ask a person (A2, A3) --- */
+
+static void on_answers(void *arg, int r, const struct smx_view *answers, size_t n)
+{
+	struct login *lg = arg;
+
+	lg->prompt = NULL;
+	if (r != 0) {
+		finish(lg, SMX_EDENIED, "permission denied: the question was cancelled");
+		return;
+	}
+	r = lg->is_password ? smx_auth_client_password(&lg->auth, answers[0])
+			    : smx_auth_client_send_answers(&lg->auth, answers, n);
+	if (r != 0)
+		finish(lg, r, smx_strerror(r));
+}
+
+static void ask(struct login *lg, const struct smx_auth_info_request *request, int is_password)
+{
+	char for_whom[600];
+
+	lg->is_password = is_password;
+	lg->wants_person = 1;
+	(void)snprintf(for_whom, sizeof(for_whom), "%s@%s", lg->hop->user, lg->hop->host);
+	lg->prompt = prompt_start(lg->mux, for_whom, request, on_answers, lg);
+	if (!lg->prompt)
+		finish(lg, SMX_EDENIED,
+			"the server asks a question, and there is nobody to answer it");
+}
+
+static void ask_password(struct login *lg)
+{
+	struct smx_auth_info_request request = { .n_prompts = 1 };
+
+	request.prompts[0].text = smx_view_of("Password: ", 10);
+	ask(lg, &request, 1);
+}
+
+static void on_info_request(struct login *lg, const struct smx_auth_info_request *request)
+{
+	int r;
+
+	if (request->n_prompts) {
+		ask(lg, request, 0);
+		return;
+	}
+	/* A round without questions is answered without a person, but not for ever. */
+	r = ++lg->n_rounds > EMPTY_ROUNDS_MAX ? SMX_EPROTOCOL
+					      : smx_auth_client_send_answers(&lg->auth, NULL, 0);
+	if (r != 0)
+		finish(lg, r, smx_strerror(r));
+}
+
+/* Starts a method that asks, if one is left. */
+static int choose_asking(struct login *lg)
+{
+	int can_kbdint = smx_auth_client_can(&lg->auth, "keyboard-interactive");
+	int can_password = smx_auth_client_can(&lg->auth, "password");
+	int r;
+
+	if (!can_kbdint && !can_password)
+		return 0;
+	if (!prompt_is_possible(lg->mux)) {
+		(void)snprintf(lg->prompt_note, sizeof(lg->prompt_note),
+			"to answer its questions run ssh-mux serve in the foreground of a "
+			"terminal");
+		return 0;
+	}
+	if (lg->n_asked++ >= ATTEMPTS_MAX)
+		return 0;
+	if (!can_kbdint) {
+		ask_password(lg);
+		return 1;
+	}
+	if ((r = smx_auth_client_kbdint(&lg->auth)) != 0)
+		finish(lg, r, smx_strerror(r));
+	return 1;
+}
+
 /* Offers the next key, or gives up. */
 static void choose(struct login *lg)
 {
@@ -233,7 +320,8 @@ static void choose(struct login *lg)
 			finish(lg, r, smx_strerror(r));
 		return;
 	}
-	deny(lg);
+	if (!choose_asking(lg))
+		deny(lg);
 }
 
 static void send_signature(struct login *lg, int r, struct smx_view signature)
@@ -312,13 +400,16 @@ int login_handle(struct login *lg, struct smx_view payload)
 	case SMX_AUTH_EV_BANNER:
 		break;
 	case SMX_AUTH_EV_CHOOSE:
+		if (ev.is_partial)
+			lg->n_asked = 0; /* what was asked was right; the next method is another */
 		choose(lg);
 		break;
 	case SMX_AUTH_EV_SIGN:
 		sign(lg);
 		break;
 	case SMX_AUTH_EV_ASK:
-		return SMX_EUNEXPECTED; /* never asked for */
+		on_info_request(lg, &ev.ask);
+		break;
 	case SMX_AUTH_EV_DONE:
 		finish(lg, 0, NULL);
 		break;
@@ -356,11 +447,22 @@ struct login *login_new(struct mux *m, struct smx_transport *t, const struct smx
 	return lg;
 }
 
+int login_wants_person(const struct login *lg)
+{
+	return lg->wants_person;
+}
+
+int login_is_asking(const struct login *lg)
+{
+	return lg->prompt != NULL;
+}
+
 void login_free(struct login *lg)
 {
 	if (!lg)
 		return;
 	agent_cancel(lg->agent);
+	prompt_cancel(lg->prompt);
 	for (size_t i = 0; i < lg->n_candidates; i++)
 		smx_buf_release(&lg->candidates[i].blob);
 	smx_free(lg->candidates);

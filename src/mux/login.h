@@ -27,6 +27,9 @@ struct login *login_new(struct mux *m, struct smx_transport *t, const struct smx
 void login_begin(struct login *lg);
 /* A message before SMX_PHASE_CONNECTION. */
 int login_handle(struct login *lg, struct smx_view payload);
+/* Whether it took, or is taking, a person (B2; the time limit stands still while one is asked). */
+int login_wants_person(const struct login *lg);
+int login_is_asking(const struct login *lg);
 void login_free(struct login *lg); /* NULL works */
 
 #endif

@@ -34,6 +34,7 @@ struct mux {
 	struct smx_list dying; /* links that failed */
 	struct smx_list links; /* all of them */
 	struct smx_list clients, entries;
+	struct smx_list prompts; /* being asked or waiting for it */
 	uint64_t next_id; /* of clients and upstreams, for the log and status */
 	uint64_t window_total; /* sum of the receive windows granted, against MUX_WINDOW_BUDGET */
 	size_t n_clients;

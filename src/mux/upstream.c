@@ -51,6 +51,7 @@ static void on_login(void *arg, int r, const char *why)
 		return;
 	}
 	up->state = UPSTREAM_READY;
+	up->entry->needs_person |= login_wants_person(up->login);
 	up->idle_since_ms = mux_now(up->entry->mux);
 	log_info("connection %llu: logged in to %s@%s port %u (%s)",
 		(unsigned long long)up->link->id, up->hop->user, up->hop->host, up->hop->port,
@@ -423,7 +424,9 @@ void upstream_tick(struct upstream *up)
 	if (l->dead)
 		return;
 	if (up->state < UPSTREAM_READY) {
-		if (now >= up->deadline_ms)
+		if (up->login && login_is_asking(up->login))
+			up->deadline_ms = now + LOGIN_TIMEOUT_MS;
+		else if (now >= up->deadline_ms)
 			fail(up, SMX_ETIMEOUT, "the login took too long");
 		return;
 	}

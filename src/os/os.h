@@ -211,4 +211,25 @@ int smx_os_raise_file_limit(uint64_t *ret_limit);
 /* No core file and no ptrace by other processes of the user: keys are in our memory. SMX_ESYS. */
 int smx_os_disable_core_dumps(void);
 
+/* ---- asking at the terminal (A6) ---------------------------------------------------------------
+ */
+
+/*
+ * One question at the controlling terminal, which a worker thread can wait for and another
+ * thread take back. The terminal is put back as it was in every case.
+ */
+struct smx_os_ask;
+
+/* SMX_ENOTFOUND (there is no terminal), SMX_ESYS, SMX_ENOMEM. */
+int smx_os_ask_new(struct smx_os_ask **ret);
+/*
+ * Writes text as it is (the caller has made it fit for a terminal) and reads a line, without echo
+ * unless asked for. Blocks. The answer has no line end and is NUL-terminated.
+ * SMX_ECANCELLED: Ctrl-C, Ctrl-D on an empty line, or smx_os_ask_cancel. SMX_ELIMIT: too long.
+ */
+int smx_os_ask_run(struct smx_os_ask *a, const char *text, int echo, char *ret_answer, size_t size);
+/* From any thread, at any time before the free; a run to come is cancelled too. */
+void smx_os_ask_cancel(struct smx_os_ask *a);
+void smx_os_ask_free(struct smx_os_ask *a); /* NULL works */
+
 #endif

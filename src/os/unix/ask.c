@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "os/os.h"
+
+#define CTRL_C    0x03
+#define CTRL_D    0x04
+#define CTRL_U    0x15
+#define BACKSPACE 0x08
+#define DELETE    0x7f
+
+struct smx_os_ask {
+	int tty;
+	int cancel[2]; /* a byte in it: give up */
+};
+
+int smx_os_ask_new(struct smx_os_ask **ret)
+{
+	struct smx_os_ask *a = smx_calloc(1, sizeof(*a));
+
+	if (!a)
+		return SMX_ENOMEM;
+	a->tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+	if (a->tty < 0) {
+		smx_free(a);
+		return SMX_ENOTFOUND;
+	}
+	if (pipe(a->cancel) != 0) {
+		(void)close(a->tty);
+		smx_free(a);
+		return SMX_ESYS;
+	}
+	for (int i = 0; i < 2; i++)
+		(void)fcntl(a->cancel[i], F_SETFD, FD_CLOEXEC);
+	*ret = a;
+	return 0;
+}
+
+void smx_os_ask_free(struct smx_os_ask *a)
+{
+	if (!a)
+		return;
+	(void)close(a->tty);
+	(void)close(a->cancel[0]);
+	(void)close(a->cancel[1]);
+	smx_free(a);
+}
+
+void smx_os_ask_cancel(struct smx_os_ask *a)
+{
+	/* One byte, never read: a run to come sees it too. */
+	(void)!write(a->cancel[1], "c", 1);
+}
+
+static void show(struct smx_os_ask *a, const char *s, size_t n)
+{
+	ssize_t w;
+
+	while (n) {
+		w = write(a->tty, s, n);
+		if (w < 0 && errno != EINTR)
+			return;
+		if (w > 0) {
+			s += w;
+			n -= (size_t)w;
+		}
+	}
+}
+
+/* One byte from the terminal. */
+static int read_byte(struct smx_os_ask *a, unsigned char *ret)
+{
+	struct pollfd fds[2] = { { a->cancel[0], POLLIN, 0 }, { a->tty, POLLIN, 0 } };
+
+	for (;;) {
+		if (poll(fds, 2, -1) < 0) {
+			if (errno == EINTR)
+				continue;
+			return SMX_ESYS;
+		}
+		if (fds[0].revents)
+			return SMX_ECANCELLED;
+		if (read(a->tty, ret, 1) == 1)
+			return 0;
+		if (errno != EINTR && errno != EAGAIN)
+			return SMX_ECANCELLED; /* the terminal is gone */
+	}
+}
+
+/* Edits a line by hand, for the terminal passes every key on. */
+static int read_line(struct smx_os_ask *a, int echo, char *out, size_t size)
+{
+	unsigned char c;
+	size_t n = 0;
+	int r;
+
+	for (;;) {
+		if ((r = read_byte(a, &c)) != 0)
+			return r;
+		if (c == '\n' || c == '\r')
+			break;
+		if (c == CTRL_C || (c == CTRL_D && n == 0))
+			return SMX_ECANCELLED;
+		if (c == BACKSPACE || c == DELETE || c == CTRL_U) {
+			for (size_t drop = c == CTRL_U ? n : (n ? 1 : 0); drop; drop--) {
+				out[--n] = '\0';
+				if (echo)
+					show(a, "\b \b", 3);
+			}
+			continue;
+		}
+		if (c < 0x20)
+			continue;
+		if (n + 1 >= size)
+			return SMX_ELIMIT;
+		out[n++] = (char)c;
+		if (echo)
+			show(a, (const char *)&c, 1);
+	}
+	out[n] = '\0';
+	return 0;
+}
+
+int smx_os_ask_run(struct smx_os_ask *a, const char *text, int echo, char *ret_answer, size_t size)
+{
+	struct termios saved, raw;
+	int r;
+
+	if (tcgetattr(a->tty, &saved) != 0)
+		return SMX_ESYS;
+	raw = saved;
+	/* Keys as they come, signals among them; output stays cooked for "\n". */
+	raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO | ECHOE | ECHOK | ECHONL | ISIG | IEXTEN);
+	raw.c_cc[VMIN] = 1;
+	raw.c_cc[VTIME] = 0;
+	if (tcsetattr(a->tty, TCSAFLUSH, &raw) != 0)
+		return SMX_ESYS;
+	show(a, text, strlen(text));
+	r = read_line(a, echo, ret_answer, size);
+	show(a, "\n", 1);
+	(void)tcsetattr(a->tty, TCSAFLUSH, &saved);
+	if (r != 0)
+		smx_wipe(ret_answer, size);
+	return r;
+}
