@@ -24,6 +24,12 @@ struct smx_view {
 	size_t len;
 };
 
+/* The content of a buffer; lives until the next append. */
+static inline struct smx_view smx_buf_as_view(const struct smx_buf *b)
+{
+	return (struct smx_view){ smx_buf_view(b), smx_buf_len(b) };
+}
+
 struct smx_rd {
 	const uint8_t *p;
 	size_t left;

@@ -98,8 +98,7 @@ static int check_public(const struct smx_key *k, struct smx_view public_blob)
 
 	smx_buf_init(&blob, SMX_KEY_BLOB_MAX);
 	r = smx_key_to_blob(k, &blob);
-	if (r == 0 && !smx_view_eq_view(public_blob,
-			      (struct smx_view){ smx_buf_view(&blob), smx_buf_len(&blob) }))
+	if (r == 0 && !smx_view_eq_view(public_blob, smx_buf_as_view(&blob)))
 		r = SMX_EFORMAT;
 	smx_buf_release(&blob);
 	return r;
@@ -119,9 +118,7 @@ static int parse_openssh(
 	smx_buf_init_secret(&clear, SMX_KEYFILE_MAX);
 	if ((r = smx_openssh_open(text, &bytes, &e)) != 0 ||
 		(r = smx_openssh_decrypt(&e, passphrase, &clear)) != 0 ||
-		(r = smx_openssh_read_private(
-			 (struct smx_view){ smx_buf_view(&clear), smx_buf_len(&clear) }, &k,
-			 &comment)) != 0 ||
+		(r = smx_openssh_read_private(smx_buf_as_view(&clear), &k, &comment)) != 0 ||
 		(r = check_public(k, e.public_blob)) != 0)
 		goto out;
 	if (ret_comment) {

@@ -106,13 +106,11 @@ int smx_openssh_open(
 
 	smx_buf_init_secret(&base64, SMX_KEYFILE_MAX);
 	if ((r = read_armour(text, &base64)) == 0)
-		r = smx_base64_decode(ret_bytes,
-			(struct smx_view){ smx_buf_view(&base64), smx_buf_len(&base64) });
+		r = smx_base64_decode(ret_bytes, smx_buf_as_view(&base64));
 	smx_buf_release(&base64);
 	if (r != 0)
 		return r;
-	return parse_envelope(
-		(struct smx_view){ smx_buf_view(ret_bytes), smx_buf_len(ret_bytes) }, ret);
+	return parse_envelope(smx_buf_as_view(ret_bytes), ret);
 }
 
 int smx_openssh_is_encrypted(const struct smx_openssh_envelope *e)

@@ -88,8 +88,7 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 		return;
 	}
 	smx_buf_commit(&a->answer, (size_t)n);
-	r = smx_agent_frame((struct smx_view){ smx_buf_view(&a->answer), smx_buf_len(&a->answer) },
-		&message, &used);
+	r = smx_agent_frame(smx_buf_as_view(&a->answer), &message, &used);
 	if (r == 0)
 		finish(a, 0, message);
 	else if (r != SMX_EAGAIN)

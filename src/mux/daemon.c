@@ -118,8 +118,7 @@ static int load_routes(struct mux *m)
 			opts->routes_path, ROUTES_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, &err);
 		if (r == 0)
 			r = smx_routes_parse(
-				(struct smx_view){ smx_buf_view(&text), smx_buf_len(&text) },
-				opts->routes_path, &m->routes, &err);
+				smx_buf_as_view(&text), opts->routes_path, &m->routes, &err);
 	}
 	if (r != 0)
 		log_error("%s", smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)

@@ -27,7 +27,7 @@ int hostkey_algs(const struct prepared *p, const struct smx_hop *hop, struct smx
 	for (int pass = 1; pass >= 0; pass--) {
 		names = all;
 		while (smx_namelist_next(&names, &alg)) {
-			list = (struct smx_view){ smx_buf_view(&types), smx_buf_len(&types) };
+			list = smx_buf_as_view(&types);
 			is_known = 0;
 			while (smx_namelist_next(&list, &type))
 				is_known |= smx_sigalg_fits(alg, type);

@@ -73,8 +73,7 @@ static int add_file(struct keyring *k, struct smx_authorized_keys *set, const ch
 	smx_buf_init(&err, ERR_MAX);
 	r = smx_os_file_read(path, SMX_AUTHORIZED_KEYS_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, &err);
 	if (r == 0)
-		r = smx_authorized_keys_add_text(set, path,
-			(struct smx_view){ smx_buf_view(&text), smx_buf_len(&text) }, &warnings);
+		r = smx_authorized_keys_add_text(set, path, smx_buf_as_view(&text), &warnings);
 	log_lines(&warnings);
 	if (r != 0 && r != SMX_ENOTFOUND) {
 		(void)snprintf(k->warning, sizeof(k->warning), "%.480s",
@@ -160,9 +159,7 @@ static int write_public(const char *ssh_dir, const struct smx_key *key)
 	smx_buf_init(&line, SMX_KEY_BLOB_MAX);
 	if ((r = smx_os_path_join(ssh_dir, HOST_KEY_PUB_FILE, &path)) == 0 &&
 		(r = smx_key_to_blob(key, &blob)) == 0 &&
-		(r = smx_pubkey_line_write(
-			 (struct smx_view){ smx_buf_view(&blob), smx_buf_len(&blob) }, &line)) ==
-			0 &&
+		(r = smx_pubkey_line_write(smx_buf_as_view(&blob), &line)) == 0 &&
 		(r = smx_buf_put_str(&line, " ssh-mux host key\n")) == 0)
 		r = smx_os_file_write_atomic(
 			path, smx_buf_view(&line), smx_buf_len(&line), 0644, NULL);
@@ -210,8 +207,7 @@ int host_key_load(const char *ssh_dir, struct smx_key **ret)
 		smx_buf_reset(&err);
 		r = make_host_key(ssh_dir, path, &key, &err);
 	} else if (r == 0) {
-		r = smx_keyfile_parse((struct smx_view){ smx_buf_view(&text), smx_buf_len(&text) },
-			NULL, &key, NULL);
+		r = smx_keyfile_parse(smx_buf_as_view(&text), NULL, &key, NULL);
 	}
 	if (r == 0)
 		r = write_public(ssh_dir, key);

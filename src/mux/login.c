@@ -57,7 +57,7 @@ static void finish(struct login *lg, int r, const char *why)
 
 static struct smx_view blob_of(const struct candidate *c)
 {
-	return (struct smx_view){ smx_buf_view(&c->blob), smx_buf_len(&c->blob) };
+	return smx_buf_as_view(&c->blob);
 }
 
 static int named_by_route(const struct login *lg, struct smx_view blob)
@@ -65,8 +65,7 @@ static int named_by_route(const struct login *lg, struct smx_view blob)
 	const struct prepared *p = lg->prepared;
 
 	for (size_t i = 0; i < p->n_keys; i++)
-		if (smx_view_eq_view(blob, (struct smx_view){ smx_buf_view(&p->keys[i].blob),
-						   smx_buf_len(&p->keys[i].blob) }))
+		if (smx_view_eq_view(blob, smx_buf_as_view(&p->keys[i].blob)))
 			return 1;
 	return 0;
 }
@@ -113,10 +112,8 @@ static void add_files(struct login *lg)
 
 	for (size_t i = 0; i < p->n_keys; i++)
 		if (p->keys[i].key)
-			(void)add_candidate(lg,
-				(struct smx_view){ smx_buf_view(&p->keys[i].blob),
-					smx_buf_len(&p->keys[i].blob) },
-				p->keys[i].key, 1);
+			(void)add_candidate(
+				lg, smx_buf_as_view(&p->keys[i].blob), p->keys[i].key, 1);
 }
 
 /* --- the agent --- */
@@ -366,14 +363,12 @@ static void sign(struct login *lg)
 		(r = smx_auth_client_sign_data(&lg->auth, &data)) != 0)
 		goto out;
 	if (c->key) {
-		r = smx_key_sign(c->key, alg,
-			(struct smx_view){ smx_buf_view(&data), smx_buf_len(&data) }, &out);
-		send_signature(lg, r, (struct smx_view){ smx_buf_view(&out), smx_buf_len(&out) });
+		r = smx_key_sign(c->key, alg, smx_buf_as_view(&data), &out);
+		send_signature(lg, r, smx_buf_as_view(&out));
 		r = 0;
 		goto out;
 	}
-	r = smx_agent_put_sign(&out, blob_of(c),
-		(struct smx_view){ smx_buf_view(&data), smx_buf_len(&data) }, flags);
+	r = smx_agent_put_sign(&out, blob_of(c), smx_buf_as_view(&data), flags);
 	if (r == 0) {
 		lg->agent = agent_ask(
 			lg->mux->loop, lg->agent_path, &out, AGENT_SIGN_TIMEOUT_MS, on_signed, lg);

@@ -91,8 +91,7 @@ static int add_known_hosts(struct prepared *res, const char *path, int is_global
 	if (r == SMX_ENOTFOUND)
 		r = 0;
 	else if (r == 0)
-		r = smx_known_hosts_add_text(res->known_hosts, path,
-			(struct smx_view){ smx_buf_view(&text), smx_buf_len(&text) }, NULL);
+		r = smx_known_hosts_add_text(res->known_hosts, path, smx_buf_as_view(&text), NULL);
 	if (r != 0)
 		note_buf(res, &err);
 	smx_buf_release(&text);
@@ -124,7 +123,7 @@ static void read_public(struct prepared_key *k, struct smx_view text)
 	if (smx_buf_printf(&path, "%s.pub", k->path) == 0 && smx_buf_cstr(&path) &&
 		smx_os_file_read(smx_buf_cstr(&path), SMX_KEYFILE_MAX, SMX_OS_FILE_PLAIN, &line,
 			NULL) == 0) {
-		struct smx_view v = { smx_buf_view(&line), smx_buf_len(&line) };
+		struct smx_view v = smx_buf_as_view(&line);
 
 		while (v.len && (v.p[v.len - 1] == '\n' || v.p[v.len - 1] == '\r'))
 			v.len--;
@@ -177,7 +176,7 @@ static int read_key(struct prepare *p, const char *path)
 		r = SMX_ENOMEM;
 	} else {
 		res->n_keys++;
-		r = parse_key(res, k, (struct smx_view){ smx_buf_view(&text), smx_buf_len(&text) });
+		r = parse_key(res, k, smx_buf_as_view(&text));
 	}
 	smx_buf_release(&text);
 	smx_buf_release(&err);

@@ -221,8 +221,8 @@ static int open_tunnel(struct upstream *up)
 	if ((r = smx_put_cstr(&b, up->hop->host)) == 0 &&
 		(r = smx_put_u32(&b, up->hop->port)) == 0 &&
 		(r = smx_put_cstr(&b, "127.0.0.1")) == 0 && (r = smx_put_u32(&b, 0)) == 0)
-		r = open_req_init(&up->tunnel_req, 0, kind,
-			(struct smx_view){ smx_buf_view(&b), smx_buf_len(&b) }, TUNNEL_RECV_WINDOW);
+		r = open_req_init(
+			&up->tunnel_req, 0, kind, smx_buf_as_view(&b), TUNNEL_RECV_WINDOW);
 	smx_buf_release(&b);
 	if (r != 0)
 		return r;
@@ -378,9 +378,7 @@ void upstream_open(struct upstream *up, struct open_req *req)
 	struct smx_chan *chan;
 	int r;
 
-	r = smx_conn_open(&l->conn,
-		(struct smx_view){ smx_buf_view(&req->kind), smx_buf_len(&req->kind) },
-		(struct smx_view){ smx_buf_view(&req->specific), smx_buf_len(&req->specific) },
+	r = smx_conn_open(&l->conn, smx_buf_as_view(&req->kind), smx_buf_as_view(&req->specific),
 		req->recv_window, &chan);
 	if (r != 0) {
 		if (r != SMX_ELIMIT)

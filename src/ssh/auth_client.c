@@ -25,7 +25,7 @@ void smx_auth_client_release(struct smx_auth_client *a)
 /* Sends what was built (r: of the building), then waits for `wait`. Wipes: it may hold a secret. */
 static int send_built(struct smx_auth_client *a, struct smx_buf *b, int r, enum smx_auth_wait wait)
 {
-	struct smx_view part = { smx_buf_view(b), smx_buf_len(b) };
+	struct smx_view part = smx_buf_as_view(b);
 
 	if (r == 0 && (r = smx_transport_send(a->t, &part, 1)) == 0)
 		a->wait = wait;
@@ -114,11 +114,6 @@ static int on_success(struct smx_auth_client *a, struct smx_rd rd, struct smx_au
 	return 0;
 }
 
-static struct smx_view view_of(const struct smx_buf *b)
-{
-	return (struct smx_view){ smx_buf_view(b), smx_buf_len(b) };
-}
-
 /* Message 60 means what the method under way says it means. */
 static int on_60(struct smx_auth_client *a, struct smx_rd rd, struct smx_auth_event *ret)
 {
@@ -130,7 +125,7 @@ static int on_60(struct smx_auth_client *a, struct smx_rd rd, struct smx_auth_ev
 		if ((r = smx_auth_parse_pk_ok(rd, &alg, &blob)) != 0)
 			return r;
 		/* It must be about the key we asked about. Old servers name RSA keys "ssh-rsa". */
-		if (!smx_view_eq_view(blob, view_of(&a->key_blob)))
+		if (!smx_view_eq_view(blob, smx_buf_as_view(&a->key_blob)))
 			return SMX_EPROTOCOL;
 		a->wait = SMX_AUTH_WAIT_SIGNATURE;
 		ret->type = SMX_AUTH_EV_SIGN;
@@ -223,7 +218,7 @@ int smx_auth_client_sign_data(struct smx_auth_client *a, struct smx_buf *ret_dat
 	if (a->wait != SMX_AUTH_WAIT_SIGNATURE)
 		return SMX_ESTATE;
 	return smx_auth_put_pubkey_request(ret_data, smx_transport_session_id(a->t), a->user,
-		view_of(&a->key_alg), view_of(&a->key_blob));
+		smx_buf_as_view(&a->key_alg), smx_buf_as_view(&a->key_blob));
 }
 
 int smx_auth_client_send_signature(struct smx_auth_client *a, struct smx_view signature)
@@ -235,7 +230,7 @@ int smx_auth_client_send_signature(struct smx_auth_client *a, struct smx_view si
 		return SMX_ESTATE;
 	smx_buf_init_secret(&b, SMX_AUTH_MSG_MAX);
 	if ((r = smx_auth_put_pubkey_request(&b, (struct smx_view){ NULL, 0 }, a->user,
-		     view_of(&a->key_alg), view_of(&a->key_blob))) == 0)
+		     smx_buf_as_view(&a->key_alg), smx_buf_as_view(&a->key_blob))) == 0)
 		r = smx_put_view(&b, signature);
 	return send_built(a, &b, r, SMX_AUTH_WAIT_PUBKEY);
 }

@@ -15,7 +15,7 @@ void smx_auth_server_init(
 
 static int send_buf(struct smx_auth_server *a, struct smx_buf *b)
 {
-	struct smx_view part = { smx_buf_view(b), smx_buf_len(b) };
+	struct smx_view part = smx_buf_as_view(b);
 	int r = smx_transport_send(a->t, &part, 1);
 
 	smx_buf_release(b);
@@ -83,8 +83,7 @@ static int check_signature(struct smx_auth_server *a, struct smx_view alg, struc
 	if ((r = smx_key_from_blob(&key, blob)) == 0 &&
 		(r = smx_auth_put_pubkey_request(
 			 &data, smx_transport_session_id(a->t), a->user, alg, blob)) == 0)
-		r = smx_key_verify(key, alg, signature,
-			(struct smx_view){ smx_buf_view(&data), smx_buf_len(&data) });
+		r = smx_key_verify(key, alg, signature, smx_buf_as_view(&data));
 	smx_buf_release(&data);
 	smx_key_free(key);
 	return r;

@@ -27,7 +27,7 @@ void smx_work_free(struct smx_work *w)
 
 void smx_work_run(struct smx_work *w)
 {
-	struct smx_view peer = { smx_buf_view(&w->peer_public), smx_buf_len(&w->peer_public) };
+	struct smx_view peer = smx_buf_as_view(&w->peer_public);
 
 	switch (w->op) {
 	case WORK_START:
@@ -89,11 +89,6 @@ static int send_message(
 	return smx_packets_send(&t->pk, parts, n ? 2 * n : 1);
 }
 
-static struct smx_view view_of(const struct smx_buf *b)
-{
-	return (struct smx_view){ smx_buf_view(b), smx_buf_len(b) };
-}
-
 int kex_begin(struct smx_transport *t)
 {
 	struct smx_kex_offer offer = {
@@ -109,7 +104,7 @@ int kex_begin(struct smx_transport *t)
 	smx_buf_reset(&t->kexinit_self);
 	if ((r = smx_kexinit_build(&t->kexinit_self, t->role, &offer)) != 0)
 		return r;
-	payload = view_of(&t->kexinit_self);
+	payload = smx_buf_as_view(&t->kexinit_self);
 	if ((r = smx_packets_send(&t->pk, &payload, 1)) != 0)
 		return r;
 	t->sent_kexinit = 1;
@@ -151,8 +146,8 @@ static int on_kexinit(struct smx_transport *t, struct smx_view payload)
 	smx_buf_reset(&t->gex);
 	if ((r = smx_buf_put(&t->kexinit_peer, payload.p, payload.len)) != 0)
 		return r == SMX_ELIMIT ? SMX_ETOOBIG : r;
-	self = view_of(&t->kexinit_self);
-	peer = view_of(&t->kexinit_peer);
+	self = smx_buf_as_view(&t->kexinit_self);
+	peer = smx_buf_as_view(&t->kexinit_peer);
 	r = t->role == SMX_CLIENT ? smx_kexinit_negotiate(self, peer, t->role, &t->algs, &what)
 				  : smx_kexinit_negotiate(peer, self, t->role, &t->algs, &what);
 	if (r != 0) {
@@ -261,14 +256,14 @@ static int exchange_hash(struct smx_transport *t, struct smx_view host_key, stru
 	smx_buf_init_secret(&in, HASH_INPUT_MAX);
 	(void)((r = smx_put_cstr(&in, is_client ? t->ident_self : t->ident_peer)) != 0 ||
 		(r = smx_put_cstr(&in, is_client ? t->ident_peer : t->ident_self)) != 0 ||
-		(r = smx_put_view(&in, view_of(is_client ? &t->kexinit_self : &t->kexinit_peer))) !=
-			0 ||
-		(r = smx_put_view(&in, view_of(is_client ? &t->kexinit_peer : &t->kexinit_self))) !=
-			0 ||
+		(r = smx_put_view(&in,
+			 smx_buf_as_view(is_client ? &t->kexinit_self : &t->kexinit_peer))) != 0 ||
+		(r = smx_put_view(&in,
+			 smx_buf_as_view(is_client ? &t->kexinit_peer : &t->kexinit_self))) != 0 ||
 		(r = smx_put_view(&in, host_key)) != 0 ||
 		(r = smx_buf_put(&in, smx_buf_view(&t->gex), smx_buf_len(&t->gex))) != 0 ||
-		(r = smx_put_view(&in, view_of(&t->client_public))) != 0 ||
-		(r = smx_put_view(&in, view_of(&t->server_public))) != 0 ||
+		(r = smx_put_view(&in, smx_buf_as_view(&t->client_public))) != 0 ||
+		(r = smx_put_view(&in, smx_buf_as_view(&t->server_public))) != 0 ||
 		(r = smx_buf_put(&in, secret.p, secret.len)) != 0 ||
 		(r = smx_hash(t->algs.kex->hash, smx_buf_view(&in), smx_buf_len(&in), hash)) != 0);
 	smx_buf_release(&in);
@@ -317,7 +312,7 @@ static int send_newkeys(struct smx_transport *t, struct smx_protect *tx)
 /* Keys of both directions from the secret; then REPLY (server) and NEWKEYS. */
 static int use_secret(struct smx_transport *t, struct smx_view secret)
 {
-	struct smx_view host_key = view_of(&t->new_host_key_blob), hash;
+	struct smx_view host_key = smx_buf_as_view(&t->new_host_key_blob), hash;
 	struct smx_view reply[3];
 	struct smx_protect *tx = NULL, *rx = NULL;
 	struct smx_key *key = NULL;
@@ -336,7 +331,7 @@ static int use_secret(struct smx_transport *t, struct smx_view secret)
 		if (!smx_sigalg_fits(alg, type))
 			goto out;
 		if ((r = smx_key_from_blob(&key, host_key)) != 0 ||
-			(r = smx_key_verify(key, alg, view_of(&t->signature), hash)) != 0)
+			(r = smx_key_verify(key, alg, smx_buf_as_view(&t->signature), hash)) != 0)
 			goto out;
 	} else {
 		smx_buf_reset(&t->signature);
@@ -355,8 +350,8 @@ static int use_secret(struct smx_transport *t, struct smx_view secret)
 	rx = NULL;
 	if (!is_client) {
 		reply[0] = host_key;
-		reply[1] = view_of(&t->server_public);
-		reply[2] = view_of(&t->signature);
+		reply[1] = smx_buf_as_view(&t->server_public);
+		reply[2] = smx_buf_as_view(&t->signature);
 		if ((r = send_message(t,
 			     t->algs.kex->kind == SMX_KEX_GEX ? SMX_MSG_GEX_REPLY
 							      : SMX_MSG_KEX_REPLY,
@@ -376,15 +371,16 @@ out:
 /* The client's side once the secret is known: on a rekey the host key must be the first one's. */
 static int client_finish(struct smx_transport *t, struct smx_view secret)
 {
-	if (t->n_kex > 0 &&
-		!smx_view_eq_view(view_of(&t->host_key_blob), view_of(&t->new_host_key_blob)))
+	if (t->n_kex > 0 && !smx_view_eq_view(smx_buf_as_view(&t->host_key_blob),
+				    smx_buf_as_view(&t->new_host_key_blob)))
 		return SMX_EHOSTKEY;
 	return use_secret(t, secret);
 }
 
 int kex_work_apply(struct smx_transport *t, struct smx_work *w)
 {
-	struct smx_view secret = view_of(&w->secret), public = view_of(&w->own_public);
+	struct smx_view secret = smx_buf_as_view(&w->secret),
+			public = smx_buf_as_view(&w->own_public);
 	int r;
 
 	t->kex = w->kex;
@@ -428,7 +424,7 @@ static int on_newkeys(struct smx_transport *t, struct smx_rd rd)
 		return r;
 	smx_packets_set_rx_keys(&t->pk, t->next_rx, t->strict);
 	t->next_rx = NULL;
-	if ((r = keep(&t->host_key_blob, view_of(&t->new_host_key_blob))) != 0)
+	if ((r = keep(&t->host_key_blob, smx_buf_as_view(&t->new_host_key_blob))) != 0)
 		return r;
 	smx_buf_release(&t->kexinit_self);
 	smx_buf_release(&t->kexinit_peer);

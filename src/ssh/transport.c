@@ -233,7 +233,7 @@ int transport_send_ext_info(struct smx_transport *t)
 		(r = smx_put_cstr(&b, smx_sigalg_names(1))) == 0 &&
 		(r = smx_put_cstr(&b, "ping@openssh.com")) == 0 &&
 		(r = smx_put_cstr(&b, "0")) == 0) {
-		part = (struct smx_view){ smx_buf_view(&b), smx_buf_len(&b) };
+		part = smx_buf_as_view(&b);
 		r = smx_packets_send(&t->pk, &part, 1);
 	}
 	smx_buf_release(&b);
@@ -455,7 +455,7 @@ static int hold(struct smx_transport *t, const struct smx_view *parts, size_t n)
 
 int transport_flush_held(struct smx_transport *t)
 {
-	struct smx_rd rd = smx_rd_from(smx_buf_view(&t->held), smx_buf_len(&t->held));
+	struct smx_rd rd = smx_rd_view(smx_buf_as_view(&t->held));
 	struct smx_view payload;
 	int r;
 
@@ -613,7 +613,7 @@ const struct smx_algs *smx_transport_algs(const struct smx_transport *t)
 
 struct smx_view smx_transport_host_key_blob(const struct smx_transport *t)
 {
-	return (struct smx_view){ smx_buf_view(&t->host_key_blob), smx_buf_len(&t->host_key_blob) };
+	return smx_buf_as_view(&t->host_key_blob);
 }
 
 int smx_transport_is_strict(const struct smx_transport *t)

@@ -120,7 +120,7 @@ static int parse_key(struct smx_view line, struct smx_buf *blob, const char **re
 				    : "skipped: not a public key";
 		return 0;
 	}
-	r = smx_key_from_blob(&key, (struct smx_view){ smx_buf_view(blob), smx_buf_len(blob) });
+	r = smx_key_from_blob(&key, smx_buf_as_view(blob));
 	smx_key_free(key);
 	if (r == SMX_ENOMEM)
 		return r;
@@ -148,7 +148,7 @@ static int parse_line(struct smx_authorized_keys *set, struct smx_view line,
 	else if ((r = parse_key(line, blob, &fault)) != 0)
 		return r;
 	if (!fault) {
-		v = (struct smx_view){ smx_buf_view(blob), smx_buf_len(blob) };
+		v = smx_buf_as_view(blob);
 		if (smx_authorized_keys_has(set, v))
 			return 0;
 		if (set->n_keys < SMX_AUTHORIZED_KEYS_MAX)

@@ -206,7 +206,7 @@ static int parse_line(struct smx_known_hosts *kh, struct smx_view line,
 		smx_text_warn(at, fault, about);
 		e.marker = SMX_KNOWN_SKIPPED;
 	} else {
-		e.blob = (struct smx_view){ smx_buf_view(blob), smx_buf_len(blob) };
+		e.blob = smx_buf_as_view(blob);
 	}
 	return append_entry(kh, &e);
 }
@@ -473,7 +473,7 @@ static int add_types(
 			return r;
 		if (r != how)
 			continue;
-		so_far = (struct smx_view){ smx_buf_view(list), smx_buf_len(list) };
+		so_far = smx_buf_as_view(list);
 		while (!seen && smx_namelist_next(&so_far, &name))
 			seen = smx_view_eq_view(name, e->type);
 		/* A comma in a type name would be two names to whoever reads the list. */
