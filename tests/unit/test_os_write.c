@@ -149,6 +149,44 @@ static void k4_append(void **state)
 	assert_int_equal(count_entries(box.dir), 3);
 }
 
+#ifdef __linux__
+#define HESITATION_US 300000 /* longer than the grace of systems without leases */
+#else
+#define HESITATION_US 0
+#endif
+
+/* C8: a program that opened the file before our rename and writes after it. */
+static void c8_append_to_the_replaced_file_is_carried_over(void **state)
+{
+	struct stat opened, now;
+	int ready[2], status, fd;
+	pid_t child;
+	char c;
+
+	(void)state;
+	put_file(at("f"), "old\n", 0600);
+	assert_int_equal(pipe(ready), 0);
+	child = fork();
+	if (child == 0) {
+		alarm(10);
+		fd = open(at("f"), O_RDWR | O_APPEND);
+		if (fd < 0 || fstat(fd, &opened) != 0 || write(ready[1], "", 1) != 1)
+			_exit(1);
+		do {
+			usleep(1000);
+		} while (stat(at("f"), &now) == 0 && now.st_ino == opened.st_ino);
+		usleep(HESITATION_US);
+		_exit(write(fd, "theirs\n", 7) == 7 ? 0 : 1);
+	}
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	assert_int_equal(smx_os_file_append_line(at("f"), "ours", &box.err), 0);
+	expect_content(at("f"), "old\nours\ntheirs\n");
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	close(ready[0]);
+	close(ready[1]);
+}
+
 /* As ssh does it: O_APPEND, one write, no lock. */
 static void append_like_ssh(const char *path, const char *line, unsigned hesitate_us)
 {
@@ -367,6 +405,7 @@ int main(void)
 		TEST(c8_full_disk_keeps_the_old_content),
 		TEST(k4_read_only_file_system_is_an_error),
 		TEST(k4_append),
+		TEST(c8_append_to_the_replaced_file_is_carried_over),
 		TEST(c8_concurrent_appends_lose_no_line),
 		TEST(k4_locked_by_others_times_out_or_waits),
 		TEST(stamp_tells_versions_apart),
