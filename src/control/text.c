@@ -77,9 +77,22 @@ void smx_control_clean_text(const char *text, size_t n, char *out, size_t max_le
 /* ---- JSON in bounds ----------------------------------------------------------------------------
  */
 
+/* jansson's parser reports some failed allocations as syntax errors: tell them apart. */
+static _Thread_local int out_of_memory;
+
+static void *counted_malloc(size_t n)
+{
+	void *p = smx_malloc(n);
+
+	if (!p)
+		out_of_memory = 1;
+	return p;
+}
+
 void smx_control_use_mem(void)
 {
-	json_set_alloc_funcs(smx_malloc, smx_free);
+	json_set_alloc_funcs(counted_malloc, smx_free);
+	out_of_memory = 0;
 }
 
 /* jansson recurses: look at the depth before it does. */
@@ -109,7 +122,6 @@ static int check_depth(struct smx_view line)
 
 int smx_control_json_parse(struct smx_view line, json_t **ret_root)
 {
-	json_error_t error;
 	json_t *root;
 	int r;
 
@@ -120,7 +132,7 @@ int smx_control_json_parse(struct smx_view line, json_t **ret_root)
 	if ((r = check_depth(line)) != 0)
 		return r;
 	smx_control_use_mem();
-	root = json_loadb((const char *)line.p, line.len, JSON_REJECT_DUPLICATES, &error);
+	root = json_loadb((const char *)line.p, line.len, JSON_REJECT_DUPLICATES, NULL);
 	if (!root)
 		return json_error_code(&error) == json_error_out_of_memory ? SMX_ENOMEM
 									   : SMX_EFORMAT;

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MIT */
+/* The control protocol's lines and messages (docs/PROTOCOL.md, S7). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "control/protocol.h"
+
+static struct smx_view view(const char *s)
+{
+	return smx_view_of(s, strlen(s));
+}
+
+static void expect_text(struct smx_buf *out, const char *text)
+{
+	assert_string_equal(smx_buf_cstr(out), text);
+	smx_buf_reset(out);
+}
+
+/* ---- lines --------------------------------------------------------------------------------------
+ */
+
+static void lines_in_any_pieces(void **state)
+{
+	static const char text[] = "one\n\ntwo\r\nthree\nrest";
+	static const char *const lines[] = { "one", "", "two\r", "three" };
+
+	(void)state;
+	for (size_t piece = 1; piece <= sizeof(text); piece++) {
+		struct smx_control_reader rd;
+		size_t found = 0, at = 0, used, n;
+		struct smx_view line;
+		int r;
+
+		smx_control_reader_init(&rd);
+		while (at < sizeof(text) - 1) {
+			n = sizeof(text) - 1 - at < piece ? sizeof(text) - 1 - at : piece;
+			used = 0;
+			r = smx_control_reader_feed(
+				&rd, (const uint8_t *)text + at, n, &used, &line);
+			assert_true(r == 0 || r == 1);
+			assert_true(used >= 1 && used <= n);
+			at += used;
+			if (r == 1) {
+				assert_true(smx_view_eq(line, lines[found]));
+				found++;
+				assert_int_equal(
+					text[at - 1], '\n'); /* what follows is untouched */
+			}
+		}
+		assert_int_equal(found, 4);
+		assert_int_equal(smx_buf_len(&rd.buf), 4); /* "rest" */
+		smx_control_reader_release(&rd);
+	}
+}
+
+static void s7_line_limit(void **state)
+{
+	static uint8_t text[SMX_CONTROL_LINE_MAX + 1];
+	struct smx_control_reader rd;
+	struct smx_view line;
+	size_t used = 0;
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	/* The longest that fits, its newline included, at once and in two pieces. */
+	text[SMX_CONTROL_LINE_MAX - 1] = '\n';
+	smx_control_reader_init(&rd);
+	assert_int_equal(smx_control_reader_feed(&rd, text, SMX_CONTROL_LINE_MAX, &used, &line), 1);
+	assert_int_equal(line.len, SMX_CONTROL_LINE_MAX - 1);
+	assert_int_equal(
+		smx_control_reader_feed(&rd, text, SMX_CONTROL_LINE_MAX - 1, &used, &line), 0);
+	assert_int_equal(used, SMX_CONTROL_LINE_MAX - 1);
+	assert_int_equal(
+		smx_control_reader_feed(&rd, text + SMX_CONTROL_LINE_MAX - 1, 1, &used, &line), 1);
+	assert_int_equal(line.len, SMX_CONTROL_LINE_MAX - 1);
+	/* One byte more: as soon as it is certain, not when a newline comes at last. */
+	text[SMX_CONTROL_LINE_MAX - 1] = 'x';
+	assert_int_equal(smx_control_reader_feed(&rd, text, SMX_CONTROL_LINE_MAX, &used, &line),
+		SMX_ETOOBIG);
+	text[SMX_CONTROL_LINE_MAX] = '\n';
+	assert_int_equal(smx_control_reader_feed(&rd, text, SMX_CONTROL_LINE_MAX + 1, &used, &line),
+		SMX_ETOOBIG);
+	assert_true(rd.buf.cap <= SMX_CONTROL_LINE_MAX);
+	smx_control_reader_release(&rd);
+}
+
+/* ---- HELLO --------------------------------------------------------------------------------------
+ */
+
+static void hello_there_and_back(void **state)
+{
+	struct smx_control_hello h = { .version = 1, .pid = 4711, .program = "0.1.0" }, got;
+	struct smx_buf out;
+	int version = 0;
+
+	(void)state;
+	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
+	assert_int_equal(smx_control_hello_build(&out, &h), 0);
+	assert_string_equal(smx_buf_cstr(&out),
+		"{\"ssh_mux\":\"hello\",\"version\":1,\"program\":\"0.1.0\",\"pid\":4711}\n");
+	assert_int_equal(
+		smx_control_hello_parse(
+			smx_view_of((const char *)smx_buf_view(&out), smx_buf_len(&out) - 1), &got),
+		0);
+	assert_int_equal(got.version, 1);
+	assert_int_equal(got.min_version, 1);
+	assert_int_equal(got.pid, 4711);
+	assert_string_equal(got.program, "0.1.0");
+	smx_buf_release(&out);
+	/* Newer ones than we: the lower version counts, unless they no longer speak it. */
+	assert_int_equal(
+		smx_control_hello_parse(
+			view("{\"ssh_mux\":\"hello\",\"version\":9,\"new\":{\"x\":[1]}}"), &got),
+		0);
+	assert_int_equal(got.pid, -1);
+	assert_int_equal(smx_control_hello_agree(&got, &version), 0);
+	assert_int_equal(version, SMX_CONTROL_VERSION);
+	assert_int_equal(
+		smx_control_hello_parse(
+			view("{\"ssh_mux\":\"hello\",\"version\":9,\"min_version\":2}"), &got),
+		0);
+	assert_int_equal(smx_control_hello_agree(&got, &version), SMX_EUNSUPPORTED);
+}
+
+static void hello_malformed(void **state)
+{
+	static const char *const lines[] = {
+		"",
+		"hello",
+		"SSH-2.0-OpenSSH_9.2",
+		"[]",
+		"\"hello\"",
+		"{}",
+		"{\"ssh_mux\":\"hello\"}",
+		"{\"version\":1}",
+		"{\"ssh_mux\":\"bye\",\"version\":1}",
+		"{\"ssh_mux\":1,\"version\":1}",
+		"{\"ssh_mux\":\"hello\",\"version\":0}",
+		"{\"ssh_mux\":\"hello\",\"version\":-1}",
+		"{\"ssh_mux\":\"hello\",\"version\":\"1\"}",
+		"{\"ssh_mux\":\"hello\",\"version\":1.0}",
+		"{\"ssh_mux\":\"hello\",\"version\":99999999999999999999}",
+		"{\"ssh_mux\":\"hello\",\"version\":1,\"version\":1}",
+		"{\"ssh_mux\":\"hello\",\"version\":1,\"min_version\":2}",
+		"{\"ssh_mux\":\"hello\",\"version\":1,\"program\":7}",
+		"{\"ssh_mux\":\"hello\",\"version\":1,\"pid\":true}",
+		"{\"ssh_mux\":\"hello\",\"version\":1} x",
+		"{\"ssh_mux\":\"hello\",\"version\":1",
+		"{\"ssh_mux\":\"he\\u0000llo\",\"version\":1}",
+		"{\"ssh_mux\":\"hello\",\"version\":1,\"program\":\"\xff\"}",
+	};
+	struct smx_control_hello got = { .version = 77 };
+
+	(void)state;
+	for (size_t i = 0; i < SMX_ARRAY_LEN(lines); i++)
+		assert_int_equal(smx_control_hello_parse(view(lines[i]), &got), SMX_EFORMAT);
+	assert_int_equal(got.version, 77);
+}
+
+/* ---- requests -----------------------------------------------------------------------------------
+ */
+
+static void requests_there_and_back(void **state)
+{
+	static const enum smx_control_cmd cmds[] = { SMX_CONTROL_STATUS, SMX_CONTROL_STOP,
+		SMX_CONTROL_LOCK, SMX_CONTROL_UNLOCK };
+	struct smx_control_request got;
+	struct smx_buf out;
+
+	(void)state;
+	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
+	for (size_t i = 0; i < SMX_ARRAY_LEN(cmds); i++) {
+		assert_int_equal(smx_control_request_build(&out, (int64_t)i, cmds[i]), 0);
+		assert_int_equal(
+			smx_control_request_parse(smx_view_of((const char *)smx_buf_view(&out),
+							  smx_buf_len(&out) - 1),
+				&got),
+			0);
+		assert_int_equal(got.id, i);
+		assert_int_equal(got.cmd, cmds[i]);
+		assert_string_equal(got.name, smx_control_cmd_name(cmds[i]));
+		smx_buf_reset(&out);
+	}
+	assert_int_equal(smx_control_request_build(&out, 1, SMX_CONTROL_STATUS), 0);
+	expect_text(&out, "{\"id\":1,\"cmd\":\"status\"}\n");
+	smx_buf_release(&out);
+	/* A command of a newer release is no breach; nor is a member. */
+	assert_int_equal(smx_control_request_parse(
+				 view(" {\"cmd\":\"fly\\u001b[2J\",\"id\":9007199254740991,"
+				      "\"x\":[[[[[[1]]]]]]} \r"),
+				 &got),
+		0);
+	assert_int_equal(got.cmd, SMX_CONTROL_UNKNOWN);
+	assert_string_equal(got.name, "fly?[2J");
+	assert_true(got.id == (int64_t)9007199254740991);
+}
+
+static void requests_malformed(void **state)
+{
+	static const char *const lines[] = {
+		"",
+		"{}",
+		"{\"id\":1}",
+		"{\"cmd\":\"stop\"}",
+		"{\"id\":-1,\"cmd\":\"stop\"}",
+		"{\"id\":9007199254740992,\"cmd\":\"stop\"}",
+		"{\"id\":\"1\",\"cmd\":\"stop\"}",
+		"{\"id\":null,\"cmd\":\"stop\"}",
+		"{\"id\":1,\"cmd\":\"\"}",
+		"{\"id\":1,\"cmd\":[\"stop\"]}",
+		"{\"id\":1,\"cmd\":\"stop\",\"cmd\":\"status\"}",
+		"{\"id\":1,\"id\":1,\"cmd\":\"stop\"}",
+		"{\"id\":1,\"cmd\":\"stop\"}{\"id\":2,\"cmd\":\"stop\"}",
+		"{\"id\":1,\"cmd\":"
+		"\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}",
+		"{\"id\":1,\"cmd\":\"stop\",\"x\":[[[[[[[[1]]]]]]]]}",
+		"{\"id\":1,\"cmd\":\"stop\",\"x\":{\"a\":1,\"a\":2}}",
+	};
+	struct smx_control_request got = { .id = 77 };
+
+	(void)state;
+	for (size_t i = 0; i < SMX_ARRAY_LEN(lines); i++)
+		assert_int_equal(smx_control_request_parse(view(lines[i]), &got), SMX_EFORMAT);
+	assert_int_equal(got.id, 77);
+	/* Brackets in strings are no nesting. */
+	assert_int_equal(
+		smx_control_request_parse(
+			view("{\"id\":1,\"cmd\":\"stop\",\"x\":\"[[[[[[[[[[[[\\\"[[[[\"}"), &got),
+		0);
+}
+
+static void s7_depth_is_bounded_before_parsing(void **state)
+{
+	static char deep[SMX_CONTROL_LINE_MAX];
+	struct smx_control_request got;
+
+	(void)state;
+	memset(deep, '[', sizeof(deep));
+	assert_int_equal(
+		smx_control_request_parse(smx_view_of(deep, sizeof(deep)), &got), SMX_EFORMAT);
+}
+
+/* ---- answers ------------------------------------------------------------------------------------
+ */
+
+static void answers_there_and_back(void **state)
+{
+	struct smx_control_answer got;
+	struct smx_buf out;
+	char text[4 * SMX_CONTROL_TEXT_MAX];
+
+	(void)state;
+	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
+	assert_int_equal(smx_control_ok_build(&out, 3), 0);
+	expect_text(&out, "{\"id\":3,\"ok\":true}\n");
+	assert_int_equal(smx_control_error_build(&out, -1, "malformed", "no", NULL), 0);
+	expect_text(&out, "{\"id\":-1,\"ok\":false,\"code\":\"malformed\",\"error\":\"no\"}\n");
+	/* Any text may be given, and comes out fit for a terminal; the worst still fits a line. */
+	memset(text, '"', sizeof(text));
+	text[sizeof(text) - 1] = '\0';
+	assert_int_equal(smx_control_error_build(&out, 3, text, text, text), 0);
+	assert_true(smx_buf_len(&out) <= SMX_CONTROL_LINE_MAX);
+	assert_int_equal(
+		smx_control_answer_parse(
+			smx_view_of((const char *)smx_buf_view(&out), smx_buf_len(&out) - 1), &got),
+		0);
+	assert_int_equal(got.id, 3);
+	assert_false(got.ok);
+	assert_false(got.more);
+	assert_int_equal(strlen(got.code), SMX_CONTROL_NAME_MAX);
+	assert_int_equal(strlen(got.error), SMX_CONTROL_TEXT_MAX);
+	smx_buf_reset(&out);
+	assert_int_equal(smx_control_error_build(&out, 1, "failed",
+				 "a\x1b]0;x\a\nb\x7f"
+				 "c\xc2\x9b"
+				 "d\xe2\x80\xae"
+				 "e\xff"
+				 "f\xed\xa0\x80g \xc3\xa9\xf0\x9f\x98\x80",
+				 ""),
+		0);
+	expect_text(&out,
+		"{\"id\":1,\"ok\":false,\"code\":\"failed\",\"error\":\"a?]0;x??b?c?d?e?f???g "
+		"\xc3\xa9\xf0\x9f\x98\x80\",\"remedy\":\"\"}\n");
+	/* Texts of a peer are made fit too: what it says may come from a remote. */
+	assert_int_equal(
+		smx_control_answer_parse(
+			view("{\"id\":1,\"ok\":false,\"error\":\"\\u001b[2J\\n\\u202e\"}"), &got),
+		0);
+	assert_string_equal(got.error, "?[2J??");
+	assert_string_equal(got.code, "");
+	assert_int_equal(
+		smx_control_answer_parse(view("{\"id\":1,\"ok\":true,\"more\":true}"), &got), 0);
+	assert_true(got.ok && got.more);
+	smx_buf_release(&out);
+}
+
+static void answers_malformed(void **state)
+{
+	static const char *const lines[] = {
+		"{\"id\":1}",
+		"{\"ok\":true}",
+		"{\"id\":1,\"ok\":1}",
+		"{\"id\":-2,\"ok\":true}",
+		"{\"id\":1,\"ok\":false,\"more\":true}",
+		"{\"id\":1,\"ok\":true,\"more\":0}",
+		"{\"id\":1,\"ok\":false,\"error\":1}",
+		"{\"id\":1,\"ok\":true,\"ok\":true}",
+	};
+	struct smx_control_answer got = { .id = 77 };
+
+	(void)state;
+	for (size_t i = 0; i < SMX_ARRAY_LEN(lines); i++)
+		assert_int_equal(smx_control_answer_parse(view(lines[i]), &got), SMX_EFORMAT);
+	assert_int_equal(got.id, 77);
+}
+
+/* A multi-byte character is not cut in the middle. */
+static void cut_at_a_character(void **state)
+{
+	char text[SMX_CONTROL_TEXT_MAX + 8];
+	struct smx_control_answer got;
+	struct smx_buf out;
+
+	(void)state;
+	memset(text, 'a', sizeof(text));
+	memcpy(text + SMX_CONTROL_TEXT_MAX - 1, "\xc3\xa9", 3);
+	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
+	assert_int_equal(smx_control_error_build(&out, 1, "failed", text, NULL), 0);
+	assert_int_equal(
+		smx_control_answer_parse(
+			smx_view_of((const char *)smx_buf_view(&out), smx_buf_len(&out) - 1), &got),
+		0);
+	assert_int_equal(strlen(got.error), SMX_CONTROL_TEXT_MAX - 1);
+	smx_buf_release(&out);
+}
+
+static void building_leaves_a_full_buffer_as_it_was(void **state)
+{
+	struct smx_buf out;
+
+	(void)state;
+	smx_buf_init(&out, 20);
+	assert_int_equal(smx_buf_put_str(&out, "12345"), 0);
+	assert_int_equal(smx_control_ok_build(&out, 3), SMX_ELIMIT);
+	expect_text(&out, "12345");
+	smx_buf_release(&out);
+}
+
+static int try_all(int step)
+{
+	struct smx_control_hello h = { .version = 1, .program = "0.1.0" };
+	struct smx_control_request q;
+	struct smx_control_answer a;
+	struct smx_buf out;
+	int r;
+
+	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
+	switch (step) {
+	case 0:
+		r = smx_control_hello_build(&out, &h);
+		break;
+	case 1:
+		r = smx_control_hello_parse(
+			view("{\"ssh_mux\":\"hello\",\"version\":1,\"program\":\"x\"}"), &h);
+		break;
+	case 2:
+		r = smx_control_request_build(&out, 1, SMX_CONTROL_LOCK);
+		break;
+	case 3:
+		r = smx_control_request_parse(view("{\"id\":1,\"cmd\":\"x\",\"y\":[{}]}"), &q);
+		break;
+	case 4:
+		r = smx_control_error_build(&out, 1, "failed", "a", "b");
+		break;
+	default:
+		r = smx_control_answer_parse(
+			view("{\"id\":1,\"ok\":false,\"error\":\"x\",\"code\":\"y\"}"), &a);
+		break;
+	}
+	if (r != 0)
+		assert_int_equal(smx_buf_len(&out), 0);
+	smx_buf_release(&out);
+	return r;
+}
+
+static void failing_allocations(void **state)
+{
+	long before = smx_mem_alive(), n;
+	int r;
+
+	(void)state;
+	for (int step = 0; step < 6; step++) {
+		for (n = 0, r = -1; r != 0; n++) {
+			smx_mem_fail_after(n);
+			r = try_all(step);
+			smx_mem_fail_after(-1);
+			assert_int_equal(smx_mem_alive(), before);
+			assert_true(n < 1000);
+			assert_true(r == 0 || r == SMX_ENOMEM);
+		}
+		assert_true(n > 1);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lines_in_any_pieces),
+		cmocka_unit_test(s7_line_limit),
+		cmocka_unit_test(hello_there_and_back),
+		cmocka_unit_test(hello_malformed),
+		cmocka_unit_test(requests_there_and_back),
+		cmocka_unit_test(requests_malformed),
+		cmocka_unit_test(s7_depth_is_bounded_before_parsing),
+		cmocka_unit_test(answers_there_and_back),
+		cmocka_unit_test(answers_malformed),
+		cmocka_unit_test(cut_at_a_character),
+		cmocka_unit_test(building_leaves_a_full_buffer_as_it_was),
+		cmocka_unit_test(failing_allocations),
+	};
+
+	return cmocka_run_group_tests_name("control", tests, NULL, NULL);
+}
