@@ -134,8 +134,7 @@ int smx_control_json_parse(struct smx_view line, json_t **ret_root)
 	smx_control_use_mem();
 	root = json_loadb((const char *)line.p, line.len, JSON_REJECT_DUPLICATES, NULL);
 	if (!root)
-		return json_error_code(&error) == json_error_out_of_memory ? SMX_ENOMEM
-									   : SMX_EFORMAT;
+		return out_of_memory ? SMX_ENOMEM : SMX_EFORMAT;
 	if (!json_is_object(root)) {
 		json_decref(root);
 		return SMX_EFORMAT;
