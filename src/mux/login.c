@@ -25,6 +25,7 @@ struct candidate {
 
 struct login {
 	struct mux *mux;
+	struct link *link;
 	struct smx_transport *t;
 	const struct smx_hop *hop;
 	const struct prepared *prepared;
@@ -137,6 +138,7 @@ static void on_listed(void *arg, int r, struct smx_view message)
 	struct login *lg = arg;
 	struct mux *m = lg->mux;
 
+	link_touch(lg->link); /* what an answer makes us send goes out when all is settled */
 	lg->agent = NULL;
 	lg->is_listing = 0;
 	if (r == 0)
@@ -221,6 +223,7 @@ static void on_answers(void *arg, int r, const struct smx_view *answers, size_t 
 {
 	struct login *lg = arg;
 
+	link_touch(lg->link);
 	lg->prompt = NULL;
 	if (r != 0) {
 		finish(lg, SMX_EDENIED, "permission denied: the question was cancelled");
@@ -339,6 +342,7 @@ static void on_signed(void *arg, int r, struct smx_view message)
 	struct mux *m = lg->mux;
 	struct smx_view signature = { NULL, 0 };
 
+	link_touch(lg->link);
 	lg->agent = NULL;
 	if (r == 0)
 		r = smx_agent_parse_signature(message, &signature);
@@ -420,7 +424,7 @@ void login_begin(struct login *lg)
 		finish(lg, r, smx_strerror(r));
 }
 
-struct login *login_new(struct mux *m, struct smx_transport *t, const struct smx_hop *hop,
+struct login *login_new(struct mux *m, struct link *l, const struct smx_hop *hop,
 	const struct prepared *prepared, login_cb *cb, void *arg)
 {
 	struct login *lg = smx_calloc(1, sizeof(*lg));
@@ -428,13 +432,14 @@ struct login *login_new(struct mux *m, struct smx_transport *t, const struct smx
 	if (!lg)
 		return NULL;
 	lg->mux = m;
-	lg->t = t;
+	lg->link = l;
+	lg->t = l->t;
 	lg->hop = hop;
 	lg->prepared = prepared;
 	lg->cb = cb;
 	lg->arg = arg;
 	lg->candidates = smx_calloc(CANDIDATES_MAX, sizeof(*lg->candidates));
-	if (!lg->candidates || smx_auth_client_init(&lg->auth, t, hop->user) != 0) {
+	if (!lg->candidates || smx_auth_client_init(&lg->auth, l->t, hop->user) != 0) {
 		login_free(lg);
 		return NULL;
 	}

@@ -10,6 +10,7 @@
 #ifndef SMX_MUX_LOGIN_H
 #define SMX_MUX_LOGIN_H
 
+#include "mux/link.h"
 #include "mux/prepare.h"
 #include "ssh/auth_client.h"
 
@@ -20,8 +21,8 @@ struct login;
  */
 typedef void login_cb(void *arg, int r, const char *why);
 
-/* Borrows t, prepared and hop, which outlive it. NULL: no memory. */
-struct login *login_new(struct mux *m, struct smx_transport *t, const struct smx_hop *hop,
+/* Borrows l, prepared and hop, which outlive it. NULL: no memory. */
+struct login *login_new(struct mux *m, struct link *l, const struct smx_hop *hop,
 	const struct prepared *prepared, login_cb *cb, void *arg);
 /* The key exchange is done. */
 void login_begin(struct login *lg);

@@ -150,7 +150,7 @@ static int start_link(struct upstream *up, uv_tcp_t *tcp, struct tunnel *tunnel)
 	}
 	if (r != 0)
 		return r;
-	up->login = login_new(up->entry->mux, up->link->t, up->hop, up->prepared, on_login, up);
+	up->login = login_new(up->entry->mux, up->link, up->hop, up->prepared, on_login, up);
 	return up->login ? 0 : SMX_ENOMEM;
 }
 
