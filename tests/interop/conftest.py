@@ -33,7 +33,7 @@ def pytest_runtest_makereport(item, call):
     report = outcome.get_result()
     if report.failed:
         for daemon in Daemon.live:
-            report.sections.append((f"log of {daemon.name} {daemon.dir}", daemon.log()[-6000:]))
+            report.sections.append((f"log of {daemon.name} {daemon.dir}", daemon.log()[-2500:]))
 
 
 @pytest.fixture(scope="session")

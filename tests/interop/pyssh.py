@@ -80,7 +80,7 @@ class Client:
 
         t = self.transport
         t._channel_handler_table = {}
-        t._handler_table = dict(t._handler_table, **{n: take(n) for n in self.NUMBERS})
+        t._handler_table = {**t._handler_table, **{n: take(n) for n in self.NUMBERS}}
 
     def send(self, number, *fields):
         self.transport._send_message(message(number, *fields))

@@ -151,7 +151,7 @@ class AuthWatch:
         t = client.transport
         self.transport = t
         for number in (6, 51, 52, 53, 60):
-            t._handler_table = dict(t._handler_table, **{number: self.take(number)})
+            t._handler_table = {**t._handler_table, number: self.take(number)}
         self.send(message(5, "ssh-userauth"))
         self.wait(6)
 
@@ -339,6 +339,11 @@ def test_DESIGN6_strict_kex_client(mux, make_mux, keys):
         b"SSH-2.0-ok\r\n" + packet(kexinit()) + packet(b"\x1e" + struct.pack(">I", 31) + bytes(31)),
         b"SSH-2.0-ok\r\n" + packet(kexinit()) + packet(b"\x15"),
     ],
+    ids=[
+        "http", "ssh1", "long-ident", "zeros", "length-4g", "length-0", "padding-255",
+        "length-256m", "kexinit-lengths", "empty-payload", "kexinit-trailing", "point-length-1g",
+        "point-zero", "point-short", "newkeys-early",
+    ],
 )  # fmt: skip
 def test_DESIGN6_garbage_ends_at_once(mux, data):
     before = mux.memory()
@@ -481,7 +486,8 @@ def test_DESIGN6_opens_without_end(mux, client):
 
 
 @pytest.mark.parametrize("kind", ["forwarded-tcpip", "x11", "auth-agent@openssh.com",
-                                  "tun@openssh.com", "made-up", "", "session\0", "k" * 5000])
+                                  "tun@openssh.com", "made-up", "", "session\0", "k" * 5000],
+                         ids=["forwarded", "x11", "agent", "tun", "made-up", "empty", "nul", "long"])
 def test_DESIGN6_open_kinds_of_a_client(mux, client, kind):
     client.open(0, kind, "127.0.0.1", 1, "127.0.0.1", 1)
     try:

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""A sshd that wants a key and then a one-time code: pam_oath with a counter (HOTP), PAM's service
+directory replaced by pam_wrapper, so that nothing of the system's configuration is touched.
+
+sshd with PAM needs root: as a plain user it is started through sudo. The counter in the users
+file tells how many codes were taken, that is, how many logins there were.
+"""
+import glob
+import secrets
+import subprocess
+
+from peers import ROOT, SSHD, USER, Sshd, group_members
+
+
+def library(name):
+    for pattern in ("/usr/lib/*/", "/usr/lib64/", "/usr/lib/", "/lib/*/"):
+        found = glob.glob(pattern + name)
+        if found:
+            return found[0]
+    return None
+
+
+def missing():
+    """Why such a sshd can't run here, or None."""
+    if library("libpam_wrapper.so") is None:
+        return "libpam_wrapper.so is not installed"
+    if library("security/pam_oath.so") is None:
+        return "pam_oath.so is not installed"
+    if not ROOT and subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode != 0:
+        return "sshd with PAM needs root, or sudo without a password"
+    return None
+
+
+class OtpSshd(Sshd):
+    """As Sshd; besides, code() is the next code, and used() the number of codes taken."""
+
+    def __init__(self, keys, name="bastion", **options):
+        self.secret = secrets.token_hex(20)
+        self.prefix = [] if ROOT else ["sudo", "-n"]
+        options.setdefault("UsePAM", "yes")
+        options.setdefault("KbdInteractiveAuthentication", "yes")
+        options.setdefault("AuthenticationMethods", "publickey,keyboard-interactive:pam")
+        super().__init__(keys, name, **options)
+
+    def start(self):
+        services = self.dir / "pam"
+        services.mkdir(exist_ok=True)
+        self.users = self.dir / "users.oath"
+        if not self.users.exists():
+            self.users.write_text(f"HOTP {USER} - {self.secret}\n")
+        self.users.chmod(0o600)
+        (services / "sshd").write_text(
+            f"auth required {library('security/pam_oath.so')} usersfile={self.users} window=20 "
+            "digits=6\naccount required pam_permit.so\nsession required pam_permit.so\n"
+        )
+        settings = {
+            "LD_PRELOAD": library("libpam_wrapper.so"),
+            "PAM_WRAPPER": "1",
+            "PAM_WRAPPER_SERVICE_DIR": str(services),
+        }
+        if not ROOT:
+            subprocess.run(self.prefix + ["mkdir", "-p", "/run/sshd"], check=True)
+        self.spawn(
+            self.prefix
+            + ["env"]
+            + [f"{k}={v}" for k, v in settings.items()]
+            + [SSHD, "-D", "-e", "-f", self.config_path]
+        )
+        self.wait_port(self.port)
+
+    def counter(self):
+        """How many codes were taken: the module writes back the number of the last one."""
+        text = subprocess.run(
+            self.prefix + ["cat", str(self.users)], capture_output=True, text=True, check=True
+        ).stdout.split()
+        return int(text[4]) + 1 if len(text) > 4 else 0
+
+    used = counter
+
+    def code(self):
+        """The code that is taken next."""
+        return subprocess.run(
+            ["oathtool", "--hotp", f"--counter={self.counter()}", self.secret],
+            capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+
+    def kill(self):
+        if not ROOT and self.proc is not None and self.proc.poll() is None:
+            pids = [str(p) for p in group_members(self.proc.pid)]
+            subprocess.run(self.prefix + ["kill", "-9"] + pids, capture_output=True)
+            self.proc.wait()
+            self.ended()
+            return
+        super().kill()
