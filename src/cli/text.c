@@ -31,20 +31,18 @@ const char *smx_cli_text_age(uint64_t s, char out[SMX_CLI_TEXT_MAX])
 const char *smx_cli_text_bytes(uint64_t n, char out[SMX_CLI_TEXT_MAX])
 {
 	static const char *const units[] = { "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
-	uint64_t tenths;
-	size_t unit = 0;
+	unsigned shift = 10;
 
 	if (n < 1024) {
 		(void)snprintf(out, SMX_CLI_TEXT_MAX, "%" PRIu64 " B", n);
 		return out;
 	}
-	while (unit + 1 < SMX_ARRAY_LEN(units) && n >= (uint64_t)1024 * 1024) {
-		n /= 1024;
-		unit++;
-	}
-	tenths = n / 1024 * 10 + n % 1024 * 10 / 1024; /* cut, not rounded: never "1024.0 MiB" */
-	(void)snprintf(out, SMX_CLI_TEXT_MAX, "%" PRIu64 ".%u %s", tenths / 10,
-		(unsigned)(tenths % 10), units[unit]);
+	while (shift < 10 * SMX_ARRAY_LEN(units) && n >> shift >= 1024)
+		shift += 10;
+	/* Cut, not rounded: never "1024.0 MiB". */
+	(void)snprintf(out, SMX_CLI_TEXT_MAX, "%u.%u %s", (unsigned)(n >> shift),
+		(unsigned)((n & (((uint64_t)1 << shift) - 1)) * 10 >> shift),
+		units[shift / 10 - 1]);
 	return out;
 }
 
