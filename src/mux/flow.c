@@ -91,7 +91,10 @@ static struct record *add_record(struct flow *f, enum record_kind kind, size_t c
 
 /* --- windows --- */
 
-/* Lets the sender send what there is room for; grows the window of a receiver that keeps up. */
+/*
+ * Lets the sender send what there is room for, once that is worth a message; grows the window of a
+ * receiver that has taken a whole window since it last grew and has next to nothing queued.
+ */
 static void grant(struct flow *f)
 {
 	struct mux *m = f->in->link->mux;
@@ -103,12 +106,13 @@ static void grant(struct flow *f)
 	taken = f->in->chan->recv_window + f->queued_data;
 	if (taken + f->window / 4 > f->window)
 		return;
-	/* Half the window was used up in one go and none of it is stuck: offer more. */
-	if (f->in->chan->recv_window <= f->window / 2 && f->queued_data < f->window / 8 &&
+	if (f->granted >= f->window && f->queued_data < f->window / 8 &&
 		f->window < FLOW_WINDOW_MAX && m->window_total + f->window <= MUX_WINDOW_BUDGET) {
 		m->window_total += f->window;
 		f->window *= 2;
+		f->granted = 0;
 	}
+	f->granted += f->window - taken;
 	r = smx_conn_grant(&f->in->link->conn, f->in->chan, (uint32_t)(f->window - taken));
 	if (r != 0)
 		link_fail(f->in->link, r, NULL);

@@ -29,6 +29,7 @@ struct flow {
 	struct smx_list queue; /* records */
 	size_t queued_data, queued_requests;
 	uint32_t window; /* what may be granted or queued at once */
+	uint64_t granted; /* since the window grew */
 };
 
 void flow_init(struct flow *f, struct mux *m, struct endpoint *in, struct endpoint *out);
