@@ -187,7 +187,7 @@ int smx_control_request_parse(struct smx_view line, struct smx_control_request *
 
 	if ((r = smx_control_json_parse(line, &o)) != 0)
 		return r;
-	if ((r = required(smx_control_get_int(o, "id", 0, SMX_CONTROL_INT_MAX - 1, &q.id))) != 0 ||
+	if ((r = required(smx_control_get_int(o, "id", 0, SMX_CONTROL_INT_MAX, &q.id))) != 0 ||
 		(r = required(smx_control_get_string(o, "cmd", &name))) != 0)
 		goto out;
 	if (name[0] == '\0' || strlen(name) > SMX_CONTROL_NAME_MAX) {
@@ -244,7 +244,7 @@ int smx_control_answer_parse(struct smx_view line, struct smx_control_answer *re
 
 	if ((r = smx_control_json_parse(line, &o)) != 0)
 		return r;
-	if ((r = required(smx_control_get_int(o, "id", -1, SMX_CONTROL_INT_MAX - 1, &a.id))) != 0 ||
+	if ((r = required(smx_control_get_int(o, "id", -1, SMX_CONTROL_INT_MAX, &a.id))) != 0 ||
 		(r = required(smx_control_get_bool(o, "ok", &a.ok))) != 0 ||
 		(r = smx_control_optional(smx_control_get_bool(o, "more", &a.more))) != 0 ||
 		(r = get_optional_text(o, "code", a.code, SMX_CONTROL_NAME_MAX)) != 0 ||

@@ -3,7 +3,7 @@
  * A snapshot of the daemon: filled by mux/, carried as the answer to "status", printed by cli/.
  *
  * The structs given to smx_status_add_* are copied deeply; strings may be NULL (""). A string is
- * made fit for a terminal and for a line when it is added (see smx_status_text in status.c):
+ * made fit for a terminal and for a line when it is added (smx_control_clean_text):
  * control characters and bytes that are not UTF-8 become '?', and it is cut to SMX_STATUS_TEXT_MAX.
  */
 #ifndef SMX_CONTROL_STATUS_H

@@ -9,7 +9,7 @@
 #include "base/wire.h"
 
 /* The largest integer that every JSON implementation keeps exact. */
-#define SMX_CONTROL_INT_MAX ((int64_t)1 << 53)
+#define SMX_CONTROL_INT_MAX (((int64_t)1 << 53) - 1)
 
 /*
  * Copies text (n bytes) to out, NUL-terminated: control characters (C0, DEL, C1), bidirectional
