@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: MIT
+"""What is measured. Each case prints its table and notes its targets."""
+import selectors
+import socket
+import subprocess
+import threading
+import time
+
+import rig
+from peers import descendants, free_port, kill_quietly, listening, poll
+from rig import GIB, Side, Usage, median, rotated
+
+# What `ssh-mux setup-config` writes for its loopback hosts.
+TUNED = [
+    "-oCiphers=aes128-gcm@openssh.com,chacha20-poly1305@openssh.com",
+    "-oKexAlgorithms=curve25519-sha256",
+    "-oHostKeyAlgorithms=ssh-ed25519",
+    "-oPreferredAuthentications=publickey",
+    "-oIdentitiesOnly=yes",
+    "-oGSSAPIAuthentication=no",
+]
+
+
+def ratio(samples, side, base):
+    """Median of the ratios within each round, which a drifting machine disturbs least."""
+    pairs = [(a, b) for a, b in zip(samples[side], samples[base]) if b]
+    return median([a / b for a, b in pairs]) if pairs else float("nan")
+
+
+def times(value):
+    return "" if value is None or value != value else f"{value:.2f} ×"
+
+
+# ---- bulk ----------------------------------------------------------------------------------------
+
+
+def transfer(world, side, direction, size):
+    """Seconds: wall, client, relay, sshd; and the client's peak KiB."""
+    usage = Usage(world, side)
+    if direction == "down":
+        wall, client, peak = rig.run(side.argv(f"head -c {size} /dev/zero"))
+    else:
+        with subprocess.Popen(["head", "-c", str(size), "/dev/zero"],
+                              stdout=subprocess.PIPE) as feed:
+            wall, client, peak = rig.run(side.argv("cat >/dev/null"), stdin=feed.stdout)
+    relay, sshd = usage.end()
+    return wall, client, relay, sshd, peak
+
+
+def bulk(world, args, report):
+    size = args.size.mib << 20
+    per_gib = GIB / size
+    rows, peaks = [], {}
+    for cipher in args.cipher:
+        for direction in ("down", "up"):
+            got = {name: [] for name in world.SIDES}
+            for n in range(args.size.rounds):
+                for side in rotated(world.sides(cipher), n):
+                    got[side.name].append(transfer(world, side, direction, size))
+            wall, client, relay, sshd = (
+                {name: [t[i] * per_gib for t in got[name]] for name in got} for i in range(4))
+            for name in got:
+                peaks[name] = max([peaks.get(name, 0)] + [t[4] for t in got[name]])
+                speed = 1 / ratio(wall, name, "direct")
+                cost = ratio(relay, name, "ControlMaster")
+                everything = [sum(t[1:4]) * per_gib for t in got[name]]
+                rows.append([
+                    direction, cipher, name, f"{1024 / median(wall[name]):.0f}", times(speed),
+                    f"{median(client[name]):.2f}",
+                    f"{median(relay[name]):.2f}" if name != "direct" else "",
+                    f"{median(sshd[name]):.2f}", f"{median(everything):.2f}",
+                    times(cost) if name != "direct" else ""])
+                if name == "ssh-mux":
+                    report.target(f"bulk {direction}, {cipher}: CPU of the relay, × the "
+                                  "ControlMaster's", cost, 1.2)
+                    report.target(f"bulk {direction}, {cipher}: throughput, × direct", speed,
+                                  0.75, at_least=True)
+    report.table(f"Bulk, {args.size.mib} MiB of one channel; CPU in seconds per GiB",
+                 ["way", "cipher", "side", "MiB/s", "× direct", "ssh", "relay", "sshd", "sum",
+                  "relay × master"], rows)
+    for c in world.mux.connections():
+        if c.get("cipher"):
+            report.say(f"\nThe pooled connection of ssh-mux used {c['cipher']}.")
+    report.table(
+        "Peak memory over the bulk transfers, MiB", ["side", "ssh", "relay"],
+        [[name, f"{peaks[name] / 1024:.1f}",
+          f"{rig.memory(world.side(name).relay, 'VmHWM') / 1024:.1f}" if name != "direct" else ""]
+         for name in world.SIDES])
+
+
+# ---- latency -------------------------------------------------------------------------------------
+
+
+def latency(world, args, report):
+    """ssh host true."""
+    ways = [(side.name, side) for side in world.sides()]
+    mux = world.side("ssh-mux")
+    ways.append(("ssh-mux, with setup-config's options",
+                 Side(mux.name, mux.config, mux.relay, TUNED)))
+    direct = world.side("direct")
+    ways.append(("direct, with the same options", Side(direct.name, direct.config, None, TUNED)))
+    wall, used, relay = ({name: [] for name, _ in ways} for _ in range(3))
+    for n in range(args.size.samples):
+        for name, side in rotated(ways, n):
+            before = rig.cpu(side.relay) if side.relay else 0
+            seconds, client, _ = rig.run(side.argv("true"))
+            wall[name].append(seconds * 1000)
+            used[name].append(client * 1000)
+            relay[name].append((rig.cpu(side.relay) - before) * 1000 if side.relay else 0)
+    rows = []
+    for name, side in ways:
+        # One call is less than a tick of the CPU clock: here the mean says more.
+        mean = sum(relay[name]) / len(relay[name])
+        rows.append([name, f"{median(wall[name]):.1f}", f"{min(wall[name]):.1f}",
+                     times(ratio(wall, name, "direct")), times(ratio(wall, name, "ControlMaster")),
+                     f"{median(used[name]):.1f}", f"{mean:.1f}" if side.relay else ""])
+        if side.name == "ssh-mux":
+            report.target(f"`ssh host true`, {name}: × ControlMaster's",
+                          ratio(wall, name, "ControlMaster"), 1.6)
+    report.table(f"`ssh host true` through what is already logged in, {args.size.samples} samples",
+                 ["side", "ms", "best ms", "× direct", "× master", "ssh CPU ms", "relay CPU ms"],
+                 rows)
+
+
+# ---- sftp ----------------------------------------------------------------------------------------
+
+
+def sftp(world, args, report):
+    size = args.size.sftp_mib << 20
+    source, copy = world.data / "source", world.data / "copy"
+    with open(source, "wb") as f:
+        f.truncate(size)
+    rows = []
+    for way, command in (("get", f"get {source} /dev/null"), ("put", f"put {source} {copy}")):
+        batch = world.dir / f"batch-{way}"
+        batch.write_text(command + "\n")
+        got = {name: [] for name in world.SIDES}
+        for n in range(args.size.rounds):
+            for side in rotated(world.sides(), n):
+                usage = Usage(world, side)
+                wall, _, _ = rig.run(side.argv(options=["-q", "-b", batch], program="sftp"))
+                got[side.name].append((wall, *usage.end()))
+                if way == "put":
+                    assert copy.stat().st_size == size, side.name
+                    copy.unlink()
+        wall, relay = ({name: [t[i] for t in got[name]] for name in got} for i in range(2))
+        for name in got:
+            rows.append([way, name, f"{args.size.sftp_mib / median(wall[name]):.0f}",
+                         times(1 / ratio(wall, name, "direct")),
+                         f"{median(relay[name]) * GIB / size:.2f}" if name != "direct" else "",
+                         times(ratio(relay, name, "ControlMaster")) if name != "direct" else ""])
+    report.table(f"sftp, {args.size.sftp_mib} MiB, the client's default cipher",
+                 ["way", "side", "MiB/s", "× direct", "relay s/GiB", "relay × master"], rows)
+
+
+# ---- many channels -------------------------------------------------------------------------------
+
+
+class Blaster(threading.Thread):
+    """Sends so many bytes to whoever connects to its loopback port, then closes."""
+
+    def __init__(self, n_bytes):
+        super().__init__(daemon=True)
+        self.payload = bytes(n_bytes)
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self.port = self.listener.getsockname()[1]
+        self.start()
+
+    def run(self):
+        with selectors.DefaultSelector() as sel:
+            sel.register(self.listener, selectors.EVENT_READ)
+            while True:
+                for key, _ in sel.select():
+                    if key.fileobj is self.listener:
+                        try:
+                            s, _ = self.listener.accept()
+                        except OSError:
+                            return
+                        s.setblocking(False)
+                        sel.register(s, selectors.EVENT_WRITE, [0])
+                        continue
+                    sent = key.data
+                    try:
+                        sent[0] += key.fileobj.send(memoryview(self.payload)[sent[0]:])
+                    except OSError:
+                        sent[0] = len(self.payload)
+                    if sent[0] == len(self.payload):
+                        sel.unregister(key.fileobj)
+                        key.fileobj.close()
+
+
+def socks_streams(socks_port, port, n, n_bytes):
+    """n streams at once through a SOCKS server; seconds until all got all their bytes."""
+    # Greeting and request at once: what is read back is two bytes, ten bytes, the data.
+    hello = b"\5\1\0" + b"\5\1\0\1\x7f\0\0\1" + port.to_bytes(2, "big")
+    got = 0
+    start = time.perf_counter()
+    with selectors.DefaultSelector() as sel:
+        for _ in range(n):
+            s = socket.create_connection(("127.0.0.1", socks_port))
+            s.sendall(hello)
+            s.setblocking(False)
+            sel.register(s, selectors.EVENT_READ)
+        while sel.get_map():
+            for key, _ in sel.select(60):
+                piece = key.fileobj.recv(1 << 18)
+                got += len(piece)
+                if not piece:
+                    sel.unregister(key.fileobj)
+                    key.fileobj.close()
+    assert got == n * (12 + n_bytes), (got, n, n_bytes)
+    return time.perf_counter() - start
+
+
+def one_connection(world, args, rows):
+    """Many direct-tcpip streams of one client."""
+    n, n_bytes = args.size.streams, args.size.stream_kib << 10
+    blaster = Blaster(n_bytes)
+    ports, clients = {"ControlMaster": world.master("default")[2]}, []
+    try:
+        for name in ("direct", "ssh-mux"):
+            ports[name] = free_port()
+            clients.append(subprocess.Popen(
+                world.side(name).argv(options=["-N", "-D", str(ports[name])]),
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
+            poll(lambda p=ports[name]: listening(p), 20, "ssh -D")
+        wall, relay = {name: [] for name in ports}, {name: [] for name in ports}
+        for r in range(args.size.rounds):
+            for name in rotated(list(world.SIDES), r):
+                usage = Usage(world, world.side(name))
+                wall[name].append(socks_streams(ports[name], blaster.port, n, n_bytes))
+                relay[name].append(usage.end()[0])
+    finally:
+        for client in clients:
+            client.kill()
+            client.wait()
+    add_rows(rows, f"{n} streams of one `ssh -D`, {args.size.stream_kib} KiB each", wall, relay)
+
+
+def many_clients(world, args, rows):
+    """Many clients started at once, each with a session of its own."""
+    n = args.size.clients
+    command = "head -c 20000 /dev/zero"
+    wall, relay = {s: [] for s in world.SIDES}, {s: [] for s in world.SIDES}
+    for r in range(args.size.rounds):
+        for side in rotated(world.sides(), r):
+            usage = Usage(world, side)
+            start = time.perf_counter()
+            clients = [subprocess.Popen(side.argv(command), stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL) for _ in range(n)]
+            codes = [c.wait() for c in clients]
+            wall[side.name].append(time.perf_counter() - start)
+            assert not any(codes), (side.name, codes)
+            relay[side.name].append(usage.end()[0])
+    add_rows(rows, f"{n} clients at once, 20 KB each", wall, relay)
+
+
+def add_rows(rows, what, wall, relay):
+    for name in rig.World.SIDES:
+        rows.append([what, name, f"{median(wall[name]):.2f}", times(ratio(wall, name, "direct")),
+                     times(ratio(wall, name, "ControlMaster")),
+                     f"{median(relay[name]):.2f}" if name != "direct" else ""])
+
+
+def parallel(world, args, report):
+    rows = []
+    one_connection(world, args, rows)
+    many_clients(world, args, rows)
+    report.table("Channels side by side", ["what", "side", "s", "× direct", "× master",
+                                           "relay CPU s"], rows)
+
+
+# ---- memory --------------------------------------------------------------------------------------
+
+
+def banners(port, n):
+    """n connections that come, read and send an identification, and leave."""
+    for _ in range(n):
+        with socket.create_connection(("127.0.0.1", port)) as s:
+            s.sendall(b"SSH-2.0-bench\r\n")
+            assert s.recv(4) == b"SSH-"
+
+
+def full_logins(side, n, at_once=8):
+    """n times `ssh host true`, eight at a time."""
+    running, left = [], n
+    while left or running:
+        while left and len(running) < at_once:
+            running.append(subprocess.Popen(side.argv("true"), stdin=subprocess.DEVNULL,
+                                            stdout=subprocess.DEVNULL))
+            left -= 1
+        assert running.pop(0).wait() == 0
+
+
+def idle_clients(side, sshd, n):
+    """n clients with a session each in which nothing happens."""
+    before = len(descendants(sshd.pid))
+    clients = [subprocess.Popen(side.argv("exec cat"), stdin=subprocess.PIPE,
+                                stdout=subprocess.DEVNULL) for _ in range(n)]
+    poll(lambda: len(descendants(sshd.pid)) >= before + n, 60, f"{n} idle sessions")
+    time.sleep(1)
+    return clients
+
+
+def end_clients(clients):
+    for c in clients:
+        kill_quietly(c.pid)
+        c.wait()
+        c.stdin.close()
+
+
+def memory(world, args, report):
+    size = args.size
+    mux = world.make_mux()
+    side = Side("ssh-mux", world.mux_config(mux), mux.pid)
+    rows = []
+
+    def note(what):
+        time.sleep(0.2)
+        rss, anon = rig.memory(mux.pid), rig.memory(mux.pid, "RssAnon")
+        rows.append([what, f"{rss / 1024:.1f}", f"{anon / 1024:.1f}", mux.fds()])
+        return rss, mux.fds()
+
+    fresh, _ = note("started, nobody came yet")
+    rig.run(side.argv("true"))
+    mux.wait_idle()
+    idle, _ = note("one login in the pool, no client")
+    clients = idle_clients(side, world.sshd, 1)
+    one, _ = note("1 idle client")
+    clients += idle_clients(side, world.sshd, size.idle)
+    many, _ = note(f"{size.idle + 1} idle clients")
+    end_clients(clients)
+    mux.wait_idle(30)
+    note("all of them gone")
+    full_logins(side, max(size.quick_connections // 10, 10))
+    mux.wait_idle()
+    rss, fds = note(f"{max(size.quick_connections // 10, 10)} times `ssh host true`")
+    n_banners = size.connections - size.quick_connections
+    full_logins(side, size.quick_connections)
+    banners(mux.port, n_banners)
+    mux.wait_idle()
+    after, fds_after = note(
+        f"{size.quick_connections} times more, and {n_banners} connections that only identify")
+    report.table("Memory and descriptors of the daemon", ["when", "RSS MiB", "of it private",
+                                                          "descriptors"], rows)
+    per_client = (many - one) / size.idle
+    report.say(f"\nEach further idle client: {per_client:.1f} KiB.")
+    report.target("memory: RSS of the idle daemon", max(fresh, idle) / 1024, 10, unit=" MiB")
+    report.target("memory: each further idle client", per_client, 64, unit=" KiB")
+    report.target(f"memory: growth over {size.connections} connections", (after - rss) / 1024, 1,
+                  unit=" MiB")
+    report.target(f"descriptors: growth over {size.connections} connections", fds_after - fds, 0)
+    mux.stop()
