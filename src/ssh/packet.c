@@ -59,6 +59,8 @@ void smx_packets_rx_commit(struct smx_packets *p, size_t n)
 
 struct smx_view smx_packets_rx_raw(const struct smx_packets *p)
 {
+	if (!p->rx)
+		return (struct smx_view){ NULL, 0 };
 	return (struct smx_view){ p->rx + p->rx_off, p->rx_len - p->rx_off };
 }
 
