@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Channel messages in any order against channels in any state. A message of type 0 to 15 is
+ * not the peer's but tells us what to do, so that our own sending is part of it.
+ */
+#include "fuzz_ssh.h"
+#include "ssh/conn.h"
+
+static int act(struct smx_conn *c, struct smx_view cmd)
+{
+	struct smx_view none = { NULL, 0 }, data = { cmd.p, cmd.len };
+	struct smx_chan *chan;
+	int r;
+
+	if (cmd.p[0] == 0)
+		return smx_conn_open(c, smx_view_of("session", 7), none, 3000, &chan) == SMX_ENOMEM;
+	if (cmd.p[0] == 1)
+		return smx_conn_keepalive(c) == SMX_ENOMEM;
+	if (cmd.len < 2 || cmd.p[1] >= c->n_slots || !(chan = c->chans[cmd.p[1]]))
+		return 0;
+	if (chan->state == SMX_CHAN_ASKED)
+		return cmd.p[0] % 2 ? smx_conn_open_confirm(c, chan, 2000, none)
+				    : smx_conn_open_fail(c, chan, SMX_OPEN_CONNECT_FAILED, "x");
+	switch (cmd.p[0]) {
+	case 2:
+		r = smx_conn_send_close(c, chan);
+		break;
+	case 3:
+		r = smx_conn_send_eof(c, chan);
+		break;
+	case 4:
+		r = smx_conn_send_reply(c, chan, 1);
+		break;
+	case 5:
+		r = smx_conn_grant(c, chan, 100);
+		break;
+	case 6:
+		if (chan->state != SMX_CHAN_OPEN || chan->close_sent)
+			return 0;
+		r = smx_conn_send_request(c, chan, "exec", 1, data);
+		return r == SMX_ELIMIT ? 0 : r;
+	default:
+		if (chan->state != SMX_CHAN_OPEN || chan->close_sent || chan->eof_sent ||
+			data.len > chan->send_window || data.len > chan->send_packet)
+			return 0;
+		return smx_conn_send_data(c, chan, cmd.p[0] % 2, data);
+	}
+	/* Refused while the open is not answered, and only then. */
+	fuzz_check((r == SMX_ESTATE) == (chan->state != SMX_CHAN_OPEN));
+	return r == SMX_ESTATE ? 0 : r;
+}
+
+static void check(const struct smx_conn *c)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < c->n_slots; i++) {
+		if (!c->chans[i])
+			continue;
+		n++;
+		fuzz_check(c->chans[i]->id == i);
+		fuzz_check(c->chans[i]->recv_window <= 1u << 30);
+		fuzz_check(c->chans[i]->n_replies_due <= SMX_REPLIES_MAX);
+		fuzz_check(!c->chans[i]->close_received); /* it was freed */
+	}
+	fuzz_check(n == c->n_chans && n <= SMX_CHANNELS_MAX);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct smx_key *host_key;
+	struct smx_rd rd = smx_rd_from(data, size);
+	struct smx_conn_event ev;
+	struct smx_transport *t;
+	struct smx_view payload;
+	struct smx_pool pool;
+	struct smx_conn c;
+	int r = 0;
+
+	if (!host_key)
+		fuzz_check(smx_key_generate_ed25519(&host_key) == 0);
+	smx_pool_init(&pool, 2);
+	t = clear_transport(&pool, SMX_SERVER, SMX_PHASE_CONNECTION, host_key);
+	fuzz_check(t != NULL);
+	smx_conn_init(&c, t);
+	while (r == 0 && fuzz_next(&rd, &payload)) {
+		uint8_t *copy = fuzz_copy(payload);
+
+		payload.p = copy;
+		if (payload.p[0] < 16) {
+			r = act(&c, payload);
+		} else if ((r = smx_conn_handle(&c, payload, &ev)) == 0) {
+			fuzz_check(ev.data.len <= payload.len && ev.kind.len <= payload.len);
+			r = smx_conn_done(&c, &ev);
+		}
+		free(copy);
+		if (r == 0)
+			check(&c);
+		fuzz_drop_output(t);
+	}
+	fuzz_check(t->r == 0); /* nothing of this is the transport's end */
+	smx_conn_release(&c);
+	smx_transport_free(t);
+	smx_pool_release(&pool);
+	return 0;
+}

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+/* Any bytes to a server of ours. */
+#include "fuzz_transport.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	fuzz_connection(SMX_SERVER, data, size);
+	return 0;
+}

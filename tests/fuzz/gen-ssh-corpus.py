@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Writes the seeds of the fuzz targets of src/ssh into tests/fuzz/corpus/: one input for each
+message and phase, small enough to read in a hex dump. Running it again gives the same files."""
+import pathlib
+import struct
+
+ROOT = pathlib.Path(__file__).parent / "corpus"
+
+
+def u32(n):
+    return struct.pack(">I", n)
+
+
+def string(s):
+    s = s if isinstance(s, bytes) else s.encode()
+    return u32(len(s)) + s
+
+
+def messages(*payloads):
+    """The input format of fuzz_ssh.h."""
+    return b"".join(struct.pack(">H", len(p)) + p for p in payloads)
+
+
+def packet(payload):
+    pad = 8 - (5 + len(payload)) % 8
+    pad += 8 if pad < 4 else 0
+    return u32(1 + len(payload) + pad) + bytes([pad]) + payload + bytes(pad)
+
+
+def kexinit(kex, follows=0, ciphers="aes128-gcm@openssh.com,aes256-ctr", host="ssh-ed25519"):
+    lists = [kex, host, ciphers, ciphers, "hmac-sha2-256", "hmac-sha2-256", "none", "none", "", ""]
+    return b"\x14" + bytes(range(16)) + b"".join(map(string, lists)) + bytes([follows]) + u32(0)
+
+
+KEXES = {
+    "x25519": "curve25519-sha256,ext-info-c,kex-strict-c-v00@openssh.com",
+    "server": "curve25519-sha256,kex-strict-s-v00@openssh.com",
+    "loose": "ecdh-sha2-nistp256",
+    "dh": "diffie-hellman-group14-sha256",
+    "gex": "diffie-hellman-group-exchange-sha256,ext-info-c",
+    "none": "ecdh-sha2-unknown",
+}
+BLOB = string("ssh-ed25519") + string(bytes(range(32)))
+SIG = string(string("ssh-ed25519") + string(bytes(64)))
+
+
+def request(method, tail=b"", user="route"):
+    return b"\x32" + string(user) + string("ssh-connection") + string(method) + tail
+
+
+SERVICE = b"\x05" + string("ssh-userauth")
+CLIENT_AUTH = {
+    "none": request("none"),
+    "probe": request("publickey", b"\0" + string("ssh-ed25519") + string(BLOB)),
+    "signed": request("publickey", b"\1" + string("ssh-ed25519") + string(BLOB) + SIG),
+    "password": request("password", b"\0" + string("secret")),
+    "kbdint": request("keyboard-interactive", string("") + string("")),
+    "other_user": request("none", user="somebody"),
+}
+SERVER_AUTH = {
+    "accept": b"\x06" + string("ssh-userauth"),
+    "failure": b"\x33" + string("publickey,keyboard-interactive,password") + b"\0",
+    "partial": b"\x33" + string("keyboard-interactive") + b"\1",
+    "pk_ok": b"\x3c" + string("ssh-ed25519") + string("blob"),
+    "ask": b"\x3c" + string("") + string("Code") + string("") + u32(2) + string("OTP: ") + b"\0"
+    + string("PIN: ") + b"\1",
+    "ask_nothing": b"\x3c" + string("") + string("") + string("") + u32(0),
+    "banner": b"\x35" + string("hello\r\n") + string(""),
+    "success": b"\x34",
+}
+
+
+def channel(kind, number, tail=b""):
+    return bytes([kind]) + u32(number) + tail
+
+
+def opening(kind, tail=b"", window=4096, size=32768):
+    return b"\x5a" + string(kind) + u32(7) + u32(window) + u32(size) + tail
+
+
+CHANNELS = {
+    "global": b"\x50" + string("keepalive@openssh.com") + b"\1",
+    "no_more": b"\x50" + string("no-more-sessions@openssh.com") + b"\0",
+    "global_ok": b"\x51",
+    "global_no": b"\x52",
+    "open": opening("session"),
+    "open_direct": opening("direct-tcpip", string("127.0.0.1") + u32(80) + string("::1") + u32(9)),
+    "open_packet_0": opening("session", size=0),
+    "confirm": channel(91, 0, u32(3) + u32(1000) + u32(32768)),
+    "refuse": channel(92, 0, u32(1) + string("no") + string("")),
+    "adjust": channel(93, 0, u32(100)),
+    "adjust_over": channel(93, 0, u32(0xFFFFFFFF)),
+    "data": channel(94, 0, string("data")),
+    "stderr": channel(95, 0, u32(1) + string("data")),
+    "eof": channel(96, 0),
+    "close": channel(97, 0),
+    "exec": channel(98, 0, string("exec") + b"\1" + string("ls")),
+    "pty": channel(98, 0, string("pty-req") + b"\0" + string("xterm") + u32(80) * 4 + string(b"\0")),
+    "ok": channel(99, 0),
+    "no": channel(100, 0),
+}
+OTHERS = {
+    "disconnect": b"\x01" + u32(2) + string("bye") + string(""),
+    "ignore": b"\x02" + string("x"),
+    "unimplemented": b"\x03" + u32(1),
+    "debug": b"\x04\0" + string("x") + string(""),
+    "ext_info": b"\x07" + u32(2) + string("server-sig-algs") + string("rsa-sha2-256")
+    + string("ping@openssh.com") + string("0"),
+    "ping": b"\xc0" + string("abc"),
+    "pong": b"\xc1" + string("abc"),
+    "newkeys": b"\x15",
+    "unknown": b"\x70abc",
+}
+
+
+def write(target, name, data):
+    folder = ROOT / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+
+
+def transports():
+    for role in ("server", "client"):
+        target = "transport_" + role
+        for name, kex in KEXES.items():
+            first = packet(kexinit(kex))
+            # The exchange as far as it can go without an answer, whole and in pieces.
+            kex_msgs = {
+                "server": [b"\x1e" + string(bytes(range(32))), b"\x1e" + string(b"\x7f" * 256),
+                           b"\x22" + u32(2048) + u32(3072) + u32(8192)],
+                "client": [b"\x1f" + string(BLOB) + string(bytes(range(32))) + SIG,
+                           b"\x1f" + string(b"\0\xff" + b"\xff" * 255) + string(b"\2")],
+            }[role]
+            for i, msg in enumerate(kex_msgs):
+                raw = b"SSH-2.0-x\r\n" + first + packet(msg) + packet(b"\x15")
+                write(target, f"kex_{name}_{i}", b"\xf0" + raw)
+        guess = packet(kexinit("ecdh-sha2-nistp521,curve25519-sha256", follows=1))
+        write(target, "guess", b"\x70SSH-1.99-y\r\n" + guess + packet(b"\x1e" + string(b"x")))
+        write(target, "banner", b"\x70hello\r\nSSH-2.0-z\n" + packet(OTHERS["ignore"]))
+        auth = CLIENT_AUTH if role == "server" else SERVER_AUTH
+        for i, (name, msg) in enumerate(auth.items()):
+            # In clear, phase AUTH, as messages; for clients with each state of the login.
+            write(target, "auth_" + name, bytes([0x0B | (i % 8) << 4]) + messages(msg, msg))
+        write(target, "service", b"\x09" + messages(SERVICE, *CLIENT_AUTH.values()))
+        for name, msg in CHANNELS.items():
+            write(target, "conn_" + name, b"\x0d" + messages(CHANNELS["open"], msg, msg))
+        for name, msg in OTHERS.items():
+            write(target, "other_" + name, b"\x0d" + messages(msg, CHANNELS["open"]))
+        rekey = messages(kexinit("curve25519-sha256"), b"\x1e" + string(bytes(range(32))))
+        write(target, "rekey", b"\x0d" + rekey)
+
+
+def main():
+    transports()
+    for name, kex in KEXES.items():
+        write("kexinit", name, messages(kexinit(kex), kexinit(KEXES["x25519"])))
+    write("kexinit", "follows", messages(kexinit("a,curve25519-sha256,,", follows=1)))
+    write("kexinit", "mac", messages(kexinit("curve25519-sha256", ciphers="aes256-ctr")))
+    for name, msg in CLIENT_AUTH.items():
+        write("auth_server", name, messages(SERVICE, msg, CLIENT_AUTH["none"]))
+    for name, msg in SERVER_AUTH.items():
+        no = SERVER_AUTH["failure"]
+        write("auth_client", name, messages(SERVER_AUTH["accept"], no, msg))
+        write("auth_client", name + "_later", messages(SERVER_AUTH["accept"], no, no, msg, no))
+    for name, msg in CHANNELS.items():
+        write("conn", name, messages(CHANNELS["open"], b"\x03\0", msg))
+    acts = [bytes([n, 0, 1, 2]) for n in range(9)]
+    write("conn", "ours", messages(b"\0", CHANNELS["confirm"], *acts, CHANNELS["close"]))
+    write("conn", "refused", messages(b"\0", CHANNELS["refuse"], CHANNELS["open"], b"\2\0"))
+    keys = b"\x0c" + u32(1) + string(BLOB) + string("me@here")
+    write("agent", "list", string(keys) + string(b"\x05"))
+    write("agent", "signature", string(b"\x0e" + SIG))
+    write("agent", "many", string(b"\x0c" + u32(0xFFFFFFFF) + keys))
+
+
+main()
