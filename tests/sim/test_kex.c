@@ -407,7 +407,7 @@ static void prefix_truncation(void **state)
 		struct pair_config config = { one, one };
 
 		assert_int_equal(pair_init(&p, &config, NULL), 0);
-		p.s.no_layers = 1;
+		p.c.no_layers = p.s.no_layers = 1;
 		side_take(&p.s);
 		if (insert) {
 			n = clear_bytes(&p, ignore_msg, sizeof(ignore_msg), ignore);
@@ -423,13 +423,20 @@ static void prefix_truncation(void **state)
 			pair_release(&p);
 			continue;
 		}
+		/* EXT_INFO answers the client's NEWKEYS: the client's TCP must not be kept waiting.
+		 */
+		assert_int_equal(p.s.t->pk.tx_seq, 0);
+		while (p.c.r == 0 && p.s.r == 0 && p.s.t->n_kex == 0) {
+			side_deliver(&p.s);
+			side_deliver(&p.c);
+		}
 		/* Cut EXT_INFO off: all that the server has written under its keys. */
 		assert_int_equal(p.s.t->pk.tx_seq, 1);
 		n = (size_t)p.s.t->pk.tx_bytes;
 		side_take(&p.s);
 		assert_in_range(n, 16, p.s.wire_len);
 		p.s.wire_len -= n;
-		p.s.no_layers = 0;
+		side_inject(&p.s, ignore_msg, sizeof(ignore_msg));
 		pair_run(&p);
 		/* The next packet does not verify; with chacha20 not even its length makes sense.
 		 */
@@ -438,7 +445,6 @@ static void prefix_truncation(void **state)
 				p.c.r == SMX_EMAC || p.c.r == SMX_ETOOBIG || p.c.r == SMX_EFORMAT);
 		else
 			assert_int_equal(p.c.r, SMX_EMAC);
-		assert_false(p.c.is_authed);
 		pair_release(&p);
 	}
 }
