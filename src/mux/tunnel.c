@@ -13,7 +13,7 @@ static void drop_blocks(struct tunnel *t)
 
 	while ((b = t->first)) {
 		t->first = b->next;
-		smx_pool_put(&t->ep.link->mux->pool, b);
+		smx_pool_put(t->pool, b);
 	}
 	t->last = NULL;
 	t->len = t->first_off = 0;
@@ -61,7 +61,7 @@ static int tunnel_drain(struct source *s)
 			if (!t->first)
 				t->last = NULL;
 			t->first_off = 0;
-			smx_pool_put(&t->ep.link->mux->pool, b);
+			smx_pool_put(t->pool, b);
 		}
 	}
 	/* The inner link composes more when there is room again. */
@@ -134,6 +134,7 @@ static void tunnel_event(struct endpoint *ep, struct smx_conn_event *ev)
 				"the jump host closed the connection to the target");
 		ep->chan->user = NULL;
 		ep->chan = NULL;
+		smx_list_del(&t->source.node);
 		if (!t->inner)
 			tunnel_free(t);
 		break;
@@ -181,6 +182,7 @@ struct tunnel *tunnel_new(struct link *outer, struct smx_chan *chan)
 	if (!t)
 		return NULL;
 	t->ep = (struct endpoint){ &tunnel_ops, outer, chan, 0 };
+	t->pool = &outer->mux->pool;
 	t->source.drain = tunnel_drain;
 	smx_list_init(&t->source.node);
 	chan->user = &t->ep;

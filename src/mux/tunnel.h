@@ -9,7 +9,8 @@
 #include "mux/link.h"
 
 struct tunnel {
-	struct endpoint ep; /* of the outer link */
+	struct endpoint ep; /* of the outer link, which may be freed once ep.chan is NULL */
+	struct smx_pool *pool;
 	struct source source;
 	struct link *inner; /* NULL once it is gone */
 	struct smx_tx_block *first, *last; /* sealed by the inner link, to be sent by the outer */

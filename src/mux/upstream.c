@@ -148,6 +148,8 @@ static int start_link(struct upstream *up, uv_tcp_t *tcp, struct tunnel *tunnel)
 		up->link->tcp = tcp;
 		tcp->data = up->link;
 	}
+	if (tunnel)
+		up->link->tunnel = tunnel; /* in any case: the link detaches it when it ends */
 	if (r != 0)
 		return r;
 	up->login = login_new(up->entry->mux, up->link, up->hop, up->prepared, on_login, up);
