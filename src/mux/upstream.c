@@ -109,7 +109,6 @@ static void on_dead(struct link *l, int r, const char *why)
 	if (up->has_tunnel_req) {
 		/* The tunnel's request may still be with the jump host; it frees us when it is not.
 		 */
-		up->state = UPSTREAM_CLOSING;
 		pool_upstream_gone(up->entry, up, text);
 		up->entry = NULL;
 		pool_cancel(&up->tunnel_req);
@@ -424,7 +423,9 @@ void upstream_tick(struct upstream *up)
 	if (l->dead)
 		return;
 	if (up->state < UPSTREAM_READY) {
-		if (up->login && login_is_asking(up->login))
+		/* Neither a person who is asked, nor the jump host's own login, counts. */
+		if ((up->login && login_is_asking(up->login)) ||
+			(up->has_tunnel_req && !up->tunnel_req.up))
 			up->deadline_ms = now + LOGIN_TIMEOUT_MS;
 		else if (now >= up->deadline_ms)
 			fail(up, SMX_ETIMEOUT, "the login took too long");
