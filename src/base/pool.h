@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 /* Room for a few of the largest packets; what one read or write moves. */
-#define SMX_BLOCK_LEN (128 * 1024)
+#define SMX_BLOCK_LEN (264 * 1024)
 
 struct smx_pool {
 	size_t n_free, max_free, n_used;

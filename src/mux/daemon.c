@@ -18,7 +18,7 @@
 #include "os/os.h"
 
 #define TICK_MS         1000
-#define POOL_BLOCKS_MAX 16 /* idle socket buffers kept: 2 MiB */
+#define POOL_BLOCKS_MAX 8 /* idle socket buffers kept: 2 MiB */
 #define RESUME_GAP_S    5 /* wall clock against our own: the machine slept (B11) */
 #define ROUTES_TEXT_MAX (1024 * 1024)
 #define ERR_MAX         2048
@@ -57,6 +57,7 @@ void mux_stop(struct mux *m, const char *why)
 			SMX_ECANCELLED, "ssh-mux was stopped");
 	control_close(m);
 	uv_close((uv_handle_t *)&m->tick_timer, NULL);
+	uv_close((uv_handle_t *)&m->breath_timer, NULL);
 	uv_close((uv_handle_t *)&m->sigint, NULL);
 	uv_close((uv_handle_t *)&m->sigterm, NULL);
 }
@@ -136,8 +137,9 @@ static int start(struct mux *m)
 		(r = keyring_new(&m->keyring, m->opts->ssh_dir)) != 0)
 		return r;
 	keyring_refresh(m->keyring);
-	m->tick_timer.data = m->sigint.data = m->sigterm.data = m;
+	m->tick_timer.data = m->breath_timer.data = m->sigint.data = m->sigterm.data = m;
 	(void)uv_timer_init(m->loop, &m->tick_timer);
+	(void)uv_timer_init(m->loop, &m->breath_timer);
 	(void)uv_signal_init(m->loop, &m->sigint);
 	(void)uv_signal_init(m->loop, &m->sigterm);
 	if ((r = control_open(m)) == 0 && (r = door_open(m)) == 0) {
@@ -170,6 +172,7 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	smx_list_init(&m.dirty);
 	smx_list_init(&m.dying);
 	smx_list_init(&m.links);
+	smx_list_init(&m.breathing);
 	smx_list_init(&m.clients);
 	smx_list_init(&m.entries);
 	smx_list_init(&m.prompts);

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 
 #define RECORD_SMALL (2 * 1024)
-#define RECORD_LARGE (32 * 1024)
+#define RECORD_LARGE (SMX_BLOCK_LEN - sizeof(struct record))
 
 enum record_kind { REC_DATA, REC_REQUEST, REC_EOF, REC_CLOSE };
 
@@ -17,6 +17,7 @@ struct record {
 	enum record_kind kind;
 	uint32_t code; /* DATA: extended data type or 0 */
 	int want_reply;
+	struct smx_pool *pool; /* it is one of its blocks; NULL: allocated */
 	size_t off, len, cap;
 	uint8_t bytes[];
 };
@@ -35,7 +36,10 @@ void flow_init(struct flow *f, struct mux *m, struct endpoint *in, struct endpoi
 static void drop(struct record *rec)
 {
 	smx_list_del(&rec->node);
-	smx_free(rec);
+	if (rec->pool)
+		smx_pool_put(rec->pool, rec);
+	else
+		smx_free(rec);
 }
 
 void flow_clear(struct flow *f)
@@ -76,20 +80,37 @@ static void abandon(struct flow *f)
 	}
 }
 
+/* cap RECORD_LARGE: a block of the pool, for those come and go in numbers. */
 static struct record *add_record(struct flow *f, enum record_kind kind, size_t cap)
 {
-	struct record *rec = smx_malloc(sizeof(*rec) + cap);
+	struct smx_pool *pool = cap == RECORD_LARGE ? &f->out->link->mux->pool : NULL;
+	struct record *rec = pool ? smx_pool_get(pool) : smx_malloc(sizeof(*rec) + cap);
 
 	if (!rec) {
 		abandon(f);
 		return NULL;
 	}
-	*rec = (struct record){ .kind = kind, .cap = cap };
+	*rec = (struct record){ .kind = kind, .pool = pool, .cap = cap };
 	smx_list_add_tail(&f->queue, &rec->node);
 	return rec;
 }
 
 /* --- windows --- */
+
+/*
+ * What the sender may have on its way to us: our window, but not much more than the receiver takes
+ * now. So in a steady stream nothing is queued (and copied) here, and a stuck receiver leaves
+ * us with FLOW_SLACK bytes and not a whole window.
+ */
+static size_t room(const struct flow *f)
+{
+	const struct smx_chan *out = f->out->chan;
+	size_t taken = f->in->chan->recv_window + f->queued_data, limit = f->window;
+
+	if (out && out->send_window + FLOW_SLACK < limit)
+		limit = out->send_window + FLOW_SLACK;
+	return limit > taken ? limit - taken : 0;
+}
 
 /*
  * Lets the sender send what there is room for, once that is worth a message; grows the window of a
@@ -98,22 +119,23 @@ static struct record *add_record(struct flow *f, enum record_kind kind, size_t c
 static void grant(struct flow *f)
 {
 	struct mux *m = f->in->link->mux;
-	size_t taken;
+	size_t n;
 	int r;
 
 	if (!f->in->chan || f->in->link->dead)
 		return;
-	taken = f->in->chan->recv_window + f->queued_data;
-	if (taken + f->window / 4 > f->window)
+	n = room(f);
+	if (n == 0 || (n < f->window / 4 && f->in->chan->recv_window > FLOW_SLACK / 2))
 		return;
 	if (f->granted >= f->window && f->queued_data < f->window / 8 &&
 		f->window < FLOW_WINDOW_MAX && m->window_total + f->window <= MUX_WINDOW_BUDGET) {
 		m->window_total += f->window;
 		f->window *= 2;
 		f->granted = 0;
+		n = room(f);
 	}
-	f->granted += f->window - taken;
-	r = smx_conn_grant(&f->in->link->conn, f->in->chan, (uint32_t)(f->window - taken));
+	f->granted += n;
+	r = smx_conn_grant(&f->in->link->conn, f->in->chan, (uint32_t)n);
 	if (r != 0)
 		link_fail(f->in->link, r, NULL);
 	link_touch(f->in->link);
@@ -139,8 +161,9 @@ static void queue_data(struct flow *f, uint32_t code, struct smx_view data)
 	}
 	if (data.len == 0)
 		return;
-	n = f->queued_data < RECORD_LARGE ? RECORD_SMALL : RECORD_LARGE;
-	if (!(rec = add_record(f, REC_DATA, data.len > n ? data.len : n)))
+	/* The first bytes to wait may be few and the last; after them it is bulk. */
+	n = f->queued_data == 0 && data.len <= RECORD_SMALL ? RECORD_SMALL : RECORD_LARGE;
+	if (!(rec = add_record(f, REC_DATA, n)))
 		return;
 	rec->code = code;
 	memcpy(rec->bytes, data.p, data.len);
@@ -244,6 +267,7 @@ void flow_resume(struct flow *f)
 {
 	if (!smx_list_empty(&f->queue) && f->out->chan)
 		link_enqueue(f->out->link, &f->source);
+	grant(f);
 }
 
 /* Sends from a data record. *ret_sent: bytes; 0: the window is closed. */

@@ -26,6 +26,7 @@ struct link *link_new(struct mux *m, const struct link_ops *ops, void *owner)
 	l->rtt_ms = -1;
 	smx_list_init(&l->dirty_node);
 	smx_list_init(&l->dying_node);
+	smx_list_init(&l->breath_node);
 	smx_list_init(&l->ready_interactive);
 	smx_list_init(&l->ready_bulk);
 	smx_list_init(&l->node);
@@ -232,6 +233,8 @@ void link_process(struct link *l)
 	link_touch(l);
 }
 
+static void start_reading(struct link *l);
+
 static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 {
 	struct link *l = h->data;
@@ -244,6 +247,59 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 		return;
 	buf->base = (char *)p;
 	buf->len = n;
+}
+
+/* --- batching ---
+ *
+ * A bulk sender on the same machine hands us a packet at a time, and each costs a wake-up of ours,
+ * a read, a write and a wake-up of the receiver. So while bytes stream in and a read brings
+ * little, the socket is left alone for a millisecond: several packets then share these costs.
+ */
+
+#define BREATH_READ       (64 * 1024) /* a read of less than this is worth waiting for more */
+#define BREATH_MS         1
+#define BULK_SPAN_MS      4
+#define BULK_BYTES_PER_MS (32 * 1024)
+
+/* Whether bytes have been streaming in lately; n more came now. */
+static int is_bulk(struct link *l, size_t n)
+{
+	uint64_t span = mux_now(l->mux) - l->burst_since_ms;
+
+	l->burst_bytes += n;
+	if (span >= BULK_SPAN_MS) {
+		l->is_bulk = l->burst_bytes / span >= BULK_BYTES_PER_MS;
+		l->burst_since_ms = mux_now(l->mux);
+		l->burst_bytes = 0;
+	}
+	return l->is_bulk;
+}
+
+static void on_breath(uv_timer_t *timer)
+{
+	struct mux *m = timer->data;
+	struct smx_list *node;
+
+	while (!smx_list_empty(&m->breathing)) {
+		node = m->breathing.next;
+		smx_list_del(node);
+		start_reading(SMX_CONTAINER(node, struct link, breath_node));
+	}
+	mux_settle(m);
+}
+
+static void take_breath(struct link *l)
+{
+	struct mux *m = l->mux;
+
+	if (l->dead || !l->is_reading || m->is_stopping)
+		return;
+	if (smx_list_empty(&m->breathing) &&
+		uv_timer_start(&m->breath_timer, on_breath, BREATH_MS, 0) != 0)
+		return;
+	(void)uv_read_stop((uv_stream_t *)l->tcp);
+	l->is_reading = 0;
+	smx_list_add_tail(&m->breathing, &l->breath_node);
 }
 
 static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
@@ -267,13 +323,16 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 		l->bytes_in += (uint64_t)n;
 		l->last_rx_ms = mux_now(m);
 		link_process(l);
+		if (n < BREATH_READ && is_bulk(l, (size_t)n))
+			take_breath(l);
 	}
 	mux_settle(m);
 }
 
 static void start_reading(struct link *l)
 {
-	if (l->tcp && !l->is_reading && !l->dead && !smx_transport_is_waiting(l->t) &&
+	if (l->tcp && !l->is_reading && !l->dead && smx_list_empty(&l->breath_node) &&
+		!smx_transport_is_waiting(l->t) &&
 		uv_read_start((uv_stream_t *)l->tcp, on_alloc, on_read) == 0)
 		l->is_reading = 1;
 }
@@ -478,6 +537,7 @@ void link_reap(struct link *l)
 	struct endpoint *ep;
 
 	smx_list_del(&l->dying_node);
+	smx_list_del(&l->breath_node);
 	smx_list_del(&l->node);
 	/* A last DISCONNECT, as far as the socket takes it. */
 	if (!l->inflight)

@@ -14,7 +14,7 @@
 #include "mux/mux.h"
 #include "ssh/conn.h"
 
-#define LINK_TX_HIGH (128 * 1024)
+#define LINK_TX_HIGH (256 * 1024)
 #define LINK_QUANTUM (32 * 1024) /* what a source may send before it is the next one's turn */
 /* Messages that could not be written to a peer that does not read: over this we give it up. What
  * a client makes us send upstream is bounded for each of its channels, long before (flow.h). */
@@ -57,7 +57,7 @@ struct link_ops {
 struct link {
 	struct mux *mux;
 	struct smx_list node; /* mux->links */
-	struct smx_list dirty_node, dying_node;
+	struct smx_list dirty_node, dying_node, breath_node;
 	const struct link_ops *ops;
 	void *owner;
 	struct smx_transport *t; /* NULL until the carrier stands */
@@ -76,6 +76,8 @@ struct link {
 	char why[256];
 	int n_work; /* slow work on worker threads */
 	uint64_t id, born_ms, last_rx_ms, bytes_in, bytes_out;
+	uint64_t burst_since_ms, burst_bytes; /* how fast bytes come in */
+	int is_bulk;
 	/* keepalive (P4, L10) */
 	uint64_t last_probe_ms, probe_sent_ms;
 	unsigned n_missed;

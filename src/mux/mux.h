@@ -33,6 +33,8 @@ struct mux {
 	struct smx_list dirty; /* links with something to write */
 	struct smx_list dying; /* links that failed */
 	struct smx_list links; /* all of them */
+	struct smx_list breathing; /* links whose sockets are left alone for a moment */
+	uv_timer_t breath_timer;
 	struct smx_list clients, entries;
 	struct smx_list prompts; /* being asked or waiting for it */
 	uint64_t next_id; /* of clients and upstreams, for the log and status */

@@ -89,19 +89,30 @@ static void free_entry(struct pool_entry *e)
 
 /* --- giving requests to connections --- */
 
+static int has_room(const struct pool_entry *e, struct upstream *up, int is_session)
+{
+	unsigned n, max;
+
+	if (up->state != UPSTREAM_READY || up->link->dead ||
+		upstream_channels(up) >= SMX_CHANNELS_MAX)
+		return 0;
+	if (!is_session)
+		return 1;
+	/* What was learned while sessions came and went may be too little: begin anew. */
+	if ((n = upstream_sessions(up, NULL)) == 0)
+		up->sessions_max = 0;
+	max = up->sessions_max ? up->sessions_max : e->session_limit;
+	return max == 0 || n < max;
+}
+
 /* A connection that takes one more channel of that sort. */
 static struct upstream *find_room(struct pool_entry *e, int is_session)
 {
 	struct smx_list *it, *tmp;
 
 	SMX_LIST_FOREACH (it, tmp, &e->upstreams) {
-		struct upstream *up = upstream_at(it);
-
-		if (up->state != UPSTREAM_READY || up->link->dead)
-			continue;
-		if (!is_session || e->session_limit == 0 ||
-			upstream_sessions(up, NULL) < e->session_limit)
-			return up;
+		if (has_room(e, upstream_at(it), is_session))
+			return upstream_at(it);
 	}
 	return NULL;
 }
@@ -208,10 +219,14 @@ int pool_session_refused(struct pool_entry *e, struct upstream *up, struct open_
 	(void)upstream_sessions(up, &n_open);
 	if (n_open == 0)
 		return 0; /* it refuses sessions altogether */
-	if (e->session_limit != n_open)
+	/* The server may still count sessions that are over for us, so its limit is this or more.
+	 */
+	up->sessions_max = n_open;
+	if (n_open > e->session_limit) {
 		log_info("connection %llu takes %u sessions (MaxSessions of the server)",
 			(unsigned long long)up->link->id, n_open);
-	e->session_limit = n_open;
+		e->session_limit = n_open;
+	}
 	smx_list_add_tail(&e->waiting, &req->node);
 	pool_assign(e);
 	return 1;

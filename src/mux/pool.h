@@ -42,7 +42,7 @@ struct pool_entry {
 	size_t n_hops;
 	struct smx_list upstreams;
 	struct smx_list waiting; /* open_req */
-	unsigned session_limit; /* learned: sessions a connection takes; 0 unknown */
+	unsigned session_limit; /* learned: sessions a connection takes at least; 0 unknown */
 	int needs_person; /* a login of this way took one */
 };
 

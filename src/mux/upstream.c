@@ -19,6 +19,9 @@
 #define HOST_KEY_ALGS_MAX  1024
 #define TUNNEL_RECV_WINDOW (2u * 1024 * 1024)
 #define OPEN_TRIES_MAX     3
+/* Messages that wait to be sent; beyond, clients' opens could be what ends a connection that stalls
+ * (LINK_BACKLOG_MAX) or rekeys (SMX_HELD_MAX). */
+#define OPEN_BACKLOG_MAX (512 * 1024)
 
 static const char *const state_names[] = { "connecting", "connecting", "login", "ready",
 	"closing" };
@@ -379,6 +382,10 @@ void upstream_open(struct upstream *up, struct open_req *req)
 	struct smx_chan *chan;
 	int r;
 
+	if (smx_transport_tx_len(l->t) > OPEN_BACKLOG_MAX) {
+		req->failed(req, SMX_OPEN_RESOURCE_SHORTAGE, "the connection is too busy");
+		return;
+	}
 	r = smx_conn_open(&l->conn, smx_buf_as_view(&req->kind), smx_buf_as_view(&req->specific),
 		req->recv_window, &chan);
 	if (r != 0) {
@@ -402,10 +409,16 @@ void upstream_open(struct upstream *up, struct open_req *req)
 
 void upstream_suspect(struct upstream *up)
 {
+	const struct tunnel *tunnel = up->link->tunnel;
+
 	if (up->state != UPSTREAM_READY || up->probe_deadline_ms)
 		return;
 	up->probe_deadline_ms = mux_now(up->entry->mux) + PROBE_TIMEOUT_MS;
 	link_probe(up->link);
+	/* The jump host's connection is part of the path: both are given up at once. */
+	if (tunnel && tunnel->ep.chan &&
+		mux_now(up->entry->mux) - tunnel->ep.link->last_rx_ms > PROBE_AFTER_MS)
+		upstream_suspect(tunnel->ep.link->owner);
 }
 
 void upstream_close(struct upstream *up, int r, const char *why)
