@@ -26,7 +26,7 @@ static int flow_drain(struct source *s);
 
 void flow_init(struct flow *f, struct mux *m, struct endpoint *in, struct endpoint *out)
 {
-	*f = (struct flow){ .in = in, .out = out, .window = FLOW_WINDOW_FIRST };
+	*f = (struct flow){ .mux = m, .in = in, .out = out, .window = FLOW_WINDOW_FIRST };
 	f->source.drain = flow_drain;
 	smx_list_init(&f->source.node);
 	smx_list_init(&f->queue);
@@ -52,10 +52,10 @@ void flow_clear(struct flow *f)
 	f->queued_data = f->queued_requests = 0;
 }
 
-void flow_release(struct flow *f, struct mux *m)
+void flow_release(struct flow *f)
 {
 	flow_clear(f);
-	m->window_total -= f->window;
+	f->mux->window_total -= f->window;
 	f->window = 0;
 }
 
@@ -83,7 +83,7 @@ static void abandon(struct flow *f)
 /* cap RECORD_LARGE: a block of the pool, for those come and go in numbers. */
 static struct record *add_record(struct flow *f, enum record_kind kind, size_t cap)
 {
-	struct smx_pool *pool = cap == RECORD_LARGE ? &f->out->link->mux->pool : NULL;
+	struct smx_pool *pool = cap == RECORD_LARGE ? &f->mux->pool : NULL;
 	struct record *rec = pool ? smx_pool_get(pool) : smx_malloc(sizeof(*rec) + cap);
 
 	if (!rec) {
@@ -118,7 +118,7 @@ static size_t room(const struct flow *f)
  */
 static void grant(struct flow *f)
 {
-	struct mux *m = f->in->link->mux;
+	struct mux *m = f->mux;
 	size_t n;
 	int r;
 

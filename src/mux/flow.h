@@ -27,7 +27,8 @@
 
 struct flow {
 	struct source source; /* on out->link's lists */
-	struct endpoint *in, *out;
+	struct mux *mux;
+	struct endpoint *in, *out; /* their links may be gone once their channels are */
 	struct smx_list queue; /* records */
 	size_t queued_data, queued_requests;
 	uint32_t window; /* what may be granted or queued at once */
@@ -35,7 +36,7 @@ struct flow {
 };
 
 void flow_init(struct flow *f, struct mux *m, struct endpoint *in, struct endpoint *out);
-void flow_release(struct flow *f, struct mux *m);
+void flow_release(struct flow *f);
 
 /* Drops what is queued; the flow stays. */
 void flow_clear(struct flow *f);

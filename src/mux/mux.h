@@ -21,7 +21,11 @@
 #include "crypto/key.h"
 #include "mux/daemon.h"
 
-#define MUX_SOFTWARE "ssh-mux_" SMX_VERSION
+/*
+ * OpenSSH speaks its own extensions (eow@openssh.com, with which `ssh host yes | head` ends) only
+ * to peers whose name begins like this; no version of it takes this name for one with old bugs.
+ */
+#define MUX_SOFTWARE "OpenSSH_ssh-mux_" SMX_VERSION
 
 /* All of this is about one daemon. */
 struct mux {

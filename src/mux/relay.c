@@ -15,10 +15,8 @@ enum { REPLY_PEER, REPLY_REFUSED };
 
 static void relay_free(struct relay *rl)
 {
-	struct mux *m = rl->mux;
-
-	flow_release(&rl->up, m);
-	flow_release(&rl->down, m);
+	flow_release(&rl->up);
+	flow_release(&rl->down);
 	open_req_release(&rl->req);
 	smx_routes_unref(rl->routes);
 	smx_free(rl);
