@@ -155,20 +155,26 @@ static void limits_of_sending(void **state)
 	struct fixture *f = *state;
 	struct smx_view part = { big, sizeof(big) };
 	struct smx_tx_block *list;
-	size_t n = 0;
+	size_t n = 0, total = 0, one;
 
 	assert_int_equal(smx_packets_send(&f->p, &part, 1), SMX_ETOOBIG);
 	assert_int_equal(smx_packets_send_raw(&f->p, big, sizeof(big)), SMX_ETOOBIG);
 	assert_int_equal(f->p.tx_seq, 0);
 	part.len = SMX_PAYLOAD_MAX;
-	for (int i = 0; i < 10; i++)
+	assert_int_equal(smx_packets_send(&f->p, &part, 1), 0);
+	one = f->p.tx_len;
+	for (int i = 1; i < 30; i++)
 		assert_int_equal(smx_packets_send(&f->p, &part, 1), 0);
 	list = smx_packets_tx_take(&f->p);
 	for (struct smx_tx_block *b = list; b; b = b->next) {
 		assert_in_range(b->len, 1, SMX_TX_BLOCK_CAP);
+		assert_int_equal(b->len % one, 0);
+		total += b->len;
 		n++;
 	}
-	assert_int_equal(n, 4); /* three to a block */
+	assert_int_equal(total, 30 * one);
+	/* As many to a block as go in. */
+	assert_int_equal(n, (30 + SMX_TX_BLOCK_CAP / one - 1) / (SMX_TX_BLOCK_CAP / one));
 	smx_packets_tx_free(&f->p, list);
 	smx_pool_release(&f->pool); /* no idle block to fall back on */
 	smx_mem_fail_after(0);
