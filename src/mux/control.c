@@ -165,6 +165,16 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 	*buf = uv_buf_init(c->in, sizeof(c->in));
 }
 
+/* One line that says why, and the end (docs/PROTOCOL.md, sections 2 and 3). */
+static void refuse(struct control_client *c, const char *code, const char *error)
+{
+	c->is_ending = 1;
+	if (smx_control_error_build(&c->out, -1, code, error, NULL) != 0)
+		client_end(c);
+	else
+		write_out(c);
+}
+
 static void take(struct control_client *c, const uint8_t *p, size_t n)
 {
 	struct smx_view line;
@@ -181,7 +191,7 @@ static void take(struct control_client *c, const uint8_t *p, size_t n)
 		}
 		if (r < 0) {
 			log_warn("control client: %s; hung up", smx_strerror(r));
-			client_end(c);
+			refuse(c, r == SMX_EUNSUPPORTED ? "version" : "malformed", smx_strerror(r));
 			return;
 		}
 		if (r == 0 && n == 0)
@@ -232,8 +242,11 @@ static void on_connection(uv_stream_t *server, int status)
 	c->n_handles = 2;
 	c->pipe.data = c->timer.data = c;
 	r = uv_accept(server, (uv_stream_t *)&c->pipe);
-	if (r != 0 || ctl->n_clients > CONTROL_CLIENTS_MAX ||
-		uv_fileno((uv_handle_t *)&c->pipe, &fd) != 0 ||
+	if (r == 0 && ctl->n_clients > CONTROL_CLIENTS_MAX) {
+		refuse(c, "busy", "too many control connections");
+		return;
+	}
+	if (r != 0 || uv_fileno((uv_handle_t *)&c->pipe, &fd) != 0 ||
 		smx_os_ipc_peer_check(fd, NULL) != 0 || greet(c) != 0 ||
 		uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read) != 0) {
 		log_warn("control client turned away");

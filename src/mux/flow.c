@@ -6,19 +6,25 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#define RECORD_SMALL (2 * 1024)
-#define RECORD_LARGE (SMX_BLOCK_LEN - sizeof(struct record))
+#define RECORD_SMALL  (2 * 1024)
+#define RECORD_MEDIUM (16 * 1024)
+#define RECORD_LARGE  (SMX_BLOCK_LEN - sizeof(struct record))
+#define RUN_HEAD      8
 
 enum record_kind { REC_DATA, REC_REQUEST, REC_EOF, REC_CLOSE };
 
-/* Something that waits in a flow's queue: a run of data, or a message. */
+/*
+ * Something that waits in a flow's queue: data, or a message. Data are runs of a head (u32 code, 0
+ * or the extended data type; u32 length) and bytes, so that small messages share a record whatever
+ * stream they are of: a slow reader must not cost us a multiple.
+ */
 struct record {
 	struct smx_list node;
 	enum record_kind kind;
-	uint32_t code; /* DATA: extended data type or 0 */
 	int want_reply;
 	struct smx_pool *pool; /* it is one of its blocks; NULL: allocated */
 	size_t off, len, cap;
+	size_t run; /* DATA: where the last run begins */
 	uint8_t bytes[];
 };
 
@@ -27,6 +33,8 @@ static int flow_drain(struct source *s);
 void flow_init(struct flow *f, struct mux *m, struct endpoint *in, struct endpoint *out)
 {
 	*f = (struct flow){ .mux = m, .in = in, .out = out, .window = FLOW_WINDOW_FIRST };
+	if (m->window_total + f->window > MUX_WINDOW_BUDGET)
+		f->window = FLOW_WINDOW_LEAST;
 	f->source.drain = flow_drain;
 	smx_list_init(&f->source.node);
 	smx_list_init(&f->queue);
@@ -118,14 +126,14 @@ static size_t room(const struct flow *f)
  */
 static void grant(struct flow *f)
 {
+	size_t n, low = f->window < FLOW_SLACK ? f->window / 2 : FLOW_SLACK / 2;
 	struct mux *m = f->mux;
-	size_t n;
 	int r;
 
 	if (!f->in->chan || f->in->link->dead)
 		return;
 	n = room(f);
-	if (n == 0 || (n < f->window / 4 && f->in->chan->recv_window > FLOW_SLACK / 2))
+	if (n == 0 || (n < f->window / 4 && f->in->chan->recv_window > low))
 		return;
 	if (f->granted >= f->window && f->queued_data < f->window / 8 &&
 		f->window < FLOW_WINDOW_MAX && m->window_total + f->window <= MUX_WINDOW_BUDGET) {
@@ -143,6 +151,38 @@ static void grant(struct flow *f)
 
 /* --- queueing --- */
 
+/* Adds to a record of data. Returns how many bytes it took. */
+static size_t append(struct record *rec, uint32_t code, struct smx_view data)
+{
+	uint8_t *head = rec->bytes + rec->run;
+	size_t n = rec->cap - rec->len;
+
+	if (rec->len == 0 || smx_get_u32(head) != code) {
+		if (n <= RUN_HEAD)
+			return 0;
+		rec->run = rec->len;
+		head = rec->bytes + rec->run;
+		smx_set_u32(head, code);
+		smx_set_u32(head + 4, 0);
+		rec->len += RUN_HEAD;
+		n -= RUN_HEAD;
+	}
+	if (n > data.len)
+		n = data.len;
+	memcpy(rec->bytes + rec->len, data.p, n);
+	rec->len += n;
+	smx_set_u32(head + 4, smx_get_u32(head + 4) + (uint32_t)n);
+	return n;
+}
+
+/* The first bytes to wait may be few and the last; the more there are, the more will come. */
+static size_t record_cap(const struct flow *f, size_t need)
+{
+	if (f->queued_data + need <= RECORD_SMALL)
+		return RECORD_SMALL;
+	return f->queued_data + need <= RECORD_MEDIUM ? RECORD_MEDIUM : RECORD_LARGE;
+}
+
 static void queue_data(struct flow *f, uint32_t code, struct smx_view data)
 {
 	struct record *rec = NULL;
@@ -150,32 +190,28 @@ static void queue_data(struct flow *f, uint32_t code, struct smx_view data)
 
 	if (!smx_list_empty(&f->queue))
 		rec = SMX_CONTAINER(f->queue.prev, struct record, node);
-	if (rec && rec->kind == REC_DATA && rec->code == code) {
-		/* Small messages share a record, or a slow reader would cost us a multiple. */
-		n = rec->cap - rec->len < data.len ? rec->cap - rec->len : data.len;
-		memcpy(rec->bytes + rec->len, data.p, n);
-		rec->len += n;
+	while (data.len) {
+		n = rec && rec->kind == REC_DATA ? append(rec, code, data) : 0;
 		data.p += n;
 		data.len -= n;
 		f->queued_data += n;
+		if (data.len &&
+			!(rec = add_record(f, REC_DATA, record_cap(f, data.len + RUN_HEAD))))
+			return;
 	}
-	if (data.len == 0)
-		return;
-	/* The first bytes to wait may be few and the last; after them it is bulk. */
-	n = f->queued_data == 0 && data.len <= RECORD_SMALL ? RECORD_SMALL : RECORD_LARGE;
-	if (!(rec = add_record(f, REC_DATA, n)))
-		return;
-	rec->code = code;
-	memcpy(rec->bytes, data.p, data.len);
-	rec->len = data.len;
-	f->queued_data += data.len;
 }
 
 void flow_message(struct flow *f, const char *text)
 {
+	struct smx_list *it, *tmp;
+
 	if (!f->out->chan || f->out->chan->close_sent || f->out->chan->eof_sent ||
 		f->out->link->dead)
 		return;
+	/* No data may follow an EOF; the CLOSE says the same. */
+	SMX_LIST_FOREACH (it, tmp, &f->queue)
+		if (SMX_CONTAINER(it, struct record, node)->kind == REC_EOF)
+			drop(SMX_CONTAINER(it, struct record, node));
 	queue_data(f, SMX_EXTENDED_DATA_STDERR, smx_view_of(text, strlen(text)));
 	flow_resume(f);
 }
@@ -218,6 +254,8 @@ void flow_request(struct flow *f, const struct smx_conn_event *ev, int is_urgent
 
 	if (!f->out->chan || f->out->chan->close_sent || f->out->link->dead)
 		return;
+	/* Answers come in the order of the requests. */
+	is_urgent = is_urgent && f->queued_requests == 0;
 	if (can_send(f) && (is_urgent || smx_list_empty(&f->queue))) {
 		failed(f, smx_conn_send_message(&f->out->link->conn, f->out->chan, ev->payload, 0,
 				  ev->want_reply));
@@ -233,6 +271,10 @@ void flow_request(struct flow *f, const struct smx_conn_event *ev, int is_urgent
 	rec->len = ev->payload.len;
 	rec->want_reply = ev->want_reply;
 	f->queued_requests += rec->len;
+	if (is_urgent) {
+		smx_list_del(&rec->node);
+		smx_list_add_tail(f->queue.next, &rec->node); /* before all others */
+	}
 	flow_resume(f);
 }
 
@@ -274,7 +316,9 @@ void flow_resume(struct flow *f)
 static int send_data(struct flow *f, struct record *rec, size_t *ret_sent)
 {
 	struct smx_chan *out = f->out->chan;
-	size_t n = rec->len - rec->off;
+	uint8_t *head = rec->bytes + rec->off;
+	uint32_t code = smx_get_u32(head), len = smx_get_u32(head + 4);
+	size_t n = len;
 	int r;
 
 	if (n > out->send_packet)
@@ -285,11 +329,19 @@ static int send_data(struct flow *f, struct record *rec, size_t *ret_sent)
 	if (n == 0)
 		return 0;
 	r = smx_conn_send_data(
-		&f->out->link->conn, out, rec->code, (struct smx_view){ rec->bytes + rec->off, n });
+		&f->out->link->conn, out, code, (struct smx_view){ head + RUN_HEAD, n });
 	if (r != 0)
 		return r;
-	rec->off += n;
 	f->queued_data -= n;
+	if (n < len) {
+		/* The head moves up to what is left of the run. */
+		smx_set_u32(head + n, code);
+		smx_set_u32(head + n + 4, len - (uint32_t)n);
+		rec->run += rec->run == rec->off ? n : 0;
+		rec->off += n;
+	} else {
+		rec->off += RUN_HEAD + n;
+	}
 	if (rec->off == rec->len)
 		drop(rec);
 	return 0;

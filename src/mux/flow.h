@@ -20,8 +20,9 @@
 /* What may be queued for a receiver that takes nothing more. */
 #define FLOW_SLACK      FLOW_WINDOW_FIRST
 #define FLOW_WINDOW_MAX (2u * 1024 * 1024)
-/* Sum of the windows of all flows above their first ones. */
+/* Sum of the windows of all flows: beyond it none grows, and new ones begin with the least. */
 #define MUX_WINDOW_BUDGET (128ull * 1024 * 1024)
+#define FLOW_WINDOW_LEAST SMX_CHANNEL_PACKET
 /* Queued requests of one flow; nobody needs more. */
 #define FLOW_REQUESTS_MAX (64 * 1024)
 
@@ -35,17 +36,21 @@ struct flow {
 	uint64_t granted; /* since the window grew */
 };
 
+/* f->window is what `in` may be granted first. */
 void flow_init(struct flow *f, struct mux *m, struct endpoint *in, struct endpoint *out);
 void flow_release(struct flow *f);
 
 /* Drops what is queued; the flow stays. */
 void flow_clear(struct flow *f);
-/* A line of our own for the client's stderr, behind what is queued. */
+/* A line of our own for the client's stderr, behind what is queued; CLOSE is to come. */
 void flow_message(struct flow *f, const char *text);
 
 /* Data, from a DATA event on in. */
 void flow_data(struct flow *f, const struct smx_conn_event *ev);
-/* A request in its place among the data, or past it (is_urgent: signal, window-change …). */
+/*
+ * A request of at most SMX_PAYLOAD_MAX, in its place among the data, or past it (is_urgent: signal,
+ * window-change …), but never past another request.
+ */
 void flow_request(struct flow *f, const struct smx_conn_event *ev, int is_urgent);
 void flow_eof(struct flow *f);
 /* CLOSE after everything that is queued. */

@@ -8,7 +8,8 @@
 #include "base/log.h"
 #include "trust/known_hosts.h"
 
-#define LINE_MAX_LEN 8192
+#define LINE_MAX_LEN     8192
+#define LINE_IN_TEXT_MAX 200
 
 int hostkey_algs(const struct prepared *p, const struct smx_hop *hop, struct smx_buf *ret)
 {
@@ -54,15 +55,15 @@ static void explain_unknown(const struct prepared *p, const char *host, uint16_t
 		smx_buf_truncate(&line, smx_buf_len(&line) - 1); /* its newline */
 		text = smx_buf_cstr(&line) ? smx_buf_cstr(&line) : "";
 	}
-	log_warn("host key of %s: to accept it, once you have compared its fingerprint, add this "
-		 "line "
-		 "to %s: %s",
-		host, p->known_hosts_path, text);
+	/* An RSA key is too long for the text of a refused channel; the log takes it whole. */
+	if (strlen(text) >= LINE_IN_TEXT_MAX) {
+		log_warn("host key of %s: the line for %s: %s", host, p->known_hosts_path, text);
+		text = "(the log of ssh-mux has it)";
+	}
 	(void)snprintf(why, size,
 		"%s; compare it with the one the host's owner tells you, and to accept it add this "
-		"line "
-		"to %s: %s",
-		what, p->known_hosts_path, strlen(text) < 200 ? text : "(see the log of ssh-mux)");
+		"line to %s: %s",
+		what, p->known_hosts_path, text);
 	smx_buf_release(&line);
 }
 

@@ -133,7 +133,6 @@ static int start_work(struct link *l, struct smx_work *work)
 
 static void on_pong(struct link *l)
 {
-	l->n_missed = 0;
 	if (l->probe_sent_ms) {
 		l->rtt_ms = (int64_t)(mux_now(l->mux) - l->probe_sent_ms);
 		l->probe_sent_ms = 0;
@@ -585,13 +584,12 @@ void link_probe(struct link *l)
 	l->last_probe_ms = mux_now(l->mux);
 	if (!l->probe_sent_ms)
 		l->probe_sent_ms = l->last_probe_ms;
-	l->n_missed++;
 	link_touch(l);
 }
 
 void link_tick(struct link *l, uint64_t interval_ms, unsigned max_missed)
 {
-	uint64_t now = mux_now(l->mux), quiet_since;
+	uint64_t now = mux_now(l->mux), last;
 	int r;
 
 	if (l->dead || !l->t)
@@ -601,15 +599,12 @@ void link_tick(struct link *l, uint64_t interval_ms, unsigned max_missed)
 		return;
 	}
 	link_touch(l);
-	/* Anything received proves the path alive. */
-	if (l->last_rx_ms > l->last_probe_ms)
-		l->n_missed = 0;
-	quiet_since = l->last_rx_ms > l->last_probe_ms ? l->last_rx_ms : l->last_probe_ms;
-	if (now - quiet_since < interval_ms)
-		return;
-	if (l->n_missed >= max_missed) {
+	/* Anything received proves the path alive; silence for as long as three probes ends it. */
+	if (now - l->last_rx_ms >= interval_ms * max_missed) {
 		link_fail(l, SMX_EKEEPALIVE, NULL);
 		return;
 	}
-	link_probe(l);
+	last = l->last_rx_ms > l->last_probe_ms ? l->last_rx_ms : l->last_probe_ms;
+	if (now - last >= interval_ms)
+		link_probe(l);
 }

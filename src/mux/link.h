@@ -80,7 +80,6 @@ struct link {
 	int is_bulk;
 	/* keepalive (P4, L10) */
 	uint64_t last_probe_ms, probe_sent_ms;
-	unsigned n_missed;
 	int64_t rtt_ms; /* of the last answered probe, -1 unknown */
 };
 

@@ -209,10 +209,10 @@ static void deny(struct login *lg)
 		smx_buf_cstr(&copy))
 		notes = smx_buf_cstr(&copy);
 	(void)snprintf(why, sizeof(why),
-		"%s@%s: permission denied (the server accepts: %s); %zu keys offered%s%s%s%s",
+		"%s@%s: permission denied (the server accepts: %s); %zu keys offered%s%s%s%s%s%s",
 		lg->hop->user, lg->hop->host, lg->auth.methods[0] ? lg->auth.methods : "nothing",
-		lg->n_offered, *lg->agent_note ? "; " : "", lg->agent_note, *notes ? "; " : "",
-		notes);
+		lg->n_offered, *lg->prompt_note ? "; " : "", lg->prompt_note,
+		*lg->agent_note ? "; " : "", lg->agent_note, *notes ? "; " : "", notes);
 	smx_buf_release(&copy);
 	finish(lg, SMX_EDENIED, why);
 }

@@ -59,12 +59,22 @@ static void send_refusals(struct endpoint *asker, struct replies *q)
 	}
 }
 
+/* One channel whose answers don't come (its client is stopped, say) is the end of that channel. */
+static void asked_too_often(struct endpoint *asker)
+{
+	if (asker->chan->close_sent)
+		return;
+	log_warn(
+		"a channel was closed: more than %d requests without an answer", RELAY_REPLIES_MAX);
+	failed(asker->link, smx_conn_send_close(&asker->link->conn, asker->chan));
+}
+
 static void refuse(struct endpoint *asker, struct replies *q, int want_reply)
 {
 	if (!want_reply)
 		return;
 	if (!note_reply(q, REPLY_REFUSED)) {
-		failed(asker->link, SMX_ELIMIT);
+		asked_too_often(asker);
 		return;
 	}
 	send_refusals(asker, q);
@@ -85,8 +95,15 @@ static void pass_reply(struct endpoint *asker, struct replies *q, int success)
 static void pass_request(struct endpoint *asker, struct replies *q, struct flow *f,
 	struct smx_conn_event *ev, int is_urgent)
 {
+	if (ev->payload.len > SMX_PAYLOAD_MAX) {
+		/* More than a peer has to take: it would be the end of its connection. */
+		log_warn("a request of %zu bytes was refused: more than the other side need take",
+			ev->payload.len);
+		refuse(asker, q, ev->want_reply);
+		return;
+	}
 	if (ev->want_reply && !note_reply(q, REPLY_PEER)) {
-		failed(asker->link, SMX_ELIMIT);
+		asked_too_often(asker);
 		return;
 	}
 	flow_request(f, ev, is_urgent);
@@ -260,6 +277,7 @@ static void on_opened(
 	int r;
 
 	rl->is_open = 1;
+	open_req_release(req); /* what it asked for may be some KiB */
 	rl->remote = (struct endpoint){ &remote_ops, up->link, chan, rl->is_session };
 	chan->user = &rl->remote;
 	r = smx_conn_open_confirm(&rl->local.link->conn, rl->local.chan, rl->up.window, specific);
@@ -299,8 +317,12 @@ int relay_start(struct link *local, struct smx_chan *chan, struct smx_routes *ro
 		return SMX_ENOMEM;
 	rl->mux = local->mux;
 	rl->is_session = smx_view_eq(kind, "session");
-	r = open_req_init(&rl->req, rl->is_session, kind, specific, FLOW_WINDOW_FIRST);
+	flow_init(&rl->up, rl->mux, &rl->local, &rl->remote);
+	flow_init(&rl->down, rl->mux, &rl->remote, &rl->local);
+	r = open_req_init(&rl->req, rl->is_session, kind, specific, rl->down.window);
 	if (r != 0) {
+		flow_release(&rl->up);
+		flow_release(&rl->down);
 		smx_free(rl);
 		return r;
 	}
@@ -310,8 +332,6 @@ int relay_start(struct link *local, struct smx_chan *chan, struct smx_routes *ro
 	rl->routes = smx_routes_ref(routes);
 	rl->route = route;
 	rl->local = (struct endpoint){ &local_ops, local, chan, rl->is_session };
-	flow_init(&rl->up, rl->mux, &rl->local, &rl->remote);
-	flow_init(&rl->down, rl->mux, &rl->remote, &rl->local);
 	chan->user = &rl->local;
 	pool_open(rl->mux, routes, route, route->n_hops, &rl->req);
 	return 0;
