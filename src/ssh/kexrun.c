@@ -151,10 +151,8 @@ static int on_kexinit(struct smx_transport *t, struct smx_view payload)
 	r = t->role == SMX_CLIENT ? smx_kexinit_negotiate(self, peer, t->role, &t->algs, &what)
 				  : smx_kexinit_negotiate(peer, self, t->role, &t->algs, &what);
 	if (r != 0) {
-		if (r == SMX_ENEGOTIATION) {
-			transport_set_reason(t, smx_view_of("no common algorithm: ", 21));
-			strncat(t->reason, what, sizeof(t->reason) - strlen(t->reason) - 1);
-		}
+		if (r == SMX_ENEGOTIATION)
+			transport_set_reason(t, smx_view_of(what, strlen(what)));
 		return r;
 	}
 	if (t->n_kex == 0) {
