@@ -64,20 +64,32 @@ void mux_stop(struct mux *m, const char *why)
 
 /* --- time --- */
 
-/* Our clock stands still while the machine sleeps, the wall clock does not. */
+/*
+ * Our clock stands still while the machine sleeps (on some systems), the wall clock does not. While
+ * we were stopped or the machine was, silence says nothing about the others.
+ */
 static void notice_resume(struct mux *m)
 {
-	int64_t wall = (int64_t)time(NULL) - (int64_t)(mux_now(m) / 1000);
+	uint64_t now = mux_now(m), gap = m->last_tick_ms ? now - m->last_tick_ms : 0;
+	int64_t wall = (int64_t)time(NULL) - (int64_t)(now / 1000);
+	int64_t jump = m->last_wall_s ? wall - m->last_wall_s : 0;
 	struct smx_list *it, *tmp, *it2, *tmp2;
 
-	if (m->last_wall_s && wall - m->last_wall_s >= RESUME_GAP_S) {
+	m->last_tick_ms = now;
+	if (gap >= RESUME_GAP_S * 1000ull || jump >= RESUME_GAP_S) {
 		log_info("the clock jumped by %lld s: checking all connections",
-			(long long)(wall - m->last_wall_s));
+			(long long)(gap / 1000) + (long long)jump);
+		SMX_LIST_FOREACH (it, tmp, &m->links)
+			SMX_CONTAINER(it, struct link, node)->last_life_ms = now - 1;
 		SMX_LIST_FOREACH (it, tmp, &m->entries) {
 			struct pool_entry *e = SMX_CONTAINER(it, struct pool_entry, node);
 
-			SMX_LIST_FOREACH (it2, tmp2, &e->upstreams)
-				upstream_suspect(SMX_CONTAINER(it2, struct upstream, node));
+			SMX_LIST_FOREACH (it2, tmp2, &e->upstreams) {
+				struct upstream *up = SMX_CONTAINER(it2, struct upstream, node);
+
+				up->probe_deadline_ms = 0; /* one from before the gap */
+				upstream_suspect(up);
+			}
 		}
 	}
 	m->last_wall_s = wall;

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "mux/tunnel.h"
 
 #define WRITE_BUFS_MAX 32
@@ -22,7 +23,7 @@ struct link *link_new(struct mux *m, const struct link_ops *ops, void *owner)
 	l->ops = ops;
 	l->owner = owner;
 	l->id = ++m->next_id;
-	l->born_ms = l->last_rx_ms = mux_now(m);
+	l->born_ms = l->last_life_ms = mux_now(m);
 	l->rtt_ms = -1;
 	smx_list_init(&l->dirty_node);
 	smx_list_init(&l->dying_node);
@@ -190,9 +191,10 @@ static void on_packet(struct link *l, struct smx_view payload)
 
 static void transport_failed(struct link *l, int r)
 {
-	const char *reason = smx_transport_reason(l->t);
-	char text[sizeof(l->why)];
+	char text[sizeof(l->why)], reason[160];
+	const char *raw = smx_transport_reason(l->t);
 
+	smx_sanitize(raw, strlen(raw), reason, sizeof(reason)); /* A7 */
 	if (r == SMX_EDISCONNECTED)
 		(void)snprintf(
 			text, sizeof(text), "the other side ended the connection: %s", reason);
@@ -317,10 +319,12 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 			link_fail(l, SMX_ENOMEM, NULL);
 	} else if (n < 0) {
 		link_fail(l, SMX_EEOF, n == UV_EOF ? smx_strerror(SMX_EEOF) : uv_strerror((int)n));
-	} else if (n > 0) {
+	} else if (n == 0) {
+		link_process(l); /* which gives the empty block back */
+	} else {
 		smx_transport_rx_commit(l->t, (size_t)n);
 		l->bytes_in += (uint64_t)n;
-		l->last_rx_ms = mux_now(m);
+		l->last_life_ms = mux_now(m);
 		link_process(l);
 		if (n < BREATH_READ && is_bulk(l, (size_t)n))
 			take_breath(l);
@@ -342,7 +346,7 @@ void link_tunnel_data(struct link *l, struct smx_view data)
 	size_t n;
 
 	l->bytes_in += data.len;
-	l->last_rx_ms = mux_now(l->mux);
+	l->last_life_ms = mux_now(l->mux);
 	while (data.len && !l->dead) {
 		if (smx_transport_rx_space(l->t, &p, &n) != 0 || n == 0) {
 			link_fail(l, SMX_ENOMEM, NULL);
@@ -374,8 +378,10 @@ static void compose(struct link *l)
 		node = head->next;
 		s = SMX_CONTAINER(node, struct source, node);
 		smx_list_del(node);
-		if (s->drain(s))
-			link_enqueue(l, s);
+		/* Whoever has that much is bulk for now, or a terminal's flood starved all others.
+		 */
+		if (s->drain(s) && !l->dead && smx_list_empty(&s->node))
+			smx_list_add_tail(&l->ready_bulk, &s->node);
 	}
 }
 
@@ -387,8 +393,12 @@ static void on_written(uv_write_t *req, int status)
 	smx_transport_tx_free(l->t, l->inflight);
 	l->inflight = NULL;
 	l->inflight_len = 0;
+	/* The socket was full, and the other side's system took some of it: a slow path, no dead
+	 * one. */
 	if (status < 0)
 		link_fail(l, SMX_EEOF, uv_strerror(status));
+	else
+		l->last_life_ms = mux_now(m);
 	link_touch(l);
 	mux_settle(m);
 }
@@ -600,11 +610,11 @@ void link_tick(struct link *l, uint64_t interval_ms, unsigned max_missed)
 	}
 	link_touch(l);
 	/* Anything received proves the path alive; silence for as long as three probes ends it. */
-	if (now - l->last_rx_ms >= interval_ms * max_missed) {
+	if (now - l->last_life_ms >= interval_ms * max_missed) {
 		link_fail(l, SMX_EKEEPALIVE, NULL);
 		return;
 	}
-	last = l->last_rx_ms > l->last_probe_ms ? l->last_rx_ms : l->last_probe_ms;
+	last = l->last_life_ms > l->last_probe_ms ? l->last_life_ms : l->last_probe_ms;
 	if (now - last >= interval_ms)
 		link_probe(l);
 }

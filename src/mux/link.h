@@ -75,7 +75,9 @@ struct link {
 	int dead; /* the error it died of */
 	char why[256];
 	int n_work; /* slow work on worker threads */
-	uint64_t id, born_ms, last_rx_ms, bytes_in, bytes_out;
+	uint64_t id, born_ms, bytes_in, bytes_out;
+	uint64_t last_life_ms; /* when the other side last sent something, or took what it could not
+				* before */
 	uint64_t burst_since_ms, burst_bytes; /* how fast bytes come in */
 	int is_bulk;
 	/* keepalive (P4, L10) */

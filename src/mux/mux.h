@@ -49,6 +49,7 @@ struct mux {
 	int is_settling;
 	uint64_t start_ms;
 	int64_t last_wall_s; /* to notice a resume from sleep */
+	uint64_t last_tick_ms; /* to notice that we were stopped */
 	uv_timer_t tick_timer;
 	uv_signal_t sigint, sigterm;
 	struct door *door;

@@ -400,7 +400,7 @@ void upstream_open(struct upstream *up, struct open_req *req)
 	req->n_tries++;
 	chan->user = &req->ep;
 	/* B11: after a silence the path is doubtful; the answer to the open clears the doubt. */
-	if (mux_now(up->entry->mux) - l->last_rx_ms > PROBE_AFTER_MS)
+	if (mux_now(up->entry->mux) - l->last_life_ms > PROBE_AFTER_MS)
 		upstream_suspect(up);
 	link_touch(l);
 }
@@ -417,7 +417,7 @@ void upstream_suspect(struct upstream *up)
 	link_probe(up->link);
 	/* The jump host's connection is part of the path: both are given up at once. */
 	if (tunnel && tunnel->ep.chan &&
-		mux_now(up->entry->mux) - tunnel->ep.link->last_rx_ms > PROBE_AFTER_MS)
+		mux_now(up->entry->mux) - tunnel->ep.link->last_life_ms > PROBE_AFTER_MS)
 		upstream_suspect(tunnel->ep.link->owner);
 }
 
@@ -445,7 +445,7 @@ void upstream_tick(struct upstream *up)
 		return;
 	}
 	if (up->probe_deadline_ms) {
-		if (l->last_rx_ms >= up->probe_deadline_ms - PROBE_TIMEOUT_MS)
+		if (l->last_life_ms >= up->probe_deadline_ms - PROBE_TIMEOUT_MS)
 			up->probe_deadline_ms = 0;
 		else if (now >= up->probe_deadline_ms) {
 			fail(up, SMX_EKEEPALIVE, "the path to the remote is dead");
