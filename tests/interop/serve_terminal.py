@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""`ssh-mux serve` in the foreground of a terminal, and somebody who types there."""
+import fcntl
+import os
+import pty
+import re
+import select
+import termios
+import threading
+
+from peers import Mux
+
+
+class Terminal:
+    """A pseudo-terminal. answer(question) gives what is typed, with its Return; None: nothing."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.seen = b""  # all that was shown
+        self.typed = 0
+        self.master, self.slave = pty.openpty()
+        threading.Thread(target=self.watch, daemon=True).start()
+
+    def controlling(self):
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    def watch(self):
+        asked_at = 0
+        while True:
+            try:
+                if not select.select([self.master], [], [], 1)[0]:
+                    continue
+                self.seen += os.read(self.master, 4096)
+            except OSError:
+                return
+            match = re.search(rb"([^\r\n]*(?:password|code)[^\r\n]*: ?)$", self.seen[asked_at:], re.I)
+            if match:
+                asked_at = len(self.seen)
+                typed = self.answer(match.group(1).decode(errors="replace").strip())
+                if typed is not None:
+                    self.typed += 1
+                    os.write(self.master, typed.encode())
+
+
+class TerminalMux(Mux):
+    """`serve` with a terminal as its controlling one, if there is a terminal."""
+
+    def __init__(self, *args, terminal=None, **kwargs):
+        self.terminal = terminal
+        super().__init__(*args, **kwargs)
+
+    def spawn(self, argv, env=None, **kwargs):
+        if self.terminal:
+            kwargs.update(stdin=self.terminal.slave, preexec_fn=self.terminal.controlling)
+        super().spawn(argv, env=env, **kwargs)
