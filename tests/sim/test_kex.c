@@ -128,7 +128,6 @@ static void nothing_in_common(void **state)
 	};
 	static const char *const what[] = { "key exchange", "cipher", "MAC", "host key",
 		"key exchange" };
-	char text[80];
 
 	(void)state;
 	for (size_t i = 0; i < SMX_ARRAY_LEN(configs); i++) {
@@ -138,8 +137,7 @@ static void nothing_in_common(void **state)
 		pair_run(&p);
 		assert_int_equal(p.c.r, SMX_ENEGOTIATION);
 		assert_true(p.s.r == SMX_ENEGOTIATION || p.s.r == SMX_EDISCONNECTED);
-		(void)snprintf(text, sizeof(text), "no common algorithm: %s", what[i]);
-		assert_string_equal(smx_transport_reason(p.c.t), text);
+		assert_string_equal(smx_transport_reason(p.c.t), what[i]);
 		assert_false(p.c.is_ready || p.s.is_ready);
 		pair_release(&p);
 	}
