@@ -69,9 +69,9 @@ static const struct row rows[] = {
 	ROW("a\x1b(0b", "a?(0b"),
 	/* not UTF-8: overlong, surrogate, too large, cut */
 	ROW("\xc0\x9b[m", "?m"), /* the second byte is CSI by itself, and "[" ends it */
-	ROW("\xed\xa0\x80", "???"),
-	ROW("\xf4\x90\x80\x80", "????"),
-	ROW("\xe6\x97", "??"),
+	ROW("\xed\xa0\x80", "??"), /* 0x80 to 0x9f by themselves are C1 controls: left out */
+	ROW("\xf4\x90\x80\x80", "?"), /* 0x90 is DCS, which never ends here */
+	ROW("\xe6\x97", "?"),
 	ROW("\xff", "?"),
 	/* what deceives the eye: bidi controls, zero width, line separators, tags */
 	ROW("a\xe2\x80\xae"
