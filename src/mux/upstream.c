@@ -59,6 +59,7 @@ static void on_login(void *arg, int r, const char *why)
 	log_info("connection %llu: logged in to %s@%s port %u (%s)",
 		(unsigned long long)up->link->id, up->hop->user, up->hop->host, up->hop->port,
 		smx_transport_peer_software(up->link->t));
+	link_probe(up->link); /* for its round trip */
 	pool_assign(up->entry);
 }
 
