@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: MIT */
+/* One direction of a relayed channel (L9, DESIGN section 4): order, windows, bounds. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../clear_transport.h"
+#include "base/mem.h"
+#include "mux/flow.h"
+
+#define STDERR SMX_EXTENDED_DATA_STDERR
+
+struct fixture {
+	struct mux mux;
+	struct link links[2];
+	struct endpoint in, out;
+	struct flow flow;
+	uint8_t text[1 << 20]; /* what came out, as "o" and "e" streams in their order */
+	size_t n_text;
+	unsigned n_data, n_eof, n_close, n_requests;
+	size_t largest;
+	char order[64]; /* d, r, e, c: kinds of messages that came out, runs once */
+};
+
+static void make_link(struct fixture *f, struct link *l)
+{
+	l->mux = &f->mux;
+	smx_list_init(&l->node);
+	smx_list_init(&l->dirty_node);
+	smx_list_init(&l->dying_node);
+	smx_list_init(&l->ready_interactive);
+	smx_list_init(&l->ready_bulk);
+	l->t = clear_transport(&f->mux.pool, SMX_CLIENT, SMX_PHASE_CONNECTION, NULL);
+	assert_non_null(l->t);
+	smx_conn_init(&l->conn, l->t);
+}
+
+static struct smx_chan *make_chan(struct link *l, uint32_t recv, uint32_t send, uint32_t packet)
+{
+	uint8_t confirm[17] = { SMX_MSG_CHANNEL_OPEN_CONFIRMATION };
+	struct smx_view kind = smx_view_of("session", 7), none = { NULL, 0 };
+	struct smx_conn_event ev;
+	struct smx_chan *chan;
+
+	assert_int_equal(smx_conn_open(&l->conn, kind, none, recv, &chan), 0);
+	smx_set_u32(confirm + 1, chan->id);
+	smx_set_u32(confirm + 5, 7);
+	smx_set_u32(confirm + 9, send);
+	smx_set_u32(confirm + 13, packet);
+	assert_int_equal(
+		smx_conn_handle(&l->conn, (struct smx_view){ confirm, sizeof(confirm) }, &ev), 0);
+	smx_transport_tx_free(l->t, smx_transport_tx_take(l->t));
+	return chan;
+}
+
+static struct fixture *make(uint32_t send_window, uint32_t send_packet)
+{
+	static struct fixture fixture;
+	struct fixture *f = &fixture;
+
+	memset(f, 0, sizeof(*f));
+	smx_pool_init(&f->mux.pool, 0);
+	smx_list_init(&f->mux.dirty);
+	smx_list_init(&f->mux.dying);
+	make_link(f, &f->links[0]);
+	make_link(f, &f->links[1]);
+	f->in.link = &f->links[0];
+	f->out.link = &f->links[1];
+	flow_init(&f->flow, &f->mux, &f->in, &f->out);
+	f->in.chan = make_chan(f->in.link, f->flow.window, 0, 32768);
+	f->out.chan = make_chan(f->out.link, 0, send_window, send_packet);
+	return f;
+}
+
+static void finish(struct fixture *f)
+{
+	flow_release(&f->flow);
+	assert_int_equal(f->mux.window_total, 0);
+	for (int i = 0; i < 2; i++) {
+		assert_true(smx_list_empty(&f->links[i].ready_bulk));
+		smx_conn_release(&f->links[i].conn);
+		smx_transport_free(f->links[i].t);
+	}
+	smx_pool_release(&f->mux.pool);
+	assert_int_equal(smx_mem_alive(), 0);
+}
+
+/* --- the sender --- */
+
+static void handle(struct fixture *f, struct smx_view msg, struct smx_conn_event *ev)
+{
+	assert_int_equal(smx_conn_handle(&f->in.link->conn, msg, ev), 0);
+}
+
+static void feed(struct fixture *f, uint32_t code, const void *p, size_t n)
+{
+	static uint8_t msg[40000];
+	size_t head = code ? 13 : 9;
+	struct smx_conn_event ev;
+
+	msg[0] = code ? SMX_MSG_CHANNEL_EXTENDED_DATA : SMX_MSG_CHANNEL_DATA;
+	smx_set_u32(msg + 1, f->in.chan->id);
+	if (code)
+		smx_set_u32(msg + 5, code);
+	smx_set_u32(msg + head - 4, (uint32_t)n);
+	memcpy(msg + head, p, n);
+	handle(f, (struct smx_view){ msg, head + n }, &ev);
+	flow_data(&f->flow, &ev);
+}
+
+static void request(struct fixture *f, const char *kind, int want_reply, int is_urgent)
+{
+	struct smx_conn_event ev;
+	struct smx_buf b;
+
+	smx_buf_init(&b, 100);
+	assert_int_equal(smx_put_u8(&b, SMX_MSG_CHANNEL_REQUEST), 0);
+	assert_int_equal(smx_put_u32(&b, f->in.chan->id), 0);
+	assert_int_equal(smx_put_cstr(&b, kind), 0);
+	assert_int_equal(smx_put_bool(&b, want_reply), 0);
+	handle(f, smx_buf_as_view(&b), &ev);
+	flow_request(&f->flow, &ev, is_urgent);
+	smx_buf_release(&b);
+}
+
+/* --- the receiver --- */
+
+static void note(struct fixture *f, char kind)
+{
+	size_t n = strlen(f->order);
+
+	assert_true(n + 1 < sizeof(f->order));
+	if (n == 0 || f->order[n - 1] != kind)
+		f->order[n] = kind;
+}
+
+static void take_message(struct fixture *f, struct smx_view m)
+{
+	size_t head = 9;
+
+	assert_int_equal(smx_get_u32(m.p + 1), 7);
+	switch (m.p[0]) {
+	case SMX_MSG_CHANNEL_EXTENDED_DATA:
+		assert_int_equal(smx_get_u32(m.p + 5), STDERR);
+		head = 13;
+		/* fall through */
+	case SMX_MSG_CHANNEL_DATA:
+		assert_int_equal(f->n_eof + f->n_close, 0);
+		assert_int_equal(smx_get_u32(m.p + head - 4), m.len - head);
+		assert_true(f->n_text + m.len - head <= sizeof(f->text));
+		memcpy(f->text + f->n_text, m.p + head, m.len - head);
+		f->n_text += m.len - head;
+		f->largest = m.len - head > f->largest ? m.len - head : f->largest;
+		f->n_data++;
+		note(f, 'd');
+		break;
+	case SMX_MSG_CHANNEL_REQUEST:
+		f->n_requests++;
+		note(f, (char)m.p[9]);
+		break;
+	case SMX_MSG_CHANNEL_EOF:
+		f->n_eof++;
+		note(f, 'E');
+		break;
+	case SMX_MSG_CHANNEL_CLOSE:
+		f->n_close++;
+		note(f, 'C');
+		break;
+	default:
+		fail();
+	}
+}
+
+/* What mux_settle does: queued data goes out as far as it may, and is read. */
+static void settle(struct fixture *f)
+{
+	struct link *l = f->out.link;
+	struct smx_tx_block *list, *b;
+	struct smx_view m;
+	struct source *s;
+	size_t off;
+
+	while (!smx_list_empty(&l->ready_bulk) || smx_transport_tx_len(l->t)) {
+		list = smx_transport_tx_take(l->t);
+		for (b = list; b; b = b->next)
+			for (off = 0; clear_next(b, &off, &m);)
+				take_message(f, m);
+		smx_transport_tx_free(l->t, list);
+		if (smx_list_empty(&l->ready_bulk))
+			continue;
+		s = SMX_CONTAINER(l->ready_bulk.next, struct source, node);
+		smx_list_del(&s->node);
+		if (s->drain(s))
+			link_enqueue(l, s);
+	}
+}
+
+static void grant_out(struct fixture *f, uint32_t n)
+{
+	uint8_t msg[9] = { SMX_MSG_CHANNEL_WINDOW_ADJUST };
+	struct smx_conn_event ev;
+
+	smx_set_u32(msg + 1, f->out.chan->id);
+	smx_set_u32(msg + 5, n);
+	assert_int_equal(smx_conn_handle(&f->out.link->conn, (struct smx_view){ msg, 9 }, &ev), 0);
+	flow_resume(&f->flow);
+}
+
+static void fill(uint8_t *p, size_t n, unsigned seed)
+{
+	for (size_t i = 0; i < n; i++)
+		p[i] = (uint8_t)(i * 7 + i / 251 + seed);
+}
+
+/* --- tests --- */
+
+static void L9_straight_path_passes_messages_as_they_are(void **state)
+{
+	struct fixture *f = make(1 << 20, 32768);
+
+	(void)state;
+	feed(f, 0, "hello", 5);
+	assert_true(flow_is_empty(&f->flow));
+	feed(f, STDERR, "oops", 4);
+	feed(f, 0, "", 0);
+	settle(f);
+	assert_int_equal(f->n_data, 3);
+	assert_memory_equal(f->text, "hellooops", 9);
+	assert_int_equal(f->out.chan->send_window, (1 << 20) - 9);
+	finish(f);
+}
+
+static void L9_messages_are_cut_to_the_packets_and_window_of_the_receiver(void **state)
+{
+	struct fixture *f = make(2500, 1000);
+	uint8_t data[5000];
+
+	(void)state;
+	fill(data, sizeof(data), 1);
+	feed(f, 0, data, sizeof(data));
+	flow_eof(&f->flow);
+	settle(f);
+	assert_int_equal(f->n_text, 2500);
+	assert_int_equal(f->largest, 1000);
+	assert_int_equal(f->n_eof, 0);
+	grant_out(f, 1);
+	settle(f);
+	assert_int_equal(f->n_text, 2501);
+	grant_out(f, 10000);
+	settle(f);
+	assert_int_equal(f->n_text, sizeof(data));
+	assert_memory_equal(f->text, data, sizeof(data));
+	assert_string_equal(f->order, "dE");
+	finish(f);
+}
+
+static void slow_reader_of_mixed_streams_costs_what_they_hold(void **state)
+{
+	struct fixture *f = make(0, 32768);
+	uint32_t window = f->flow.window;
+	long alive = smx_mem_alive();
+	char want;
+
+	(void)state;
+	for (uint32_t i = 0; i < window; i++)
+		feed(f, i % 2 ? STDERR : 0, i % 2 ? "e" : "o", 1);
+	assert_int_equal(f->in.chan->recv_window, 0);
+	/* 8 bytes of head for each of data, in whole blocks. */
+	assert_true(f->mux.pool.n_used <= 9ul * window / SMX_BLOCK_LEN + 4);
+	assert_true(smx_mem_alive() - alive <= 9l * window / SMX_BLOCK_LEN + 40);
+	grant_out(f, window + 1000);
+	settle(f);
+	assert_int_equal(f->n_text, window);
+	for (uint32_t i = 0; i < window; i++) {
+		want = i % 2 ? 'e' : 'o';
+		if (f->text[i] != want)
+			fail_msg("byte %u is of the wrong stream", i);
+	}
+	finish(f);
+}
+
+static void P4_message_is_never_behind_an_EOF(void **state)
+{
+	struct fixture *f = make(4, 32768);
+
+	(void)state;
+	feed(f, 0, "abcdef", 6);
+	flow_eof(&f->flow);
+	request(f, "exit-status", 0, 0);
+	flow_message(&f->flow, "lost");
+	flow_close(&f->flow);
+	settle(f);
+	assert_string_equal(f->order, "d");
+	grant_out(f, 100);
+	settle(f);
+	assert_int_equal(f->n_text, 10);
+	assert_memory_equal(f->text, "abcdeflost", 10);
+	assert_string_equal(f->order, "dedC");
+	assert_int_equal(f->n_eof, 0);
+	/* And nothing at all after one that was sent. */
+	finish(f);
+	f = make(100, 32768);
+	flow_eof(&f->flow);
+	flow_message(&f->flow, "lost");
+	flow_close(&f->flow);
+	settle(f);
+	assert_string_equal(f->order, "EC");
+	finish(f);
+}
+
+static void L9_urgent_requests_pass_data_but_no_request(void **state)
+{
+	struct fixture *f = make(0, 32768);
+
+	(void)state;
+	feed(f, 0, "typed", 5);
+	request(f, "window-change", 0, 1);
+	settle(f);
+	assert_string_equal(f->order, "w");
+	request(f, "subsystem", 1, 0);
+	request(f, "break", 1, 1);
+	settle(f);
+	assert_string_equal(f->order, "w");
+	grant_out(f, 5);
+	settle(f);
+	assert_string_equal(f->order, "wdsb");
+	finish(f);
+}
+
+static void requests_without_end_close_their_channel_and_nothing_else(void **state)
+{
+	struct fixture *f = make(0, 32768);
+
+	(void)state;
+	feed(f, 0, "x", 1);
+	for (int i = 0; i < FLOW_REQUESTS_MAX / 16; i++)
+		request(f, "exit-status", 0, 0);
+	settle(f);
+	assert_string_equal(f->order, "C");
+	assert_true(f->in.chan->close_sent);
+	assert_int_equal(f->links[0].dead, 0);
+	assert_int_equal(f->links[1].dead, 0);
+	finish(f);
+}
+
+/* Whatever the receiver does, what is granted and queued never exceeds the window. */
+static void windows_are_never_over_granted(void **state)
+{
+	struct fixture *f = make(0, 3000);
+	uint32_t rng = 1, n, most = 0;
+	uint8_t data[32768];
+	size_t sent = 0, read = 0;
+
+	(void)state;
+	for (int i = 0; i < 20000; i++) {
+		rng = rng * 1664525 + 1013904223;
+		n = rng >> 17;
+		if (n > f->in.chan->recv_window)
+			n = f->in.chan->recv_window;
+		if (rng >> 31 && n) {
+			fill(data, n, (unsigned)i);
+			feed(f, rng & 0x1000 ? STDERR : 0, data, n);
+			sent += n;
+		} else if (f->out.chan->send_window < (1u << 30)) {
+			grant_out(f, (rng >> 8) % 60000);
+		}
+		settle(f);
+		read += f->n_text;
+		f->n_text = 0;
+		most = f->flow.window > most ? f->flow.window : most;
+		assert_int_equal(sent - read, f->flow.queued_data);
+		assert_true(f->in.chan->recv_window + f->flow.queued_data <= f->flow.window);
+		assert_true(f->flow.window <= FLOW_WINDOW_MAX);
+		assert_int_equal(f->mux.window_total, f->flow.window);
+		memset(f->order, 0, sizeof(f->order));
+		smx_transport_tx_free(f->in.link->t, smx_transport_tx_take(f->in.link->t));
+	}
+	assert_true(sent > (1u << 24));
+	assert_true(most > FLOW_WINDOW_FIRST);
+	finish(f);
+}
+
+static void windows_begin_small_beyond_the_budget(void **state)
+{
+	struct fixture *f = make(0, 32768);
+	struct flow other;
+
+	(void)state;
+	f->mux.window_total += MUX_WINDOW_BUDGET;
+	flow_init(&other, &f->mux, &f->in, &f->out);
+	assert_int_equal(other.window, FLOW_WINDOW_LEAST);
+	flow_release(&other);
+	f->mux.window_total -= MUX_WINDOW_BUDGET;
+	finish(f);
+}
+
+static void without_memory_the_channel_ends_and_nothing_else(void **state)
+{
+	struct fixture *f = make(0, 32768);
+	uint8_t data[20000];
+
+	(void)state;
+	fill(data, sizeof(data), 3);
+	/* Both links have a block to write into; without one they would have to die. */
+	request(f, "exit-status", 0, 0);
+	assert_int_equal(smx_conn_keepalive(&f->in.link->conn), 0);
+	smx_mem_fail_after(0);
+	for (int i = 0; i < 10 && !f->out.chan->close_sent; i++)
+		feed(f, 0, data, sizeof(data));
+	smx_mem_fail_after(-1);
+	assert_true(f->out.chan->close_sent && f->in.chan->close_sent);
+	assert_true(flow_is_empty(&f->flow));
+	assert_int_equal(f->links[0].dead + f->links[1].dead, 0);
+	settle(f);
+	assert_string_equal(f->order, "eC");
+	finish(f);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(L9_straight_path_passes_messages_as_they_are),
+		cmocka_unit_test(L9_messages_are_cut_to_the_packets_and_window_of_the_receiver),
+		cmocka_unit_test(slow_reader_of_mixed_streams_costs_what_they_hold),
+		cmocka_unit_test(P4_message_is_never_behind_an_EOF),
+		cmocka_unit_test(L9_urgent_requests_pass_data_but_no_request),
+		cmocka_unit_test(requests_without_end_close_their_channel_and_nothing_else),
+		cmocka_unit_test(windows_are_never_over_granted),
+		cmocka_unit_test(windows_begin_small_beyond_the_budget),
+		cmocka_unit_test(without_memory_the_channel_ends_and_nothing_else),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
