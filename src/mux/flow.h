@@ -24,7 +24,7 @@
 #define MUX_WINDOW_BUDGET (128ull * 1024 * 1024)
 #define FLOW_WINDOW_LEAST SMX_CHANNEL_PACKET
 /* Queued requests of one flow; nobody needs more. */
-#define FLOW_REQUESTS_MAX (64 * 1024)
+#define FLOW_REQUESTS_MAX (512 * 1024)
 
 struct flow {
 	struct source source; /* on out->link's lists */
@@ -48,8 +48,8 @@ void flow_message(struct flow *f, const char *text);
 /* Data, from a DATA event on in. */
 void flow_data(struct flow *f, const struct smx_conn_event *ev);
 /*
- * A request of at most SMX_PAYLOAD_MAX, in its place among the data, or past it (is_urgent: signal,
- * window-change …), but never past another request.
+ * A request of at most smx_transport_payload_max, in its place among the data, or past it
+ * (is_urgent: signal, window-change …), but never past another request.
  */
 void flow_request(struct flow *f, const struct smx_conn_event *ev, int is_urgent);
 void flow_eof(struct flow *f);

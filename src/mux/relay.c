@@ -95,7 +95,7 @@ static void pass_reply(struct endpoint *asker, struct replies *q, int success)
 static void pass_request(struct endpoint *asker, struct replies *q, struct flow *f,
 	struct smx_conn_event *ev, int is_urgent)
 {
-	if (ev->payload.len > SMX_PAYLOAD_MAX) {
+	if (f->out->chan && ev->payload.len > smx_transport_payload_max(f->out->link->t)) {
 		/* More than a peer has to take: it would be the end of its connection. */
 		log_warn("a request of %zu bytes was refused: more than the other side need take",
 			ev->payload.len);

@@ -13,10 +13,12 @@
 #include "base/wire.h"
 #include "crypto/cipher.h"
 
-/* packet_len accepted; RFC 4253 section 6.1 asks for 35000 at least. */
-#define SMX_PACKET_MAX 65536
-/* Longest payload sent: what OpenSSH and others take for granted. */
-#define SMX_PAYLOAD_MAX 34000
+/* packet_len accepted, and longest payload sent: OpenSSH's, for commands of 100 KiB are real. */
+#define SMX_PACKET_MAX  (256 * 1024)
+#define SMX_PAYLOAD_MAX (SMX_PACKET_MAX - 512)
+/* What every implementation takes (RFC 4253 section 6.1); others may end the connection over more.
+ */
+#define SMX_PAYLOAD_ANY 32768
 
 struct smx_tx_block {
 	struct smx_tx_block *next;

@@ -634,6 +634,12 @@ const char *smx_transport_peer_software(const struct smx_transport *t)
 	return dash ? dash + 1 : "";
 }
 
+size_t smx_transport_payload_max(const struct smx_transport *t)
+{
+	return strncmp(smx_transport_peer_software(t), "OpenSSH", 7) == 0 ? SMX_PAYLOAD_MAX
+									  : SMX_PAYLOAD_ANY;
+}
+
 const char *smx_transport_server_sig_algs(const struct smx_transport *t)
 {
 	return t->server_sig_algs ? t->server_sig_algs : "";

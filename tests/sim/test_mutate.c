@@ -181,7 +181,7 @@ static int open_all(struct smx_pool *pool, const struct smx_cipher_alg *cipher,
 
 static void mutate_sealed(const struct smx_cipher_alg *cipher, const struct smx_mac_alg *mac)
 {
-	static uint8_t wire[70000];
+	static uint8_t wire[SMX_PACKET_MAX + 1000];
 	uint8_t keys[160], payload[61];
 	struct smx_view part = { payload, sizeof(payload) };
 	struct smx_protect *protect;
