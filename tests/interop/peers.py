@@ -552,7 +552,10 @@ class Mux(Daemon):
         return [c for c in self.status()["connections"] if c.get("state") == "ready"]
 
     def open_channels(self):
-        return sum(c["channels"] for c in self.status()["connections"])
+        """Channels of clients: a connection behind a jump host is itself a channel of that."""
+        connections = self.status()["connections"]
+        tunnels = sum(" via " in c["key"] for c in connections)
+        return sum(c["channels"] for c in connections) - tunnels
 
     def wait_idle(self, timeout=15):
         """P6: every channel is given back, and every client has left."""

@@ -75,11 +75,14 @@ def test_P6_client_killed_in_state(pair, state):
     client.wait()
     client.stdout.close()
     client.stderr.close()
-    survived(pair)
+    pair.check_works()
+    poll(lambda: not pair.status()["clients"], 10, "the client to be gone")
     if state in ("output", "input", "pty"):
         wait_children(pair, f"^{marker}", gone=True)
+    # sshd keeps a session without a terminal until its command ends, whoever has left.
     for pid in pgrep(f"^{marker}"):
         os.kill(pid, signal.SIGKILL)
+    survived(pair)
 
 
 def feed_for_ever(stream):

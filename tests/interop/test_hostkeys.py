@@ -32,7 +32,7 @@ def test_K2_unknown_key_is_refused_with_the_remedy(make_mux, make_sshd, keys):
     target = make_sshd()
     mux = make_mux(target, known_hosts="")
     shown = [fingerprint(keys, k) for k in target.host_keys]
-    refused(mux, "unknown", "SHA256:")
+    refused(mux, "not known", "SHA256:")
     text = mux.log()
     (used,) = {f for f in re.findall(r"SHA256:[A-Za-z0-9+/]{43}", text)} & set(shown)
     assert target.logins() == 0

@@ -136,10 +136,12 @@ def test_B9_client_host_key_and_user_key(make_mux, make_sshd, keys, kind):
 def test_A1_rsa_sha2_only(make_mux, make_sshd, keys, algorithm):
     user = keys.make("only_user_rsa", "rsa")
     target = make_sshd("only", host_keys=[keys.make("only_host_rsa", "rsa")], accept=[user],
-                       HostKeyAlgorithms=algorithm, PubkeyAcceptedAlgorithms=algorithm)
+                       HostKeyAlgorithms=algorithm, LogLevel="DEBUG1")
     mux = make_mux(routes=routes_toml({"t": hop(target, identity=str(user))}),
                    known_hosts=target.known_hosts(), identity=False)
     mux.check_works()
+    assert f"kex: host key algorithm: {algorithm}" in target.log()
+    assert "signature algorithm ssh-rsa" not in target.log()
 
 
 def test_A1_sha1_only_server_is_refused(make_mux, make_sshd, keys):

@@ -323,7 +323,7 @@ def test_L9_late_close_of_the_remote(scripted, raw):
         client.request(theirs, "exec", True, "x")
         client.send(97, theirs)
         client.wait(97, 100 + n)
-    mux.wait_idle()
+    poll(lambda: mux.open_channels() == 0, 10, "the channels to be given back")
 
 
 @pytest.mark.parametrize("security", [
