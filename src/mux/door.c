@@ -164,14 +164,29 @@ static void on_stray_closed(uv_handle_t *h)
 	smx_free(h);
 }
 
-static size_t count_unauthenticated(struct mux *m)
+/*
+ * Room for one more. Anybody on the machine can connect, so it is the stranger that has been silent
+ * for longest who goes, not the newcomer: a client of ours authenticates in no time.
+ */
+static int make_room(struct mux *m)
 {
 	struct smx_list *it, *tmp;
+	struct client *oldest = NULL;
 	size_t n = 0;
 
-	SMX_LIST_FOREACH (it, tmp, &m->clients)
-		n += !client_at(it)->auth.is_done;
-	return n;
+	SMX_LIST_FOREACH (it, tmp, &m->clients) {
+		struct client *c = client_at(it);
+
+		if (c->auth.is_done || c->link->dead)
+			continue;
+		oldest = oldest ? oldest : c;
+		n++;
+	}
+	if (n >= CLIENTS_UNAUTH_MAX || (m->n_clients >= CLIENTS_MAX && oldest)) {
+		link_fail(oldest->link, SMX_ELIMIT, "too many clients that don't authenticate");
+		return 1;
+	}
+	return m->n_clients < CLIENTS_MAX;
 }
 
 static void start_client(struct mux *m, uv_tcp_t *tcp)
@@ -185,7 +200,7 @@ static void start_client(struct mux *m, uv_tcp_t *tcp)
 	struct client *c = NULL;
 	int r;
 
-	if (m->n_clients < CLIENTS_MAX && count_unauthenticated(m) < CLIENTS_UNAUTH_MAX)
+	if (make_room(m))
 		c = smx_calloc(1, sizeof(*c));
 	else
 		log_warn("too many clients: one was turned away");

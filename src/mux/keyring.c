@@ -63,7 +63,9 @@ static void log_lines(struct smx_buf *lines)
 	smx_free(s);
 }
 
-static int add_file(struct keyring *k, struct smx_authorized_keys *set, const char *path)
+/* is_news: what is wrong with it was not logged before. */
+static int add_file(
+	struct keyring *k, struct smx_authorized_keys *set, const char *path, int is_news)
 {
 	struct smx_buf text, warnings, err;
 	int r;
@@ -74,12 +76,14 @@ static int add_file(struct keyring *k, struct smx_authorized_keys *set, const ch
 	r = smx_os_file_read(path, SMX_AUTHORIZED_KEYS_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, &err);
 	if (r == 0)
 		r = smx_authorized_keys_add_text(set, path, smx_buf_as_view(&text), &warnings);
-	log_lines(&warnings);
+	if (is_news)
+		log_lines(&warnings);
 	if (r != 0 && r != SMX_ENOTFOUND) {
 		(void)snprintf(k->warning, sizeof(k->warning), "%.480s",
 			smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
 								: smx_strerror(r));
-		log_error("authorised keys: %s", k->warning);
+		if (is_news)
+			log_error("authorised keys: %s", k->warning);
 	}
 	smx_buf_release(&text);
 	smx_buf_release(&warnings);
@@ -91,6 +95,7 @@ static int add_file(struct keyring *k, struct smx_authorized_keys *set, const ch
  * must not widen it in silence. */
 static void add_public_keys(struct keyring *k, struct smx_authorized_keys *set)
 {
+	int is_news = !k->is_loaded || k->has_file;
 	char **names = NULL, *path;
 	size_t n = 0;
 
@@ -99,7 +104,7 @@ static void add_public_keys(struct keyring *k, struct smx_authorized_keys *set)
 	for (size_t i = 0; i < n; i++) {
 		if (smx_os_path_join(k->ssh_dir, names[i], &path) != 0)
 			continue;
-		(void)add_file(k, set, path);
+		(void)add_file(k, set, path, is_news);
 		smx_free(path);
 	}
 	smx_os_names_free(names, n);
@@ -108,7 +113,7 @@ static void add_public_keys(struct keyring *k, struct smx_authorized_keys *set)
 		"(%zu keys); "
 		"write the keys you mean into it",
 		k->path, smx_authorized_keys_count(set));
-	if (!k->is_loaded || k->has_file)
+	if (is_news)
 		log_warn("%s", k->warning);
 }
 
@@ -123,7 +128,7 @@ void keyring_refresh(struct keyring *k)
 	if (smx_authorized_keys_new(&set) != 0)
 		return;
 	k->warning[0] = '\0';
-	if (!exists || add_file(k, set, k->path) == SMX_ENOTFOUND) {
+	if (!exists || add_file(k, set, k->path, 1) == SMX_ENOTFOUND) {
 		add_public_keys(k, set);
 		exists = 0;
 	} else if (!k->is_loaded || !k->has_file ||

@@ -454,7 +454,7 @@ int login_wants_person(const struct login *lg)
 
 int login_is_asking(const struct login *lg)
 {
-	return lg->prompt != NULL;
+	return lg->prompt && !prompt_is_overdue(lg->prompt);
 }
 
 void login_free(struct login *lg)

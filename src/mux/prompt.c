@@ -19,6 +19,7 @@ struct prompt {
 	void *arg;
 	uv_work_t work;
 	int is_running;
+	uint64_t since_ms; /* it is running */
 	struct smx_os_ask *ask;
 	size_t n;
 	char *texts[SMX_AUTH_PROMPTS_MAX];
@@ -77,8 +78,14 @@ static void run_next(struct mux *m)
 	if (p->is_running)
 		return;
 	p->is_running = 1;
+	p->since_ms = mux_now(m);
 	if (uv_queue_work(m->loop, &p->work, on_work, on_done) != 0)
 		p->is_running = 0;
+}
+
+int prompt_is_overdue(const struct prompt *p)
+{
+	return p->is_running && mux_now(p->mux) - p->since_ms >= PROMPT_TIMEOUT_MS;
 }
 
 int prompt_is_possible(const struct mux *m)

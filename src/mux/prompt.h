@@ -10,7 +10,7 @@
 #include "ssh/auth_msg.h"
 
 #define PROMPT_ANSWER_SIZE 1024
-#define PROMPT_TIMEOUT_MS  (120 * 1000)
+#define PROMPT_TIMEOUT_MS  (120 * 1000) /* then a login's own time limit runs again */
 
 struct prompt;
 
@@ -26,5 +26,7 @@ int prompt_is_possible(const struct mux *m);
 struct prompt *prompt_start(struct mux *m, const char *for_whom,
 	const struct smx_auth_info_request *request, prompt_cb *cb, void *arg);
 void prompt_cancel(struct prompt *p); /* NULL works */
+/* Whether it has been on the terminal for PROMPT_TIMEOUT_MS: the login's time goes on. */
+int prompt_is_overdue(const struct prompt *p);
 
 #endif
