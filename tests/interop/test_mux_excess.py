@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """One client, channel or hop that goes too far or goes away takes nobody else with it."""
+import socket
 import subprocess
 import time
 
@@ -146,4 +147,16 @@ def test_P6_hop_of_a_chain_killed_under_load(make_mux, make_sshd, victim):
         for client in (down, up):
             _, err = client.communicate(timeout=30)
             assert client.returncode == 255 and b"lost" in err
+    mux.check_works()
+
+
+def test_L1_silent_strangers_lock_nobody_out(mux):
+    """Anybody on the machine can connect; the user's own clients get in all the same."""
+    strangers = [socket.create_connection(("127.0.0.1", mux.port)) for _ in range(400)]
+    try:
+        mux.check_works()
+        assert len(mux.status()["clients"]) < 300
+    finally:
+        for s in strangers:
+            s.close()
     mux.check_works()
