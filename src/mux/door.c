@@ -11,6 +11,7 @@
 #include "config/policy.h"
 #include "mux/keyring.h"
 #include "mux/relay.h"
+#include "os/os.h"
 
 #define BACKLOG     128
 #define FORWARD_MAX 1024
@@ -256,6 +257,7 @@ int door_open(struct mux *m)
 {
 	struct door *d = smx_calloc(1, sizeof(*d));
 	struct sockaddr_in addr;
+	uv_os_fd_t fd;
 	int r;
 
 	if (!d)
@@ -267,8 +269,10 @@ int door_open(struct mux *m)
 		smx_free(d);
 		return SMX_ESYS;
 	}
-	if ((r = uv_tcp_bind(&d->tcp, (const struct sockaddr *)&addr, 0)) != 0 ||
-		(r = uv_listen((uv_stream_t *)&d->tcp, BACKLOG, on_connection)) != 0) {
+	if ((r = uv_tcp_bind(&d->tcp, (const struct sockaddr *)&addr, 0)) == 0 &&
+		(r = uv_fileno((uv_handle_t *)&d->tcp, &fd)) == 0)
+		smx_os_socket_stays_here((int64_t)fd);
+	if (r != 0 || (r = uv_listen((uv_stream_t *)&d->tcp, BACKLOG, on_connection)) != 0) {
 		log_error("can't listen on 127.0.0.1 port %u: %s; is another program using it? "
 			  "choose "
 			  "another port with -p",

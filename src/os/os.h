@@ -197,6 +197,16 @@ int smx_os_ipc_read(int fd, void *p, size_t size, int timeout_ms, size_t *ret_le
 int smx_os_ipc_write(int fd, const void *p, size_t len, int timeout_ms);
 void smx_os_ipc_close(int fd);
 
+/* ---- sockets ----------------------------------------------------------------------------------
+ */
+
+/*
+ * Best effort, for a TCP listener (and all it accepts) whose connections don't leave the machine:
+ * the least costly congestion control. Where BBR is the system's choice its pacing would arm a
+ * timer for every segment, which was a fifth of the daemon's CPU time in a bulk transfer.
+ */
+void smx_os_socket_stays_here(int64_t socket);
+
 /* ---- process ----------------------------------------------------------------------------------
  */
 

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* Sockets that don't leave the machine (DESIGN section 4). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "os/os.h"
+
+#ifdef TCP_CONGESTION
+static void assert_plain(int fd)
+{
+	char name[32] = "";
+	socklen_t n = sizeof(name) - 1;
+
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &n), 0);
+	assert_string_equal(name, "reno");
+}
+#endif
+
+/* What a listener is told, the connections it accepts know. */
+static void accepted_sockets_are_not_paced(void **state)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET };
+	int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+	socklen_t n = sizeof(addr);
+	int fd;
+
+	(void)state;
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(listener, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	smx_os_socket_stays_here(listener);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&addr, &n), 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	fd = accept(listener, NULL, NULL);
+	assert_true(fd >= 0);
+#ifdef TCP_CONGESTION
+	assert_plain(listener);
+	assert_plain(fd);
+#endif
+	assert_int_equal(write(fd, "x", 1), 1);
+	close(fd);
+	close(client);
+	close(listener);
+}
+
+static void what_is_no_tcp_socket_is_left_alone(void **state)
+{
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	smx_os_socket_stays_here(fds[0]);
+	smx_os_socket_stays_here(-1);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(accepted_sockets_are_not_paced),
+		cmocka_unit_test(what_is_no_tcp_socket_is_left_alone),
+	};
+
+	return cmocka_run_group_tests_name("os_socket", tests, NULL, NULL);
+}
