@@ -37,18 +37,28 @@ def bystander(mux):
     assert mux.target.logins() == logins
 
 
-def test_DESIGN6_request_longer_than_a_peer_must_take(mux, bystander, cleanup):
-    client = cleanup(Client(mux.port, mux.local_key))
-    client.open(0)
-    theirs = client.opened(0)
-    client.request(theirs, "env", False, "LANG", "x" * 40000)
-    client.request(theirs, "exec", True, "echo " + "x" * 40000)
-    client.wait(FAILURE, 0)
-    client.request(theirs, "exec", True, "echo short")
-    client.wait(SUCCESS, 0)
-    client.wait(CLOSE, 0)
-    assert client.data(0) == b"short\n"
-    assert mux.ssh("t", "true " + "x" * 40000).returncode == 255
+def test_L9_long_commands_reach_servers_that_take_them(mux, bystander):
+    done = mux.ssh("t", "echo " + "x" * 100000)
+    assert done.stdout == b"x" * 100000 + b"\n"
+
+
+def test_DESIGN6_request_longer_than_a_peer_must_take(scripted):
+    """RFC 4253 section 6.1: sent all the same, it would end the connection of everybody."""
+    server, mux = scripted(lambda *a: True)
+    client = Client(mux.port, mux.local_key)
+    try:
+        client.open(0)
+        theirs = client.opened(0)
+        client.request(theirs, "env", False, "LANG", "x" * 40000)
+        client.request(theirs, "exec", True, "echo " + "x" * 40000)
+        client.wait(FAILURE, 0)
+        client.request(theirs, "exec", True, "echo short")
+        client.wait(SUCCESS, 0)
+        assert [name for name, *_ in server.log if name not in ("auth", "global")] == ["exec"]
+        assert mux.ssh("t", "true " + "x" * 40000).returncode == 255
+        assert len(server.transports) == 1 and server.transports[0].is_active()
+    finally:
+        client.stop()
 
 
 def test_DESIGN6_requests_nobody_answers_end_their_channel(scripted):
