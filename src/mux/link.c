@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "mux/tunnel.h"
 
 #define WRITE_BUFS_MAX 32
 
@@ -62,7 +61,7 @@ void link_touch(struct link *l)
 
 int link_has_room(const struct link *l)
 {
-	size_t waiting = l->inflight_len + (l->tunnel ? tunnel_backlog(l->tunnel) : 0);
+	size_t waiting = l->inflight_len + (l->carrier ? l->carrier->ops->backlog(l->carrier) : 0);
 
 	return !l->dead && l->t && smx_transport_can_send(l->t) &&
 	       smx_transport_tx_len(l->t) + waiting < LINK_TX_HIGH;
@@ -340,7 +339,7 @@ static void start_reading(struct link *l)
 		l->is_reading = 1;
 }
 
-void link_tunnel_data(struct link *l, struct smx_view data)
+void link_carrier_data(struct link *l, struct smx_view data)
 {
 	uint8_t *p;
 	size_t n;
@@ -469,11 +468,11 @@ void link_flush(struct link *l)
 			break;
 		if (l->tcp)
 			write_blocks(l, list);
-		else if (l->tunnel)
-			tunnel_write(l->tunnel, list);
+		else if (l->carrier)
+			l->carrier->ops->write(l->carrier, list);
 		else
 			smx_transport_tx_free(l->t, list);
-		if (l->tunnel && tunnel_backlog(l->tunnel) >= LINK_TX_HIGH)
+		if (l->carrier && l->carrier->ops->backlog(l->carrier) >= LINK_TX_HIGH)
 			break;
 	}
 	if (!l->dead && smx_transport_tx_len(l->t) > LINK_BACKLOG_MAX)
@@ -506,10 +505,11 @@ int link_start_tcp(struct link *l, uv_tcp_t *tcp, const struct smx_transport_con
 	return 0;
 }
 
-int link_start_tunnel(
-	struct link *l, struct tunnel *tunnel, const struct smx_transport_config *config)
+int link_start_carrier(
+	struct link *l, struct carrier *carrier, const struct smx_transport_config *config)
 {
-	l->tunnel = tunnel;
+	l->carrier = carrier;
+	carrier->inner = l;
 	return start(l, config);
 }
 
@@ -561,9 +561,10 @@ void link_reap(struct link *l)
 		ep->chan = NULL;
 		ep->ops->link_dead(ep, l->dead, l->why);
 	}
-	if (l->tunnel) {
-		tunnel_detach(l->tunnel);
-		l->tunnel = NULL;
+	if (l->carrier) {
+		l->carrier->inner = NULL;
+		l->carrier->ops->detach(l->carrier);
+		l->carrier = NULL;
 	}
 	l->is_reaped = 1;
 	l->ops->dead(l, l->dead, l->why);

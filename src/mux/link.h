@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A link: one SSH connection of ours (transport + channels) on its carrier, which is a TCP
- * socket or a channel of another link (a tunnel through a jump host).
+ * A link: one SSH connection of ours (transport + channels) on a TCP socket or another
+ * carrier, such as a channel of another link (a tunnel through a jump host).
  *
  * Sending. At most one write is on its way; what comes meanwhile is composed and goes
  * with the next one. Bulk data is only composed while less than LINK_TX_HIGH waits; the rest
@@ -31,6 +31,7 @@ struct source {
 };
 
 struct endpoint;
+struct carrier;
 
 /* What a channel of a link belongs to; chan->user points to one. */
 struct endpoint_ops {
@@ -54,6 +55,21 @@ struct link_ops {
 	void (*dead)(struct link *l, int r, const char *why); /* last call; frees the owner */
 };
 
+/* What a link without a socket stands on. */
+struct carrier_ops {
+	/* Takes the blocks over and sends them in order. */
+	void (*write)(struct carrier *c, struct smx_tx_block *list);
+	/* Bytes taken over and not sent yet. */
+	size_t (*backlog)(struct carrier *c);
+	/* The link is gone; the carrier ends itself. */
+	void (*detach)(struct carrier *c);
+};
+
+struct carrier {
+	const struct carrier_ops *ops;
+	struct link *inner; /* the link it carries; NULL once that is gone */
+};
+
 struct link {
 	struct mux *mux;
 	struct smx_list node; /* mux->links */
@@ -64,12 +80,12 @@ struct link {
 	struct smx_conn conn;
 	struct smx_list ready_interactive, ready_bulk; /* sources */
 
-	uv_tcp_t *tcp; /* NULL for tunnels */
+	uv_tcp_t *tcp; /* NULL with a carrier */
 	int is_reading;
 	uv_write_t write_req;
 	struct smx_tx_block *inflight; /* being written */
 	size_t inflight_len;
-	struct tunnel *tunnel;
+	struct carrier *carrier; /* instead of a socket */
 
 	int is_reaped;
 	int dead; /* the error it died of */
@@ -90,8 +106,8 @@ struct link *link_new(struct mux *m, const struct link_ops *ops, void *owner);
 void link_discard(struct link *l);
 /* A connected socket (smx_malloc'd, taken over in any case): from here on the link speaks. */
 int link_start_tcp(struct link *l, uv_tcp_t *tcp, const struct smx_transport_config *config);
-int link_start_tunnel(
-	struct link *l, struct tunnel *tunnel, const struct smx_transport_config *config);
+int link_start_carrier(
+	struct link *l, struct carrier *carrier, const struct smx_transport_config *config);
 
 /* Marks it dead; the first reason counts. why: shown to people, may be NULL. */
 void link_fail(struct link *l, int r, const char *why);
@@ -111,7 +127,7 @@ void link_probe(struct link *l);
 void link_tick(struct link *l, uint64_t interval_ms, unsigned max_missed);
 void link_flush(struct link *l); /* mux_settle only */
 void link_reap(struct link *l); /* mux_settle only */
-/* Bytes arrived through a tunnel. */
-void link_tunnel_data(struct link *l, struct smx_view data);
+/* Bytes arrived through the carrier. */
+void link_carrier_data(struct link *l, struct smx_view data);
 
 #endif

@@ -26,8 +26,10 @@ static void tunnel_free(struct tunnel *t)
 	smx_free(t);
 }
 
-size_t tunnel_backlog(const struct tunnel *t)
+static size_t tunnel_backlog(struct carrier *c)
 {
+	const struct tunnel *t = SMX_CONTAINER(c, struct tunnel, carrier);
+
 	return t->len;
 }
 
@@ -65,17 +67,19 @@ static int tunnel_drain(struct source *s)
 		}
 	}
 	/* The inner link composes more when there is room again. */
-	if (t->inner && t->len < LINK_TX_HIGH)
-		link_touch(t->inner);
+	if (t->carrier.inner && t->len < LINK_TX_HIGH)
+		link_touch(t->carrier.inner);
 	return t->first != NULL && chan && chan->send_window > 0;
 }
 
-void tunnel_write(struct tunnel *t, struct smx_tx_block *list)
+static void tunnel_write(struct carrier *c, struct smx_tx_block *list)
 {
+	struct tunnel *t = SMX_CONTAINER(c, struct tunnel, carrier);
+
 	for (struct smx_tx_block *b = list; b; b = b->next) {
 		t->len += b->len;
-		if (t->inner)
-			t->inner->bytes_out += b->len;
+		if (t->carrier.inner)
+			t->carrier.inner->bytes_out += b->len;
 	}
 	if (t->last)
 		t->last->next = list;
@@ -109,8 +113,8 @@ static void tunnel_event(struct endpoint *ep, struct smx_conn_event *ev)
 
 	switch (ev->type) {
 	case SMX_CONN_DATA:
-		if (t->inner && ev->code == 0)
-			link_tunnel_data(t->inner, ev->data);
+		if (t->carrier.inner && ev->code == 0)
+			link_carrier_data(t->carrier.inner, ev->data);
 		if (ep->chan->recv_window < TUNNEL_WINDOW / 2)
 			r = smx_conn_grant(
 				&outer->conn, ep->chan, TUNNEL_WINDOW - ep->chan->recv_window);
@@ -124,18 +128,18 @@ static void tunnel_event(struct endpoint *ep, struct smx_conn_event *ev)
 			r = smx_conn_send_reply(&outer->conn, ep->chan, 0);
 		break;
 	case SMX_CONN_EOF:
-		if (t->inner)
-			link_fail(t->inner, SMX_EEOF,
+		if (t->carrier.inner)
+			link_fail(t->carrier.inner, SMX_EEOF,
 				"the jump host closed the connection to the target");
 		break;
 	case SMX_CONN_CLOSE:
-		if (t->inner)
-			link_fail(t->inner, SMX_EEOF,
+		if (t->carrier.inner)
+			link_fail(t->carrier.inner, SMX_EEOF,
 				"the jump host closed the connection to the target");
 		ep->chan->user = NULL;
 		ep->chan = NULL;
 		smx_list_del(&t->source.node);
-		if (!t->inner)
+		if (!t->carrier.inner)
 			tunnel_free(t);
 		break;
 	default:
@@ -150,17 +154,18 @@ static void tunnel_link_dead(struct endpoint *ep, int r, const char *why)
 	struct tunnel *t = SMX_CONTAINER(ep, struct tunnel, ep);
 
 	smx_list_del(&t->source.node);
-	if (t->inner)
-		link_fail(t->inner, r, why);
+	if (t->carrier.inner)
+		link_fail(t->carrier.inner, r, why);
 	else
 		tunnel_free(t);
 }
 
 static const struct endpoint_ops tunnel_ops = { tunnel_event, tunnel_link_dead };
 
-void tunnel_detach(struct tunnel *t)
+static void tunnel_detach(struct carrier *c)
 {
-	t->inner = NULL;
+	struct tunnel *t = SMX_CONTAINER(c, struct tunnel, carrier);
+
 	if (!t->ep.chan || t->ep.link->dead) {
 		/* A dying outer link frees nothing of ours any more: its endpoints are told once.
 		 */
@@ -175,6 +180,8 @@ void tunnel_detach(struct tunnel *t)
 	close_channel(t);
 }
 
+static const struct carrier_ops carrier_ops = { tunnel_write, tunnel_backlog, tunnel_detach };
+
 struct tunnel *tunnel_new(struct link *outer, struct smx_chan *chan)
 {
 	struct tunnel *t = smx_calloc(1, sizeof(*t));
@@ -183,6 +190,7 @@ struct tunnel *tunnel_new(struct link *outer, struct smx_chan *chan)
 		return NULL;
 	t->ep = (struct endpoint){ &tunnel_ops, outer, chan, 0 };
 	t->pool = &outer->mux->pool;
+	t->carrier.ops = &carrier_ops;
 	t->source.drain = tunnel_drain;
 	smx_list_init(&t->source.node);
 	chan->user = &t->ep;

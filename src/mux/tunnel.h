@@ -9,20 +9,15 @@
 #include "mux/link.h"
 
 struct tunnel {
+	struct carrier carrier; /* of the inner link */
 	struct endpoint ep; /* of the outer link, which may be freed once ep.chan is NULL */
 	struct smx_pool *pool;
 	struct source source;
-	struct link *inner; /* NULL once it is gone */
 	struct smx_tx_block *first, *last; /* sealed by the inner link, to be sent by the outer */
 	size_t first_off, len;
 };
 
 /* Takes over an open channel of the outer link. NULL: no memory. */
 struct tunnel *tunnel_new(struct link *outer, struct smx_chan *chan);
-/* Adds blocks of the inner link; takes ownership. */
-void tunnel_write(struct tunnel *t, struct smx_tx_block *list);
-size_t tunnel_backlog(const struct tunnel *t);
-/* The inner link is gone: the channel is closed, and the tunnel freed when that is done. */
-void tunnel_detach(struct tunnel *t);
 
 #endif

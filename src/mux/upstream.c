@@ -142,7 +142,7 @@ static int start_link(struct upstream *up, uv_tcp_t *tcp, struct tunnel *tunnel)
 		config.host_key_algs = smx_buf_cstr(&algs);
 		up->state = UPSTREAM_LOGIN;
 		r = tcp ? link_start_tcp(up->link, tcp, &config)
-			: link_start_tunnel(up->link, tunnel, &config);
+			: link_start_carrier(up->link, &tunnel->carrier, &config);
 		tcp = NULL;
 	}
 	smx_buf_release(&algs);
@@ -152,7 +152,7 @@ static int start_link(struct upstream *up, uv_tcp_t *tcp, struct tunnel *tunnel)
 		tcp->data = up->link;
 	}
 	if (tunnel)
-		up->link->tunnel = tunnel; /* in any case: the link detaches it when it ends */
+		up->link->carrier = &tunnel->carrier; /* in any case: the link detaches it */
 	if (r != 0)
 		return r;
 	up->login = login_new(up->entry->mux, up->link, up->hop, up->prepared, on_login, up);
@@ -186,7 +186,7 @@ static void on_tunnel_opened(struct open_req *req, struct upstream *jump, struct
 	up->has_tunnel_req = 0;
 	open_req_release(req);
 	if (tunnel) {
-		tunnel->inner = up->link;
+		tunnel->carrier.inner = up->link;
 		r = start_link(up, NULL, tunnel);
 	} else if (smx_conn_send_close(&jump->link->conn, chan) != 0) {
 		link_fail(jump->link, SMX_ENOMEM, NULL);
@@ -410,7 +410,8 @@ void upstream_open(struct upstream *up, struct open_req *req)
 
 void upstream_suspect(struct upstream *up)
 {
-	const struct tunnel *tunnel = up->link->tunnel;
+	struct carrier *c = up->link->carrier; /* of an upstream: a tunnel */
+	const struct tunnel *tunnel = c ? SMX_CONTAINER(c, struct tunnel, carrier) : NULL;
 
 	if (up->state != UPSTREAM_READY || up->probe_deadline_ms)
 		return;
