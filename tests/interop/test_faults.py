@@ -294,7 +294,8 @@ def test_DESIGN6_daemon_killed_client_is_told(make_mux, make_sshd):
 def test_P6_clock_jump(make_mux, make_sshd):
     """The wall clock leaps by a day, both ways: nothing is reaped, nothing hangs (the ages are
     those of a monotonic clock)."""
-    libraries = glob.glob("/usr/lib*/**/faketime/libfaketime.so.1", recursive=True)
+    libraries = glob.glob("/usr/lib*/faketime/libfaketime.so.1")
+    libraries += glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
     if not libraries:
         pytest.skip("libfaketime is not installed")
     target = make_sshd()
