@@ -13,6 +13,8 @@
 #include "crypto/hash.h"
 #include "crypto/key_priv.h"
 
+#define CERT_SUFFIX "-cert-v01@openssh.com"
+#define SK_SUFFIX   "@openssh.com"
 #define ED25519_LEN 32
 /* Longer exponents than anybody uses only make verifying slow. */
 #define RSA_E_BYTES_MAX 8
@@ -39,6 +41,24 @@ const struct smx_key_type_info *smx_key_type_find(struct smx_view name)
 {
 	for (size_t i = 0; i < SMX_ARRAY_LEN(types); i++)
 		if (smx_view_eq(name, types[i].name))
+			return &types[i];
+	return NULL;
+}
+
+int smx_is_cert_name_of(struct smx_view cert, const char *plain)
+{
+	size_t stem = strlen(plain), suffix = strlen(CERT_SUFFIX);
+
+	if (stem > strlen(SK_SUFFIX) && strcmp(plain + stem - strlen(SK_SUFFIX), SK_SUFFIX) == 0)
+		stem -= strlen(SK_SUFFIX);
+	return cert.len == stem + suffix && memcmp(cert.p, plain, stem) == 0 &&
+	       memcmp(cert.p + stem, CERT_SUFFIX, suffix) == 0;
+}
+
+const struct smx_key_type_info *smx_key_type_find_cert(struct smx_view name)
+{
+	for (size_t i = 0; i < SMX_ARRAY_LEN(types); i++)
+		if (smx_is_cert_name_of(name, types[i].name))
 			return &types[i];
 	return NULL;
 }

@@ -67,6 +67,13 @@ int smx_key_verify(
  * sk- ones too.
  */
 const char *smx_sigalg_names(int with_sk);
+/* The same for host certificates: "ssh-ed25519-cert-v01@openssh.com", … */
+const char *smx_cert_sigalg_names(void);
+/*
+ * The signature algorithm behind a certificate's name: "rsa-sha2-512" of
+ * "rsa-sha2-512-cert-v01@openssh.com". NULL for other names.
+ */
+const char *smx_sigalg_of_cert(struct smx_view alg);
 /*
  * Whether signature algorithm alg may be used with keys of the wire type name key_type.
  * For a certificate type ("ssh-rsa-cert-v01@openssh.com") alg is either the name inside the

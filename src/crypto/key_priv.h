@@ -27,6 +27,13 @@ struct smx_key_type_info {
 
 const struct smx_key_type_info *smx_key_type_info(enum smx_key_type type);
 const struct smx_key_type_info *smx_key_type_find(struct smx_view name);
+/* The plain type of a certificate's type name; NULL for others. */
+const struct smx_key_type_info *smx_key_type_find_cert(struct smx_view name);
+/*
+ * Whether cert is the certificate name of plain: "ssh-rsa" → "ssh-rsa-cert-v01@openssh.com",
+ * and of an sk name, whose suffix the certificate's takes the place of.
+ */
+int smx_is_cert_name_of(struct smx_view cert, const char *plain);
 
 /* A key around pkey (taken over, also on failure). SMX_ENOMEM. */
 int smx_key_wrap(struct smx_key **ret, enum smx_key_type type, EVP_PKEY *pkey, int is_private);

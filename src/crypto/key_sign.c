@@ -11,8 +11,6 @@
 #include "crypto/hash.h"
 #include "crypto/key_priv.h"
 
-#define CERT_SUFFIX     "-cert-v01@openssh.com"
-#define SK_SUFFIX       "@openssh.com"
 #define ED25519_SIG_LEN 64
 /* DER of two 521-bit numbers, and more. */
 #define ECDSA_DER_MAX 160
@@ -39,10 +37,19 @@ static const struct sigalg {
 #define NAMES_EC  "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,"
 #define NAMES_SK  "sk-ssh-ed25519@openssh.com,sk-ecdsa-sha2-nistp256@openssh.com,"
 #define NAMES_RSA "rsa-sha2-512,rsa-sha2-256"
+#define CERT      "-cert-v01@openssh.com"
+#define NAMES_CERT                                                                 \
+	"ssh-ed25519" CERT ",ecdsa-sha2-nistp256" CERT ",ecdsa-sha2-nistp384" CERT \
+	",ecdsa-sha2-nistp521" CERT ",rsa-sha2-512" CERT ",rsa-sha2-256" CERT
 
 const char *smx_sigalg_names(int with_sk)
 {
 	return with_sk ? NAMES_EC NAMES_SK NAMES_RSA : NAMES_EC NAMES_RSA;
+}
+
+const char *smx_cert_sigalg_names(void)
+{
+	return NAMES_CERT;
 }
 
 static const struct sigalg *sigalg_find(struct smx_view name)
@@ -53,18 +60,12 @@ static const struct sigalg *sigalg_find(struct smx_view name)
 	return NULL;
 }
 
-/*
- * Whether cert is the certificate name of plain: "ssh-rsa" → "ssh-rsa-cert-v01@openssh.com",
- * and of an sk name, whose suffix the certificate's takes the place of.
- */
-static int is_cert_name_of(struct smx_view cert, const char *plain)
+const char *smx_sigalg_of_cert(struct smx_view alg)
 {
-	size_t stem = strlen(plain), suffix = strlen(CERT_SUFFIX);
-
-	if (stem > strlen(SK_SUFFIX) && strcmp(plain + stem - strlen(SK_SUFFIX), SK_SUFFIX) == 0)
-		stem -= strlen(SK_SUFFIX);
-	return cert.len == stem + suffix && memcmp(cert.p, plain, stem) == 0 &&
-	       memcmp(cert.p + stem, CERT_SUFFIX, suffix) == 0;
+	for (size_t i = 0; i < SMX_ARRAY_LEN(sigalgs); i++)
+		if (smx_is_cert_name_of(alg, sigalgs[i].name))
+			return sigalgs[i].name;
+	return NULL;
 }
 
 int smx_sigalg_fits(struct smx_view alg, struct smx_view key_type)
@@ -72,11 +73,11 @@ int smx_sigalg_fits(struct smx_view alg, struct smx_view key_type)
 	for (size_t i = 0; i < SMX_ARRAY_LEN(sigalgs); i++) {
 		const char *type_name = smx_key_type_name(sigalgs[i].type);
 		int plain_alg = smx_view_eq(alg, sigalgs[i].name);
-		int cert_alg = is_cert_name_of(alg, sigalgs[i].name);
+		int cert_alg = smx_is_cert_name_of(alg, sigalgs[i].name);
 
 		if (plain_alg && smx_view_eq(key_type, type_name))
 			return 1;
-		if ((plain_alg || cert_alg) && is_cert_name_of(key_type, type_name))
+		if ((plain_alg || cert_alg) && smx_is_cert_name_of(key_type, type_name))
 			return 1;
 	}
 	return 0;

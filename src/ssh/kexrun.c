@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "crypto/cert.h"
 #include "crypto/hash.h"
 #include "ssh/msg.h"
 #include "ssh/transport_int.h"
@@ -310,8 +311,7 @@ static int use_secret(struct smx_transport *t, struct smx_view secret)
 	struct smx_view host_key = smx_buf_as_view(&t->new_host_key_blob), hash;
 	struct smx_view reply[3];
 	struct smx_protect *tx = NULL, *rx = NULL;
-	struct smx_key *key = NULL;
-	struct smx_view alg = smx_view_of(t->algs.host_key, strlen(t->algs.host_key)), type;
+	struct smx_view alg = smx_view_of(t->algs.host_key, strlen(t->algs.host_key));
 	int is_client = t->role == SMX_CLIENT;
 	uint8_t h[SMX_HASH_MAX];
 	int r;
@@ -320,13 +320,9 @@ static int use_secret(struct smx_transport *t, struct smx_view secret)
 		return r;
 	hash = (struct smx_view){ h, smx_hash_len(t->algs.kex->hash) };
 	if (is_client) {
-		if ((r = smx_blob_type(host_key, &type)) != 0)
-			goto out;
-		r = SMX_ESIGNATURE;
-		if (!smx_sigalg_fits(alg, type))
-			goto out;
-		if ((r = smx_key_from_blob(&key, host_key)) != 0 ||
-			(r = smx_key_verify(key, alg, smx_buf_as_view(&t->signature), hash)) != 0)
+		/* Of a certificate: the key in it. What it is worth, the judge of the key says. */
+		if ((r = smx_host_key_verify(
+			     host_key, alg, smx_buf_as_view(&t->signature), hash)) != 0)
 			goto out;
 	} else {
 		smx_buf_reset(&t->signature);
@@ -358,7 +354,6 @@ static int use_secret(struct smx_transport *t, struct smx_view secret)
 out:
 	smx_protect_free(tx);
 	smx_protect_free(rx);
-	smx_key_free(key);
 	smx_wipe(h, sizeof(h));
 	return r;
 }
