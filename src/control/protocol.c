@@ -155,6 +155,7 @@ static const struct {
 	{ SMX_CONTROL_STOP, "stop" },
 	{ SMX_CONTROL_LOCK, "lock" },
 	{ SMX_CONTROL_UNLOCK, "unlock" },
+	{ SMX_CONTROL_PROXY, "proxy" },
 };
 
 const char *smx_control_cmd_name(enum smx_control_cmd cmd)
@@ -178,6 +179,20 @@ int smx_control_request_build(struct smx_buf *out, int64_t id, enum smx_control_
 	return finish_line(out, o, r);
 }
 
+int smx_control_proxy_build(struct smx_buf *out, int64_t id, const char *route)
+{
+	json_t *o = new_object();
+	int r;
+
+	if (!o)
+		return SMX_ENOMEM;
+	(void)((r = smx_control_set_int(o, "id", id)) != 0 ||
+		(r = smx_control_set_text(o, "cmd", smx_control_cmd_name(SMX_CONTROL_PROXY),
+			 SMX_CONTROL_NAME_MAX)) != 0 ||
+		(r = smx_control_set_text(o, "route", route, SMX_CONTROL_ROUTE_MAX)) != 0);
+	return finish_line(out, o, r);
+}
+
 int smx_control_request_parse(struct smx_view line, struct smx_control_request *ret)
 {
 	struct smx_control_request q = { .cmd = SMX_CONTROL_UNKNOWN };
@@ -198,6 +213,9 @@ int smx_control_request_parse(struct smx_view line, struct smx_control_request *
 		if (strcmp(commands[i].name, name) == 0)
 			q.cmd = commands[i].cmd;
 	smx_control_clean_text(name, strlen(name), q.name, SMX_CONTROL_NAME_MAX);
+	if (q.cmd == SMX_CONTROL_PROXY &&
+		(r = required(get_text(o, "route", q.route, SMX_CONTROL_ROUTE_MAX))) != 0)
+		goto out;
 	*ret = q;
 out:
 	json_decref(o);
@@ -216,6 +234,19 @@ int smx_control_ok_build(struct smx_buf *out, int64_t id)
 		return SMX_ENOMEM;
 	(void)((r = smx_control_set_int(o, "id", id)) != 0 ||
 		(r = smx_control_set_bool(o, "ok", 1)) != 0);
+	return finish_line(out, o, r);
+}
+
+int smx_control_upgrade_build(struct smx_buf *out, int64_t id)
+{
+	json_t *o = new_object();
+	int r;
+
+	if (!o)
+		return SMX_ENOMEM;
+	(void)((r = smx_control_set_int(o, "id", id)) != 0 ||
+		(r = smx_control_set_bool(o, "ok", 1)) != 0 ||
+		(r = smx_control_set_text(o, "upgrade", "frames", SMX_CONTROL_NAME_MAX)) != 0);
 	return finish_line(out, o, r);
 }
 
@@ -239,6 +270,7 @@ int smx_control_error_build(
 int smx_control_answer_parse(struct smx_view line, struct smx_control_answer *ret)
 {
 	struct smx_control_answer a = { .more = 0 };
+	char upgrade[SMX_CONTROL_NAME_MAX + 1];
 	json_t *o;
 	int r;
 
@@ -247,6 +279,7 @@ int smx_control_answer_parse(struct smx_view line, struct smx_control_answer *re
 	if ((r = required(smx_control_get_int(o, "id", -1, SMX_CONTROL_INT_MAX, &a.id))) != 0 ||
 		(r = required(smx_control_get_bool(o, "ok", &a.ok))) != 0 ||
 		(r = smx_control_optional(smx_control_get_bool(o, "more", &a.more))) != 0 ||
+		(r = get_optional_text(o, "upgrade", upgrade, SMX_CONTROL_NAME_MAX)) != 0 ||
 		(r = get_optional_text(o, "code", a.code, SMX_CONTROL_NAME_MAX)) != 0 ||
 		(r = get_optional_text(o, "error", a.error, SMX_CONTROL_TEXT_MAX)) != 0 ||
 		(r = get_optional_text(o, "remedy", a.remedy, SMX_CONTROL_TEXT_MAX)) != 0)
@@ -255,6 +288,7 @@ int smx_control_answer_parse(struct smx_view line, struct smx_control_answer *re
 		r = SMX_EFORMAT; /* a refusal is the last line of its answer */
 		goto out;
 	}
+	a.upgrade = strcmp(upgrade, "frames") == 0;
 	*ret = a;
 out:
 	json_decref(o);

@@ -21,6 +21,7 @@
 #define SMX_CONTROL_READ_TIMEOUT_MS 30000 /* S7: for a whole line, however its bytes drip */
 #define SMX_CONTROL_DEPTH_MAX       8
 #define SMX_CONTROL_TEXT_MAX        1024 /* of an error, a remedy, a warning; longer ones are cut */
+#define SMX_CONTROL_ROUTE_MAX       255 /* of the name of a route */
 #define SMX_CONTROL_NAME_MAX        64 /* of a command, an error code, a program version */
 
 /* ---- lines ------------------------------------------------------------------------------------
@@ -67,16 +68,20 @@ enum smx_control_cmd {
 	SMX_CONTROL_STOP,
 	SMX_CONTROL_LOCK,
 	SMX_CONTROL_UNLOCK,
+	SMX_CONTROL_PROXY, /* upgrades to frames */
 };
 
 struct smx_control_request {
 	int64_t id; /* 0 … 2^53-1, chosen by the client */
 	enum smx_control_cmd cmd;
 	char name[SMX_CONTROL_NAME_MAX + 1]; /* as sent */
+	char route[SMX_CONTROL_ROUTE_MAX + 1]; /* PROXY: the route; else "" */
 };
 
 const char *smx_control_cmd_name(enum smx_control_cmd cmd);
 int smx_control_request_build(struct smx_buf *out, int64_t id, enum smx_control_cmd cmd);
+/* The request "proxy". */
+int smx_control_proxy_build(struct smx_buf *out, int64_t id, const char *route);
 /* SMX_EFORMAT, SMX_ENOMEM. A request whose id can't be read has nobody to answer: hang up. */
 int smx_control_request_parse(struct smx_view line, struct smx_control_request *ret);
 
@@ -85,6 +90,8 @@ int smx_control_request_parse(struct smx_view line, struct smx_control_request *
 
 /* {"id":1,"ok":true}: the last line of every successful answer. */
 int smx_control_ok_build(struct smx_buf *out, int64_t id);
+/* {"id":1,"ok":true,"upgrade":"frames"}: frames follow, both ways. */
+int smx_control_upgrade_build(struct smx_buf *out, int64_t id);
 /*
  * {"id":1,"ok":false,"code":…,"error":…,"remedy":…}. code: a word for programs ("unknown-command",
  * "locked"); remedy may be NULL. Control characters and bytes that are not UTF-8 become '?', long
@@ -97,6 +104,7 @@ struct smx_control_answer {
 	int64_t id;
 	int ok;
 	int more; /* further lines of this answer follow */
+	int upgrade; /* frames follow (control/frame.h) */
 	char code[SMX_CONTROL_NAME_MAX + 1];
 	char error[SMX_CONTROL_TEXT_MAX + 1]; /* fit for a terminal, as are all texts parsed here */
 	char remedy[SMX_CONTROL_TEXT_MAX + 1];

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "control/protocol.h"
 #include "control/status.h"
+#include "mux/attach.h"
 #include "mux/snapshot.h"
 #include "os/os.h"
 
@@ -32,6 +33,7 @@ struct control_client {
 	uv_write_t write;
 	int n_handles, has_hello, is_writing, is_ending;
 	struct smx_control_reader reader;
+	struct attach *attach; /* frames, not lines, go both ways */
 	struct smx_buf out, writing;
 	char in[READ_SIZE];
 };
@@ -52,6 +54,9 @@ static void client_end(struct control_client *c)
 {
 	if (uv_is_closing((uv_handle_t *)&c->pipe))
 		return;
+	if (c->attach)
+		attach_gone(c->attach);
+	c->attach = NULL;
 	smx_list_del(&c->node);
 	if (c->mux->control)
 		c->mux->control->n_clients--;
@@ -60,6 +65,7 @@ static void client_end(struct control_client *c)
 }
 
 static void write_out(struct control_client *c);
+static void arm(struct control_client *c);
 
 static void on_written(uv_write_t *req, int status)
 {
@@ -68,10 +74,13 @@ static void on_written(uv_write_t *req, int status)
 
 	c->is_writing = 0;
 	smx_buf_release(&c->writing);
-	if (status < 0)
+	if (status < 0) {
 		client_end(c);
-	else
+	} else {
 		write_out(c);
+		if (c->attach && !c->is_writing)
+			attach_writable(c->attach);
+	}
 	mux_settle(m);
 }
 
@@ -97,6 +106,63 @@ static void write_out(struct control_client *c)
 		c->is_writing = 1;
 }
 
+/* --- frames --- */
+
+struct smx_buf *control_client_out(struct control_client *c)
+{
+	return &c->out;
+}
+
+int control_client_is_writing(const struct control_client *c)
+{
+	return c->is_writing;
+}
+
+void control_client_flush(struct control_client *c)
+{
+	write_out(c);
+}
+
+void control_client_queue_ask(struct control_client *c, const struct smx_ask *ask)
+{
+	if (smx_ask_put(&c->out, ask) != 0)
+		client_end(c);
+	else
+		write_out(c);
+}
+
+void control_client_queue_unask(struct control_client *c, uint32_t id)
+{
+	if (smx_unask_put(&c->out, id) != 0)
+		client_end(c);
+	else
+		write_out(c);
+}
+
+void control_client_finish(struct control_client *c)
+{
+	c->attach = NULL;
+	c->is_ending = 1;
+	/* Whoever does not read this has as long as for a line. */
+	arm(c);
+	write_out(c);
+}
+
+static int start_proxy(struct control_client *c, const struct smx_control_request *req)
+{
+	int r;
+
+	if (c->mux->is_stopping)
+		return smx_control_error_build(
+			&c->out, req->id, "busy", "the daemon is stopping", NULL);
+	if (!(c->attach = attach_new(c->mux, c, req->route)))
+		return smx_control_error_build(&c->out, req->id, "busy", "too many clients", NULL);
+	/* The answer goes out before the first frame: attach_new has not written anything yet. */
+	if ((r = smx_control_upgrade_build(&c->out, req->id)) == 0)
+		(void)uv_timer_stop(&c->timer);
+	return r;
+}
+
 static int do_request(struct control_client *c, const struct smx_control_request *req)
 {
 	struct mux *m = c->mux;
@@ -116,6 +182,8 @@ static int do_request(struct control_client *c, const struct smx_control_request
 		m->is_locked = req->cmd == SMX_CONTROL_LOCK;
 		log_info(m->is_locked ? "locked: no new sessions" : "unlocked");
 		return smx_control_ok_build(&c->out, req->id);
+	case SMX_CONTROL_PROXY:
+		return start_proxy(c, req);
 	default:
 		return smx_control_error_build(&c->out, req->id, "unknown-command",
 			"this daemon does not know the command",
@@ -175,6 +243,16 @@ static void refuse(struct control_client *c, const char *code, const char *error
 		write_out(c);
 }
 
+static void take_frames(struct control_client *c, struct smx_view bytes)
+{
+	int r = attach_input(c->attach, bytes);
+
+	if (r == 0)
+		return;
+	log_warn("attached client: %s; hung up", smx_strerror(r));
+	client_end(c);
+}
+
 static void take(struct control_client *c, const uint8_t *p, size_t n)
 {
 	struct smx_view line;
@@ -182,6 +260,10 @@ static void take(struct control_client *c, const uint8_t *p, size_t n)
 	int r;
 
 	while (n && !c->is_ending) {
+		if (c->attach) {
+			take_frames(c, (struct smx_view){ p, n });
+			return;
+		}
 		r = smx_control_reader_feed(&c->reader, p, n, &used, &line);
 		p += used;
 		n -= used;
@@ -194,8 +276,6 @@ static void take(struct control_client *c, const uint8_t *p, size_t n)
 			refuse(c, r == SMX_EUNSUPPORTED ? "version" : "malformed", smx_strerror(r));
 			return;
 		}
-		if (r == 0 && n == 0)
-			break;
 	}
 	write_out(c);
 }

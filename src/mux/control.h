@@ -3,11 +3,26 @@
 #ifndef SMX_MUX_CONTROL_H
 #define SMX_MUX_CONTROL_H
 
+#include "control/frame.h"
 #include "mux/mux.h"
+
+struct control_client;
 
 /* Opens the endpoint. Writes the log line when it can't; SMX_EEXISTS: a daemon runs. */
 int control_open(struct mux *m);
 /* No more connections; those that are there are closed once their answers are written. */
 void control_close(struct mux *m);
+
+/* --- for attach.c: a connection that was upgraded to frames --- */
+
+/* Where frames are put; then control_client_flush. Bulk waits while a write is under way. */
+struct smx_buf *control_client_out(struct control_client *c);
+int control_client_is_writing(const struct control_client *c);
+void control_client_flush(struct control_client *c);
+/* Frames that wait for no write. What fails here ends the connection. */
+void control_client_queue_ask(struct control_client *c, const struct smx_ask *ask);
+void control_client_queue_unask(struct control_client *c, uint32_t id);
+/* Closes once everything is written; attach_gone is called. */
+void control_client_finish(struct control_client *c);
 
 #endif

@@ -27,15 +27,21 @@ static struct client *client_at(struct smx_list *node)
 	return SMX_CONTAINER(node, struct client, node);
 }
 
+const char *client_route(const struct client *c)
+{
+	return c->route ? c->route : c->auth.user;
+}
+
 /* --- channels --- */
 
 static void reject(
 	struct client *c, struct smx_chan *chan, enum smx_open_failure reason, const char *text)
 {
+	const char *name = client_route(c);
 	char route[SMX_USER_SIZE];
 	int r;
 
-	smx_sanitize(c->auth.user, strlen(c->auth.user), route, sizeof(route));
+	smx_sanitize(name, strlen(name), route, sizeof(route));
 	log_warn("channel open rejected for route \"%s\": %s", route, text);
 	if ((r = smx_conn_open_fail(&c->link->conn, chan, reason, text)) != 0)
 		link_fail(c->link, r, NULL);
@@ -77,7 +83,7 @@ static void on_open(struct link *l, struct smx_conn_event *ev)
 {
 	struct client *c = l->owner;
 	struct mux *m = c->mux;
-	const struct smx_route *route = smx_routes_find(m->routes, c->auth.user);
+	const struct smx_route *route = smx_routes_find(m->routes, client_route(c));
 	char text[2 * CLEAN_SIZE];
 	const char *why = NULL;
 	int r;
@@ -106,7 +112,7 @@ static void on_open(struct link *l, struct smx_conn_event *ev)
 		reject(c, ev->chan, SMX_OPEN_ADMINISTRATIVELY_PROHIBITED, why);
 		return;
 	}
-	r = relay_start(l, ev->chan, m->routes, route, ev->kind, ev->data);
+	r = relay_start(l, c->attach, ev->chan, m->routes, route, ev->kind, ev->data);
 	if (r != 0)
 		reject(c, ev->chan, SMX_OPEN_RESOURCE_SHORTAGE, smx_strerror(r));
 }
@@ -153,6 +159,7 @@ static void on_dead(struct link *l, int r, const char *why)
 		log_debug("client %llu ended: %s", (unsigned long long)l->id, clean);
 	smx_list_del(&c->node);
 	c->mux->n_clients--;
+	smx_free(c->route);
 	smx_free(c);
 }
 
@@ -190,16 +197,9 @@ static int make_room(struct mux *m)
 	return m->n_clients < CLIENTS_MAX;
 }
 
-static void start_client(struct mux *m, uv_tcp_t *tcp)
+static struct client *add_client(struct mux *m)
 {
-	struct smx_transport_config config = {
-		.role = SMX_SERVER,
-		.pool = &m->pool,
-		.software = MUX_SOFTWARE,
-		.host_key = m->host_key,
-	};
 	struct client *c = NULL;
-	int r;
 
 	if (make_room(m))
 		c = smx_calloc(1, sizeof(*c));
@@ -209,20 +209,59 @@ static void start_client(struct mux *m, uv_tcp_t *tcp)
 		smx_free(c);
 		c = NULL;
 	}
-	if (!c) {
-		uv_close((uv_handle_t *)tcp, on_stray_closed);
-		return;
-	}
+	if (!c)
+		return NULL;
 	c->mux = m;
 	smx_list_init(&c->node);
 	smx_list_add_tail(&m->clients, &c->node);
 	m->n_clients++;
 	keyring_refresh(m->keyring);
-	if ((r = link_start_tcp(c->link, tcp, &config)) != 0) {
+	return c;
+}
+
+/* On a socket, or a carrier. */
+static int start_client(struct client *c, uv_tcp_t *tcp, struct carrier *carrier)
+{
+	struct smx_transport_config config = {
+		.role = SMX_SERVER,
+		.pool = &c->mux->pool,
+		.software = MUX_SOFTWARE,
+		.host_key = c->mux->host_key,
+	};
+	int r = tcp ? link_start_tcp(c->link, tcp, &config)
+		    : link_start_carrier(c->link, carrier, &config);
+
+	if (r == 0)
+		smx_auth_server_init(&c->auth, c->link->t, key_ok, c);
+	else
 		link_fail(c->link, r, NULL);
-		return;
+	return r;
+}
+
+static void accept_client(struct mux *m, uv_tcp_t *tcp)
+{
+	struct client *c = add_client(m);
+
+	if (c)
+		(void)start_client(c, tcp, NULL);
+	else
+		uv_close((uv_handle_t *)tcp, on_stray_closed);
+}
+
+int door_attach(struct mux *m, struct carrier *carrier, struct attach *attach, const char *route)
+{
+	struct client *c = add_client(m);
+
+	if (!c)
+		return SMX_ENOMEM;
+	c->attach = attach;
+	if (!(c->route = smx_strdup(route))) {
+		link_fail(c->link, SMX_ENOMEM, NULL);
+		return SMX_ENOMEM;
 	}
-	smx_auth_server_init(&c->auth, c->link->t, key_ok, c);
+	/* Whatever comes of it: the carrier is the link's now, which detaches it when it ends. */
+	(void)start_client(c, NULL, carrier);
+	return 0;
 }
 
 static void on_connection(uv_stream_t *server, int status)
@@ -244,7 +283,7 @@ static void on_connection(uv_stream_t *server, int status)
 	if (uv_accept(server, (uv_stream_t *)tcp) != 0)
 		uv_close((uv_handle_t *)tcp, on_stray_closed);
 	else
-		start_client(m, tcp);
+		accept_client(m, tcp);
 	mux_settle(m);
 }
 

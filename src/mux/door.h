@@ -6,7 +6,7 @@
 #ifndef SMX_MUX_DOOR_H
 #define SMX_MUX_DOOR_H
 
-#include "mux/mux.h"
+#include "mux/link.h"
 #include "ssh/auth_server.h"
 
 #define CLIENTS_MAX         1024
@@ -20,10 +20,20 @@ struct client {
 	struct mux *mux;
 	struct link *link;
 	struct smx_auth_server auth;
+	struct attach *attach; /* it came through the control endpoint; else NULL */
+	char *route; /* and asked for this one; NULL: the user name is the route (L3) */
 };
+
+/* The name of the route it wants (unchecked). */
+const char *client_route(const struct client *c);
 
 /* Listens. Writes the log line when it can't: SMX_EEXISTS if the port is taken. */
 int door_open(struct mux *m);
+/*
+ * A client on a carrier instead of a socket. Its channels go to `route`, whatever user name it
+ * gives. 0 or SMX_ENOMEM (the carrier stays the caller's then).
+ */
+int door_attach(struct mux *m, struct carrier *carrier, struct attach *attach, const char *route);
 /* No more clients; those that are there stay. */
 void door_close(struct mux *m);
 /* Once a second: grace time and keepalives. */

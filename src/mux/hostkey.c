@@ -3,40 +3,67 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/err.h"
 #include "base/log.h"
-#include "trust/known_hosts.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "trust/host_cert.h"
 
 #define LINE_MAX_LEN     8192
 #define LINE_IN_TEXT_MAX 200
 
+/* The places of host key algorithms in a KEXINIT, best first. */
+enum place {
+	PLACE_CERT_KNOWN, /* certificates the host's authority can have signed, or a revoked one */
+	PLACE_CERT,
+	PLACE_PLAIN_KNOWN, /* a key of this type is in known_hosts */
+	PLACE_PLAIN,
+	PLACE_CERT_LAST, /* for hosts that have nothing else: judged by the key in it */
+	N_PLACES
+};
+
+static enum place place_of(struct smx_view alg, struct smx_view types, enum smx_cert_wish wish)
+{
+	const char *plain = smx_sigalg_of_cert(alg);
+	struct smx_view type, sig = plain ? smx_view_of(plain, strlen(plain)) : alg;
+	int is_known = 0;
+
+	while (smx_namelist_next(&types, &type))
+		is_known |= smx_sigalg_fits(sig, type);
+	if (!plain)
+		return is_known ? PLACE_PLAIN_KNOWN : PLACE_PLAIN;
+	if (is_known && wish != SMX_CERT_WISH_NONE)
+		return PLACE_CERT_KNOWN;
+	return wish == SMX_CERT_WISH_ALL ? PLACE_CERT : PLACE_CERT_LAST;
+}
+
 int hostkey_algs(const struct prepared *p, const struct smx_hop *hop, struct smx_buf *ret)
 {
-	struct smx_view all = smx_view_of(smx_sigalg_names(0), strlen(smx_sigalg_names(0)));
-	struct smx_view names, alg, type, list;
+	const char *lists[] = { smx_sigalg_names(0), smx_cert_sigalg_names() };
+	struct smx_view names, alg;
+	enum smx_cert_wish wish;
 	struct smx_buf types;
 	const char *host;
 	uint16_t port;
-	int is_known, r;
+	int r;
 
 	smx_hop_known_name(hop, &host, &port);
 	smx_buf_init(&types, 1024);
-	if ((r = smx_known_hosts_types(p->known_hosts, host, port, &types)) != 0)
+	if ((r = smx_known_hosts_types(p->known_hosts, host, port, &types)) != 0 ||
+		(r = smx_known_hosts_cert_wish(p->known_hosts, host, port, &wish)) != 0)
 		goto out;
-	/* Twice over our algorithms: first those for known keys, then the others. */
-	for (int pass = 1; pass >= 0; pass--) {
-		names = all;
-		while (smx_namelist_next(&names, &alg)) {
-			list = smx_buf_as_view(&types);
-			is_known = 0;
-			while (smx_namelist_next(&list, &type))
-				is_known |= smx_sigalg_fits(alg, type);
-			if (is_known != pass)
-				continue;
-			if ((smx_buf_len(ret) && (r = smx_buf_put_str(ret, ",")) != 0) ||
-				(r = smx_buf_put(ret, alg.p, alg.len)) != 0)
-				goto out;
+	for (unsigned place = 0; place < N_PLACES; place++) {
+		for (size_t i = 0; i < SMX_ARRAY_LEN(lists); i++) {
+			names = smx_view_of(lists[i], strlen(lists[i]));
+			while (smx_namelist_next(&names, &alg)) {
+				if (place_of(alg, smx_buf_as_view(&types), wish) != place)
+					continue;
+				if ((smx_buf_len(ret) && (r = smx_buf_put_str(ret, ",")) != 0) ||
+					(r = smx_buf_put(ret, alg.p, alg.len)) != 0)
+					goto out;
+			}
 		}
 	}
 out:
@@ -67,37 +94,126 @@ static void explain_unknown(const struct prepared *p, const char *host, uint16_t
 	smx_buf_release(&line);
 }
 
+/* A host key on its way to a verdict. */
+struct judged {
+	struct smx_view plain; /* the key's blob; of a certificate, that of the key in it */
+	struct smx_hostkey_decision decision;
+	const char *what; /* the reason, as text */
+	const char *source; /* the line that decided, if one did */
+	unsigned line;
+};
+
+static int judge_plain(const struct smx_known_hosts *kh, const char *host, uint16_t port,
+	struct smx_view blob, int behind_jump, struct judged *ret)
+{
+	struct smx_known_verdict v;
+	int r;
+
+	if ((r = smx_known_hosts_check(kh, host, port, blob, &v)) != 0)
+		return r;
+	ret->plain = blob;
+	ret->decision = smx_hostkey_decide(&v, SMX_HOSTKEY_CANNOT_ASK, behind_jump);
+	ret->what = smx_hostkey_reason_text(ret->decision.reason);
+	ret->source = v.source_view;
+	ret->line = v.line;
+	return 0;
+}
+
+static int judge_cert(const struct smx_known_hosts *kh, const char *host, uint16_t port,
+	const struct smx_cert *cert, int behind_jump, struct judged *ret)
+{
+	struct smx_host_cert_verdict v;
+	time_t now = time(NULL);
+	char key_id[80];
+	int r;
+
+	/* A clock before 1970: no certificate is valid yet. */
+	if ((r = smx_known_hosts_check_cert(
+		     kh, host, port, cert, now < 0 ? 0 : (uint64_t)now, &v)) != 0)
+		return r;
+	ret->plain = cert->plain_blob;
+	ret->decision = smx_host_cert_decide(&v, SMX_HOSTKEY_CANNOT_ASK, behind_jump);
+	ret->what = smx_host_cert_text(v.status);
+	ret->source = v.source_view;
+	ret->line = v.line;
+	if (v.status == SMX_HOST_CERT_UNKNOWN_CA ||
+		ret->decision.reason == SMX_HOSTKEY_WHY_CHANGED) {
+		/* The plain key decided, and is what there is to say something about. */
+		ret->what = smx_hostkey_reason_text(ret->decision.reason);
+		ret->source = v.plain.source_view;
+		ret->line = v.plain.line;
+	}
+	smx_sanitize((const char *)cert->key_id.p, cert->key_id.len, key_id, sizeof(key_id));
+	if (v.status == SMX_HOST_CERT_OK)
+		log_debug("host key of %s port %u: certificate \"%s\" serial %llu, authority %s:%u",
+			host, port, key_id, (unsigned long long)cert->serial, v.source_view,
+			v.line);
+	else if (v.status != SMX_HOST_CERT_UNKNOWN_CA)
+		log_warn("host key of %s port %u: certificate \"%s\" serial %llu is not used: %s",
+			host, port, key_id, (unsigned long long)cert->serial,
+			smx_host_cert_text(v.status));
+	return 0;
+}
+
+static void explain(const struct prepared *p, const char *host, uint16_t port,
+	const struct judged *j, char *why, size_t why_size)
+{
+	char fingerprint[SMX_FINGERPRINT_SIZE] = "", what[320];
+	struct smx_view type = { NULL, 0 };
+
+	(void)smx_blob_type(j->plain, &type);
+	(void)smx_blob_fingerprint(j->plain, fingerprint);
+	(void)snprintf(what, sizeof(what), "host key of %.80s port %u (%.*s %s): %s", host, port,
+		(int)(type.len < 40 ? type.len : 40), (const char *)type.p, fingerprint, j->what);
+	switch (j->decision.reason) {
+	case SMX_HOSTKEY_WHY_CHANGED:
+	case SMX_HOSTKEY_WHY_REVOKED:
+		(void)snprintf(why, why_size,
+			"%s (%s:%u). Somebody may be listening in. If the change is known to be "
+			"right, "
+			"remove that line",
+			what, j->source ? j->source : "", j->line);
+		return;
+	case SMX_HOSTKEY_WHY_CERT:
+		/* No line that would accept the key: who set up an authority wants no way round it.
+		 */
+		if (j->source)
+			(void)snprintf(why, why_size,
+				"%s (its authority: %s:%u). The host's owner has to issue a new "
+				"one",
+				what, j->source, j->line);
+		else
+			(void)snprintf(why, why_size,
+				"%s. Somebody may be listening in; tell the host's owner", what);
+		return;
+	default:
+		break;
+	}
+	explain_unknown(p, host, port, j->plain, what, why, why_size);
+}
+
 int hostkey_check(const struct prepared *p, const struct smx_hop *hop, int behind_jump,
 	struct smx_view blob, char *why, size_t why_size)
 {
-	struct smx_hostkey_decision d;
-	struct smx_known_verdict v;
-	char fingerprint[SMX_FINGERPRINT_SIZE], what[256];
-	struct smx_view type = { NULL, 0 };
+	struct smx_cert *cert = NULL;
+	struct judged j = { .source = NULL };
 	const char *host;
 	uint16_t port;
 	int r;
 
 	smx_hop_known_name(hop, &host, &port);
-	if ((r = smx_known_hosts_check(p->known_hosts, host, port, blob, &v)) != 0 ||
-		(r = smx_blob_type(blob, &type)) != 0 ||
-		(r = smx_blob_fingerprint(blob, fingerprint)) != 0) {
+	r = smx_cert_parse(&cert, blob);
+	if (r == SMX_EUNSUPPORTED)
+		r = judge_plain(p->known_hosts, host, port, blob, behind_jump, &j);
+	else if (r == 0)
+		r = judge_cert(p->known_hosts, host, port, cert, behind_jump, &j);
+	if (r != 0) {
 		(void)snprintf(why, why_size, "host key: %s", smx_strerror(r));
-		return SMX_EHOSTKEY;
+		r = SMX_EHOSTKEY;
+	} else if (j.decision.action != SMX_HOSTKEY_ACCEPT) {
+		explain(p, host, port, &j, why, why_size);
+		r = SMX_EHOSTKEY;
 	}
-	d = smx_hostkey_decide(&v, SMX_HOSTKEY_CANNOT_ASK, behind_jump);
-	if (d.action == SMX_HOSTKEY_ACCEPT)
-		return 0;
-	(void)snprintf(what, sizeof(what), "host key of %.80s port %u (%.*s %s): %s", host, port,
-		(int)(type.len < 40 ? type.len : 40), (const char *)type.p, fingerprint,
-		smx_hostkey_reason_text(d.reason));
-	if (d.reason == SMX_HOSTKEY_WHY_CHANGED || d.reason == SMX_HOSTKEY_WHY_REVOKED)
-		(void)snprintf(why, why_size,
-			"%s (%s:%u). Somebody may be listening in. If the change is known to be "
-			"right, "
-			"remove that line",
-			what, v.source_view ? v.source_view : "", v.line);
-	else
-		explain_unknown(p, host, port, blob, what, why, why_size);
-	return SMX_EHOSTKEY;
+	smx_cert_free(cert);
+	return r;
 }

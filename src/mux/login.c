@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "mux/agent_io.h"
+#include "mux/pool.h"
 #include "mux/prompt.h"
 #include "ssh/agent.h"
 
@@ -25,6 +26,7 @@ struct candidate {
 
 struct login {
 	struct mux *mux;
+	struct pool_entry *entry; /* whose waiters can be asked */
 	struct link *link;
 	struct smx_transport *t;
 	const struct smx_hop *hop;
@@ -42,7 +44,7 @@ struct login {
 	int is_password; /* what is being asked is a password, not an INFO_REQUEST */
 	int wants_person; /* a question came up (B2) */
 	unsigned n_rounds, n_asked; /* failed attempts of methods that ask */
-	char prompt_note[160];
+	char prompt_note[200];
 };
 
 static void finish(struct login *lg, int r, const char *why)
@@ -242,7 +244,7 @@ static void ask(struct login *lg, const struct smx_auth_info_request *request, i
 	lg->is_password = is_password;
 	lg->wants_person = 1;
 	(void)snprintf(for_whom, sizeof(for_whom), "%s@%s", lg->hop->user, lg->hop->host);
-	lg->prompt = prompt_start(lg->mux, for_whom, request, on_answers, lg);
+	lg->prompt = prompt_start(lg->entry, for_whom, request, on_answers, lg);
 	if (!lg->prompt)
 		finish(lg, SMX_EDENIED,
 			"the server asks a question, and there is nobody to answer it");
@@ -280,7 +282,7 @@ static int choose_asking(struct login *lg)
 
 	if (!can_kbdint && !can_password)
 		return 0;
-	if (!prompt_is_possible(lg->mux)) {
+	if (!prompt_is_possible(lg->entry)) {
 		(void)snprintf(lg->prompt_note, sizeof(lg->prompt_note),
 			"to answer its questions run ssh-mux serve in the foreground of a "
 			"terminal");
@@ -424,14 +426,15 @@ void login_begin(struct login *lg)
 		finish(lg, r, smx_strerror(r));
 }
 
-struct login *login_new(struct mux *m, struct link *l, const struct smx_hop *hop,
+struct login *login_new(struct pool_entry *e, struct link *l, const struct smx_hop *hop,
 	const struct prepared *prepared, login_cb *cb, void *arg)
 {
 	struct login *lg = smx_calloc(1, sizeof(*lg));
 
 	if (!lg)
 		return NULL;
-	lg->mux = m;
+	lg->mux = e->mux;
+	lg->entry = e;
 	lg->link = l;
 	lg->t = l->t;
 	lg->hop = hop;

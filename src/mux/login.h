@@ -15,6 +15,7 @@
 #include "ssh/auth_client.h"
 
 struct login;
+struct pool_entry;
 
 /*
  * Called once: r 0, the user is logged in; else why not. Not called after login_free.
@@ -22,7 +23,7 @@ struct login;
 typedef void login_cb(void *arg, int r, const char *why);
 
 /* Borrows l, prepared and hop, which outlive it. NULL: no memory. */
-struct login *login_new(struct mux *m, struct link *l, const struct smx_hop *hop,
+struct login *login_new(struct pool_entry *e, struct link *l, const struct smx_hop *hop,
 	const struct prepared *prepared, login_cb *cb, void *arg);
 /* The key exchange is done. */
 void login_begin(struct login *lg);

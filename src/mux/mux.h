@@ -40,6 +40,7 @@ struct mux {
 	struct smx_list breathing; /* links whose sockets are left alone for a moment */
 	uv_timer_t breath_timer;
 	struct smx_list clients, entries;
+	int terminal_is_busy; /* a question is shown there */
 	struct smx_list prompts; /* being asked or waiting for it */
 	uint64_t next_id; /* of clients and upstreams, for the log and status */
 	uint64_t window_total; /* sum of the receive windows granted, against MUX_WINDOW_BUDGET */

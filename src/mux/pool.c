@@ -269,6 +269,21 @@ void pool_tick(struct mux *m)
 	}
 }
 
+size_t pool_attached(const struct pool_entry *e, struct attach **ret, size_t max)
+{
+	size_t n = 0;
+
+	for (struct smx_list *it = e->waiting.next; it != &e->waiting && n < max; it = it->next) {
+		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
+
+		if (req->attach)
+			ret[n++] = req->attach;
+		else if (req->for_entry)
+			n += pool_attached(req->for_entry, ret + n, max - n);
+	}
+	return n;
+}
+
 void pool_kick(struct mux *m)
 {
 	struct smx_list *it, *tmp;

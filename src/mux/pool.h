@@ -11,6 +11,7 @@
 
 #include "mux/link.h"
 
+struct attach;
 struct upstream;
 
 /* A channel wanted on a way. Embedded in what wants it. */
@@ -23,6 +24,8 @@ struct open_req {
 	struct smx_buf kind, specific;
 	uint32_t recv_window;
 	unsigned n_tries;
+	struct attach *attach; /* where whoever wants it can be asked, or NULL */
+	const struct pool_entry *for_entry; /* a tunnel: the way that goes on through it */
 	/*
 	 * One of these is called, once: the channel is open (take it over: chan->user), or it can't
 	 * be. After a cancel: none_needed instead, when the request may be freed.
@@ -61,6 +64,11 @@ void pool_assign(struct pool_entry *e);
 void pool_upstream_gone(struct pool_entry *e, struct upstream *up, const char *text);
 /* Once a second: idle and lifetime limits (P2, P3, P5), keepalives. */
 void pool_tick(struct mux *m);
+/*
+ * The attached clients of those who wait for a connection of e, or for one that goes through it, in
+ * the order in which they came; at most max. Returns their number.
+ */
+size_t pool_attached(const struct pool_entry *e, struct attach **ret, size_t max);
 /* A session ended somewhere: who waits for room may get it. */
 void pool_kick(struct mux *m);
 /* Frees entries that nothing needs; mux_settle only. */

@@ -7,28 +7,32 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "control/frame.h"
+#include "mux/attach.h"
+#include "mux/pool.h"
 #include "os/os.h"
 
 #define TEXT_MAX (SMX_AUTH_PROMPTS_MAX * 1024)
 #define ONE_TEXT 1024
+/* Clients waiting for one login that are looked at for a place to ask. */
+#define ATTACHED_MAX 64
 
 struct prompt {
 	struct smx_list node; /* mux->prompts */
 	struct mux *mux;
+	struct pool_entry *entry; /* outlives the login that asks */
 	prompt_cb *cb; /* NULL: cancelled */
 	void *arg;
+	uint64_t since_ms; /* it is shown */
+	struct attach *attach; /* shows it */
+	struct smx_os_ask *ask; /* the terminal shows it, in `work` */
 	uv_work_t work;
-	int is_running;
-	uint64_t since_ms; /* it is running */
-	struct smx_os_ask *ask;
-	size_t n;
+	size_t n, at; /* prompts; the one that an attached client is asked */
 	char *texts[SMX_AUTH_PROMPTS_MAX];
 	int echo[SMX_AUTH_PROMPTS_MAX];
 	char *answers[SMX_AUTH_PROMPTS_MAX]; /* PROMPT_ANSWER_SIZE each, wiped */
 	int r;
 };
-
-static void run_next(struct mux *m);
 
 static void prompt_free(struct prompt *p)
 {
@@ -40,6 +44,23 @@ static void prompt_free(struct prompt *p)
 	smx_os_ask_free(p->ask);
 	smx_free(p);
 }
+
+/* Tells whoever asked, and is gone. */
+static void finish(struct prompt *p, int r)
+{
+	struct smx_view views[SMX_AUTH_PROMPTS_MAX];
+	struct mux *m = p->mux;
+
+	for (size_t i = 0; i < p->n; i++)
+		views[i] = smx_view_of(p->answers[i], strlen(p->answers[i]));
+	smx_list_del(&p->node);
+	if (p->cb)
+		p->cb(p->arg, r, views, p->n);
+	prompt_free(p);
+	prompt_place_all(m);
+}
+
+/* --- at the terminal of serve --- */
 
 static void on_work(uv_work_t *work)
 {
@@ -53,44 +74,119 @@ static void on_work(uv_work_t *work)
 static void on_done(uv_work_t *work, int status)
 {
 	struct prompt *p = SMX_CONTAINER(work, struct prompt, work);
-	struct smx_view views[SMX_AUTH_PROMPTS_MAX];
 	struct mux *m = p->mux;
 
-	(void)status;
-	p->is_running = 0;
-	for (size_t i = 0; i < p->n; i++)
-		views[i] = smx_view_of(p->answers[i], strlen(p->answers[i]));
-	if (p->cb)
-		p->cb(p->arg, p->r, views, p->n);
-	prompt_free(p);
-	run_next(m);
+	m->terminal_is_busy = 0;
+	finish(p, status != 0 ? SMX_ESYS : p->r);
 	mux_settle(m);
 }
 
-/* One at a time: two questions at once on a terminal can't be answered. */
-static void run_next(struct mux *m)
+static int ask_terminal(struct prompt *p)
 {
-	struct prompt *p;
+	int r;
 
-	if (smx_list_empty(&m->prompts))
-		return;
-	p = SMX_CONTAINER(m->prompts.next, struct prompt, node);
-	if (p->is_running)
-		return;
-	p->is_running = 1;
-	p->since_ms = mux_now(m);
-	if (uv_queue_work(m->loop, &p->work, on_work, on_done) != 0)
-		p->is_running = 0;
+	if ((r = smx_os_ask_new(&p->ask)) != 0)
+		return r;
+	if (uv_queue_work(p->mux->loop, &p->work, on_work, on_done) != 0) {
+		smx_os_ask_free(p->ask);
+		p->ask = NULL;
+		return SMX_ESYS;
+	}
+	p->mux->terminal_is_busy = 1;
+	p->since_ms = mux_now(p->mux);
+	return 0;
+}
+
+/* --- at an attached client --- */
+
+static void ask_attached(struct prompt *p, struct attach *a)
+{
+	p->attach = a;
+	p->since_ms = mux_now(p->mux);
+	attach_ask(a, p, p->texts[p->at], p->echo[p->at] ? SMX_ASK_ECHO : 0);
+}
+
+void prompt_answered(struct prompt *p, int r, struct smx_view answer)
+{
+	struct attach *a = p->attach;
+
+	p->attach = NULL;
+	if (r == 0 && (answer.len >= PROMPT_ANSWER_SIZE || memchr(answer.p, 0, answer.len)))
+		r = SMX_ETOOBIG;
+	if (r == 0) {
+		memcpy(p->answers[p->at], answer.p, answer.len);
+		if (++p->at < p->n) {
+			ask_attached(p, a);
+			return;
+		}
+	}
+	finish(p, r);
+}
+
+/* --- where --- */
+
+/* Shows it somewhere if somebody is free. 0: it is shown, or waits its turn. */
+static int place(struct prompt *p)
+{
+	struct attach *attached[ATTACHED_MAX];
+	size_t n = pool_attached(p->entry, attached, ATTACHED_MAX);
+	int is_waiting = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!attach_can_ask(attached[i]))
+			continue;
+		if (!attach_is_asking(attached[i])) {
+			ask_attached(p, attached[i]);
+			return 0;
+		}
+		is_waiting = 1;
+	}
+	if (is_waiting)
+		return 0;
+	if (!p->mux->opts->may_prompt)
+		return SMX_ENOTFOUND;
+	/* One at a time: two questions at once on a terminal can't be answered. */
+	return p->mux->terminal_is_busy ? 0 : ask_terminal(p);
+}
+
+void prompt_place_all(struct mux *m)
+{
+	struct smx_list *it, *tmp;
+	int r;
+
+	SMX_LIST_FOREACH (it, tmp, &m->prompts) {
+		struct prompt *p = SMX_CONTAINER(it, struct prompt, node);
+
+		if (p->attach || p->ask)
+			continue;
+		if ((r = place(p)) != 0) {
+			finish(p, r);
+			return; /* finish has looked at the others */
+		}
+	}
+}
+
+void prompt_displaced(struct prompt *p)
+{
+	/* From its first part on: who is asked next has not seen the others. */
+	p->attach = NULL;
+	p->at = 0;
 }
 
 int prompt_is_overdue(const struct prompt *p)
 {
-	return p->is_running && mux_now(p->mux) - p->since_ms >= PROMPT_TIMEOUT_MS;
+	return (p->attach || p->ask) && mux_now(p->mux) - p->since_ms >= PROMPT_TIMEOUT_MS;
 }
 
-int prompt_is_possible(const struct mux *m)
+int prompt_is_possible(const struct pool_entry *e)
 {
-	return m->opts->may_prompt;
+	struct attach *attached[ATTACHED_MAX];
+	size_t n = pool_attached(e, attached, ATTACHED_MAX);
+
+	for (size_t i = 0; i < n; i++)
+		if (attach_can_ask(attached[i]))
+			return 1;
+	return e->mux->opts->may_prompt;
 }
 
 /* The head says who asks and where the answer goes; the server's words come behind it. */
@@ -121,15 +217,16 @@ static char *make_text(const char *for_whom, const struct smx_auth_info_request 
 	return s;
 }
 
-struct prompt *prompt_start(struct mux *m, const char *for_whom,
+struct prompt *prompt_start(struct pool_entry *e, const char *for_whom,
 	const struct smx_auth_info_request *request, prompt_cb *cb, void *arg)
 {
 	struct prompt *p;
 
-	if (!prompt_is_possible(m) || !(p = smx_calloc(1, sizeof(*p))))
+	if (!prompt_is_possible(e) || !(p = smx_calloc(1, sizeof(*p))))
 		return NULL;
 	smx_list_init(&p->node);
-	p->mux = m;
+	p->mux = e->mux;
+	p->entry = e;
 	p->cb = cb;
 	p->arg = arg;
 	for (; p->n < request->n_prompts; p->n++) {
@@ -138,27 +235,32 @@ struct prompt *prompt_start(struct mux *m, const char *for_whom,
 		p->echo[p->n] = request->prompts[p->n].echo;
 		if (!p->texts[p->n] || !p->answers[p->n]) {
 			p->n++;
-			goto fail;
+			prompt_free(p);
+			return NULL;
 		}
 	}
-	if (smx_os_ask_new(&p->ask) != 0)
-		goto fail;
-	smx_list_add_tail(&m->prompts, &p->node);
-	run_next(m);
-	if (p->is_running || m->prompts.next != &p->node)
-		return p;
-fail:
-	prompt_free(p);
-	return NULL;
+	if (place(p) != 0) {
+		prompt_free(p);
+		return NULL;
+	}
+	smx_list_add_tail(&e->mux->prompts, &p->node);
+	return p;
 }
 
 void prompt_cancel(struct prompt *p)
 {
+	struct mux *m;
+
 	if (!p)
 		return;
+	m = p->mux;
 	p->cb = NULL;
-	if (p->is_running)
+	if (p->attach)
+		attach_unask(p->attach);
+	if (p->ask) {
 		smx_os_ask_cancel(p->ask); /* on_done frees it */
-	else
-		prompt_free(p);
+		return;
+	}
+	prompt_free(p);
+	prompt_place_all(m);
 }

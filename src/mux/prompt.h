@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Questions for a person, asked one after the other: one-time passwords and passwords of
- * a login (A2, A3). They are asked at the terminal of a foreground `serve` (A6).
+ * Questions for a person: one-time passwords and passwords of a login (A2, A3), and whatever else
+ * wants one. They are asked where somebody who waits for the login is (A6, B5): at an attached
+ * client of his (`ssh-mux proxy`), else at the terminal of a foreground `serve`. Everyone who waits
+ * for a login waits for the same question; if the client that shows it goes away, it is asked
+ * again at another one.
  */
 #ifndef SMX_MUX_PROMPT_H
 #define SMX_MUX_PROMPT_H
@@ -10,23 +13,31 @@
 #include "ssh/auth_msg.h"
 
 #define PROMPT_ANSWER_SIZE 1024
-#define PROMPT_TIMEOUT_MS  (120 * 1000) /* then a login's own time limit runs again */
+#define PROMPT_TIMEOUT_MS  (120 * 1000)
 
+struct attach;
+struct pool_entry;
 struct prompt;
 
 /* Called once, from the loop, unless cancelled: r 0 and n answers, valid during the call. */
 typedef void prompt_cb(void *arg, int r, const struct smx_view *answers, size_t n);
 
-/* Whether there is anybody to ask. */
-int prompt_is_possible(const struct mux *m);
+/* Whether there is anybody to ask, of those who wait for a connection of e. */
+int prompt_is_possible(const struct pool_entry *e);
 /*
  * Asks all prompts of one request. for_whom: "user@host". Everything is copied and made fit for a
  * terminal (A7). NULL: no memory, or nobody to ask.
  */
-struct prompt *prompt_start(struct mux *m, const char *for_whom,
+struct prompt *prompt_start(struct pool_entry *e, const char *for_whom,
 	const struct smx_auth_info_request *request, prompt_cb *cb, void *arg);
 void prompt_cancel(struct prompt *p); /* NULL works */
-/* Whether it has been on the terminal for PROMPT_TIMEOUT_MS: the login's time goes on. */
+/* Whether it has been shown for PROMPT_TIMEOUT_MS: the login's time goes on. */
 int prompt_is_overdue(const struct prompt *p);
+
+/* For attach.c: an answer came; the client can't ask, or is gone. */
+void prompt_answered(struct prompt *p, int r, struct smx_view answer);
+void prompt_displaced(struct prompt *p);
+/* Somebody who could be asked became free. */
+void prompt_place_all(struct mux *m);
 
 #endif

@@ -307,8 +307,9 @@ static void on_released(struct open_req *req)
 	relay_free(SMX_CONTAINER(req, struct relay, req));
 }
 
-int relay_start(struct link *local, struct smx_chan *chan, struct smx_routes *routes,
-	const struct smx_route *route, struct smx_view kind, struct smx_view specific)
+int relay_start(struct link *local, struct attach *attach, struct smx_chan *chan,
+	struct smx_routes *routes, const struct smx_route *route, struct smx_view kind,
+	struct smx_view specific)
 {
 	struct relay *rl = smx_calloc(1, sizeof(*rl));
 	int r;
@@ -329,6 +330,7 @@ int relay_start(struct link *local, struct smx_chan *chan, struct smx_routes *ro
 	rl->req.opened = on_opened;
 	rl->req.failed = on_failed;
 	rl->req.released = on_released;
+	rl->req.attach = attach;
 	rl->routes = smx_routes_ref(routes);
 	rl->route = route;
 	rl->local = (struct endpoint){ &local_ops, local, chan, rl->is_session };

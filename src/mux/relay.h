@@ -33,10 +33,11 @@ struct relay {
 };
 
 /*
- * Takes the client's channel over, which awaits an answer; kind and specific are those of its open.
- * On failure (memory) nothing was taken.
+ * attach: where the client can be asked, or NULL. Takes the client's channel over, which awaits an
+ * answer; kind and specific are those of its open. On failure (memory) nothing was taken.
  */
-int relay_start(struct link *local, struct smx_chan *chan, struct smx_routes *routes,
-	const struct smx_route *route, struct smx_view kind, struct smx_view specific);
+int relay_start(struct link *local, struct attach *attach, struct smx_chan *chan,
+	struct smx_routes *routes, const struct smx_route *route, struct smx_view kind,
+	struct smx_view specific);
 
 #endif

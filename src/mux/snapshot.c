@@ -113,7 +113,7 @@ static int add_clients(struct mux *m, struct smx_status *st)
 
 	SMX_LIST_FOREACH (it, tmp, &m->clients) {
 		const struct client *c = SMX_CONTAINER(it, struct client, node);
-		struct smx_status_client sc = { c->link->id, c->auth.is_done ? c->auth.user : "",
+		struct smx_status_client sc = { c->link->id, c->auth.is_done ? client_route(c) : "",
 			(mux_now(m) - c->link->born_ms) / 1000, c->link->conn.n_chans, -1 };
 
 		if ((r = smx_status_add_client(st, &sc)) != 0)

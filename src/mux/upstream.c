@@ -155,7 +155,7 @@ static int start_link(struct upstream *up, uv_tcp_t *tcp, struct tunnel *tunnel)
 		up->link->carrier = &tunnel->carrier; /* in any case: the link detaches it */
 	if (r != 0)
 		return r;
-	up->login = login_new(up->entry->mux, up->link, up->hop, up->prepared, on_login, up);
+	up->login = login_new(up->entry, up->link, up->hop, up->prepared, on_login, up);
 	return up->login ? 0 : SMX_ENOMEM;
 }
 
@@ -234,6 +234,7 @@ static int open_tunnel(struct upstream *up)
 	up->tunnel_req.opened = on_tunnel_opened;
 	up->tunnel_req.failed = on_tunnel_failed;
 	up->tunnel_req.released = on_tunnel_released;
+	up->tunnel_req.for_entry = e;
 	up->has_tunnel_req = 1;
 	pool_open(e->mux, e->routes, e->route, e->n_hops - 1, &up->tunnel_req);
 	return 0;

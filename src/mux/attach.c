@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+#include "mux/attach.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "control/frame.h"
+#include "mux/control.h"
+#include "mux/door.h"
+
+#define INPUT_MAX (SMX_FRAME_HEAD + SMX_FRAME_MAX)
+
+struct attach {
+	struct carrier carrier;
+	struct mux *mux;
+	struct control_client *host; /* NULL once it is gone */
+	struct smx_buf in; /* an unfinished frame */
+	struct smx_tx_block *first, *last; /* of the link, to be framed */
+	size_t len;
+	struct prompt *prompt; /* being asked */
+	uint32_t ask_id;
+	int cannot_ask, has_ended;
+};
+
+static void drop_blocks(struct attach *a)
+{
+	struct smx_tx_block *b;
+
+	while ((b = a->first)) {
+		a->first = b->next;
+		smx_pool_put(&a->mux->pool, b);
+	}
+	a->last = NULL;
+	a->len = 0;
+}
+
+/* Both the link and the control connection are gone. */
+static void free_if_over(struct attach *a)
+{
+	if (a->host || a->carrier.inner)
+		return;
+	drop_blocks(a);
+	smx_buf_release(&a->in);
+	smx_free(a);
+}
+
+/* --- the carrier --- */
+
+/* The first block as frames. */
+static int frame_block(struct attach *a)
+{
+	struct smx_buf *out = control_client_out(a->host);
+	struct smx_view none = { NULL, 0 }, data;
+	struct smx_tx_block *b = a->first;
+	int r = 0;
+
+	a->first = b->next;
+	if (!a->first)
+		a->last = NULL;
+	a->len -= b->len;
+	for (size_t off = 0; off < b->len && r == 0; off += data.len) {
+		data = (struct smx_view){ b->data + off, b->len - off };
+		if (data.len > SMX_FRAME_DATA_MAX)
+			data.len = SMX_FRAME_DATA_MAX;
+		r = smx_frame_put(out, SMX_FRAME_DATA, data, none);
+	}
+	smx_pool_put(&a->mux->pool, b);
+	return r;
+}
+
+void attach_writable(struct attach *a)
+{
+	int r = 0;
+
+	while (r == 0 && a->host && a->first && !control_client_is_writing(a->host)) {
+		r = frame_block(a);
+		control_client_flush(a->host);
+	}
+	if (a->carrier.inner && r != 0)
+		link_fail(a->carrier.inner, r, NULL);
+	else if (a->carrier.inner && a->len < LINK_TX_HIGH)
+		link_touch(a->carrier.inner);
+}
+
+static void carrier_write(struct carrier *c, struct smx_tx_block *list)
+{
+	struct attach *a = SMX_CONTAINER(c, struct attach, carrier);
+
+	for (struct smx_tx_block *b = list; b; b = b->next) {
+		a->len += b->len;
+		c->inner->bytes_out += b->len;
+	}
+	if (a->last)
+		a->last->next = list;
+	else
+		a->first = list;
+	for (a->last = list; a->last->next;)
+		a->last = a->last->next;
+	attach_writable(a);
+}
+
+static size_t carrier_backlog(struct carrier *c)
+{
+	return SMX_CONTAINER(c, struct attach, carrier)->len;
+}
+
+static void carrier_detach(struct carrier *c)
+{
+	struct attach *a = SMX_CONTAINER(c, struct attach, carrier);
+	struct control_client *host = a->host;
+	struct smx_view none = { NULL, 0 };
+	struct prompt *p = a->prompt;
+
+	if (host) {
+		/* All that is left, a DISCONNECT last. */
+		while (a->first && frame_block(a) == 0)
+			;
+		(void)smx_frame_put(control_client_out(host), SMX_FRAME_END, none, none);
+		a->host = NULL;
+		a->prompt = NULL;
+		control_client_finish(host);
+	}
+	if (p) {
+		prompt_displaced(p);
+		prompt_place_all(a->mux);
+	}
+	free_if_over(a);
+}
+
+static const struct carrier_ops carrier_ops = { carrier_write, carrier_backlog, carrier_detach };
+
+/* --- questions --- */
+
+int attach_can_ask(const struct attach *a)
+{
+	return a->host && !a->cannot_ask;
+}
+
+int attach_is_asking(const struct attach *a)
+{
+	return a->prompt != NULL;
+}
+
+void attach_ask(struct attach *a, struct prompt *p, const char *text, uint8_t flags)
+{
+	struct smx_ask ask = { ++a->ask_id, flags, smx_view_of(text, strlen(text)) };
+
+	a->prompt = p;
+	control_client_queue_ask(a->host, &ask);
+}
+
+void attach_unask(struct attach *a)
+{
+	a->prompt = NULL;
+	if (a->host)
+		control_client_queue_unask(a->host, a->ask_id);
+}
+
+static int on_answer(struct attach *a, struct smx_view payload)
+{
+	struct prompt *p = a->prompt;
+	struct smx_answer answer;
+	int r;
+
+	if ((r = smx_answer_parse(payload, &answer)) != 0)
+		return r;
+	if (!p || answer.id != a->ask_id)
+		return 0; /* to a question that was taken back */
+	a->prompt = NULL;
+	if (answer.result == SMX_ANSWER_NOBODY) {
+		a->cannot_ask = 1;
+		prompt_displaced(p);
+		prompt_place_all(a->mux);
+	} else {
+		prompt_answered(
+			p, answer.result == SMX_ANSWER_OK ? 0 : SMX_ECANCELLED, answer.text);
+	}
+	return 0;
+}
+
+/* --- input --- */
+
+static int on_frame(struct attach *a, uint8_t type, struct smx_view payload)
+{
+	switch (type) {
+	case SMX_FRAME_DATA:
+		if (a->has_ended)
+			return SMX_EUNEXPECTED;
+		if (a->carrier.inner)
+			link_carrier_data(a->carrier.inner, payload);
+		return 0;
+	case SMX_FRAME_END:
+		a->has_ended = 1;
+		if (a->carrier.inner)
+			link_fail(a->carrier.inner, SMX_EEOF, NULL);
+		return 0;
+	case SMX_FRAME_ANSWER:
+		return on_answer(a, payload);
+	default:
+		return type >= SMX_FRAME_OPTIONAL ? 0 : SMX_EUNEXPECTED;
+	}
+}
+
+int attach_input(struct attach *a, struct smx_view bytes)
+{
+	struct smx_view payload;
+	size_t used = 0, n;
+	uint8_t type;
+	int r = 0;
+
+	while (bytes.len && r == 0) {
+		/* The buffer takes one frame; what is more waits until that was dealt with. */
+		n = INPUT_MAX - smx_buf_len(&a->in);
+		if (n > bytes.len)
+			n = bytes.len;
+		if ((r = smx_buf_put(&a->in, bytes.p, n)) != 0)
+			return r;
+		bytes.p += n;
+		bytes.len -= n;
+		while ((r = smx_frame_next(smx_buf_as_view(&a->in), &type, &payload, &used)) == 0) {
+			if ((r = on_frame(a, type, payload)) != 0)
+				return r;
+			smx_buf_consume(&a->in, used);
+		}
+		if (r == SMX_EAGAIN)
+			r = 0;
+	}
+	return r;
+}
+
+void attach_gone(struct attach *a)
+{
+	struct prompt *p = a->prompt;
+
+	a->host = NULL;
+	a->prompt = NULL;
+	if (a->carrier.inner)
+		link_fail(a->carrier.inner, SMX_EEOF, "the client went away");
+	if (p) {
+		prompt_displaced(p);
+		prompt_place_all(a->mux);
+	}
+	free_if_over(a);
+}
+
+struct attach *attach_new(struct mux *m, struct control_client *host, const char *route)
+{
+	struct attach *a = smx_calloc(1, sizeof(*a));
+
+	if (!a)
+		return NULL;
+	a->mux = m;
+	a->carrier.ops = &carrier_ops;
+	smx_buf_init_secret(&a->in, INPUT_MAX); /* answers pass through it */
+	a->host = host;
+	if (door_attach(m, &a->carrier, a, route) != 0) {
+		a->host = NULL;
+		free_if_over(a);
+		return NULL;
+	}
+	return a;
+}

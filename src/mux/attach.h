@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An attached client: a program of the user's own that came over the control endpoint and whose
+ * SSH client speaks to us through it (`ssh-mux proxy NAME` as ProxyCommand; docs/PROTOCOL.md,
+ * section 8). It is the carrier of that client's link, and a place where questions can be asked.
+ */
+#ifndef SMX_MUX_ATTACH_H
+#define SMX_MUX_ATTACH_H
+
+#include "mux/link.h"
+#include "mux/prompt.h"
+
+struct control_client;
+
+/* Starts the SSH server side for a client whose channels go to `route`. NULL: no memory. */
+struct attach *attach_new(struct mux *m, struct control_client *host, const char *route);
+/* Bytes behind the upgrade. 0, or the error that ends the connection. */
+int attach_input(struct attach *a, struct smx_view bytes);
+/* The control connection is gone. */
+void attach_gone(struct attach *a);
+/* More can be written. */
+void attach_writable(struct attach *a);
+
+/* Whether it has not said that nobody can be asked there; and whether somebody is being asked. */
+int attach_can_ask(const struct attach *a);
+int attach_is_asking(const struct attach *a);
+void attach_ask(struct attach *a, struct prompt *p, const char *text, uint8_t flags);
+/* Takes the question back. */
+void attach_unask(struct attach *a);
+
+#endif
