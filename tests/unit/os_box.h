@@ -86,6 +86,7 @@ static inline void expect_read(
 		print_message("%s: %s: %s\n", path, smx_errname(r), err_text());
 	assert_int_equal(r, expected);
 	if (r == 0) {
+		assert_non_null(text);
 		assert_int_equal(smx_buf_len(&box.err), 0);
 		assert_int_equal(smx_buf_len(&box.out), strlen(text));
 		assert_memory_equal(smx_buf_view(&box.out), text, strlen(text));

@@ -373,7 +373,8 @@ static int fill(struct smx_status *st)
 						      .target = "u@web.example:22",
 						      .via = "u@jump:22",
 						      .loopback = 1 })) != 0 ||
-		(r = smx_status_add_route(st, &(struct smx_status_route){ .name = "b\xc3\xbc" "cher",
+		(r = smx_status_add_route(st, &(struct smx_status_route){ .name = "b\xc3\xbc"
+										  "cher",
 						      .target = "u@db:2200" })) != 0 ||
 		(r = smx_status_add_connection(st, &(struct smx_status_connection){ .id = 3,
 							   .key = "u@web.example:22 via u@jump:22",
@@ -415,7 +416,8 @@ static void status_table(void **state)
 		"Routes: 2\n"
 		"  NAME    TARGET            VIA        LOOPBACK PORTS\n"
 		"  web     u@web.example:22  u@jump:22  any\n"
-		"  b\xc3\xbc" "cher  u@db:2200         direct     denied\n"
+		"  b\xc3\xbc"
+		"cher  u@db:2200         direct     denied\n"
 		"\n"
 		"Connections: 2\n"
 		"  ID  CONNECTION                      STATE    AGE  CHANNELS        IN   OUT    "
