@@ -35,7 +35,8 @@ def times(value):
 
 
 def transfer(world, side, direction, size):
-    """Seconds: wall, client, relay, sshd; and the client's peak KiB."""
+    """Seconds: wall without what it takes to log in, client, relay, sshd; the client's peak KiB."""
+    set_up, _, _ = rig.run(side.argv("true"))
     usage = Usage(world, side)
     if direction == "down":
         wall, client, peak = rig.run(side.argv(f"head -c {size} /dev/zero"))
@@ -44,7 +45,7 @@ def transfer(world, side, direction, size):
                               stdout=subprocess.PIPE) as feed:
             wall, client, peak = rig.run(side.argv("cat >/dev/null"), stdin=feed.stdout)
     relay, sshd = usage.end()
-    return wall, client, relay, sshd, peak
+    return max(wall - set_up, wall / 10), client, relay, sshd, peak
 
 
 def bulk(world, args, report):
@@ -78,9 +79,6 @@ def bulk(world, args, report):
     report.table(f"Bulk, {args.size.mib} MiB of one channel; CPU in seconds per GiB",
                  ["way", "cipher", "side", "MiB/s", "× direct", "ssh", "relay", "sshd", "sum",
                   "relay × master"], rows)
-    for c in world.mux.connections():
-        if c.get("cipher"):
-            report.say(f"\nThe pooled connection of ssh-mux used {c['cipher']}.")
     report.table(
         "Peak memory over the bulk transfers, MiB", ["side", "ssh", "relay"],
         [[name, f"{peaks[name] / 1024:.1f}",

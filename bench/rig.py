@@ -217,6 +217,13 @@ def field_of(path, name):
     return "?"
 
 
+def default_cipher(config):
+    done = subprocess.run([SSH, "-G", "-F", config, "server"], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, check=True)
+    return next(line.split()[1].split(",")[0] for line in done.stdout.splitlines()
+                if line.startswith("ciphers "))
+
+
 class Report:
     def __init__(self):
         self.targets = []
@@ -234,7 +241,11 @@ class Report:
                  f"{kib / (1 << 20):.0f} GiB, {field_of('/etc/os-release', 'PRETTY_NAME')}; client, "
                  "relay and sshd share these cores, everything is on loopback")
         self.say(f"- {out_of(SSH, '-V')}; {out_of(args.binary, '--version')}")
-        self.say(f"- {size.rounds} rounds, medians; the order of the three is rotated each round")
+        with open("/proc/sys/net/ipv4/tcp_congestion_control", encoding="ascii") as f:
+            self.say(f"- TCP congestion control: {f.read().strip()}; the client's default cipher: "
+                     f"{default_cipher(world.configs['direct'])}")
+        self.say(f"- {size.rounds} round{'s' * (size.rounds > 1)}, medians; the order of the three "
+                 "is rotated each round")
         if peers.sanitized():
             self.say("- **the binary carries a sanitizer: these figures mean nothing**")
 
