@@ -171,6 +171,8 @@ int smx_cert_verify_signature(const struct smx_cert *c)
 	/* PROTOCOL.certkeys: no chains. */
 	if (smx_key_type_find_cert(type))
 		return SMX_ESIGNATURE;
+	if (smx_view_eq(alg, "ssh-rsa"))
+		return SMX_EUNSUPPORTED;
 	if ((r = smx_key_from_blob(&ca, c->ca_blob)) != 0)
 		return r;
 	/* Whatever the signature calls itself must be one of our algorithms, and fit the key. */

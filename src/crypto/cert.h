@@ -54,9 +54,10 @@ int smx_cert_principal(struct smx_view *list, struct smx_view *ret_name);
 
 /*
  * 0 if the authority's key has signed the certificate with an algorithm of
- * smx_sigalg_names(1): never with SHA-1. SMX_EUNSUPPORTED: the authority's key is of a type we
- * can't verify with. SMX_ESIGNATURE: it has not, or it is itself a certificate. Or a parse error
- * of the PEER class; SMX_ENOMEM, SMX_ECRYPTO.
+ * smx_sigalg_names(1). SMX_EUNSUPPORTED: it may have, but its key is of a type we can't verify
+ * with, or the signature is one with SHA-1 ("ssh-rsa"), which proves nothing. SMX_ESIGNATURE: it
+ * has not, or it is itself a certificate. Or a parse error of the PEER class; SMX_ENOMEM,
+ * SMX_ECRYPTO.
  */
 int smx_cert_verify_signature(const struct smx_cert *c);
 

@@ -77,6 +77,8 @@ const char *smx_hostkey_reason_text(enum smx_hostkey_reason reason)
 		return "the host key is revoked";
 	case SMX_HOSTKEY_WHY_UNPINNED:
 		return "the host key could not be written to known_hosts";
+	case SMX_HOSTKEY_WHY_CERT:
+		return "the host certificate is not valid";
 	}
 	return "the host key is not acceptable";
 }

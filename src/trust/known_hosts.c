@@ -7,6 +7,7 @@
 #include "base/base64.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "crypto/cert.h"
 #include "crypto/hash.h"
 #include "crypto/key.h"
 #include "crypto/keyfile.h"
@@ -157,6 +158,23 @@ static enum smx_known_marker parse_marker(
 	return SMX_KNOWN_SKIPPED;
 }
 
+/*
+ * A certificate's blob to that of the key in it, as far as it can be read. SMX_ENOMEM, SMX_ECRYPTO.
+ */
+static int uncertify(struct smx_buf *blob)
+{
+	struct smx_cert *cert = NULL;
+	int r = smx_cert_parse(&cert, smx_buf_as_view(blob));
+
+	if (r == 0) {
+		smx_buf_reset(blob);
+		r = smx_buf_put(blob, cert->plain_blob.p, cert->plain_blob.len);
+		smx_cert_free(cert);
+		return r;
+	}
+	return r == SMX_ENOMEM || r == SMX_ECRYPTO ? r : 0;
+}
+
 static int parse_line(struct smx_known_hosts *kh, struct smx_view line,
 	const struct smx_text_at *at, struct smx_buf *blob)
 {
@@ -201,6 +219,8 @@ static int parse_line(struct smx_known_hosts *kh, struct smx_view line,
 			return r;
 		if (r != 0)
 			fault = "skipped: not a public key";
+		else if (e.marker == SMX_KNOWN_REVOKED_KEY && (r = uncertify(blob)) != 0)
+			return r;
 	}
 	if (fault) {
 		smx_text_warn(at, fault, about);

@@ -77,8 +77,8 @@ struct smx_known_verdict {
 
 /*
  * What is known about key_blob as the key of host. host: a name or address as the user
- * wrote it (no brackets). key_blob: a plain key. Of a certificate, pass the key inside and
- * the authority's key, one after the other, and look for REVOKED only.
+ * wrote it (no brackets). key_blob: a plain key; of certificates see trust/host_cert.h.
+ * An @revoked line that holds a certificate revokes the key in it, as in OpenSSH.
  * Costs an HMAC or two for each hashed entry.
  * 0, or SMX_EINVAL (host or blob can't be one), SMX_ECRYPTO, SMX_ENOMEM.
  */
@@ -148,6 +148,7 @@ enum smx_hostkey_reason {
 	SMX_HOSTKEY_WHY_CHANGED,
 	SMX_HOSTKEY_WHY_REVOKED,
 	SMX_HOSTKEY_WHY_UNPINNED,
+	SMX_HOSTKEY_WHY_CERT, /* a certificate that is not good, see trust/host_cert.h */
 };
 
 struct smx_hostkey_decision {

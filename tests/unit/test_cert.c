@@ -27,7 +27,7 @@ static const struct {
 	{ "ecdsa_521", "ecdsa_521", SMX_CERT_HOST, 4, Y2020, Y2099, 0, 0, 0 },
 	{ "rsa_2048", "rsa_2048", SMX_CERT_HOST, 4, Y2020, Y2099, 0, 0, 0 },
 	{ "rsa_sha256", "rsa_2048", SMX_CERT_HOST, 4, Y2020, Y2099, 0, 0, 0 },
-	{ "rsa_sha1", "rsa_2048", SMX_CERT_HOST, 4, Y2020, Y2099, 0, 0, SMX_ESIGNATURE },
+	{ "rsa_sha1", "rsa_2048", SMX_CERT_HOST, 4, Y2020, Y2099, 0, 0, SMX_EUNSUPPORTED },
 	{ "forever", "ed25519", SMX_CERT_HOST, 4, 0, UINT64_MAX, 0, 0, 0 },
 	{ "nobody", "ed25519", SMX_CERT_HOST, 0, Y2020, Y2099, 0, 0, 0 },
 	{ "critical", "ed25519", SMX_CERT_HOST, 4, Y2020, Y2099, 1, 0, 0 },
@@ -167,6 +167,7 @@ static const struct {
 	{ "a signature of another name", { .inner_alg = "rsa-sha2-512" }, SMX_ESIGNATURE },
 	{ "a signature of a certificate's name",
 		{ .inner_alg = "ssh-ed25519-cert-v01@openssh.com" }, SMX_ESIGNATURE },
+	{ "a signature with SHA-1", { .inner_alg = "ssh-rsa" }, SMX_EUNSUPPORTED },
 	{ "a signature of no name", { .inner_alg = "" }, SMX_ESIGNATURE },
 };
 
