@@ -17,6 +17,7 @@ static const struct smx_command *const commands[] = {
 	&smx_cmd_stop,
 	&smx_cmd_lock,
 	&smx_cmd_unlock,
+	&smx_cmd_proxy,
 };
 
 static void print_version(void)

@@ -38,7 +38,7 @@ struct smx_command {
 };
 
 extern const struct smx_command smx_cmd_serve, smx_cmd_status, smx_cmd_stop, smx_cmd_lock,
-	smx_cmd_unlock;
+	smx_cmd_unlock, smx_cmd_proxy;
 
 /* argv as main got it. */
 int smx_cli_main(int argc, char **argv);
@@ -108,6 +108,11 @@ int smx_cli_client_send(struct smx_cli_client *c, enum smx_control_cmd cmd, int6
  */
 int smx_cli_client_answer(struct smx_cli_client *c, int64_t id, struct smx_view *ret_line,
 	struct smx_control_answer *ret_answer);
+/*
+ * Asks for `proxy route`. 0: c->fd carries frames from now on, the first of them in c->in. Or the
+ * exit code.
+ */
+int smx_cli_client_upgrade(struct smx_cli_client *c, const char *route);
 /* Waits until the daemon has closed the connection. 0 or exit code. */
 int smx_cli_client_wait_end(struct smx_cli_client *c);
 /* open, send, wait for ok, close. 0 or exit code. */

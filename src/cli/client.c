@@ -190,6 +190,26 @@ int smx_cli_client_answer(struct smx_cli_client *c, int64_t id, struct smx_view 
 	return ret_answer->id == id ? 0 : io_failed(SMX_EFORMAT);
 }
 
+int smx_cli_client_upgrade(struct smx_cli_client *c, const char *route)
+{
+	struct smx_control_answer answer;
+	struct smx_view line;
+	struct smx_buf out;
+	int64_t id = c->next_id++;
+	int r;
+
+	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
+	if ((r = smx_control_proxy_build(&out, id, route)) == 0)
+		r = smx_os_ipc_write(
+			c->fd, smx_buf_view(&out), smx_buf_len(&out), ANSWER_TIMEOUT_MS);
+	smx_buf_release(&out);
+	if (r != 0)
+		return io_failed(r);
+	if ((r = smx_cli_client_answer(c, id, &line, &answer)) != 0)
+		return r;
+	return answer.upgrade ? 0 : io_failed(SMX_EFORMAT);
+}
+
 int smx_cli_client_wait_end(struct smx_cli_client *c)
 {
 	struct smx_view line;

@@ -13,7 +13,11 @@
 #include "mux/prompt.h"
 #include "ssh/agent.h"
 
-#define CANDIDATES_MAX   (SMX_AGENT_KEYS_MAX + SMX_IDENTITIES_MAX)
+#define CANDIDATES_MAX (SMX_AGENT_KEYS_MAX + SMX_IDENTITIES_MAX)
+/* A6: where there would be somebody. */
+#define NOBODY                                                                                 \
+	"to answer it, come through ssh-mux proxy (see ssh-mux proxy --help), or run ssh-mux " \
+	"serve in the foreground of a terminal"
 #define WHY_SIZE         1024
 #define ATTEMPTS_MAX     3 /* as ssh: NumberOfPasswordPrompts */
 #define EMPTY_ROUNDS_MAX 32
@@ -228,7 +232,10 @@ static void on_answers(void *arg, int r, const struct smx_view *answers, size_t 
 	link_touch(lg->link);
 	lg->prompt = NULL;
 	if (r != 0) {
-		finish(lg, SMX_EDENIED, "permission denied: the question was cancelled");
+		finish(lg, SMX_EDENIED,
+			r == SMX_ENOTFOUND
+				? "permission denied: the server asks a question; " NOBODY
+				: "permission denied: the question was cancelled");
 		return;
 	}
 	r = lg->is_password ? smx_auth_client_password(&lg->auth, answers[0])
@@ -246,8 +253,7 @@ static void ask(struct login *lg, const struct smx_auth_info_request *request, i
 	(void)snprintf(for_whom, sizeof(for_whom), "%s@%s", lg->hop->user, lg->hop->host);
 	lg->prompt = prompt_start(lg->entry, for_whom, request, on_answers, lg);
 	if (!lg->prompt)
-		finish(lg, SMX_EDENIED,
-			"the server asks a question, and there is nobody to answer it");
+		finish(lg, SMX_EDENIED, "permission denied: the server asks a question; " NOBODY);
 }
 
 static void ask_password(struct login *lg)
@@ -283,9 +289,7 @@ static int choose_asking(struct login *lg)
 	if (!can_kbdint && !can_password)
 		return 0;
 	if (!prompt_is_possible(lg->entry)) {
-		(void)snprintf(lg->prompt_note, sizeof(lg->prompt_note),
-			"to answer its questions run ssh-mux serve in the foreground of a "
-			"terminal");
+		(void)snprintf(lg->prompt_note, sizeof(lg->prompt_note), "%s", NOBODY);
 		return 0;
 	}
 	if (lg->n_asked++ >= ATTEMPTS_MAX)

@@ -59,7 +59,6 @@ static void on_login(void *arg, int r, const char *why)
 	log_info("connection %llu: logged in to %s@%s port %u (%s)",
 		(unsigned long long)up->link->id, up->hop->user, up->hop->host, up->hop->port,
 		smx_transport_peer_software(up->link->t));
-	link_probe(up->link); /* for its round trip */
 	pool_assign(up->entry);
 }
 
@@ -465,5 +464,7 @@ void upstream_tick(struct upstream *up)
 		upstream_close(up, SMX_ECANCELLED, "it was idle for as long as --timeout allows");
 		return;
 	}
+	if (l->rtt_ms < 0 && !l->probe_sent_ms)
+		link_probe(l); /* for its round trip */
 	link_tick(l, KEEPALIVE_MS, KEEPALIVE_MISSED);
 }

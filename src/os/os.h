@@ -242,4 +242,29 @@ int smx_os_ask_run(struct smx_os_ask *a, const char *text, int echo, char *ret_a
 void smx_os_ask_cancel(struct smx_os_ask *a);
 void smx_os_ask_free(struct smx_os_ask *a); /* NULL works */
 
+/*
+ * A question asked by a program of the user's, in a process of its own, so that the program goes on
+ * meanwhile: at the controlling terminal, or by the SSH_ASKPASS of its environment (an editor's
+ * input box). As ssh does, SSH_ASKPASS_REQUIRE decides: "force" and "prefer" take SSH_ASKPASS
+ * first, "never" the terminal only; else the terminal if there is one.
+ */
+struct smx_os_asker;
+
+/*
+ * is_confirm: yes or no is asked; an SSH_ASKPASS is told so by SSH_ASKPASS_PROMPT=confirm.
+ * SMX_ENOTFOUND: there is no way to ask. SMX_ESYS, SMX_ENOMEM.
+ */
+int smx_os_asker_start(const char *text, int echo, int is_confirm, struct smx_os_asker **ret);
+/* A descriptor to read to its end, non-blocking; the caller takes it over. What it gives goes,
+ * whole, to smx_os_asker_result. */
+int smx_os_asker_take_fd(struct smx_os_asker *a);
+/*
+ * 0 and the answer (NUL-terminated), SMX_ECANCELLED, SMX_ENOTFOUND (it could not be asked after
+ * all), SMX_ELIMIT. Ends the asker either way.
+ */
+int smx_os_asker_result(
+	struct smx_os_asker *a, const char *bytes, size_t len, char *ret_answer, size_t size);
+/* Takes the question back; the terminal is as it was. */
+void smx_os_asker_cancel(struct smx_os_asker *a);
+
 #endif

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "os/os.h"
+#include "os/unix/unix.h"
 
 #define CTRL_C    0x03
 #define CTRL_D    0x04
@@ -51,6 +52,22 @@ void smx_os_ask_free(struct smx_os_ask *a)
 	(void)close(a->cancel[0]);
 	(void)close(a->cancel[1]);
 	smx_free(a);
+}
+
+int ask_end_with_parent(struct smx_os_ask *a)
+{
+	/* The parent holds the other end: when it closes it, or dies, the question is over. */
+	return close(a->cancel[1]);
+}
+
+int ask_keep_life_only(struct smx_os_ask *a)
+{
+	int life = a->cancel[1];
+
+	(void)close(a->tty);
+	(void)close(a->cancel[0]);
+	smx_free(a);
+	return life;
 }
 
 void smx_os_ask_cancel(struct smx_os_ask *a)

@@ -60,4 +60,12 @@ void smx_unix_temp_drop(const struct smx_unix_place *pl, struct smx_unix_temp *t
 /* Makes the names of the directory durable. */
 int smx_unix_sync_dir(const struct smx_unix_place *pl, struct smx_buf *err);
 
+/* ---- ask.c, for asker.c ------------------------------------------------------------------------
+ */
+struct smx_os_ask;
+/* In the process that asks: the question ends when the other process does. */
+int ask_end_with_parent(struct smx_os_ask *a);
+/* In the other: all is closed but the end whose closing ends the question, which is returned. */
+int ask_keep_life_only(struct smx_os_ask *a);
+
 #endif

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: MIT
+"""`ssh-mux proxy` as ProxyCommand: the stream is whole, and questions come to where the user is
+(B5, A6): the terminal of his ssh, or the SSH_ASKPASS of his environment."""
+import os
+import shlex
+import signal
+import subprocess
+import time
+
+import pytest
+
+import otp_sshd
+from peers import hop, routes_toml
+from serve_terminal import Terminal
+
+needs_otp = pytest.mark.skipif(otp_sshd.missing() is not None, reason=str(otp_sshd.missing()))
+
+
+def proxied(mux, route="t", *options):
+    """The options that make ssh come through `proxy`."""
+    command = " ".join(shlex.quote(str(a)) for a in (mux.binary, "proxy", route))
+    return [f"-oProxyCommand={command}", *options]
+
+
+def run(mux, *args, route="t", user="whoever", options=(), env=None, **kwargs):
+    kwargs.setdefault("stdin", None if "input" in kwargs else subprocess.DEVNULL)
+    if "input" in kwargs:
+        kwargs.pop("stdin")
+    return subprocess.run(mux.argv(user, *args, options=[*proxied(mux, route), *options]),
+                          capture_output=True, timeout=60, env={**mux.env, **(env or {})}, **kwargs)
+
+
+@pytest.fixture
+def plain(make_mux, make_sshd):
+    return make_mux(target=make_sshd())
+
+
+@pytest.fixture
+def otp(keys, cleanup, make_sshd, make_mux):
+    """A bastion with key and code, a target, a daemon with no terminal."""
+    bastion = cleanup(otp_sshd.OtpSshd(keys, "bastion"))
+    target = make_sshd()
+    mux = make_mux(routes=routes_toml({"t": hop(target)}, jump=hop(bastion)),
+                   known_hosts=bastion.known_hosts() + target.known_hosts())
+    mux.bastion = bastion
+    return mux
+
+
+def test_D1_proxy_carries_a_session(plain):
+    done = run(plain, "echo out; echo err >&2; exit 7")
+    assert (done.stdout, done.returncode) == (b"out\n", 7)
+    assert b"err" in done.stderr
+    plain.wait_idle()
+
+
+def test_D1_proxy_bulk_both_ways(plain):
+    data = os.urandom(8 << 20)
+    assert run(plain, "cat", input=data).stdout == data
+
+
+def test_L3_proxy_unknown_route_is_said(plain):
+    done = run(plain, "true", route="nowhere")
+    assert done.returncode == 255 and b"unknown route" in done.stderr
+
+
+def test_L2_proxy_still_wants_a_key(plain, keys):
+    other = keys.make("stranger")
+    done = run(plain, "true", options=[f"-oIdentityFile={other}"], user="t")
+    # ssh adds the file of the configuration too; a stranger's alone is refused.
+    config = plain.config_path.read_text().replace(str(plain.local_key), str(other))
+    plain.config_path.write_text(config)
+    done = run(plain, "true")
+    assert done.returncode == 255 and b"Permission denied" in done.stderr
+
+
+def test_D1_proxy_without_daemon_says_so(plain):
+    plain.stop()
+    done = run(plain, "true")
+    assert done.returncode == 255 and b"daemon" in done.stderr
+
+
+def test_P6_proxy_killed_mid_stream(plain):
+    client = subprocess.Popen(plain.argv("x", "cat /dev/zero", options=proxied(plain)),
+                              stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, env=plain.env)
+    time.sleep(1)
+    client.kill()
+    client.wait()
+    plain.wait_idle()
+    plain.check_works()
+
+
+@needs_otp
+def test_B5_asked_at_the_terminal_of_the_client(otp):
+    terminal = Terminal(lambda question: otp.bastion.code() + "\r")
+    # BatchMode keeps ssh itself from asking, not its ProxyCommand.
+    client = subprocess.Popen(otp.argv("x", "echo in", options=proxied(otp)), env=otp.env,
+                              stdin=terminal.slave, stdout=subprocess.PIPE, stderr=terminal.slave,
+                              start_new_session=True, preexec_fn=terminal.controlling)
+    assert client.communicate(timeout=60)[0] == b"in\n"
+    assert terminal.typed == 1 and b"ssh-mux: login to" in terminal.seen
+    assert otp.bastion.used() == 1
+    # One code for all who come later, whichever way they come.
+    assert run(otp, "echo again").stdout == b"again\n"
+    otp.check_works()
+    assert otp.bastion.used() == 1
+
+
+@needs_otp
+def test_A6_ctrl_c_in_the_clients_terminal_ends_the_login(otp):
+    terminal = Terminal(lambda question: "\x03")
+    client = subprocess.Popen(otp.argv("x", "echo in", options=proxied(otp)), env=otp.env,
+                              stdin=terminal.slave, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              start_new_session=True, preexec_fn=terminal.controlling)
+    _, err = client.communicate(timeout=20)
+    assert client.returncode == 255 and b"permission denied" in err.lower()
+    otp.wait_idle()
+    assert otp.connections() == [] or not otp.connections()
+
+
+@needs_otp
+def test_B5_asked_by_ssh_askpass(otp, tmp_path):
+    """As VS Code starts it: no terminal, an SSH_ASKPASS in the environment."""
+    log = tmp_path / "asked"
+    askpass = tmp_path / "askpass"
+    askpass.write_text(f'#!/bin/sh\nprintf "%s\\n" "$1" >>{log}\nprintf "%s\\n" "$CODE"\n')
+    askpass.chmod(0o700)
+    done = run(otp, "echo in", env={"SSH_ASKPASS": str(askpass), "CODE": otp.bastion.code()},
+               start_new_session=True)
+    assert done.stdout == b"in\n", done
+    assert "One-time password" in log.read_text() and "login to" in log.read_text()
+    assert otp.bastion.used() == 1
+
+
+@needs_otp
+def test_A6_askpass_that_refuses_is_a_denial(otp, tmp_path):
+    askpass = tmp_path / "askpass"
+    askpass.write_text("#!/bin/sh\nexit 1\n")
+    askpass.chmod(0o700)
+    done = run(otp, "true", env={"SSH_ASKPASS": str(askpass)}, start_new_session=True)
+    assert done.returncode == 255 and b"permission denied" in done.stderr.lower()
+    assert otp.bastion.used() == 0
+
+
+@needs_otp
+def test_A6_nobody_to_ask_is_said(otp):
+    done = run(otp, "true", start_new_session=True)
+    assert done.returncode == 255 and b"ssh-mux proxy" in done.stderr
+
+
+@needs_otp
+def test_P7_two_clients_one_question_and_it_moves_on(otp, tmp_path):
+    """The client that shows the question dies; the other is asked, and both need one code."""
+    first = Terminal(lambda question: None)
+    dying = subprocess.Popen(otp.argv("x", "echo first", options=proxied(otp)), env=otp.env,
+                             stdin=first.slave, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                             start_new_session=True, preexec_fn=first.controlling)
+    deadline = time.monotonic() + 20
+    while b"One-time password" not in first.seen and time.monotonic() < deadline:
+        time.sleep(0.1)
+    second = Terminal(lambda question: otp.bastion.code() + "\r")
+    client = subprocess.Popen(otp.argv("x", "echo second", options=proxied(otp)), env=otp.env,
+                              stdin=second.slave, stdout=subprocess.PIPE, stderr=second.slave,
+                              start_new_session=True, preexec_fn=second.controlling)
+    time.sleep(1)
+    assert second.typed == 0  # it waits for the same question
+    os.killpg(dying.pid, signal.SIGKILL)
+    dying.wait()
+    assert client.communicate(timeout=30)[0] == b"second\n"
+    assert second.typed == 1 and otp.bastion.used() == 1
+
+
+@needs_otp
+def test_L11_code_typed_late_through_proxy(otp):
+    def late(question):
+        time.sleep(8)
+        return otp.bastion.code() + "\r"
+
+    terminal = Terminal(late)
+    client = subprocess.Popen(
+        otp.argv("x", "echo in", options=proxied(otp, "t", "-oConnectTimeout=5",
+                                                 "-oServerAliveInterval=2",
+                                                 "-oServerAliveCountMax=1")),
+        env=otp.env, stdin=terminal.slave, stdout=subprocess.PIPE, stderr=terminal.slave,
+        start_new_session=True, preexec_fn=terminal.controlling)
+    assert client.communicate(timeout=60)[0] == b"in\n"
