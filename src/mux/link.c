@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "os/os.h"
 #include "base/text.h"
 
 #define WRITE_BUFS_MAX 32
@@ -302,6 +303,16 @@ static void take_breath(struct link *l)
 	smx_list_add_tail(&m->breathing, &l->breath_node);
 }
 
+/* Until its session begins, the peer's Nagle algorithm would wait 40 ms for our delayed ACKs. */
+static void ack_handshake(struct link *l)
+{
+	uv_os_fd_t fd;
+
+	if (!l->dead && smx_transport_get_phase(l->t) < SMX_PHASE_CONNECTION &&
+		uv_fileno((uv_handle_t *)l->tcp, &fd) == 0)
+		smx_os_tcp_ack_now(fd);
+}
+
 static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 {
 	struct link *l = s->data;
@@ -328,6 +339,7 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 		if (n < BREATH_READ && is_bulk(l, (size_t)n))
 			take_breath(l);
 	}
+	ack_handshake(l);
 	mux_settle(m);
 }
 

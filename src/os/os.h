@@ -218,6 +218,11 @@ int smx_os_is_terminal(int fd);
 void smx_os_ignore_sigpipe(void);
 /* Raises the number of descriptors to what we may have; ret_limit: the result. SMX_ESYS. */
 int smx_os_raise_file_limit(uint64_t *ret_limit);
+/*
+ * What a TCP socket has received so far is acknowledged now, where the system can be told so: a
+ * peer that has not turned Nagle's algorithm off yet waits for it with its next small packet.
+ */
+void smx_os_tcp_ack_now(int fd);
 /* No core file and no ptrace by other processes of the user: keys are in our memory. SMX_ESYS. */
 int smx_os_disable_core_dumps(void);
 

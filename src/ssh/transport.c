@@ -544,6 +544,11 @@ void smx_transport_set_phase(struct smx_transport *t, enum smx_phase phase)
 	t->phase = phase;
 }
 
+enum smx_phase smx_transport_get_phase(const struct smx_transport *t)
+{
+	return t->phase;
+}
+
 int smx_transport_tick(struct smx_transport *t, uint64_t now_ms)
 {
 	int r;

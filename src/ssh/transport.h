@@ -94,6 +94,7 @@ void smx_work_run(struct smx_work *work); /* on any thread */
 void smx_work_free(struct smx_work *work);
 
 void smx_transport_set_phase(struct smx_transport *t, enum smx_phase phase);
+enum smx_phase smx_transport_get_phase(const struct smx_transport *t);
 /* To be called now and then (seconds): rekeys by time. */
 int smx_transport_tick(struct smx_transport *t, uint64_t now_ms);
 int smx_transport_rekey(struct smx_transport *t);

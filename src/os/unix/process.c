@@ -5,7 +5,10 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 #ifdef __linux__
@@ -83,4 +86,15 @@ int smx_os_disable_core_dumps(void)
 		return SMX_ESYS;
 #endif
 	return 0;
+}
+
+void smx_os_tcp_ack_now(int fd)
+{
+#ifdef TCP_QUICKACK
+	int on = 1;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+#else
+	(void)fd;
+#endif
 }
