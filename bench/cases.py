@@ -13,7 +13,7 @@ from rig import GIB, Side, Usage, median, rotated
 # What `ssh-mux setup-config` writes for its loopback hosts.
 TUNED = [
     "-oCiphers=aes128-gcm@openssh.com,chacha20-poly1305@openssh.com",
-    "-oKexAlgorithms=curve25519-sha256",
+    "-oKexAlgorithms=ecdh-sha2-nistp256",
     "-oHostKeyAlgorithms=ssh-ed25519",
     "-oPreferredAuthentications=publickey",
     "-oIdentitiesOnly=yes",
