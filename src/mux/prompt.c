@@ -217,8 +217,8 @@ static char *make_text(const char *for_whom, const struct smx_auth_info_request 
 	return s;
 }
 
-struct prompt *prompt_start(struct pool_entry *e, const char *for_whom,
-	const struct smx_auth_info_request *request, prompt_cb *cb, void *arg)
+/* n prompts without their texts. */
+static struct prompt *prompt_new(struct pool_entry *e, size_t n, prompt_cb *cb, void *arg)
 {
 	struct prompt *p;
 
@@ -229,22 +229,54 @@ struct prompt *prompt_start(struct pool_entry *e, const char *for_whom,
 	p->entry = e;
 	p->cb = cb;
 	p->arg = arg;
-	for (; p->n < request->n_prompts; p->n++) {
-		p->texts[p->n] = make_text(for_whom, request, p->n);
-		p->answers[p->n] = smx_calloc(1, PROMPT_ANSWER_SIZE);
-		p->echo[p->n] = request->prompts[p->n].echo;
-		if (!p->texts[p->n] || !p->answers[p->n]) {
-			p->n++;
+	for (; p->n < n; p->n++) {
+		if (!(p->answers[p->n] = smx_calloc(1, PROMPT_ANSWER_SIZE))) {
 			prompt_free(p);
 			return NULL;
 		}
 	}
-	if (place(p) != 0) {
+	return p;
+}
+
+/* Shows it, if it has all its texts. */
+static struct prompt *prompt_show(struct prompt *p)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < p->n; i++)
+		if (!p->texts[i])
+			r = SMX_ENOMEM;
+	if (r != 0 || place(p) != 0) {
 		prompt_free(p);
 		return NULL;
 	}
-	smx_list_add_tail(&e->mux->prompts, &p->node);
+	smx_list_add_tail(&p->mux->prompts, &p->node);
 	return p;
+}
+
+struct prompt *prompt_start(struct pool_entry *e, const char *for_whom,
+	const struct smx_auth_info_request *request, prompt_cb *cb, void *arg)
+{
+	struct prompt *p = prompt_new(e, request->n_prompts, cb, arg);
+
+	if (!p)
+		return NULL;
+	for (size_t i = 0; i < p->n; i++) {
+		p->texts[i] = make_text(for_whom, request, i);
+		p->echo[i] = request->prompts[i].echo;
+	}
+	return prompt_show(p);
+}
+
+struct prompt *prompt_start_text(struct pool_entry *e, const char *text, prompt_cb *cb, void *arg)
+{
+	struct prompt *p = prompt_new(e, 1, cb, arg);
+
+	if (!p)
+		return NULL;
+	p->texts[0] = smx_strdup(text);
+	p->echo[0] = 1;
+	return prompt_show(p);
 }
 
 void prompt_cancel(struct prompt *p)

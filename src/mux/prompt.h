@@ -30,6 +30,11 @@ int prompt_is_possible(const struct pool_entry *e);
  */
 struct prompt *prompt_start(struct pool_entry *e, const char *for_whom,
 	const struct smx_auth_info_request *request, prompt_cb *cb, void *arg);
+/*
+ * One question of our own, whose answer may be seen: text is shown as it is (the caller has made
+ * the strangers' parts of it fit for a terminal). NULL as above.
+ */
+struct prompt *prompt_start_text(struct pool_entry *e, const char *text, prompt_cb *cb, void *arg);
 void prompt_cancel(struct prompt *p); /* NULL works */
 /* Whether it has been shown for PROMPT_TIMEOUT_MS: the login's time goes on. */
 int prompt_is_overdue(const struct prompt *p);
