@@ -104,7 +104,7 @@ struct judged {
 };
 
 static int judge_plain(const struct smx_known_hosts *kh, const char *host, uint16_t port,
-	struct smx_view blob, int behind_jump, struct judged *ret)
+	struct smx_view blob, enum smx_hostkey_asking asking, int behind_jump, struct judged *ret)
 {
 	struct smx_known_verdict v;
 	int r;
@@ -112,7 +112,7 @@ static int judge_plain(const struct smx_known_hosts *kh, const char *host, uint1
 	if ((r = smx_known_hosts_check(kh, host, port, blob, &v)) != 0)
 		return r;
 	ret->plain = blob;
-	ret->decision = smx_hostkey_decide(&v, SMX_HOSTKEY_CANNOT_ASK, behind_jump);
+	ret->decision = smx_hostkey_decide(&v, asking, behind_jump);
 	ret->what = smx_hostkey_reason_text(ret->decision.reason);
 	ret->source = v.source_view;
 	ret->line = v.line;
@@ -120,7 +120,8 @@ static int judge_plain(const struct smx_known_hosts *kh, const char *host, uint1
 }
 
 static int judge_cert(const struct smx_known_hosts *kh, const char *host, uint16_t port,
-	const struct smx_cert *cert, int behind_jump, struct judged *ret)
+	const struct smx_cert *cert, enum smx_hostkey_asking asking, int behind_jump,
+	struct judged *ret)
 {
 	struct smx_host_cert_verdict v;
 	time_t now = time(NULL);
@@ -132,7 +133,7 @@ static int judge_cert(const struct smx_known_hosts *kh, const char *host, uint16
 		     kh, host, port, cert, now < 0 ? 0 : (uint64_t)now, &v)) != 0)
 		return r;
 	ret->plain = cert->plain_blob;
-	ret->decision = smx_host_cert_decide(&v, SMX_HOSTKEY_CANNOT_ASK, behind_jump);
+	ret->decision = smx_host_cert_decide(&v, asking, behind_jump);
 	ret->what = smx_host_cert_text(v.status);
 	ret->source = v.source_view;
 	ret->line = v.line;
@@ -192,8 +193,61 @@ static void explain(const struct prepared *p, const char *host, uint16_t port,
 	explain_unknown(p, host, port, j->plain, what, why, why_size);
 }
 
+/* The keys that known_hosts has for the host beside this one (K3), and the authority's warning
+ * (K5). */
+static void put_known(struct smx_buf *text, const struct prepared *p, const char *host,
+	uint16_t port, const struct smx_hostkey_decision *d)
+{
+	char fingerprint[SMX_FINGERPRINT_SIZE];
+	struct smx_known_entry entry;
+	size_t cursor = 0;
+
+	while (d->show_known_keys &&
+		smx_known_hosts_next(p->known_hosts, host, port, &cursor, &entry) == 1) {
+		if (entry.marker != SMX_KNOWN_PLAIN ||
+			smx_blob_fingerprint(entry.blob_view, fingerprint) != 0)
+			continue;
+		(void)smx_buf_printf(text, "Known for this host: %.*s %s (%s:%u)\n",
+			(int)entry.type_view.len, (const char *)entry.type_view.p, fingerprint,
+			entry.source_view, entry.line);
+	}
+	if (d->warn_ca)
+		(void)smx_buf_put_str(text,
+			"WARNING: this host has a certificate authority in known_hosts. Accepting "
+			"this key gives up the protection of its certificates.\n");
+}
+
+static int make_question(const struct prepared *p, const struct smx_hop *hop, const char *host,
+	uint16_t port, const struct judged *j, struct hostkey_question *ret)
+{
+	struct smx_view type = { NULL, 0 };
+	struct smx_buf text;
+	int r;
+
+	ret->host = host;
+	ret->port = port;
+	ret->is_new_accepted = j->decision.action == SMX_HOSTKEY_ACCEPT_NEW;
+	if ((r = smx_buf_put(&ret->plain, j->plain.p, j->plain.len)) != 0 ||
+		(r = smx_blob_type(j->plain, &type)) != 0 ||
+		(r = smx_blob_fingerprint(j->plain, ret->fingerprint)) != 0)
+		return r;
+	smx_buf_init(&text, sizeof(ret->text) - 1);
+	(void)smx_buf_printf(&text,
+		"\nssh-mux: the authenticity of host '%s' (%s port %u) can't be established: %s.\n",
+		host, hop->host, hop->port, j->what);
+	(void)smx_buf_printf(&text, "%.*s key fingerprint is %s\n", (int)type.len,
+		(const char *)type.p, ret->fingerprint);
+	put_known(&text, p, host, port, &j->decision);
+	if ((r = smx_buf_put_str(&text,
+		     "Are you sure you want to continue connecting (yes/no/[fingerprint])? ")) == 0)
+		(void)snprintf(ret->text, sizeof(ret->text), "%s", smx_buf_cstr(&text));
+	smx_buf_release(&text);
+	return r;
+}
+
 int hostkey_check(const struct prepared *p, const struct smx_hop *hop, int behind_jump,
-	struct smx_view blob, char *why, size_t why_size)
+	enum smx_hostkey_asking asking, struct smx_view blob, struct hostkey_question *ret_q,
+	char *why, size_t why_size)
 {
 	struct smx_cert *cert = NULL;
 	struct judged j = { .source = NULL };
@@ -204,14 +258,23 @@ int hostkey_check(const struct prepared *p, const struct smx_hop *hop, int behin
 	smx_hop_known_name(hop, &host, &port);
 	r = smx_cert_parse(&cert, blob);
 	if (r == SMX_EUNSUPPORTED)
-		r = judge_plain(p->known_hosts, host, port, blob, behind_jump, &j);
+		r = judge_plain(p->known_hosts, host, port, blob, asking, behind_jump, &j);
 	else if (r == 0)
-		r = judge_cert(p->known_hosts, host, port, cert, behind_jump, &j);
-	if (r != 0) {
-		(void)snprintf(why, why_size, "host key: %s", smx_strerror(r));
-		r = SMX_EHOSTKEY;
-	} else if (j.decision.action != SMX_HOSTKEY_ACCEPT) {
+		r = judge_cert(p->known_hosts, host, port, cert, asking, behind_jump, &j);
+	if (r == 0 && (j.decision.action == SMX_HOSTKEY_ASK ||
+			      j.decision.action == SMX_HOSTKEY_ACCEPT_NEW)) {
+		smx_buf_init(&ret_q->plain, SMX_KEY_BLOB_MAX);
+		r = make_question(p, hop, host, port, &j, ret_q);
+		if (r == 0)
+			r = SMX_EAGAIN;
+		else
+			smx_buf_release(&ret_q->plain);
+	} else if (r == 0 && j.decision.action != SMX_HOSTKEY_ACCEPT) {
 		explain(p, host, port, &j, why, why_size);
+		r = SMX_EHOSTKEY;
+	}
+	if (r != 0 && r != SMX_EAGAIN && r != SMX_EHOSTKEY) {
+		(void)snprintf(why, why_size, "host key: %s", smx_strerror(r));
 		r = SMX_EHOSTKEY;
 	}
 	smx_cert_free(cert);

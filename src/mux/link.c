@@ -207,7 +207,7 @@ static void transport_failed(struct link *l, int r)
 void link_process(struct link *l)
 {
 	struct smx_event ev;
-	int r = 0;
+	int r = 0, decided;
 
 	while (!l->dead && (r = smx_transport_next(l->t, &ev)) == 0) {
 		switch (ev.type) {
@@ -215,7 +215,9 @@ void link_process(struct link *l)
 			on_packet(l, ev.payload);
 			break;
 		case SMX_EV_HOST_KEY:
-			smx_transport_host_key_decided(l->t, l->ops->host_key(l, ev.payload));
+			decided = l->ops->host_key(l, ev.payload);
+			if (decided != SMX_EAGAIN)
+				smx_transport_host_key_decided(l->t, decided);
 			break;
 		case SMX_EV_WORK:
 			if ((r = start_work(l, ev.work)) != 0)
@@ -586,6 +588,14 @@ void link_reap(struct link *l)
 		uv_close((uv_handle_t *)l->tcp, on_closed);
 	else
 		free_if_closed(l);
+}
+
+void link_host_key_decided(struct link *l, int r)
+{
+	if (l->dead)
+		return;
+	smx_transport_host_key_decided(l->t, r);
+	link_process(l);
 }
 
 /* --- keepalive (P4, L10, B11) --- */

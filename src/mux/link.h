@@ -48,7 +48,8 @@ struct endpoint {
 };
 
 struct link_ops {
-	int (*host_key)(struct link *l, struct smx_view blob); /* clients: 0 or why not */
+	/* Clients: 0 or why not; SMX_EAGAIN: link_host_key_decided says it later. */
+	int (*host_key)(struct link *l, struct smx_view blob);
 	void (*ready)(struct link *l); /* the first key exchange is done */
 	int (*auth)(struct link *l, struct smx_view payload); /* messages before CONNECTION */
 	void (*open)(struct link *l, struct smx_conn_event *ev); /* the peer asks for a channel */
@@ -121,6 +122,8 @@ int link_has_room(const struct link *l);
 void link_enqueue(struct link *l, struct source *s);
 /* Events from bytes received; for carriers, and after a wait ended. */
 void link_process(struct link *l);
+/* The answer to ops->host_key. */
+void link_host_key_decided(struct link *l, int r);
 /* Sends a probe (keepalive) now. */
 void link_probe(struct link *l);
 /* Once a second: keepalives, rekey by time. */

@@ -8,7 +8,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "mux/dial.h"
-#include "mux/hostkey.h"
+#include "mux/hostkey_ask.h"
+#include "mux/prompt.h"
 #include "mux/tunnel.h"
 
 #define LOGIN_TIMEOUT_MS   (90 * 1000)
@@ -62,12 +63,30 @@ static void on_login(void *arg, int r, const char *why)
 	pool_assign(up->entry);
 }
 
+static void on_host_key_asked(void *arg, int r, const char *why)
+{
+	struct upstream *up = arg;
+
+	up->host_key = NULL;
+	if (r != 0)
+		(void)snprintf(up->cause, sizeof(up->cause), "%s", why);
+	link_host_key_decided(up->link, r);
+}
+
 static int on_host_key(struct link *l, struct smx_view blob)
 {
 	struct upstream *up = l->owner;
+	struct hostkey_question q;
+	int can_ask = prompt_is_possible(up->entry), r;
 
-	return hostkey_check(
-		up->prepared, up->hop, is_behind_jump(up), blob, up->cause, sizeof(up->cause));
+	r = hostkey_check(up->prepared, up->hop, is_behind_jump(up),
+		can_ask ? SMX_HOSTKEY_CAN_ASK : SMX_HOSTKEY_CANNOT_ASK, blob, &q, up->cause,
+		sizeof(up->cause));
+	if (r != SMX_EAGAIN)
+		return r;
+	up->host_key = hostkey_ask_start(up->entry, up->prepared, &q, on_host_key_asked, up);
+	smx_buf_release(&q.plain);
+	return up->host_key ? SMX_EAGAIN : SMX_EHOSTKEY;
 }
 
 static void on_ready(struct link *l)
@@ -105,6 +124,7 @@ static void on_dead(struct link *l, int r, const char *why)
 	(void)r;
 	prepare_cancel(up->prepare);
 	dial_cancel(up->dial);
+	hostkey_ask_cancel(up->host_key);
 	login_free(up->login);
 	up->login = NULL;
 	up->link = NULL;
@@ -440,6 +460,7 @@ void upstream_tick(struct upstream *up)
 	if (up->state < UPSTREAM_READY) {
 		/* Neither a person who is asked, nor the jump host's own login, counts. */
 		if ((up->login && login_is_asking(up->login)) ||
+			(up->host_key && hostkey_ask_is_waiting(up->host_key)) ||
 			(up->has_tunnel_req && !up->tunnel_req.up))
 			up->deadline_ms = now + LOGIN_TIMEOUT_MS;
 		else if (now >= up->deadline_ms)

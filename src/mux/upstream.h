@@ -30,6 +30,7 @@ struct upstream {
 	struct open_req tunnel_req; /* of the jump host's upstream */
 	int has_tunnel_req;
 	struct login *login;
+	struct hostkey_ask *host_key; /* being asked about */
 	uint64_t born_ms, idle_since_ms, deadline_ms; /* deadline: of dial and login */
 	unsigned sessions_max; /* the server refused one more than these; 0: not yet (B2) */
 	uint64_t probe_deadline_ms; /* B11: the path must show life until then; 0: no doubt */
