@@ -33,7 +33,7 @@ class Terminal:
                 self.seen += os.read(self.master, 4096)
             except OSError:
                 return
-            match = re.search(rb"([^\r\n]*(?:password|code)[^\r\n]*: ?)$", self.seen[asked_at:], re.I)
+            match = re.search(rb"([^\r\n]*(?:(?:password|code|passphrase|fingerprint)[^\r\n]*: ?|\[fingerprint\]\)\? ))$", self.seen[asked_at:], re.I)
             if match:
                 asked_at = len(self.seen)
                 typed = self.answer(match.group(1).decode(errors="replace").strip())
