@@ -17,6 +17,7 @@ struct attach {
 	struct mux *mux;
 	struct control_client *host; /* NULL once it is gone */
 	struct smx_buf in; /* an unfinished frame */
+	uint64_t n_frames;
 	struct smx_tx_block *first, *last; /* of the link, to be framed */
 	size_t len;
 	struct prompt *prompt; /* being asked */
@@ -223,11 +224,22 @@ int attach_input(struct attach *a, struct smx_view bytes)
 			if ((r = on_frame(a, type, payload)) != 0)
 				return r;
 			smx_buf_consume(&a->in, used);
+			a->n_frames++;
 		}
 		if (r == SMX_EAGAIN)
 			r = 0;
 	}
 	return r;
+}
+
+uint64_t attach_frames(const struct attach *a)
+{
+	return a->n_frames;
+}
+
+int attach_is_mid_frame(const struct attach *a)
+{
+	return smx_buf_len(&a->in) > 0;
 }
 
 void attach_gone(struct attach *a)
@@ -245,7 +257,7 @@ void attach_gone(struct attach *a)
 	free_if_over(a);
 }
 
-struct attach *attach_new(struct mux *m, struct control_client *host, const char *route)
+struct attach *attach_new(struct mux *m, struct control_client *host, const struct door_way *way)
 {
 	struct attach *a = smx_calloc(1, sizeof(*a));
 
@@ -255,7 +267,7 @@ struct attach *attach_new(struct mux *m, struct control_client *host, const char
 	a->carrier.ops = &carrier_ops;
 	smx_buf_init_secret(&a->in, INPUT_MAX); /* answers pass through it */
 	a->host = host;
-	if (door_attach(m, &a->carrier, a, route) != 0) {
+	if (door_attach(m, &a->carrier, a, way) != 0) {
 		a->host = NULL;
 		free_if_over(a);
 		return NULL;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An attached client: a program of the user's own that came over the control endpoint and whose
- * SSH client speaks to us through it (`ssh-mux proxy NAME` as ProxyCommand; docs/PROTOCOL.md,
- * section 8). It is the carrier of that client's link, and a place where questions can be asked.
+ * SSH client speaks to us through it (`ssh-mux proxy NAME` as ProxyCommand, `ssh-mux connect`,
+ * which is a client itself; docs/PROTOCOL.md, sections 8 and 9). It is the carrier of that client's
+ * link, and a place where questions can be asked.
  */
 #ifndef SMX_MUX_ATTACH_H
 #define SMX_MUX_ATTACH_H
@@ -12,10 +13,15 @@
 
 struct control_client;
 
-/* Starts the SSH server side for a client whose channels go to `route`. NULL: no memory. */
-struct attach *attach_new(struct mux *m, struct control_client *host, const char *route);
+struct door_way;
+
+/* Starts the SSH server side for a client. NULL: no memory. */
+struct attach *attach_new(struct mux *m, struct control_client *host, const struct door_way *way);
 /* Bytes behind the upgrade. 0, or the error that ends the connection. */
 int attach_input(struct attach *a, struct smx_view bytes);
+/* Whether a frame has begun and not ended (S7: it has as long as a line); how many have ended. */
+int attach_is_mid_frame(const struct attach *a);
+uint64_t attach_frames(const struct attach *a);
 /* The control connection is gone. */
 void attach_gone(struct attach *a);
 /* More can be written. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "mux/control.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -9,10 +10,12 @@
 #include "control/protocol.h"
 #include "control/status.h"
 #include "mux/attach.h"
+#include "mux/door.h"
 #include "mux/snapshot.h"
 #include "os/os.h"
 
-#define CONTROL_CLIENTS_MAX 32
+#define CONTROL_CLIENTS_MAX 32 /* not counting attached ones */
+#define CONTROL_BACKLOG     128
 #define READ_SIZE           4096
 /* Answers that a client does not read. */
 #define CONTROL_OUT_MAX SMX_STATUS_LINES_MAX
@@ -32,6 +35,7 @@ struct control_client {
 	uv_timer_t timer;
 	uv_write_t write;
 	int n_handles, has_hello, is_writing, is_ending;
+	unsigned is_counted; /* among CONTROL_CLIENTS_MAX */
 	struct smx_control_reader reader;
 	struct attach *attach; /* frames, not lines, go both ways */
 	struct smx_buf out, writing;
@@ -59,7 +63,7 @@ static void client_end(struct control_client *c)
 	c->attach = NULL;
 	smx_list_del(&c->node);
 	if (c->mux->control)
-		c->mux->control->n_clients--;
+		c->mux->control->n_clients -= c->is_counted;
 	uv_close((uv_handle_t *)&c->pipe, on_closed);
 	uv_close((uv_handle_t *)&c->timer, on_closed);
 }
@@ -148,18 +152,78 @@ void control_client_finish(struct control_client *c)
 	write_out(c);
 }
 
-static int start_proxy(struct control_client *c, const struct smx_control_request *req)
+static int attach(
+	struct control_client *c, const struct smx_control_request *req, const struct door_way *way)
 {
 	int r;
 
 	if (c->mux->is_stopping)
 		return smx_control_error_build(
 			&c->out, req->id, "busy", "the daemon is stopping", NULL);
-	if (!(c->attach = attach_new(c->mux, c, req->route)))
+	if (!(c->attach = attach_new(c->mux, c, way)))
 		return smx_control_error_build(&c->out, req->id, "busy", "too many clients", NULL);
 	/* The answer goes out before the first frame: attach_new has not written anything yet. */
-	if ((r = smx_control_upgrade_build(&c->out, req->id)) == 0)
-		(void)uv_timer_stop(&c->timer);
+	if ((r = smx_control_upgrade_build(&c->out, req->id)) != 0)
+		return r;
+	(void)uv_timer_stop(&c->timer);
+	/* From here on the door counts it. */
+	if (c->mux->control)
+		c->mux->control->n_clients -= c->is_counted;
+	c->is_counted = 0;
+	return 0;
+}
+
+static int connect_to_route(struct control_client *c, const struct smx_control_request *req)
+{
+	struct door_way way = { .route = req->route, .is_trusted = 1 };
+	char text[SMX_CONTROL_ROUTE_MAX + 64];
+
+	if (smx_routes_find(c->mux->routes, req->route))
+		return attach(c, req, &way);
+	(void)snprintf(text, sizeof(text), "there is no route \"%s\"", req->route);
+	return smx_control_error_build(
+		&c->out, req->id, "failed", text, "see ssh-mux status, or write user@host");
+}
+
+/* The route of the table that leads there, with its jump hosts and keys; or NULL. */
+static const struct smx_route *find_target(
+	const struct smx_routes *routes, const struct smx_hop *target)
+{
+	for (size_t i = 0; i < routes->n_routes; i++) {
+		const struct smx_hop *hop = smx_route_target(&routes->routes[i]);
+
+		if (hop->port == target->port && strcmp(hop->host, target->host) == 0 &&
+			strcmp(hop->user, target->user) == 0)
+			return &routes->routes[i];
+	}
+	return NULL;
+}
+
+static int connect_to_target(struct control_client *c, const struct smx_control_request *req)
+{
+	struct smx_routes *one_off;
+	const struct smx_route *known;
+	char name[2 * SMX_CONTROL_ROUTE_MAX + 16];
+	struct smx_buf err;
+	int r;
+
+	smx_buf_init(&err, SMX_ROUTES_ERROR_MAX);
+	if ((r = smx_routes_direct(req->host, req->port, req->user, 0, &one_off, &err)) != 0) {
+		r = smx_control_error_build(&c->out, req->id, "failed",
+			smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
+								: smx_strerror(r),
+			NULL);
+		smx_buf_release(&err);
+		return r;
+	}
+	smx_buf_release(&err);
+	known = find_target(c->mux->routes, smx_route_target(&one_off->routes[0]));
+	(void)snprintf(name, sizeof(name), "%s@%s:%u", req->user, req->host, req->port);
+	r = attach(c, req,
+		&(struct door_way){ .route = known ? known->name : name,
+			.routes = known ? NULL : one_off,
+			.is_trusted = 1 });
+	smx_routes_unref(one_off);
 	return r;
 }
 
@@ -183,7 +247,9 @@ static int do_request(struct control_client *c, const struct smx_control_request
 		log_info(m->is_locked ? "locked: no new sessions" : "unlocked");
 		return smx_control_ok_build(&c->out, req->id);
 	case SMX_CONTROL_PROXY:
-		return start_proxy(c, req);
+		return attach(c, req, &(struct door_way){ .route = req->route });
+	case SMX_CONTROL_CONNECT:
+		return req->route[0] ? connect_to_route(c, req) : connect_to_target(c, req);
 	default:
 		return smx_control_error_build(&c->out, req->id, "unknown-command",
 			"this daemon does not know the command",
@@ -245,12 +311,20 @@ static void refuse(struct control_client *c, const char *code, const char *error
 
 static void take_frames(struct control_client *c, struct smx_view bytes)
 {
+	uint64_t before = attach_frames(c->attach);
 	int r = attach_input(c->attach, bytes);
 
-	if (r == 0)
+	if (r != 0) {
+		log_warn("attached client: %s; hung up", smx_strerror(r));
+		client_end(c);
 		return;
-	log_warn("attached client: %s; hung up", smx_strerror(r));
-	client_end(c);
+	}
+	if (!c->attach)
+		return; /* it is ending, with a time limit of its own */
+	if (attach_frames(c->attach) != before)
+		(void)uv_timer_stop(&c->timer);
+	if (attach_is_mid_frame(c->attach) && !uv_is_active((uv_handle_t *)&c->timer))
+		arm(c);
 }
 
 static void take(struct control_client *c, const uint8_t *p, size_t n)
@@ -314,6 +388,7 @@ static void on_connection(uv_stream_t *server, int status)
 	smx_list_init(&c->node);
 	smx_list_add_tail(&ctl->clients, &c->node);
 	ctl->n_clients++;
+	c->is_counted = 1;
 	smx_control_reader_init(&c->reader);
 	smx_buf_init(&c->out, CONTROL_OUT_MAX);
 	smx_buf_init(&c->writing, CONTROL_OUT_MAX);
@@ -355,7 +430,7 @@ int control_open(struct mux *m)
 	(void)uv_pipe_init(m->loop, &ctl->pipe, 0);
 	m->control = ctl;
 	if (uv_pipe_open(&ctl->pipe, smx_os_ipc_server_take_fd(ctl->server)) != 0 ||
-		uv_listen((uv_stream_t *)&ctl->pipe, CONTROL_CLIENTS_MAX, on_connection) != 0) {
+		uv_listen((uv_stream_t *)&ctl->pipe, CONTROL_BACKLOG, on_connection) != 0) {
 		control_close(m);
 		ctl = NULL;
 		r = SMX_ESYS;

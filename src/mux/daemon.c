@@ -129,6 +129,10 @@ static int load_routes(struct mux *m)
 	} else {
 		r = smx_os_file_read(
 			opts->routes_path, ROUTES_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, &err);
+		if (r == SMX_ENOTFOUND && opts->routes_are_optional) {
+			smx_buf_reset(&err);
+			r = 0;
+		}
 		if (r == 0)
 			r = smx_routes_parse(
 				smx_buf_as_view(&text), opts->routes_path, &m->routes, &err);
@@ -158,7 +162,13 @@ static int start(struct mux *m)
 		(void)uv_timer_start(&m->tick_timer, on_tick, TICK_MS, TICK_MS);
 		(void)uv_signal_start(&m->sigint, on_signal, SIGINT);
 		(void)uv_signal_start(&m->sigterm, on_signal, SIGTERM);
-		log_info("ssh-mux %s serves on 127.0.0.1 port %u", SMX_VERSION, m->opts->port);
+		if (m->door)
+			log_info("ssh-mux %s serves on 127.0.0.1 port %u", SMX_VERSION,
+				m->opts->port);
+		else
+			log_info("ssh-mux %s serves on its control endpoint only", SMX_VERSION);
+		if (m->opts->ready)
+			m->opts->ready();
 		return 0;
 	}
 	mux_stop(m, "could not start");

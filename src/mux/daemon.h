@@ -20,14 +20,17 @@ struct smx_serve_options {
 	 * and remote_host, remote_user and remote_port are set.
 	 */
 	const char *routes_path;
+	int routes_are_optional; /* no such file: no routes */
 	const char
 		*remote_host; /* as typed, without brackets; checked by config/'s rules in mux/ */
 	const char *remote_user;
 	uint16_t remote_port;
-	uint16_t port; /* on 127.0.0.1, 1 … 65535 */
+	uint16_t port; /* on 127.0.0.1; 0: SSH clients come by the control endpoint only */
+	int port_is_optional; /* taken: a warning, and as with 0 */
 	uint32_t idle_timeout_s; /* >= 1 */
 	uint32_t max_lifetime_s; /* 0: none */
 	enum smx_log_level log_level;
+	void (*ready)(void); /* it answers at its endpoint; may be NULL */
 	int may_prompt; /* in the foreground of a terminal: questions may be asked there (A6) */
 };
 

@@ -83,7 +83,8 @@ static void on_open(struct link *l, struct smx_conn_event *ev)
 {
 	struct client *c = l->owner;
 	struct mux *m = c->mux;
-	const struct smx_route *route = smx_routes_find(m->routes, client_route(c));
+	struct smx_routes *routes = c->routes ? c->routes : m->routes;
+	const struct smx_route *route = smx_routes_find(routes, client_route(c));
 	char text[2 * CLEAN_SIZE];
 	const char *why = NULL;
 	int r;
@@ -112,7 +113,7 @@ static void on_open(struct link *l, struct smx_conn_event *ev)
 		reject(c, ev->chan, SMX_OPEN_ADMINISTRATIVELY_PROHIBITED, why);
 		return;
 	}
-	r = relay_start(l, c->attach, ev->chan, m->routes, route, ev->kind, ev->data);
+	r = relay_start(l, c->attach, ev->chan, routes, route, ev->kind, ev->data);
 	if (r != 0)
 		reject(c, ev->chan, SMX_OPEN_RESOURCE_SHORTAGE, smx_strerror(r));
 }
@@ -137,7 +138,7 @@ static int on_auth(struct link *l, struct smx_view payload)
 	if (c->auth.is_done) {
 		smx_sanitize(c->auth.user, strlen(c->auth.user), user, sizeof(user));
 		log_debug("client %llu: route \"%s\", key %s", (unsigned long long)l->id, user,
-			c->auth.fingerprint);
+			*c->auth.fingerprint ? c->auth.fingerprint : "none needed");
 	}
 	return 0;
 }
@@ -160,6 +161,7 @@ static void on_dead(struct link *l, int r, const char *why)
 	smx_list_del(&c->node);
 	c->mux->n_clients--;
 	smx_free(c->route);
+	smx_routes_unref(c->routes);
 	smx_free(c);
 }
 
@@ -248,19 +250,23 @@ static void accept_client(struct mux *m, uv_tcp_t *tcp)
 		uv_close((uv_handle_t *)tcp, on_stray_closed);
 }
 
-int door_attach(struct mux *m, struct carrier *carrier, struct attach *attach, const char *route)
+int door_attach(
+	struct mux *m, struct carrier *carrier, struct attach *attach, const struct door_way *way)
 {
 	struct client *c = add_client(m);
 
 	if (!c)
 		return SMX_ENOMEM;
 	c->attach = attach;
-	if (!(c->route = smx_strdup(route))) {
+	if (!(c->route = smx_strdup(way->route))) {
 		link_fail(c->link, SMX_ENOMEM, NULL);
 		return SMX_ENOMEM;
 	}
+	if (way->routes)
+		c->routes = smx_routes_ref(way->routes);
 	/* Whatever comes of it: the carrier is the link's now, which detaches it when it ends. */
-	(void)start_client(c, NULL, carrier);
+	if (start_client(c, NULL, carrier) == 0)
+		c->auth.is_trusted = way->is_trusted;
 	return 0;
 }
 
@@ -292,14 +298,33 @@ static void on_door_closed(uv_handle_t *h)
 	smx_free(SMX_CONTAINER((uv_tcp_t *)h, struct door, tcp));
 }
 
+static int listen_failed(struct mux *m, struct door *d, int r)
+{
+	int is_taken = r == UV_EADDRINUSE;
+
+	uv_close((uv_handle_t *)&d->tcp, on_door_closed);
+	if (is_taken && m->opts->port_is_optional) {
+		log_warn("port %u of 127.0.0.1 is taken, so no SSH client can come that way; "
+			 "ssh-mux connect and ssh-mux proxy don't need it",
+			m->opts->port);
+		return 0;
+	}
+	log_error("can't listen on 127.0.0.1 port %u: %s; is another program using it? choose "
+		  "another port with -p",
+		m->opts->port, uv_strerror(r));
+	return is_taken ? SMX_EEXISTS : SMX_ESYS;
+}
+
 int door_open(struct mux *m)
 {
-	struct door *d = smx_calloc(1, sizeof(*d));
+	struct door *d;
 	struct sockaddr_in addr;
 	uv_os_fd_t fd;
 	int r;
 
-	if (!d)
+	if (m->opts->port == 0)
+		return 0;
+	if (!(d = smx_calloc(1, sizeof(*d))))
 		return SMX_ENOMEM;
 	d->mux = m;
 	/* L1: this address, and no option for another. */
@@ -311,14 +336,8 @@ int door_open(struct mux *m)
 	if ((r = uv_tcp_bind(&d->tcp, (const struct sockaddr *)&addr, 0)) == 0 &&
 		(r = uv_fileno((uv_handle_t *)&d->tcp, &fd)) == 0)
 		smx_os_socket_stays_here((int64_t)fd);
-	if (r != 0 || (r = uv_listen((uv_stream_t *)&d->tcp, BACKLOG, on_connection)) != 0) {
-		log_error("can't listen on 127.0.0.1 port %u: %s; is another program using it? "
-			  "choose "
-			  "another port with -p",
-			m->opts->port, uv_strerror(r));
-		uv_close((uv_handle_t *)&d->tcp, on_door_closed);
-		return r == UV_EADDRINUSE ? SMX_EEXISTS : SMX_ESYS;
-	}
+	if (r != 0 || (r = uv_listen((uv_stream_t *)&d->tcp, BACKLOG, on_connection)) != 0)
+		return listen_failed(m, d, r);
 	m->door = d;
 	return 0;
 }

@@ -22,18 +22,29 @@ struct client {
 	struct smx_auth_server auth;
 	struct attach *attach; /* it came through the control endpoint; else NULL */
 	char *route; /* and asked for this one; NULL: the user name is the route (L3) */
+	struct smx_routes *routes; /* where that is, if not in mux->routes: a one-off */
+};
+
+/* How an attached client came in. */
+struct door_way {
+	const char *route; /* where its channels go, whatever user name it gives; copied */
+	struct smx_routes *routes; /* the table of a one-off (a reference is taken), or NULL */
+	int is_trusted; /* `connect`: the peer's user id is proof enough, no key is asked for */
 };
 
 /* The name of the route it wants (unchecked). */
 const char *client_route(const struct client *c);
 
-/* Listens. Writes the log line when it can't: SMX_EEXISTS if the port is taken. */
+/*
+ * Listens, unless the options say not to. Writes the log line when it can't: SMX_EEXISTS if the
+ * port is taken, unless that is all right (port_is_optional).
+ */
 int door_open(struct mux *m);
 /*
- * A client on a carrier instead of a socket. Its channels go to `route`, whatever user name it
- * gives. 0 or SMX_ENOMEM (the carrier stays the caller's then).
+ * A client on a carrier instead of a socket. 0 or SMX_ENOMEM (the carrier stays the caller's then).
  */
-int door_attach(struct mux *m, struct carrier *carrier, struct attach *attach, const char *route);
+int door_attach(
+	struct mux *m, struct carrier *carrier, struct attach *attach, const struct door_way *way);
 /* No more clients; those that are there stay. */
 void door_close(struct mux *m);
 /* Once a second: grace time and keepalives. */

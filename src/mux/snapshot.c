@@ -131,7 +131,7 @@ int snapshot_answer(struct mux *m, int64_t id, struct smx_buf *out)
 	st.pid = smx_os_pid();
 	st.uptime_s = (mux_now(m) - m->start_ms) / 1000;
 	st.locked = m->is_locked;
-	st.port = m->opts->port;
+	st.port = m->door ? m->opts->port : 0;
 	keyring_refresh(m->keyring);
 	r = smx_status_set_daemon(&st, SMX_VERSION, m->opts->ssh_dir);
 	if (r == 0 && *keyring_warning(m->keyring))
