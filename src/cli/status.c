@@ -18,9 +18,12 @@ static int put_head(const struct smx_status *st, struct smx_buf *out)
 	char up[SMX_CLI_TEXT_MAX];
 	int r;
 
-	r = smx_buf_printf(out, "ssh-mux %s, process %" PRId64 ", up %s, 127.0.0.1 port %u\n",
-		st->version ? st->version : "?", st->pid, smx_cli_text_age(st->uptime_s, up),
-		(unsigned)st->port);
+	r = smx_buf_printf(out, "ssh-mux %s, process %" PRId64 ", up %s, ",
+		st->version ? st->version : "?", st->pid, smx_cli_text_age(st->uptime_s, up));
+	if (r == 0 && st->port)
+		r = smx_buf_printf(out, "127.0.0.1 port %u\n", (unsigned)st->port);
+	else if (r == 0)
+		r = smx_buf_put_str(out, "no local port\n");
 	if (r == 0 && st->ssh_dir && st->ssh_dir[0])
 		r = smx_buf_printf(out, "SSH directory %s\n", st->ssh_dir);
 	/* What changes how it behaves stands before what it does (P8, L5). */

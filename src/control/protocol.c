@@ -156,6 +156,7 @@ static const struct {
 	{ SMX_CONTROL_LOCK, "lock" },
 	{ SMX_CONTROL_UNLOCK, "unlock" },
 	{ SMX_CONTROL_PROXY, "proxy" },
+	{ SMX_CONTROL_CONNECT, "connect" },
 };
 
 const char *smx_control_cmd_name(enum smx_control_cmd cmd)
@@ -193,6 +194,57 @@ int smx_control_proxy_build(struct smx_buf *out, int64_t id, const char *route)
 	return finish_line(out, o, r);
 }
 
+int smx_control_connect_build(struct smx_buf *out, int64_t id, const char *route, const char *user,
+	const char *host, uint32_t port)
+{
+	json_t *o = new_object();
+	int r;
+
+	if (!o)
+		return SMX_ENOMEM;
+	(void)((r = smx_control_set_int(o, "id", id)) != 0 ||
+		(r = smx_control_set_text(o, "cmd", smx_control_cmd_name(SMX_CONTROL_CONNECT),
+			 SMX_CONTROL_NAME_MAX)) != 0);
+	if (r == 0 && route)
+		r = smx_control_set_text(o, "route", route, SMX_CONTROL_ROUTE_MAX);
+	else if (r == 0)
+		(void)((r = smx_control_set_text(o, "user", user, SMX_CONTROL_ROUTE_MAX)) != 0 ||
+			(r = smx_control_set_text(o, "host", host, SMX_CONTROL_ROUTE_MAX)) != 0 ||
+			(r = smx_control_set_int(o, "port", port)) != 0);
+	return finish_line(out, o, r);
+}
+
+/* A required member, whole and as it is: what is cut or cleaned would be another name. */
+static int get_name(const json_t *o, const char *key, char out[SMX_CONTROL_ROUTE_MAX + 1])
+{
+	const char *s;
+	int r;
+
+	if ((r = required(smx_control_get_string(o, key, &s))) != 0)
+		return r;
+	if (!*s || strlen(s) > SMX_CONTROL_ROUTE_MAX)
+		return SMX_EFORMAT;
+	memcpy(out, s, strlen(s) + 1);
+	return 0;
+}
+
+/* The members of "connect": a route, or a target and no route. */
+static int get_target(const json_t *o, struct smx_control_request *q)
+{
+	int64_t port = 22;
+	const char *s;
+	int r;
+
+	r = smx_control_get_string(o, "route", &s);
+	if (r != SMX_ENOTFOUND)
+		return r != 0 ? r : get_name(o, "route", q->route);
+	if ((r = get_name(o, "user", q->user)) != 0 || (r = get_name(o, "host", q->host)) != 0 ||
+		(r = smx_control_optional(smx_control_get_int(o, "port", 1, 65535, &port))) != 0)
+		return r;
+	q->port = (uint32_t)port;
+	return 0;
+}
+
 int smx_control_request_parse(struct smx_view line, struct smx_control_request *ret)
 {
 	struct smx_control_request q = { .cmd = SMX_CONTROL_UNKNOWN };
@@ -215,6 +267,8 @@ int smx_control_request_parse(struct smx_view line, struct smx_control_request *
 	smx_control_clean_text(name, strlen(name), q.name, SMX_CONTROL_NAME_MAX);
 	if (q.cmd == SMX_CONTROL_PROXY &&
 		(r = required(get_text(o, "route", q.route, SMX_CONTROL_ROUTE_MAX))) != 0)
+		goto out;
+	if (q.cmd == SMX_CONTROL_CONNECT && (r = get_target(o, &q)) != 0)
 		goto out;
 	*ret = q;
 out:

@@ -69,19 +69,26 @@ enum smx_control_cmd {
 	SMX_CONTROL_LOCK,
 	SMX_CONTROL_UNLOCK,
 	SMX_CONTROL_PROXY, /* upgrades to frames */
+	SMX_CONTROL_CONNECT, /* the same; who asks needs no key */
 };
 
 struct smx_control_request {
 	int64_t id; /* 0 … 2^53-1, chosen by the client */
 	enum smx_control_cmd cmd;
 	char name[SMX_CONTROL_NAME_MAX + 1]; /* as sent */
-	char route[SMX_CONTROL_ROUTE_MAX + 1]; /* PROXY: the route; else "" */
+	char route[SMX_CONTROL_ROUTE_MAX + 1]; /* PROXY, CONNECT: the route, or "" */
+	/* CONNECT without a route: as sent, for config/names.h to judge; else "" and 0. */
+	char user[SMX_CONTROL_ROUTE_MAX + 1], host[SMX_CONTROL_ROUTE_MAX + 1];
+	uint32_t port;
 };
 
 const char *smx_control_cmd_name(enum smx_control_cmd cmd);
 int smx_control_request_build(struct smx_buf *out, int64_t id, enum smx_control_cmd cmd);
 /* The request "proxy". */
 int smx_control_proxy_build(struct smx_buf *out, int64_t id, const char *route);
+/* The request "connect": a route, or (route NULL) user, host and port. */
+int smx_control_connect_build(struct smx_buf *out, int64_t id, const char *route, const char *user,
+	const char *host, uint32_t port);
 /* SMX_EFORMAT, SMX_ENOMEM. A request whose id can't be read has nobody to answer: hang up. */
 int smx_control_request_parse(struct smx_view line, struct smx_control_request *ret);
 

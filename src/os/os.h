@@ -272,4 +272,60 @@ int smx_os_asker_result(
 /* Takes the question back; the terminal is as it was. */
 void smx_os_asker_cancel(struct smx_os_asker *a);
 
+/* ---- a daemon of our own (D1) ------------------------------------------------------------------
+ */
+
+/*
+ * Opens the log of a daemon for appending, made if missing; its directory is walked as above and
+ * made with mode 0700 if missing. It must be a regular file of ours, no symlink; its mode is set to
+ * 0600. *ret_size: its length now. Errors as smx_os_file_read.
+ */
+int smx_os_log_open(const char *path, int *ret_fd, uint64_t *ret_size, struct smx_buf *err);
+/* Appends what was written behind `from`, at most what `out` takes; SMX_ESYS, SMX_ENOMEM. */
+int smx_os_log_read(int fd, uint64_t from, struct smx_buf *out);
+
+/*
+ * Runs this very program again, by the path the system has for it (never argv[0]), as `args`
+ * (args[0] is the program's name, NULL at the end): detached from the terminal, in a session of its
+ * own, in the root directory, with nothing of ours but the environment. It reads nothing, its
+ * errors go to log_fd, and its output to *ret_fd, a non-blocking descriptor for smx_os_ipc_read,
+ * which is at its end when the program has called smx_os_daemon_report or is gone. SMX_ESYS,
+ * SMX_ENOMEM.
+ */
+int smx_os_spawn_daemon(const char *const *args, int log_fd, int *ret_fd, struct smx_buf *err);
+/* Within it: tells who has started it one byte; what is printed goes to the log from then on. */
+void smx_os_daemon_report(char what);
+
+/* ---- the terminal as a session's (D2) ----------------------------------------------------------
+ */
+
+struct smx_os_terminal_size {
+	uint32_t columns, rows, width, height; /* the latter two in pixels, 0: not known */
+};
+/* SMX_ENOTFOUND: fd is no terminal. */
+int smx_os_terminal_size(int fd, struct smx_os_terminal_size *ret);
+/* Appends its modes as RFC 4254 section 8 codes them, the end mark included. SMX_ENOTFOUND. */
+int smx_os_terminal_modes(int fd, struct smx_buf *out);
+/*
+ * Every key comes as it is typed, and is not shown. Put back by _restore, and by any signal that
+ * ends the process but SIGKILL; one terminal at a time. SMX_ENOTFOUND, SMX_ESYS.
+ */
+int smx_os_terminal_raw(int fd);
+void smx_os_terminal_restore(void); /* no-op if it is as it was */
+
+/*
+ * Standard streams of any kind (files, pipes, terminals), for worker threads. The descriptors are
+ * left as they are found: other programs may hold them too.
+ */
+struct smx_os_input;
+/* Borrows fd. SMX_ENOMEM, SMX_ESYS. */
+int smx_os_input_new(int fd, struct smx_os_input **ret);
+/* Waits for some bytes. SMX_EEOF, SMX_ECANCELLED, SMX_ESYS. */
+int smx_os_input_read(struct smx_os_input *in, void *p, size_t size, size_t *ret_len);
+/* From any thread; a read to come is cancelled too. */
+void smx_os_input_cancel(struct smx_os_input *in);
+void smx_os_input_free(struct smx_os_input *in); /* NULL works */
+/* Writes everything. SMX_EEOF (nobody reads it any more), SMX_ESYS. */
+int smx_os_output_write(int fd, const void *p, size_t len);
+
 #endif

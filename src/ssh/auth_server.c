@@ -89,10 +89,22 @@ static int check_signature(struct smx_auth_server *a, struct smx_view alg, struc
 	return r;
 }
 
-static int on_publickey(struct smx_auth_server *a, struct smx_rd rd)
+static int succeed(struct smx_auth_server *a)
 {
 	static const uint8_t success = SMX_MSG_USERAUTH_SUCCESS;
-	struct smx_view part = { &success, 1 }, alg, blob, signature, type;
+	struct smx_view part = { &success, 1 };
+	int r;
+
+	if ((r = smx_transport_send(a->t, &part, 1)) != 0)
+		return r;
+	a->is_done = 1;
+	smx_transport_set_phase(a->t, SMX_PHASE_CONNECTION);
+	return 0;
+}
+
+static int on_publickey(struct smx_auth_server *a, struct smx_rd rd)
+{
+	struct smx_view alg, blob, signature, type;
 	int has_signature, r;
 
 	if ((r = smx_rd_bool(&rd, &has_signature)) != 0 || (r = smx_rd_string(&rd, &alg)) != 0 ||
@@ -110,12 +122,9 @@ static int on_publickey(struct smx_auth_server *a, struct smx_rd rd)
 		return r;
 	if (r != 0)
 		return send_failure(a);
-	if ((r = smx_blob_fingerprint(blob, a->fingerprint)) != 0 ||
-		(r = smx_transport_send(a->t, &part, 1)) != 0)
+	if ((r = smx_blob_fingerprint(blob, a->fingerprint)) != 0)
 		return r;
-	a->is_done = 1;
-	smx_transport_set_phase(a->t, SMX_PHASE_CONNECTION);
-	return 0;
+	return succeed(a);
 }
 
 static int on_request(struct smx_auth_server *a, struct smx_rd rd)
@@ -137,6 +146,8 @@ static int on_request(struct smx_auth_server *a, struct smx_rd rd)
 		return SMX_EDENIED;
 	if (smx_view_eq(method, "publickey"))
 		return on_publickey(a, rd);
+	if (a->is_trusted && smx_view_eq(method, "none") && smx_rd_end(&rd) == 0)
+		return succeed(a);
 	return send_failure(a);
 }
 

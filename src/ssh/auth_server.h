@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * User authentication, server side (RFC 4252): publickey and nothing else (L2). Sans I/O.
+ * User authentication, server side (RFC 4252): publickey and nothing else (L2), unless what
+ * carries the connection has told already who is there (is_trusted). Sans I/O.
  *
  * The service request, the probe ("would this key do?") and the signed request are each
  * answered at once; no state is kept between requests but the user name, and a user
@@ -25,6 +26,8 @@ struct smx_auth_server {
 	char user[SMX_USER_SIZE]; /* of the first request; final once is_done */
 	char fingerprint[SMX_FINGERPRINT_SIZE]; /* of the key that logged in */
 	int has_service, has_user, is_done;
+	/* Set after _init, by whoever knows the peer by other means: the method "none" will do. */
+	int is_trusted;
 	unsigned n_attempts;
 };
 
