@@ -137,7 +137,7 @@ def test_K3_revoked_key_is_not_even_asked(make_mux, sshd):
     assert code == 255 and terminal.typed == 0 and b"revoked" in err
 
 
-def test_K3_known_keys_are_shown_beside_one_of_another_type(make_mux, sshd, keys):
+def test_K3_known_keys_are_shown(make_mux, sshd, keys):
     path = keys.make("hostecdsa", "ecdsa")
     kind, blob = keys.public(path).split()[:2]
     mux = make_mux(target=sshd, known_hosts=f"[127.0.0.1]:{sshd.port} {kind} {blob}\n")
@@ -155,7 +155,7 @@ def test_K5_authority_is_warned_about(make_mux, sshd, keys):
     assert b"WARNING" in terminal.seen and b"certificate authority" in terminal.seen
 
 
-def test_DESIGN6_jump_and_target_each_under_its_own_name(make_mux, make_sshd, sshd, keys):
+def test_DESIGN6_each_under_its_own_name(make_mux, make_sshd, sshd, keys):
     bastion = make_sshd("bastion", host_keys=[keys.make("host_bastion_only")])
     mux = make_mux(routes=routes_toml({"t": hop(sshd)}, jump=hop(bastion)), known_hosts="")
     terminal = Asked("yes", "yes")
