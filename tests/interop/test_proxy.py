@@ -3,6 +3,7 @@
 (B5, A6): the terminal of his ssh, or the SSH_ASKPASS of his environment."""
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -184,3 +185,40 @@ def test_L11_code_typed_late_through_proxy(otp):
         env=otp.env, stdin=terminal.slave, stdout=subprocess.PIPE, stderr=terminal.slave,
         start_new_session=True, preexec_fn=terminal.controlling)
     assert client.communicate(timeout=60)[0] == b"in\n"
+
+
+@needs_otp
+def test_A6_what_a_person_sees_in_tmux(otp, tmp_path):
+    """The question on a real screen: who asks, no code shown, the terminal usable afterwards."""
+    if shutil.which("tmux") is None:
+        pytest.skip("no tmux")
+    socket = ["tmux", "-L", f"smx-{os.getpid()}", "-f", "/dev/null"]
+    argv = shlex.join(map(str, otp.argv("x", "echo arrived", options=proxied(otp))))
+
+    def tmux(*args):
+        return subprocess.run([*socket, *args], capture_output=True, text=True, check=True,
+                              env={**otp.env, "TERM": "screen"}).stdout
+
+    def screen(text):
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            shown = tmux("capture-pane", "-p", "-t", "t")
+            if text in shown:
+                return shown
+            time.sleep(0.2)
+        raise AssertionError(tmux("capture-pane", "-p", "-t", "t"))
+
+    tmux("new-session", "-d", "-s", "t", "-x", "100", "-y", "30", "sh")
+    try:
+        tmux("send-keys", "-t", "t", f"PS1='ready> '; clear; {argv}", "Enter")
+        shown = screen("One-time password")
+        assert "ssh-mux: login to" in shown
+        code = otp.bastion.code()
+        tmux("send-keys", "-t", "t", code, "Enter")
+        shown = screen("arrived")
+        assert code not in shown
+        tmux("send-keys", "-t", "t", "echo echo-is-$((40 + 2))", "Enter")
+        shown = screen("echo-is-42")
+        assert "echo echo-is-" in shown  # what is typed is seen again
+    finally:
+        subprocess.run([*socket, "kill-server"], capture_output=True)
