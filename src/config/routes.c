@@ -83,6 +83,7 @@ void smx_routes_unref(struct smx_routes *routes)
 	for (size_t i = 0; i < routes->n_routes; i++)
 		release_route(&routes->routes[i]);
 	smx_free(routes->routes);
+	smx_free(routes->pinentry);
 	smx_free(routes);
 }
 

@@ -6,6 +6,7 @@
  *	identity = "~/.ssh/id_ed25519"			# or an array
  *	identity_agent = "/run/user/1000/agent"
  *	send_env = ["EDITOR"]
+ *	pinentry = "/usr/bin/pinentry-gnome3"		# or "none"
  *
  *	[jump]						# the default jump host
  *	host = "bastion.example"			# required, as is user
@@ -74,6 +75,8 @@ struct smx_route {
 struct smx_routes {
 	struct smx_route *routes; /* in the order of the file */
 	size_t n_routes;
+	char *pinentry; /* the program that asks on a desktop (A6), "none", or NULL: what is found
+			 */
 	int match_any; /* direct mode: the one route serves every user name (R6) */
 	unsigned refs;
 };

@@ -19,7 +19,7 @@ struct route_draft {
 	const struct smx_toml *node;
 	char name[SMX_ROUTE_NAME_MAX + 1]; /* "" for the top level and [jump] */
 	unsigned present; /* bit of each key that was given */
-	char *host, *user, *host_key_alias, *identity_agent;
+	char *host, *user, *host_key_alias, *identity_agent, *pinentry;
 	unsigned port;
 	int direct, identities_only, allow_loopback;
 	struct smx_strings identity, send_env;
@@ -62,6 +62,7 @@ enum {
 	KEY_ALIAS = 1 << 10,
 	KEY_TABLE_JUMP = 1 << 11,
 	KEY_TABLE_ROUTES = 1 << 12,
+	KEY_PINENTRY = 1 << 13,
 };
 int smx_routes_read_keys(struct routes_parser *p, struct route_draft *draft, unsigned section);
 

@@ -14,6 +14,7 @@ enum value_kind {
 	VALUE_BOOLEAN,
 	VALUE_PATH,
 	VALUE_PATHS,
+	VALUE_PROGRAM,
 	VALUE_ENV,
 	VALUE_JUMP,
 	VALUE_TABLE, /* read by the caller */
@@ -47,6 +48,7 @@ static const struct key_spec keys[] = {
 		AT(identities_only) },
 	{ "identity_agent", KEY_IDENTITY_AGENT, ALL_SECTIONS, VALUE_PATH, AT(identity_agent) },
 	{ "host_key_alias", KEY_ALIAS, HOST_SECTIONS, VALUE_HOST, AT(host_key_alias) },
+	{ "pinentry", KEY_PINENTRY, SECTION_TOP, VALUE_PROGRAM, AT(pinentry) },
 	{ "jump", KEY_TABLE_JUMP, SECTION_TOP, VALUE_TABLE, 0 },
 	{ "routes", KEY_TABLE_ROUTES, SECTION_TOP, VALUE_TABLE, 0 },
 };
@@ -167,6 +169,16 @@ static const char *path_fault(struct smx_view path)
 	return NULL;
 }
 
+/* A program is never looked for in PATH. */
+static const char *program_fault(struct smx_view v)
+{
+	const char *fault = path_fault(v);
+
+	if (fault || smx_view_eq(v, "none"))
+		return fault;
+	return v.p[0] == '/' ? NULL : "must be an absolute path, or \"none\"";
+}
+
 /* The fault of an item's string; the item must be one. */
 static const char *string_fault(enum value_kind kind, struct smx_view v)
 {
@@ -177,6 +189,8 @@ static const char *string_fault(enum value_kind kind, struct smx_view v)
 		return smx_user_fault(v);
 	case VALUE_ENV:
 		return smx_send_env_fault(v);
+	case VALUE_PROGRAM:
+		return program_fault(v);
 	default:
 		return path_fault(v);
 	}
@@ -274,6 +288,7 @@ static int read_value(struct routes_parser *p, struct route_draft *draft,
 	case VALUE_HOST:
 	case VALUE_USER:
 	case VALUE_PATH:
+	case VALUE_PROGRAM:
 		return read_string(p, draft, item, spec->kind, to);
 	case VALUE_PATHS:
 	case VALUE_ENV:

@@ -65,6 +65,7 @@ static void release_draft(struct route_draft *d)
 	smx_free(d->user);
 	smx_free(d->host_key_alias);
 	smx_free(d->identity_agent);
+	smx_free(d->pinentry);
 	smx_strings_release(&d->identity);
 	smx_strings_release(&d->send_env);
 }
@@ -229,6 +230,8 @@ static int make_table(const struct routes_parser *p, struct smx_routes **ret)
 	routes->routes = smx_calloc(p->n_drafts, sizeof(*routes->routes));
 	if (!routes->routes)
 		r = SMX_ENOMEM;
+	else
+		r = copy_text(p->top.pinentry, &routes->pinentry);
 	for (size_t i = 0; r == 0 && i < p->n_drafts; i++) {
 		routes->n_routes++;
 		r = make_route(p, &p->drafts[i], &routes->routes[i]);

@@ -264,6 +264,21 @@ static void a1_identities(void **state)
 	smx_routes_unref(routes);
 }
 
+static void a6_pinentry(void **state)
+{
+	struct smx_routes *routes = parse("pinentry = '/usr/bin/pinentry-qt'\n" ROUTE);
+
+	(void)state;
+	assert_string_equal(routes->pinentry, "/usr/bin/pinentry-qt");
+	smx_routes_unref(routes);
+	routes = parse("pinentry = 'none'\n" ROUTE);
+	assert_string_equal(routes->pinentry, "none");
+	smx_routes_unref(routes);
+	routes = parse(ROUTE);
+	assert_null(routes->pinentry);
+	smx_routes_unref(routes);
+}
+
 static void l8_send_env_of_route_and_top(void **state)
 {
 	struct smx_routes *routes = parse(
@@ -322,6 +337,15 @@ static void r3_errors(void **state)
 		{ "allow_remote_loopback_any_port = true\n",
 			"f:1:1: key \"allow_remote_loopback_any_port\": unknown key; did you mean "
 			"\"default_allow_remote_loopback_any_port\"?" },
+		/* A6: a program is never looked for in PATH */
+		{ "pinentry = 'pinentry-qt'\n",
+			"f:1:1: key \"pinentry\": must be an absolute path, or \"none\"" },
+		{ "pinentry = ''\n", "f:1:1: key \"pinentry\": must not be empty" },
+		{ ROUTE "pinentry = '/bin/p'\n",
+			"f:4:1: [routes.web] key \"pinentry\": unknown key; the keys here are "
+			"host, "
+			"port, user, direct, jump, allow_remote_loopback_any_port, send_env, "
+			"identity, identities_only, identity_agent, host_key_alias" },
 		/* missing ones */
 		{ "[routes.web]\nuser = 'u'\n",
 			"f:1:9: [routes.web]: key \"host\" is missing; write host = \"name or "
@@ -612,10 +636,10 @@ static int use_everything(const char *text, int want_error)
 
 static void r3_every_failing_allocation(void **state)
 {
-	static const char good[] =
-		"send_env = ['A']\nidentity = ['i', 'k']\nidentity_agent = 'x'\n" JUMP
-		"host_key_alias = 'a'\n" ROUTE "send_env = ['B']\nidentity = 'q'\n"
-		"[routes.x]\nhost = 'x'\nuser = 'u'\njump = ['web']\n";
+	static const char good[] = "send_env = ['A']\nidentity = ['i', 'k']\nidentity_agent = 'x'\n"
+				   "pinentry = '/p'\n" JUMP "host_key_alias = 'a'\n" ROUTE
+				   "send_env = ['B']\nidentity = 'q'\n"
+				   "[routes.x]\nhost = 'x'\nuser = 'u'\njump = ['web']\n";
 	static const char bad[] = JUMP ROUTE "identity = ['a']\nprot = 22\n";
 	long before = smx_mem_alive();
 
@@ -645,6 +669,7 @@ int main(void)
 		cmocka_unit_test(b1_endless_chain),
 		cmocka_unit_test(r4_r5_loopback_flag_is_or),
 		cmocka_unit_test(a1_identities),
+		cmocka_unit_test(a6_pinentry),
 		cmocka_unit_test(l8_send_env_of_route_and_top),
 		cmocka_unit_test(r3_errors),
 		cmocka_unit_test(r3_limits),
