@@ -117,7 +117,7 @@ static int on_success(struct smx_auth_client *a, struct smx_rd rd, struct smx_au
 /* Message 60 means what the method under way says it means. */
 static int on_60(struct smx_auth_client *a, struct smx_rd rd, struct smx_auth_event *ret)
 {
-	struct smx_view alg, blob;
+	struct smx_view alg, blob, lang;
 	int r;
 
 	switch (a->wait) {
@@ -138,10 +138,12 @@ static int on_60(struct smx_auth_client *a, struct smx_rd rd, struct smx_auth_ev
 		ret->type = SMX_AUTH_EV_ASK;
 		return 0;
 	case SMX_AUTH_WAIT_PASSWORD:
-		/* PASSWD_CHANGEREQ: not offered here; the password did not do. */
+		/* PASSWD_CHANGEREQ */
+		if ((r = smx_rd_string_max(&rd, SMX_AUTH_TEXT_MAX, &ret->text)) != 0 ||
+			(r = smx_rd_string(&rd, &lang)) != 0 || (r = smx_rd_end(&rd)) != 0)
+			return r;
 		a->wait = SMX_AUTH_WAIT_CHOICE;
-		a->methods[0] = '\0';
-		ret->type = SMX_AUTH_EV_CHOOSE;
+		ret->type = SMX_AUTH_EV_EXPIRED;
 		return 0;
 	default:
 		return SMX_EUNEXPECTED;

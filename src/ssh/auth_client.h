@@ -7,6 +7,8 @@
  *	SMX_AUTH_EV_CHOOSE	nothing is under way: start a method (smx_auth_client_*)
  *	SMX_AUTH_EV_SIGN	the probed key would do: sign `sign_data`, then _send_signature
  *	SMX_AUTH_EV_ASK		keyboard-interactive: answer with _send_answers
+ *	SMX_AUTH_EV_EXPIRED	the password is right, but must be changed first (RFC 4252 section
+ *				8; not done here): text of the server. Start a method, or end
  *	SMX_AUTH_EV_BANNER	text to show
  *	SMX_AUTH_EV_DONE	authenticated; the transport is in SMX_PHASE_CONNECTION
  */
@@ -23,6 +25,7 @@ enum smx_auth_event_type {
 	SMX_AUTH_EV_CHOOSE,
 	SMX_AUTH_EV_SIGN,
 	SMX_AUTH_EV_ASK,
+	SMX_AUTH_EV_EXPIRED,
 	SMX_AUTH_EV_BANNER,
 	SMX_AUTH_EV_DONE,
 };
@@ -30,7 +33,7 @@ enum smx_auth_event_type {
 struct smx_auth_event {
 	enum smx_auth_event_type type;
 	int is_partial; /* CHOOSE: the last method succeeded, more is wanted */
-	struct smx_view text; /* BANNER */
+	struct smx_view text; /* BANNER, EXPIRED */
 	struct smx_auth_info_request ask; /* ASK */
 };
 

@@ -45,6 +45,9 @@ static int handle(struct smx_auth_client *a, struct smx_view payload, unsigned *
 		return smx_auth_client_send_signature(a, smx_view_of("signature", 9));
 	case SMX_AUTH_EV_ASK:
 		return answer(a, &ev);
+	case SMX_AUTH_EV_EXPIRED:
+		fuzz_check(ev.text.len <= SMX_AUTH_TEXT_MAX);
+		return choose(a, turn);
 	case SMX_AUTH_EV_BANNER:
 		fuzz_check(ev.text.len <= SMX_AUTH_TEXT_MAX);
 		return 0;

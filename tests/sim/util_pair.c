@@ -196,6 +196,7 @@ static int client_auth(struct side *s, struct smx_view payload)
 	case SMX_AUTH_EV_NONE:
 		return 0;
 	case SMX_AUTH_EV_CHOOSE:
+	case SMX_AUTH_EV_EXPIRED:
 		return choose(s);
 	case SMX_AUTH_EV_SIGN:
 		return sign(s);
