@@ -8,7 +8,9 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "mux/agent_io.h"
+#include "mux/keyload.h"
 #include "mux/pool.h"
 #include "mux/prompt.h"
 #include "ssh/agent.h"
@@ -18,13 +20,15 @@
 #define NOBODY                                                                                 \
 	"to answer it, come through ssh-mux proxy (see ssh-mux proxy --help), or run ssh-mux " \
 	"serve in the foreground of a terminal"
-#define WHY_SIZE         1024
+#define WHY_SIZE         1600
 #define ATTEMPTS_MAX     3 /* as ssh: NumberOfPasswordPrompts */
+#define PARTIAL_MAX      16 /* methods that succeed one after another */
 #define EMPTY_ROUNDS_MAX 32
 
 struct candidate {
 	struct smx_buf blob;
-	const struct smx_key *key; /* of a key file; NULL: the agent signs */
+	const struct smx_key *key; /* of a key file; NULL: the agent signs, or it is `locked` */
+	const struct prepared_key *locked; /* an encrypted key file */
 	int rank;
 };
 
@@ -47,8 +51,15 @@ struct login {
 	struct prompt *prompt;
 	int is_password; /* what is being asked is a password, not an INFO_REQUEST */
 	int wants_person; /* a question came up (B2) */
-	unsigned n_rounds, n_asked; /* failed attempts of methods that ask */
+	unsigned n_rounds, n_partial;
+	unsigned n_asked; /* attempts with answers of a person, since the last that was right */
+	int kbdint_was_asked; /* the attempt under way had a question */
+	int kbdint_is_useless; /* refused without a question: another method, if there is one */
 	char prompt_note[200];
+	struct keyload *keyload; /* a key file being opened */
+	struct smx_key *unlocked; /* of the candidate at hand, until it has signed */
+	unsigned n_passphrases; /* asked for it */
+	char key_note[240];
 };
 
 static void finish(struct login *lg, int r, const char *why)
@@ -79,9 +90,9 @@ static int named_by_route(const struct login *lg, struct smx_view blob)
 
 /* Keeps the list in order of rank, and within a rank in the order of adding. */
 static int add_candidate(
-	struct login *lg, struct smx_view blob, const struct smx_key *key, int rank)
+	struct login *lg, struct smx_view blob, const struct prepared_key *file, int rank)
 {
-	struct candidate c = { .key = key, .rank = rank };
+	struct candidate c = { .rank = rank };
 	struct smx_view type;
 	size_t at;
 	int r;
@@ -91,6 +102,10 @@ static int add_candidate(
 	for (size_t i = 0; i < lg->n_candidates; i++)
 		if (smx_view_eq_view(blob, blob_of(&lg->candidates[i])))
 			return 0;
+	if (file) {
+		c.key = file->key;
+		c.locked = file->key ? NULL : file;
+	}
 	smx_buf_init(&c.blob, SMX_KEY_BLOB_MAX);
 	if ((r = smx_buf_put(&c.blob, blob.p, blob.len)) != 0)
 		return r == SMX_ELIMIT ? 0 : r;
@@ -117,10 +132,13 @@ static void add_files(struct login *lg)
 {
 	const struct prepared *p = lg->prepared;
 
-	for (size_t i = 0; i < p->n_keys; i++)
-		if (p->keys[i].key)
-			(void)add_candidate(
-				lg, smx_buf_as_view(&p->keys[i].blob), p->keys[i].key, 1);
+	for (size_t i = 0; i < p->n_keys; i++) {
+		const struct prepared_key *k = &p->keys[i];
+
+		/* Encrypted ones last: nobody is asked for what another key opens. */
+		if (k->key || k->is_locked)
+			(void)add_candidate(lg, smx_buf_as_view(&k->blob), k, k->key ? 1 : 3);
+	}
 }
 
 /* --- the agent --- */
@@ -215,10 +233,12 @@ static void deny(struct login *lg)
 		smx_buf_cstr(&copy))
 		notes = smx_buf_cstr(&copy);
 	(void)snprintf(why, sizeof(why),
-		"%s@%s: permission denied (the server accepts: %s); %zu keys offered%s%s%s%s%s%s",
+		"%s@%s: permission denied (the server accepts: %s); %zu keys "
+		"offered%s%s%s%s%s%s%s%s",
 		lg->hop->user, lg->hop->host, lg->auth.methods[0] ? lg->auth.methods : "nothing",
 		lg->n_offered, *lg->prompt_note ? "; " : "", lg->prompt_note,
-		*lg->agent_note ? "; " : "", lg->agent_note, *notes ? "; " : "", notes);
+		*lg->key_note ? "; " : "", lg->key_note, *lg->agent_note ? "; " : "",
+		lg->agent_note, *notes ? "; " : "", notes);
 	smx_buf_release(&copy);
 	finish(lg, SMX_EDENIED, why);
 }
@@ -269,6 +289,7 @@ static void on_info_request(struct login *lg, const struct smx_auth_info_request
 	int r;
 
 	if (request->n_prompts) {
+		lg->kbdint_was_asked = 1;
 		ask(lg, request, 0);
 		return;
 	}
@@ -282,7 +303,8 @@ static void on_info_request(struct login *lg, const struct smx_auth_info_request
 /* Starts a method that asks, if one is left. */
 static int choose_asking(struct login *lg)
 {
-	int can_kbdint = smx_auth_client_can(&lg->auth, "keyboard-interactive");
+	int can_kbdint =
+		smx_auth_client_can(&lg->auth, "keyboard-interactive") && !lg->kbdint_is_useless;
 	int can_password = smx_auth_client_can(&lg->auth, "password");
 	int r;
 
@@ -292,14 +314,60 @@ static int choose_asking(struct login *lg)
 		(void)snprintf(lg->prompt_note, sizeof(lg->prompt_note), "%s", NOBODY);
 		return 0;
 	}
-	if (lg->n_asked++ >= ATTEMPTS_MAX)
+	if (lg->n_asked >= ATTEMPTS_MAX)
 		return 0;
 	if (!can_kbdint) {
+		lg->n_asked++;
 		ask_password(lg);
 		return 1;
 	}
+	lg->kbdint_was_asked = 0;
 	if ((r = smx_auth_client_kbdint(&lg->auth)) != 0)
 		finish(lg, r, smx_strerror(r));
+	return 1;
+}
+
+/* An attempt failed, or was right and more is wanted. */
+static void on_choose(struct login *lg, int was_kbdint, int is_partial)
+{
+	if (was_kbdint && !is_partial) {
+		lg->kbdint_is_useless = !lg->kbdint_was_asked;
+		lg->n_asked += lg->kbdint_was_asked != 0;
+	}
+	if (is_partial) {
+		/* What was asked was right; the next method is another. */
+		lg->n_asked = 0;
+		lg->kbdint_is_useless = 0;
+		if (++lg->n_partial > PARTIAL_MAX) {
+			finish(lg, SMX_EPROTOCOL, "the server asks for methods without end");
+			return;
+		}
+	}
+	choose(lg);
+}
+
+/* A3: RFC 4252 section 8. Where a new password is set, it is to be typed twice, and known to obey
+ * rules: that is for a terminal of the server's. */
+static void on_expired(struct login *lg, struct smx_view text)
+{
+	char clean[300], why[WHY_SIZE];
+
+	smx_sanitize((const char *)text.p, text.len, clean, sizeof(clean));
+	(void)snprintf(why, sizeof(why),
+		"%s@%s: permission denied: the password has expired and must be changed; log in "
+		"there without ssh-mux once to change it%s%s",
+		lg->hop->user, lg->hop->host, *clean ? "; the server says: " : "", clean);
+	finish(lg, SMX_EDENIED, why);
+}
+
+/* Whether the candidate can't be used now, which is noted. */
+static int is_out_of_reach(struct login *lg, const struct candidate *c)
+{
+	if (!c->locked || prompt_is_possible(lg->entry))
+		return 0;
+	(void)snprintf(lg->key_note, sizeof(lg->key_note),
+		"%.80s is encrypted: add it to your agent (ssh-add %.80s)", c->locked->path,
+		c->locked->path);
 	return 1;
 }
 
@@ -318,8 +386,10 @@ static void choose(struct login *lg)
 	lg->wants_choice = 0;
 	while (smx_auth_client_can(&lg->auth, "publickey") && lg->next < lg->n_candidates) {
 		c = &lg->candidates[lg->next++];
-		if (choose_alg(lg, blob_of(c), alg, sizeof(alg), &flags) != 0)
+		if (choose_alg(lg, blob_of(c), alg, sizeof(alg), &flags) != 0 ||
+			is_out_of_reach(lg, c))
 			continue;
+		lg->n_passphrases = 0;
 		lg->n_offered++;
 		r = smx_auth_client_probe_key(&lg->auth, smx_view_of(alg, strlen(alg)), blob_of(c));
 		if (r != 0)
@@ -359,6 +429,13 @@ static void on_signed(void *arg, int r, struct smx_view message)
 	mux_settle(m);
 }
 
+/* It is there for one signature. */
+static void forget_key(struct login *lg)
+{
+	smx_key_free(lg->unlocked);
+	lg->unlocked = NULL;
+}
+
 static void sign(struct login *lg)
 {
 	const struct candidate *c = &lg->candidates[lg->next - 1];
@@ -372,8 +449,9 @@ static void sign(struct login *lg)
 	if ((r = choose_alg(lg, blob_of(c), alg, sizeof(alg), &flags)) != 0 ||
 		(r = smx_auth_client_sign_data(&lg->auth, &data)) != 0)
 		goto out;
-	if (c->key) {
-		r = smx_key_sign(c->key, alg, smx_buf_as_view(&data), &out);
+	if (c->key || lg->unlocked) {
+		r = smx_key_sign(c->key ? c->key : lg->unlocked, alg, smx_buf_as_view(&data), &out);
+		forget_key(lg);
 		send_signature(lg, r, smx_buf_as_view(&out));
 		r = 0;
 		goto out;
@@ -391,8 +469,75 @@ out:
 		finish(lg, r, smx_strerror(r));
 }
 
+/* --- an encrypted key file (A1) --- */
+
+static void ask_passphrase(struct login *lg);
+
+/* Another key may do; lg->key_note says what was wrong with this. */
+static void give_up_key(struct login *lg, const char *why)
+{
+	(void)snprintf(lg->key_note, sizeof(lg->key_note), "%.120s: %s",
+		lg->candidates[lg->next - 1].locked->path, why);
+	smx_auth_client_skip_key(&lg->auth);
+	choose(lg);
+}
+
+static void on_loaded(void *arg, int r, struct smx_key *key)
+{
+	struct login *lg = arg;
+
+	link_touch(lg->link);
+	lg->keyload = NULL;
+	if (r == 0) {
+		lg->unlocked = key;
+		sign(lg);
+	} else if (r == SMX_EPASSPHRASE && lg->n_passphrases < ATTEMPTS_MAX) {
+		ask_passphrase(lg);
+	} else {
+		give_up_key(lg, r == SMX_EPASSPHRASE ? "wrong passphrase" : smx_strerror(r));
+	}
+}
+
+static void on_passphrase(void *arg, int r, const struct smx_view *answers, size_t n)
+{
+	struct login *lg = arg;
+	const struct candidate *c = &lg->candidates[lg->next - 1];
+
+	link_touch(lg->link);
+	lg->prompt = NULL;
+	if (r == SMX_ENOTFOUND) {
+		give_up_key(lg, "its passphrase can't be asked for");
+	} else if (r != 0) {
+		finish(lg, SMX_EDENIED, "permission denied: the question was cancelled");
+	} else if (n != 1 || answers[0].len == 0) {
+		give_up_key(lg, "no passphrase was given"); /* as in ssh: the next one */
+	} else {
+		lg->keyload = keyload_start(
+			lg->mux, c->locked->path, blob_of(c), answers[0], on_loaded, lg);
+		if (!lg->keyload)
+			finish(lg, SMX_ENOMEM, smx_strerror(SMX_ENOMEM));
+	}
+}
+
+static void ask_passphrase(struct login *lg)
+{
+	const char *path = lg->candidates[lg->next - 1].locked->path;
+	struct smx_auth_info_request request = { .n_prompts = 1 };
+	char for_whom[600], text[900];
+
+	lg->wants_person = 1;
+	(void)snprintf(for_whom, sizeof(for_whom), "%s@%s", lg->hop->user, lg->hop->host);
+	(void)snprintf(text, sizeof(text), "%s for key '%.800s': ",
+		lg->n_passphrases++ ? "Wrong, try again: passphrase" : "Enter passphrase", path);
+	request.prompts[0].text = smx_view_of(text, strlen(text));
+	lg->prompt = prompt_start(lg->entry, for_whom, &request, on_passphrase, lg);
+	if (!lg->prompt)
+		give_up_key(lg, "its passphrase can't be asked for");
+}
+
 int login_handle(struct login *lg, struct smx_view payload)
 {
+	int was_kbdint = lg->auth.wait == SMX_AUTH_WAIT_KBDINT;
 	struct smx_auth_event ev;
 	int r;
 
@@ -405,12 +550,16 @@ int login_handle(struct login *lg, struct smx_view payload)
 	case SMX_AUTH_EV_BANNER:
 		break;
 	case SMX_AUTH_EV_CHOOSE:
-		if (ev.is_partial)
-			lg->n_asked = 0; /* what was asked was right; the next method is another */
-		choose(lg);
+		on_choose(lg, was_kbdint, ev.is_partial);
 		break;
 	case SMX_AUTH_EV_SIGN:
-		sign(lg);
+		if (lg->candidates[lg->next - 1].locked)
+			ask_passphrase(lg);
+		else
+			sign(lg);
+		break;
+	case SMX_AUTH_EV_EXPIRED:
+		on_expired(lg, ev.text);
 		break;
 	case SMX_AUTH_EV_ASK:
 		on_info_request(lg, &ev.ask);
@@ -470,6 +619,8 @@ void login_free(struct login *lg)
 		return;
 	agent_cancel(lg->agent);
 	prompt_cancel(lg->prompt);
+	keyload_cancel(lg->keyload);
+	forget_key(lg);
 	for (size_t i = 0; i < lg->n_candidates; i++)
 		smx_buf_release(&lg->candidates[i].blob);
 	smx_free(lg->candidates);

@@ -4,8 +4,9 @@
  * ssh/auth_client's; this chooses, and asks the agent.
  *
  * Keys are tried in an order that spares the server's MaxAuthTries: those named by the
- * route and held by the agent, those of readable key files, then what else the agent has. Each
- * is offered first and signed with only if the server would take it.
+ * route and held by the agent, those of readable key files, then what else the agent has, and last
+ * encrypted key files, whose passphrase is asked for. Each is offered first and signed with only if
+ * the server would take it.
  */
 #ifndef SMX_MUX_LOGIN_H
 #define SMX_MUX_LOGIN_H

@@ -41,6 +41,7 @@ struct mux {
 	uv_timer_t breath_timer;
 	struct smx_list clients, entries;
 	int terminal_is_busy; /* a question is shown there */
+	int pinentry_is_busy; /* and there */
 	struct smx_list prompts; /* being asked or waiting for it */
 	uint64_t next_id; /* of clients and upstreams, for the log and status */
 	uint64_t window_total; /* sum of the receive windows granted, against MUX_WINDOW_BUDGET */

@@ -133,6 +133,20 @@ static void read_public(struct prepared_key *k, struct smx_view text)
 	smx_buf_release(&path);
 }
 
+/* Whether a login with the key's file is possible: its public part is there, and of our types. */
+static int is_usable(const struct smx_buf *blob)
+{
+	struct smx_key *key;
+	int is_sk;
+
+	if (smx_buf_len(blob) == 0 || smx_key_from_blob(&key, smx_buf_as_view(blob)) != 0)
+		return 0;
+	is_sk = smx_key_get_type(key) == SMX_KEY_SK_ED25519 ||
+		smx_key_get_type(key) == SMX_KEY_SK_ECDSA;
+	smx_key_free(key);
+	return !is_sk;
+}
+
 static int parse_key(struct prepared *res, struct prepared_key *k, struct smx_view text)
 {
 	struct smx_buf msg;
@@ -146,8 +160,12 @@ static int parse_key(struct prepared *res, struct prepared_key *k, struct smx_vi
 	smx_buf_init(&msg, NOTES_MAX);
 	if (r == SMX_EPASSPHRASE) {
 		read_public(k, text);
-		(void)smx_buf_printf(&msg, "%s is encrypted: add it to your agent (ssh-add %s)",
-			k->path, k->path);
+		k->is_locked = is_usable(&k->blob);
+		if (!k->is_locked)
+			(void)smx_buf_printf(&msg,
+				"%s is encrypted, and of a type or format for the agent only "
+				"(ssh-add %s)",
+				k->path, k->path);
 	} else {
 		(void)smx_buf_printf(&msg, "%s: %s", k->path, smx_strerror(r));
 	}

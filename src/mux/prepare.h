@@ -14,7 +14,8 @@
 struct prepared_key {
 	char *path;
 	struct smx_key *key; /* NULL: encrypted, or only the public part is there */
-	struct smx_buf blob; /* public */
+	struct smx_buf blob; /* public; empty if it is not known */
+	int is_locked; /* encrypted, of a type we can use, and its public part is known */
 };
 
 struct prepared {

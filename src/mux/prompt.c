@@ -9,11 +9,14 @@
 #include "base/text.h"
 #include "control/frame.h"
 #include "mux/attach.h"
+#include "mux/pinentry.h"
 #include "mux/pool.h"
 #include "os/os.h"
 
 #define TEXT_MAX (SMX_AUTH_PROMPTS_MAX * 1024)
 #define ONE_TEXT 1024
+/* Longer ones are no label of a field. */
+#define LABEL_MAX 60
 /* Clients waiting for one login that are looked at for a place to ask. */
 #define ATTACHED_MAX 64
 
@@ -27,12 +30,17 @@ struct prompt {
 	struct attach *attach; /* shows it */
 	struct smx_os_ask *ask; /* the terminal shows it, in `work` */
 	uv_work_t work;
-	size_t n, at; /* prompts; the one that an attached client is asked */
+	struct pinentry *pinentry; /* shows it */
+	int no_terminal, no_pinentry; /* tried in vain */
+	int is_confirm; /* yes or no is an answer */
+	size_t n, at; /* prompts; the one that an attached client or a pinentry is asked */
 	char *texts[SMX_AUTH_PROMPTS_MAX];
 	int echo[SMX_AUTH_PROMPTS_MAX];
 	char *answers[SMX_AUTH_PROMPTS_MAX]; /* PROMPT_ANSWER_SIZE each, wiped */
 	int r;
 };
+
+_Static_assert(SMX_PINENTRY_ANSWER_MAX < PROMPT_ANSWER_SIZE, "an answer fits");
 
 static void prompt_free(struct prompt *p)
 {
@@ -43,6 +51,13 @@ static void prompt_free(struct prompt *p)
 	}
 	smx_os_ask_free(p->ask);
 	smx_free(p);
+}
+
+static int place(struct prompt *p);
+
+static int is_placed(const struct prompt *p)
+{
+	return p->attach || p->ask || p->pinentry;
 }
 
 /* Tells whoever asked, and is gone. */
@@ -123,6 +138,84 @@ void prompt_answered(struct prompt *p, int r, struct smx_view answer)
 	finish(p, r);
 }
 
+/* --- in a window --- */
+
+static int ask_pinentry(struct prompt *p);
+
+static void on_pinentry(void *arg, int r, const char *answer)
+{
+	struct prompt *p = arg;
+	struct mux *m = p->mux;
+	int is_over = 1;
+
+	p->pinentry = NULL;
+	m->pinentry_is_busy = 0;
+	if (r == 0) {
+		/* The dialogue's limit is ours. */
+		memcpy(p->answers[p->at], answer, strlen(answer) + 1);
+		is_over = ++p->at == p->n;
+		if (!is_over)
+			r = ask_pinentry(p);
+	}
+	if (r != 0 && r != SMX_ECANCELLED) {
+		log_warn("the pinentry can't ask: %s", smx_strerror(r));
+		p->no_pinentry = 1;
+		p->at = 0;
+		is_over = 0;
+		r = place(p);
+	}
+	if (is_over || r != 0)
+		finish(p, r);
+	else
+		prompt_place_all(m);
+	mux_settle(m);
+}
+
+/*
+ * The lines before the last one say who asks and what for; the last one is the prompt, which stands
+ * before the field if it is short.
+ */
+static int describe(struct prompt *p, struct smx_buf *desc, const char **ret_label)
+{
+	const char *head = p->texts[0] + (*p->texts[0] == '\n'), *text = p->texts[p->at];
+	const char *end = strrchr(head, '\n');
+	const char *label = p->at == 0 && end ? end + 1 : text;
+	int r;
+
+	if (p->is_confirm) {
+		*ret_label = NULL;
+		return smx_buf_put_str(desc, head);
+	}
+	*ret_label = label;
+	if ((r = smx_buf_put(desc, head, end ? (size_t)(end - head) : 0)) != 0 ||
+		strlen(label) <= LABEL_MAX)
+		return r;
+	*ret_label = "Answer: ";
+	return smx_buf_printf(desc, "\n%s", label);
+}
+
+static int ask_pinentry(struct prompt *p)
+{
+	struct smx_pinentry_question q = { .title = "ssh-mux" };
+	char *program = pinentry_find(p->mux);
+	struct smx_buf desc;
+	int r = SMX_ENOTFOUND;
+
+	smx_buf_init(&desc, TEXT_MAX);
+	if (program && (r = describe(p, &desc, &q.prompt)) == 0) {
+		q.description = smx_buf_cstr(&desc);
+		r = q.description ? pinentry_ask(p->mux, program, &q, on_pinentry, p, &p->pinentry)
+				  : SMX_ENOMEM;
+	}
+	if (r == 0) {
+		p->mux->pinentry_is_busy = 1;
+		p->since_ms = mux_now(p->mux);
+	}
+	smx_buf_release(&desc);
+	smx_free(program);
+	return r;
+}
+
 /* --- where --- */
 
 /* Shows it somewhere if somebody is free. 0: it is shown, or waits its turn. */
@@ -143,10 +236,15 @@ static int place(struct prompt *p)
 	}
 	if (is_waiting)
 		return 0;
-	if (!p->mux->opts->may_prompt)
-		return SMX_ENOTFOUND;
 	/* One at a time: two questions at once on a terminal can't be answered. */
-	return p->mux->terminal_is_busy ? 0 : ask_terminal(p);
+	if (p->mux->opts->may_prompt && !p->no_terminal) {
+		if (p->mux->terminal_is_busy || ask_terminal(p) == 0)
+			return 0;
+		p->no_terminal = 1;
+	}
+	if (p->no_pinentry)
+		return SMX_ENOTFOUND;
+	return p->mux->pinentry_is_busy ? 0 : ask_pinentry(p);
 }
 
 void prompt_place_all(struct mux *m)
@@ -157,7 +255,7 @@ void prompt_place_all(struct mux *m)
 	SMX_LIST_FOREACH (it, tmp, &m->prompts) {
 		struct prompt *p = SMX_CONTAINER(it, struct prompt, node);
 
-		if (p->attach || p->ask)
+		if (is_placed(p))
 			continue;
 		if ((r = place(p)) != 0) {
 			finish(p, r);
@@ -175,18 +273,23 @@ void prompt_displaced(struct prompt *p)
 
 int prompt_is_overdue(const struct prompt *p)
 {
-	return (p->attach || p->ask) && mux_now(p->mux) - p->since_ms >= PROMPT_TIMEOUT_MS;
+	return is_placed(p) && mux_now(p->mux) - p->since_ms >= PROMPT_TIMEOUT_MS;
 }
 
 int prompt_is_possible(const struct pool_entry *e)
 {
 	struct attach *attached[ATTACHED_MAX];
 	size_t n = pool_attached(e, attached, ATTACHED_MAX);
+	char *program;
 
 	for (size_t i = 0; i < n; i++)
 		if (attach_can_ask(attached[i]))
 			return 1;
-	return e->mux->opts->may_prompt;
+	if (e->mux->opts->may_prompt)
+		return 1;
+	program = pinentry_find(e->mux);
+	smx_free(program);
+	return program != NULL;
 }
 
 /* The head says who asks and where the answer goes; the server's words come behind it. */
@@ -276,6 +379,7 @@ struct prompt *prompt_start_text(struct pool_entry *e, const char *text, prompt_
 		return NULL;
 	p->texts[0] = smx_strdup(text);
 	p->echo[0] = 1;
+	p->is_confirm = 1;
 	return prompt_show(p);
 }
 
@@ -292,6 +396,10 @@ void prompt_cancel(struct prompt *p)
 	if (p->ask) {
 		smx_os_ask_cancel(p->ask); /* on_done frees it */
 		return;
+	}
+	if (p->pinentry) {
+		pinentry_cancel(p->pinentry);
+		m->pinentry_is_busy = 0;
 	}
 	prompt_free(p);
 	prompt_place_all(m);

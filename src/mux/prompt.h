@@ -2,9 +2,9 @@
 /*
  * Questions for a person: one-time passwords and passwords of a login (A2, A3), and whatever else
  * wants one. They are asked where somebody who waits for the login is (A6, B5): at an attached
- * client of his (`ssh-mux proxy`), else at the terminal of a foreground `serve`. Everyone who waits
- * for a login waits for the same question; if the client that shows it goes away, it is asked
- * again at another one.
+ * client of his (`ssh-mux proxy`), else at the terminal of a foreground `serve`, else, on a
+ * desktop, in the window of a pinentry. Everyone who waits for a login waits for the same question;
+ * if the client that shows it goes away, it is asked again at another one.
  */
 #ifndef SMX_MUX_PROMPT_H
 #define SMX_MUX_PROMPT_H

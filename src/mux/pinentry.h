@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A question asked in a window of its own, by a pinentry that the daemon starts (A6): for a daemon
+ * on a desktop when no client is attached. It gets no terminal, not even that of the daemon's.
+ */
+#ifndef SMX_MUX_PINENTRY_H
+#define SMX_MUX_PINENTRY_H
+
+#include "control/pinentry.h"
+#include "mux/mux.h"
+
+struct pinentry;
+
+/*
+ * Called once, from the loop, unless cancelled. 0 and the answer, valid during the call;
+ * SMX_ECANCELLED; SMX_ENOTFOUND: it can't ask; other codes: it misbehaved.
+ */
+typedef void pinentry_cb(void *arg, int r, const char *answer);
+
+/*
+ * The program: the routes file's `pinentry`; else, where the environment speaks of a display,
+ * "pinentry" in one of the system's directories, never by PATH. NULL: none. To be smx_free'd.
+ */
+char *pinentry_find(const struct mux *m);
+/*
+ * Asks; a question without q->prompt is one of yes or no ("yes" and "no" are its answers).
+ * SMX_ETOOBIG (smx_pinentry_init), SMX_ENOTFOUND (the program can't be started), SMX_ENOMEM.
+ */
+int pinentry_ask(struct mux *m, const char *program, const struct smx_pinentry_question *q,
+	pinentry_cb *cb, void *arg, struct pinentry **ret);
+/* The question is void: its window goes away. NULL works. */
+void pinentry_cancel(struct pinentry *p);
+
+#endif
