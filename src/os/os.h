@@ -213,6 +213,7 @@ void smx_os_socket_stays_here(int64_t socket);
 int64_t smx_os_pid(void);
 /* Milliseconds of a clock that never goes back; its zero means nothing. */
 uint64_t smx_os_monotonic_ms(void);
+void smx_os_sleep_ms(unsigned ms);
 int smx_os_is_terminal(int fd);
 /* Writing to a closed socket is an error code, not a signal. */
 void smx_os_ignore_sigpipe(void);
@@ -251,7 +252,9 @@ void smx_os_ask_free(struct smx_os_ask *a); /* NULL works */
  * A question asked by a program of the user's, in a process of its own, so that the program goes on
  * meanwhile: at the controlling terminal, or by the SSH_ASKPASS of its environment (an editor's
  * input box). As ssh does, SSH_ASKPASS_REQUIRE decides: "force" and "prefer" take SSH_ASKPASS
- * first, "never" the terminal only; else the terminal if there is one.
+ * first, "never" the terminal only; else the terminal if there is one. Before all that,
+ * SSH_MUX_PINENTRY names a pinentry to use (an absolute path), which gets the terminal if there is
+ * one.
  */
 struct smx_os_asker;
 

@@ -13,15 +13,24 @@
 #include "os/unix/unix.h"
 
 #define ANSWER_SIZE 4096
-/* First byte of what the terminal's process says. */
+/* First byte of what a process of ours says. */
 #define SAYS_ANSWER    'a'
 #define SAYS_CANCELLED 'c'
+#define SAYS_NOBODY    'n'
 
 struct smx_os_asker {
 	pid_t pid;
 	int fd, life; /* -1: none */
 	int is_askpass;
 };
+
+/* Who asks: one of the three. */
+struct way {
+	const char *pinentry, *askpass;
+	struct smx_os_ask *ask; /* the terminal */
+};
+
+const int ask_ignored_signals[5] = { SIGINT, SIGQUIT, SIGTSTP, SIGHUP, SIGTERM };
 
 static void close_fd(int *fd)
 {
@@ -32,22 +41,26 @@ static void close_fd(int *fd)
 
 /* --- the processes that ask --- */
 
-static void ask_at_terminal(struct smx_os_ask *ask, const char *text, int echo, int out)
+/* life: for a pinentry. */
+static void ask_ourselves(
+	const struct way *way, const char *text, int echo, int is_confirm, int life, int out)
 {
 	char answer[ANSWER_SIZE] = { SAYS_ANSWER };
 	size_t n;
 	int r;
 
 	/* A signal of the terminal's must not leave it without echo; the parent ends us. */
-	(void)signal(SIGINT, SIG_IGN);
-	(void)signal(SIGQUIT, SIG_IGN);
-	(void)signal(SIGTSTP, SIG_IGN);
-	(void)signal(SIGHUP, SIG_IGN);
-	(void)signal(SIGTERM, SIG_IGN);
-	(void)ask_end_with_parent(ask);
-	r = smx_os_ask_run(ask, text, echo, answer + 1, sizeof(answer) - 1);
+	for (size_t i = 0; i < SMX_ARRAY_LEN(ask_ignored_signals); i++)
+		(void)signal(ask_ignored_signals[i], SIG_IGN);
+	if (way->pinentry) {
+		r = ask_by_pinentry(
+			way->pinentry, text, is_confirm, life, answer + 1, sizeof(answer) - 1);
+	} else {
+		(void)ask_end_with_parent(way->ask);
+		r = smx_os_ask_run(way->ask, text, echo, answer + 1, sizeof(answer) - 1);
+	}
 	if (r != 0)
-		answer[0] = SAYS_CANCELLED;
+		answer[0] = way->pinentry && r != SMX_ECANCELLED ? SAYS_NOBODY : SAYS_CANCELLED;
 	n = r == 0 ? 1 + strlen(answer + 1) : 1;
 	(void)!write(out, answer, n);
 	smx_wipe(answer, sizeof(answer));
@@ -68,67 +81,86 @@ static void exec_askpass(const char *program, const char *text, int is_confirm, 
 
 /* --- the program's side --- */
 
-/* Which of the two; ask is set for the terminal. */
-static int choose(const char **ret_askpass, struct smx_os_ask **ret_ask)
+static int choose(struct way *ret)
 {
 	const char *program = getenv("SSH_ASKPASS"), *require = getenv("SSH_ASKPASS_REQUIRE");
+	const char *pinentry = getenv("SSH_MUX_PINENTRY");
 
-	*ret_askpass = NULL;
-	*ret_ask = NULL;
+	*ret = (struct way){ NULL, NULL, NULL };
+	if (pinentry && *pinentry) {
+		/* Never one that PATH finds. */
+		ret->pinentry = pinentry;
+		return *pinentry == '/' ? 0 : SMX_ENOTFOUND;
+	}
 	if (!require)
 		require = "";
 	if (strcmp(require, "never") == 0 || (program && !*program))
 		program = NULL;
 	if (program && (strcmp(require, "force") == 0 || strcmp(require, "prefer") == 0)) {
-		*ret_askpass = program;
+		ret->askpass = program;
 		return 0;
 	}
-	if (strcmp(require, "force") != 0 && smx_os_ask_new(ret_ask) == 0)
+	if (strcmp(require, "force") != 0 && smx_os_ask_new(&ret->ask) == 0)
 		return 0;
-	*ret_askpass = program;
+	ret->askpass = program;
 	return program ? 0 : SMX_ENOTFOUND;
+}
+
+/* A pipe that no program we start inherits. */
+static int make_pipe(int fds[2])
+{
+	if (pipe(fds) != 0)
+		return SMX_ESYS;
+	(void)fcntl(fds[0], F_SETFD, FD_CLOEXEC);
+	(void)fcntl(fds[1], F_SETFD, FD_CLOEXEC);
+	return 0;
+}
+
+/* The process that asks. life[1] is the parent's. */
+static void be_the_asker(
+	const struct way *way, const char *text, int echo, int is_confirm, int life[2], int out[2])
+{
+	close_fd(&life[1]);
+	(void)close(out[0]);
+	if (way->askpass)
+		exec_askpass(way->askpass, text, is_confirm, out[1]);
+	else
+		ask_ourselves(way, text, echo, is_confirm, life[0], out[1]);
+	_exit(way->askpass ? 127 : 0);
 }
 
 int smx_os_asker_start(const char *text, int echo, int is_confirm, struct smx_os_asker **ret)
 {
 	struct smx_os_asker *a = smx_calloc(1, sizeof(*a));
-	struct smx_os_ask *ask = NULL;
-	const char *askpass;
-	int out[2], r;
+	int out[2] = { -1, -1 }, life[2] = { -1, -1 };
+	struct way way = { NULL, NULL, NULL };
+	int r;
 
 	if (!a)
 		return SMX_ENOMEM;
-	a->fd = a->life = -1;
-	if ((r = choose(&askpass, &ask)) != 0)
+	if ((r = choose(&way)) != 0 || (r = make_pipe(out)) != 0 ||
+		(way.pinentry && (r = make_pipe(life)) != 0))
 		goto fail;
-	r = SMX_ESYS;
-	if (pipe(out) != 0)
-		goto fail;
-	a->is_askpass = askpass != NULL;
+	a->is_askpass = way.askpass != NULL;
 	a->pid = fork();
-	if (a->pid < 0) {
-		(void)close(out[0]);
-		(void)close(out[1]);
+	if (a->pid == 0)
+		be_the_asker(&way, text, echo, is_confirm, life, out);
+	r = SMX_ESYS;
+	if (a->pid < 0)
 		goto fail;
-	}
-	if (a->pid == 0) {
-		(void)close(out[0]);
-		if (askpass)
-			exec_askpass(askpass, text, is_confirm, out[1]);
-		else
-			ask_at_terminal(ask, text, echo, out[1]);
-		_exit(askpass ? 127 : 0);
-	}
-	(void)close(out[1]);
+	close_fd(&out[1]);
+	close_fd(&life[0]);
 	a->fd = out[0];
-	(void)fcntl(a->fd, F_SETFD, FD_CLOEXEC);
 	(void)fcntl(a->fd, F_SETFL, O_NONBLOCK);
-	if (ask)
-		a->life = ask_keep_life_only(ask);
+	a->life = way.ask ? ask_keep_life_only(way.ask) : life[1];
 	*ret = a;
 	return 0;
 fail:
-	smx_os_ask_free(ask);
+	for (int i = 0; i < 2; i++) {
+		close_fd(&out[i]);
+		close_fd(&life[i]);
+	}
+	smx_os_ask_free(way.ask);
 	smx_free(a);
 	return r;
 }
@@ -164,7 +196,7 @@ int smx_os_asker_result(
 		return code == 127 ? SMX_ENOTFOUND : SMX_ECANCELLED;
 	if (!is_askpass) {
 		if (len == 0 || bytes[0] != SAYS_ANSWER)
-			return SMX_ECANCELLED;
+			return len && bytes[0] == SAYS_NOBODY ? SMX_ENOTFOUND : SMX_ECANCELLED;
 		bytes++;
 		len--;
 	}

@@ -68,4 +68,15 @@ int ask_end_with_parent(struct smx_os_ask *a);
 /* In the other: all is closed but the end whose closing ends the question, which is returned. */
 int ask_keep_life_only(struct smx_os_ask *a);
 
+/* ---- asker_pinentry.c, asker.c ------------------------------------------------------------------
+ */
+/* What a terminal's keys send; who asks lives on, and puts the terminal back. */
+extern const int ask_ignored_signals[5];
+/*
+ * In the process that asks: starts the pinentry and waits for its answer, or until `life` is at its
+ * end. As smx_os_asker_result; SMX_ENOTFOUND also if it can't be started, or can't show anything.
+ */
+int ask_by_pinentry(const char *program, const char *text, int is_confirm, int life,
+	char *ret_answer, size_t size);
+
 #endif
