@@ -18,6 +18,8 @@ static const struct smx_command *const commands[] = {
 	&smx_cmd_lock,
 	&smx_cmd_unlock,
 	&smx_cmd_proxy,
+	&smx_cmd_connect,
+	&smx_cmd_daemon,
 };
 
 static void print_version(void)

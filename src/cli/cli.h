@@ -38,7 +38,7 @@ struct smx_command {
 };
 
 extern const struct smx_command smx_cmd_serve, smx_cmd_status, smx_cmd_stop, smx_cmd_lock,
-	smx_cmd_unlock, smx_cmd_proxy;
+	smx_cmd_unlock, smx_cmd_proxy, smx_cmd_connect, smx_cmd_daemon;
 
 /* argv as main got it. */
 int smx_cli_main(int argc, char **argv);
@@ -85,6 +85,10 @@ struct smx_cli_serve {
 /* 1: opts are ready; 0: over, exit code in *ret_exit. Release in either case. Complains itself. */
 int smx_cli_serve_parse(int argc, char **argv, struct smx_cli_serve *ret, int *ret_exit);
 void smx_cli_serve_release(struct smx_cli_serve *s);
+/* The options that `daemon` has too: 'p'ort, 't'imeout, 'm'ax-lifetime, 'l'og-level. 0 or exit
+ * code. */
+int smx_cli_serve_option(
+	struct smx_serve_options *o, const struct smx_command *cmd, int c, const char *text);
 
 /* ---- client.c: talking to the daemon -----------------------------------------------------------
  */
@@ -108,15 +112,35 @@ int smx_cli_client_send(struct smx_cli_client *c, enum smx_control_cmd cmd, int6
  */
 int smx_cli_client_answer(struct smx_cli_client *c, int64_t id, struct smx_view *ret_line,
 	struct smx_control_answer *ret_answer);
+/* As smx_cli_client_open, but where no daemon runs one is started (daemon.c). */
+int smx_cli_client_open_or_start(struct smx_cli_client *c);
 /*
- * Asks for `proxy route`. 0: c->fd carries frames from now on, the first of them in c->in. Or the
- * exit code.
+ * Ask for `proxy`, and for `connect` to a route or (route NULL) to a target. 0: c->fd carries
+ * frames from now on, the first of them in c->in. Or the exit code.
  */
-int smx_cli_client_upgrade(struct smx_cli_client *c, const char *route);
+int smx_cli_client_proxy(struct smx_cli_client *c, const char *route);
+int smx_cli_client_connect(struct smx_cli_client *c, const char *route, const char *user,
+	const char *host, uint32_t port);
+/*
+ * Whether a daemon answers at `path` (of smx_os_control_path), and says HELLO: c is open then. Says
+ * nothing if SMX_ENOTFOUND comes, which means that none runs. Else as smx_cli_client_open.
+ */
+int smx_cli_client_try(struct smx_cli_client *c, const char *path, int *ret_is_absent);
 /* Waits until the daemon has closed the connection. 0 or exit code. */
 int smx_cli_client_wait_end(struct smx_cli_client *c);
+/* The SSH directory and the path of its daemon's endpoint, owned by the caller; warnings are said,
+ * and errors. 0 or exit code. */
+int smx_cli_paths(char **ret_ssh_dir, char **ret_path);
 /* open, send, wait for ok, close. 0 or exit code. */
 int smx_cli_client_simple(enum smx_control_cmd cmd);
+
+/* ---- daemon.c ---------------------------------------------------------------------------------
+ */
+
+/* Starts a daemon for ssh_dir unless one runs, and waits until it answers at path; c is open then.
+ * args: the options of `ssh-mux daemon`, NULL at the end. 0 or exit code, after saying why. */
+int smx_cli_daemon_start(struct smx_cli_client *c, const char *ssh_dir, const char *path,
+	const char *const *options);
 
 /* ---- text.c: for people
  * -------------------------------------------------------------------------- */

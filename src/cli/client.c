@@ -107,48 +107,90 @@ static int exchange_hello(struct smx_cli_client *c)
 	return r == 0 ? 0 : io_failed(r);
 }
 
-/* Where the daemon of our SSH directory listens; warnings are said. */
-static int control_path(char **ret_path, struct smx_buf *err)
+int smx_cli_paths(char **ret_ssh_dir, char **ret_path)
 {
-	struct smx_buf warning;
+	struct smx_buf warning, err;
 	char *ssh_dir = NULL;
 	int r;
 
 	smx_buf_init(&warning, 2 * SMX_OS_PATH_MAX);
-	r = smx_os_ssh_dir(&ssh_dir, &warning, err);
+	smx_buf_init(&err, 4 * SMX_OS_PATH_MAX);
+	r = smx_os_ssh_dir(&ssh_dir, &warning, &err);
 	if (smx_buf_len(&warning) > 0)
 		smx_cli_warn("%s", smx_buf_cstr(&warning));
-	smx_buf_release(&warning);
 	if (r == 0)
-		r = smx_os_control_path(ssh_dir, ret_path, err);
-	smx_free(ssh_dir);
+		r = smx_os_control_path(ssh_dir, ret_path, &err);
+	if (r == 0) {
+		*ret_ssh_dir = ssh_dir;
+	} else {
+		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s",
+			smx_buf_len(&err) > 0 ? smx_buf_cstr(&err) : smx_strerror(r));
+		smx_free(ssh_dir);
+	}
+	smx_buf_release(&warning);
+	smx_buf_release(&err);
 	return r;
+}
+
+/* is_absent_ok: then *ret_is_absent is set where no daemon runs, and nothing said. */
+static int open_at(struct smx_cli_client *c, const char *path, int is_absent_ok, int *ret_is_absent)
+{
+	struct smx_buf err;
+	int r;
+
+	*c = (struct smx_cli_client){ .fd = -1, .next_id = 1 };
+	*ret_is_absent = 0;
+	smx_control_reader_init(&c->reader);
+	smx_buf_init(&c->in, 2 * SMX_CONTROL_LINE_MAX);
+	smx_buf_init(&err, 4 * SMX_OS_PATH_MAX);
+	r = smx_os_ipc_connect(path, CONNECT_TIMEOUT_MS, &c->fd, &err);
+	if (r == 0) {
+		r = exchange_hello(c);
+	} else if (r == SMX_ENOTFOUND && is_absent_ok) {
+		*ret_is_absent = 1;
+		r = SMX_EXIT_UNAVAILABLE;
+	} else {
+		r = smx_cli_fail(r == SMX_ENOTFOUND ? SMX_EXIT_UNAVAILABLE : smx_cli_exit_code(r),
+			r == SMX_ENOTFOUND ? "start one: ssh-mux serve, or ssh-mux daemon" : NULL,
+			"%s", smx_buf_len(&err) > 0 ? smx_buf_cstr(&err) : smx_strerror(r));
+	}
+	smx_buf_release(&err);
+	if (r != 0)
+		smx_cli_client_close(c);
+	return r;
+}
+
+int smx_cli_client_try(struct smx_cli_client *c, const char *path, int *ret_is_absent)
+{
+	return open_at(c, path, 1, ret_is_absent);
 }
 
 int smx_cli_client_open(struct smx_cli_client *c)
 {
-	const char *text;
-	struct smx_buf err;
-	char *path = NULL;
-	int r;
+	char *ssh_dir, *path;
+	int is_absent, r;
 
-	*c = (struct smx_cli_client){ .fd = -1, .next_id = 1 };
-	smx_control_reader_init(&c->reader);
-	smx_buf_init(&c->in, 2 * SMX_CONTROL_LINE_MAX);
-	smx_buf_init(&err, 4 * SMX_OS_PATH_MAX);
-	if ((r = control_path(&path, &err)) != 0 ||
-		(r = smx_os_ipc_connect(path, CONNECT_TIMEOUT_MS, &c->fd, &err)) != 0) {
-		text = smx_buf_len(&err) > 0 ? smx_buf_cstr(&err) : NULL;
-		r = smx_cli_fail(r == SMX_ENOTFOUND ? SMX_EXIT_UNAVAILABLE : smx_cli_exit_code(r),
-			r == SMX_ENOTFOUND && path ? "start one: ssh-mux serve" : NULL, "%s",
-			text ? text : smx_strerror(r));
-	} else {
-		r = exchange_hello(c);
-	}
-	smx_buf_release(&err);
+	if ((r = smx_cli_paths(&ssh_dir, &path)) != 0)
+		return r;
+	r = open_at(c, path, 0, &is_absent);
+	smx_free(ssh_dir);
 	smx_free(path);
-	if (r != 0)
-		smx_cli_client_close(c);
+	return r;
+}
+
+int smx_cli_client_open_or_start(struct smx_cli_client *c)
+{
+	static const char *const no_options[] = { NULL };
+	char *ssh_dir, *path;
+	int is_absent, r;
+
+	if ((r = smx_cli_paths(&ssh_dir, &path)) != 0)
+		return r;
+	r = open_at(c, path, 1, &is_absent);
+	if (is_absent)
+		r = smx_cli_daemon_start(c, ssh_dir, path, no_options);
+	smx_free(ssh_dir);
+	smx_free(path);
 	return r;
 }
 
@@ -190,24 +232,39 @@ int smx_cli_client_answer(struct smx_cli_client *c, int64_t id, struct smx_view 
 	return ret_answer->id == id ? 0 : io_failed(SMX_EFORMAT);
 }
 
-int smx_cli_client_upgrade(struct smx_cli_client *c, const char *route)
+/* Sends the request that was built (r: of the building), which upgrades to frames. */
+static int upgrade(struct smx_cli_client *c, struct smx_buf *out, int r)
 {
 	struct smx_control_answer answer;
 	struct smx_view line;
-	struct smx_buf out;
 	int64_t id = c->next_id++;
-	int r;
 
-	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
-	if ((r = smx_control_proxy_build(&out, id, route)) == 0)
-		r = smx_os_ipc_write(
-			c->fd, smx_buf_view(&out), smx_buf_len(&out), ANSWER_TIMEOUT_MS);
-	smx_buf_release(&out);
+	if (r == 0)
+		r = smx_os_ipc_write(c->fd, smx_buf_view(out), smx_buf_len(out), ANSWER_TIMEOUT_MS);
+	smx_buf_release(out);
 	if (r != 0)
 		return io_failed(r);
 	if ((r = smx_cli_client_answer(c, id, &line, &answer)) != 0)
 		return r;
 	return answer.upgrade ? 0 : io_failed(SMX_EFORMAT);
+}
+
+int smx_cli_client_proxy(struct smx_cli_client *c, const char *route)
+{
+	struct smx_buf out;
+
+	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
+	return upgrade(c, &out, smx_control_proxy_build(&out, c->next_id, route));
+}
+
+int smx_cli_client_connect(struct smx_cli_client *c, const char *route, const char *user,
+	const char *host, uint32_t port)
+{
+	struct smx_buf out;
+
+	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
+	return upgrade(
+		c, &out, smx_control_connect_build(&out, c->next_id, route, user, host, port));
 }
 
 int smx_cli_client_wait_end(struct smx_cli_client *c)

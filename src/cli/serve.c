@@ -29,14 +29,45 @@ struct typed {
 	const char *config, *remote;
 };
 
-static int take_number(const char *name, const char *text, uint64_t min, uint64_t max,
-	const char *unit, uint64_t *ret)
+static int take_number(const struct smx_command *cmd, const char *name, const char *text,
+	uint64_t min, uint64_t max, const char *unit, uint64_t *ret)
 {
 	if (smx_cli_parse_number(text, min, max, ret) == 0)
 		return 0;
 	return smx_cli_fail(SMX_EXIT_USAGE, NULL,
-		"serve: --%s must be a number%s from %llu to %llu, not %s", name, unit,
+		"%s: --%s must be a number%s from %llu to %llu, not %s", cmd->name, name, unit,
 		(unsigned long long)min, (unsigned long long)max, text);
+}
+
+int smx_cli_serve_option(
+	struct smx_serve_options *o, const struct smx_command *cmd, int c, const char *text)
+{
+	uint64_t n;
+	int r = 0;
+
+	switch (c) {
+	case 'p':
+		if ((r = take_number(cmd, "port", text, 1, 65535, "", &n)) == 0)
+			o->port = (uint16_t)n;
+		break;
+	case 't':
+		r = take_number(cmd, "timeout", text, 1, UINT32_MAX, " of seconds", &n);
+		if (r == 0)
+			o->idle_timeout_s = (uint32_t)n;
+		break;
+	case 'm':
+		r = take_number(cmd, "max-lifetime", text, 0, UINT32_MAX, " of seconds", &n);
+		if (r == 0)
+			o->max_lifetime_s = (uint32_t)n;
+		break;
+	default:
+		if (smx_log_level_parse(text, &o->log_level) != 0)
+			r = smx_cli_fail(SMX_EXIT_USAGE, NULL,
+				"%s: --log-level must be error, warn, info or debug, not %s",
+				cmd->name, text);
+		break;
+	}
+	return r;
 }
 
 static int take_user(struct smx_serve_options *o, const char *text)
@@ -52,39 +83,18 @@ static int take_user(struct smx_serve_options *o, const char *text)
 
 static int take_option(struct smx_serve_options *o, struct typed *typed, int c, const char *text)
 {
-	uint64_t n;
-	int r = 0;
-
 	switch (c) {
 	case 'c':
 		typed->config = text;
-		break;
+		return 0;
 	case 'r':
 		typed->remote = text;
-		break;
+		return 0;
 	case 'u':
-		r = take_user(o, text);
-		break;
-	case 'p':
-		if ((r = take_number("port", text, 1, 65535, "", &n)) == 0)
-			o->port = (uint16_t)n;
-		break;
-	case 't':
-		if ((r = take_number("timeout", text, 1, UINT32_MAX, " of seconds", &n)) == 0)
-			o->idle_timeout_s = (uint32_t)n;
-		break;
-	case 'm':
-		if ((r = take_number("max-lifetime", text, 0, UINT32_MAX, " of seconds", &n)) == 0)
-			o->max_lifetime_s = (uint32_t)n;
-		break;
+		return take_user(o, text);
 	default:
-		if (smx_log_level_parse(text, &o->log_level) != 0)
-			r = smx_cli_fail(SMX_EXIT_USAGE, NULL,
-				"serve: --log-level must be error, warn, info or debug, not %s",
-				text);
-		break;
+		return smx_cli_serve_option(o, &smx_cmd_serve, c, text);
 	}
-	return r;
 }
 
 /* "host", "host:port", "[v6]", "[v6]:port". */

@@ -19,7 +19,7 @@ from peers import poll
 class Terminal:
     """A program on a pseudo-terminal of ours."""
 
-    def __init__(self, argv, rows=24, cols=80, xpixel=0, ypixel=0, setup=None):
+    def __init__(self, argv, rows=24, cols=80, xpixel=0, ypixel=0, setup=None, env=None):
         self.master, slave = pty.openpty()
         self.resize(rows, cols, xpixel, ypixel)
         if setup:
@@ -31,7 +31,7 @@ class Terminal:
             stderr=slave,
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-            env=dict(os.environ, TERM="xterm-256color"),
+            env=dict(env or os.environ, TERM="xterm-256color"),
         )
         os.close(slave)
         self.seen = b""

@@ -41,6 +41,13 @@ uint64_t smx_os_monotonic_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
+void smx_os_sleep_ms(unsigned ms)
+{
+	struct timespec ts = { ms / 1000, (long)(ms % 1000) * 1000000 };
+
+	(void)nanosleep(&ts, NULL); /* a signal may end it sooner */
+}
+
 int smx_os_is_terminal(int fd)
 {
 	return isatty(fd) == 1;

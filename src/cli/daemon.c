@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/* ssh-mux daemon: the daemon without a terminal, started by hand or by who needs one (D1). */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "os/os.h"
+
+#define LOG_FILE       "ssh-mux.log" /* in the SSH directory (D4) */
+#define START_WAIT_MS  5000
+#define START_PAUSE_MS 20
+#define LOG_TAIL_MAX   4096
+#define OPTIONS_MAX    16
+#define REPORT_READY   'r'
+#define REPORT_RUNS    'e' /* another one does already */
+#define REPORT_FAILED  'f'
+
+/* ---- who starts it -----------------------------------------------------------------------------
+ */
+
+/* The last error in what was written to the log, without its time and level; or the last line. */
+static const char *last_words(int log_fd, uint64_t from, struct smx_buf *tail)
+{
+	char *line, *end, *last = NULL;
+	int is_error = 0;
+
+	if (smx_os_log_read(log_fd, from, tail) != 0 || !smx_buf_cstr(tail))
+		return NULL;
+	for (line = (char *)tail->data + tail->off; *line; line = end) {
+		/* "2024-01-31T12:00:00Z error words" */
+		char *level = line + strcspn(line, " \n");
+
+		end = line + strcspn(line, "\n");
+		if (*end)
+			*end++ = '\0';
+		if (strncmp(level, " error ", 7) == 0) {
+			last = level + 7;
+			is_error = 1;
+		} else if (!is_error && *line) {
+			last = line;
+		}
+	}
+	return last;
+}
+
+static int say_failed(int log_fd, uint64_t from, const char *log_path)
+{
+	const char *words;
+	char remedy[SMX_OS_PATH_MAX + 32];
+	struct smx_buf tail;
+	int code;
+
+	smx_buf_init(&tail, LOG_TAIL_MAX);
+	words = last_words(log_fd, from, &tail);
+	(void)snprintf(remedy, sizeof(remedy), "its log is %s", log_path);
+	code = smx_cli_fail(SMX_EXIT_UNAVAILABLE, remedy, "the daemon did not start%s%s",
+		words ? ": " : "", words ? words : "");
+	smx_buf_release(&tail);
+	return code;
+}
+
+/* What the new process says, or REPORT_FAILED when it says nothing in time. */
+static char await_report(int fd, uint64_t deadline)
+{
+	uint64_t now = smx_os_monotonic_ms();
+	char said = REPORT_FAILED;
+	size_t n;
+
+	if (now < deadline && smx_os_ipc_read(fd, &said, 1, (int)(deadline - now), &n) != 0)
+		said = REPORT_FAILED;
+	smx_os_ipc_close(fd);
+	return said;
+}
+
+/* Waits for whoever is to answer at path. */
+static int await_endpoint(
+	struct smx_cli_client *c, const char *path, uint64_t deadline, int *ret_is_absent)
+{
+	int code;
+
+	for (;;) {
+		code = smx_cli_client_try(c, path, ret_is_absent);
+		if (!*ret_is_absent || smx_os_monotonic_ms() >= deadline)
+			return code;
+		smx_os_sleep_ms(START_PAUSE_MS);
+	}
+}
+
+/* Ours or another starter's: the lock of the endpoint decides, and the one that lives is used. */
+static int start_and_open(struct smx_cli_client *c, const char *path, const char *const *args,
+	const char *log_path, struct smx_buf *err)
+{
+	uint64_t deadline = smx_os_monotonic_ms() + START_WAIT_MS, from;
+	int log_fd, report_fd, is_absent, code, r;
+	char said;
+
+	if ((r = smx_os_log_open(log_path, &log_fd, &from, err)) != 0)
+		return smx_cli_fail(smx_cli_exit_code(r), NULL, "the daemon's log: %s",
+			smx_buf_len(err) && smx_buf_cstr(err) ? smx_buf_cstr(err)
+							      : smx_strerror(r));
+	if ((r = smx_os_spawn_daemon(args, log_fd, &report_fd, err)) != 0) {
+		code = smx_cli_fail(SMX_EXIT_OSERR, NULL, "the daemon: %s",
+			smx_buf_len(err) && smx_buf_cstr(err) ? smx_buf_cstr(err)
+							      : smx_strerror(r));
+	} else {
+		said = await_report(report_fd, deadline);
+		/* One that failed may still have lost against another. */
+		code = await_endpoint(c, path, said == REPORT_FAILED ? 0 : deadline, &is_absent);
+		if (is_absent)
+			code = say_failed(log_fd, from, log_path);
+	}
+	smx_os_ipc_close(log_fd);
+	return code;
+}
+
+int smx_cli_daemon_start(
+	struct smx_cli_client *c, const char *ssh_dir, const char *path, const char *const *options)
+{
+	const char *args[OPTIONS_MAX + 4] = { "ssh-mux", "daemon", "--detached" };
+	struct smx_buf err;
+	char *log_path;
+	int code;
+
+	for (size_t i = 0; i < OPTIONS_MAX && options[i]; i++)
+		args[3 + i] = options[i];
+	if (smx_os_path_join(ssh_dir, LOG_FILE, &log_path) != 0)
+		return smx_cli_fail(SMX_EXIT_OSERR, NULL, "out of memory");
+	smx_buf_init(&err, 4 * SMX_OS_PATH_MAX);
+	code = start_and_open(c, path, args, log_path, &err);
+	smx_buf_release(&err);
+	smx_free(log_path);
+	return code;
+}
+
+/* ---- the daemon itself -------------------------------------------------------------------------
+ */
+
+static int has_reported;
+
+static void report(char what)
+{
+	if (!has_reported)
+		smx_os_daemon_report(what);
+	has_reported = 1;
+}
+
+static void on_ready(void)
+{
+	report(REPORT_READY);
+}
+
+static int run_detached(struct smx_serve_options *o)
+{
+	char *ssh_dir, *path, *routes_path = NULL;
+	int code, r;
+
+	if ((code = smx_cli_paths(&ssh_dir, &path)) != 0) {
+		report(REPORT_FAILED);
+		return code;
+	}
+	r = smx_os_path_join(ssh_dir, SMX_ROUTES_FILE, &routes_path);
+	if (r == 0) {
+		o->ssh_dir = ssh_dir;
+		o->routes_path = routes_path;
+		o->routes_are_optional = 1;
+		o->ready = on_ready;
+		r = smx_daemon_run(o);
+	}
+	report(r == SMX_EEXISTS ? REPORT_RUNS : REPORT_FAILED);
+	smx_free(routes_path);
+	smx_free(ssh_dir);
+	smx_free(path);
+	return smx_cli_exit_code(r);
+}
+
+/* ---- the command -------------------------------------------------------------------------------
+ */
+
+enum { OPT_NO_LISTEN = 256, OPT_DETACHED };
+
+static const struct option options[] = {
+	{ "port", required_argument, NULL, 'p' },
+	{ "no-listen", no_argument, NULL, OPT_NO_LISTEN },
+	{ "timeout", required_argument, NULL, 't' },
+	{ "max-lifetime", required_argument, NULL, 'm' },
+	{ "log-level", required_argument, NULL, 'l' },
+	{ "detached", no_argument, NULL, OPT_DETACHED }, /* internal: it is in the background */
+	SMX_CLI_COMMON_OPTIONS,
+};
+
+static int take_option(struct smx_serve_options *o, int c, const char *text)
+{
+	if (c == OPT_NO_LISTEN) {
+		o->port = 0;
+		return 0;
+	}
+	if (c == 'p')
+		o->port_is_optional = 0; /* it was asked for */
+	return smx_cli_serve_option(o, &smx_cmd_daemon, c, text);
+}
+
+/* Starts it, unless one runs. words: the options, to be given to it as they are. */
+static int start(const char *const *words)
+{
+	struct smx_cli_client c;
+	char *ssh_dir, *path;
+	int is_absent, code;
+
+	if ((code = smx_cli_paths(&ssh_dir, &path)) != 0)
+		return code;
+	code = smx_cli_client_try(&c, path, &is_absent);
+	if (code == 0) {
+		code = smx_cli_fail(SMX_EXIT_UNAVAILABLE, "to end it: ssh-mux stop",
+			"a daemon with process id %lld is running already", (long long)c.hello.pid);
+		smx_cli_client_close(&c);
+	} else if (is_absent) {
+		code = smx_cli_daemon_start(&c, ssh_dir, path, words);
+		if (code == 0)
+			smx_cli_client_close(&c);
+	}
+	smx_free(ssh_dir);
+	smx_free(path);
+	return code;
+}
+
+static int run(int argc, char **argv)
+{
+	struct smx_serve_options o = {
+		.port = SMX_DEFAULT_PORT,
+		.port_is_optional = 1,
+		.idle_timeout_s = SMX_DEFAULT_IDLE_TIMEOUT_S,
+		.max_lifetime_s = SMX_DEFAULT_MAX_LIFETIME_S,
+		.log_level = SMX_LOG_INFO,
+	};
+	int c, r, is_detached = 0;
+
+	while ((c = smx_cli_getopt(argc, argv, "+:p:hV", options, &smx_cmd_daemon, &r)) != -1) {
+		if (c == -2)
+			return r;
+		if (c == OPT_DETACHED)
+			is_detached = 1;
+		else if ((r = take_option(&o, c, optarg)) != 0)
+			return r;
+	}
+	if ((r = smx_cli_no_arguments(argc, argv, &smx_cmd_daemon)) != 0)
+		return r;
+	if (is_detached)
+		return run_detached(&o);
+	if (argc - 1 > OPTIONS_MAX)
+		return smx_cli_fail(SMX_EXIT_USAGE, NULL, "daemon: too many options");
+	return start((const char *const *)argv + 1);
+}
+
+const struct smx_command smx_cmd_daemon = {
+	.name = "daemon",
+	.summary = "start the daemon in the background",
+	.usage =
+		"usage: ssh-mux daemon [OPTION]...\n"
+		"\n"
+		"Starts the daemon in the background, away from the terminal, with the routes of\n"
+		"ssh-mux-routes.toml in the SSH directory if it is there. connect and proxy start\n"
+		"one by themselves. It asks nothing itself: questions go to who comes by connect\n"
+		"or proxy. Its log is ssh-mux.log in the SSH directory.\n"
+		"\n"
+		"  -p, --port PORT         local port (default: 2222 if it is free, else none)\n"
+		"      --no-listen         no local port: connect and proxy only\n"
+		"      --timeout SECONDS   close a connection that nobody uses after this "
+		"(default: 600)\n"
+		"      --max-lifetime SECONDS\n"
+		"                          close any connection after this, 0 for never (default: "
+		"43200)\n"
+		"      --log-level LEVEL   error, warn, info or debug (default: info)\n"
+		"  -h, --help              this text\n"
+		"  -V, --version           the version\n",
+	.run = run,
+};

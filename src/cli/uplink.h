@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection to the daemon that has been upgraded to frames (docs/PROTOCOL.md, section 8): a
+ * byte stream both ways, and questions, which are asked where the user is (B5).
+ */
+#ifndef SMX_CLI_UPLINK_H
+#define SMX_CLI_UPLINK_H
+
+#include <uv.h>
+
+#include "base/buf.h"
+#include "control/frame.h"
+#include "os/os.h"
+
+#define UPLINK_CHUNK       (64 * 1024 - 1)
+#define UPLINK_ANSWER_SIZE 1024
+
+struct uplink {
+	uv_loop_t *loop;
+	uv_pipe_t pipe;
+	void (*data)(struct uplink *u, struct smx_view bytes);
+	/* Bytes went out: there is more room (n_sending). */
+	void (*room)(struct uplink *u);
+	/* Called once: it is over, whoever ended it. r 0: in order. */
+	void (*ended)(struct uplink *u, int r);
+	size_t n_sending; /* bytes that were given to uplink_send and have not gone out yet */
+	int has_ended;
+	int may_not_ask; /* the terminal is in use: there is no way to ask */
+	/* private */
+	struct smx_buf frames; /* an unfinished one */
+	char chunk[UPLINK_CHUNK];
+	struct smx_os_asker *asker; /* the question being asked */
+	uv_pipe_t *asker_pipe;
+	uint32_t ask_id;
+	char said[UPLINK_ANSWER_SIZE + 2];
+	size_t n_said;
+};
+
+/*
+ * Takes fd over, with the bytes that came behind the answer, and reads once uplink_resume is
+ * called. The functions and the rest of *u are set before or after; what fails ends it.
+ */
+void uplink_open(struct uplink *u, uv_loop_t *loop, int fd, struct smx_view early);
+/* At most SMX_FRAME_DATA_MAX bytes, copied. What fails ends it. */
+void uplink_send(struct uplink *u, struct smx_view bytes);
+void uplink_resume(struct uplink *u);
+void uplink_pause(struct uplink *u);
+/* Takes a question back and closes it; `ended` is called now. */
+void uplink_end(struct uplink *u, int r);
+/* After the loop has run dry. */
+void uplink_release(struct uplink *u);
+
+#endif
