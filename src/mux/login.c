@@ -18,8 +18,8 @@
 #define CANDIDATES_MAX (SMX_AGENT_KEYS_MAX + SMX_IDENTITIES_MAX)
 /* A6: where there would be somebody. */
 #define NOBODY                                                                                 \
-	"to answer it, come through ssh-mux proxy (see ssh-mux proxy --help), or run ssh-mux " \
-	"serve in the foreground of a terminal"
+	"to answer it, run: ssh-mux connect NAME (or come through ssh-mux proxy, or run ssh-mux " \
+	"serve in the foreground of a terminal)"
 #define WHY_SIZE         1600
 #define ATTEMPTS_MAX     3 /* as ssh: NumberOfPasswordPrompts */
 #define PARTIAL_MAX      16 /* methods that succeed one after another */
