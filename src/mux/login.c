@@ -17,7 +17,7 @@
 
 #define CANDIDATES_MAX (SMX_AGENT_KEYS_MAX + SMX_IDENTITIES_MAX)
 /* A6: where there would be somebody. */
-#define NOBODY                                                                                 \
+#define NOBODY                                                                                    \
 	"to answer it, run: ssh-mux connect NAME (or come through ssh-mux proxy, or run ssh-mux " \
 	"serve in the foreground of a terminal)"
 #define WHY_SIZE         1600

@@ -214,6 +214,47 @@ static void forged_requests(void **state)
 	}
 }
 
+static void put_none(struct pair *p, const char *method, const char *tail)
+{
+	struct smx_buf msg;
+
+	smx_buf_init(&msg, SMX_AUTH_MSG_MAX);
+	assert_int_equal(smx_put_u8(&msg, SMX_MSG_USERAUTH_REQUEST), 0);
+	assert_int_equal(smx_put_cstr(&msg, "u"), 0);
+	assert_int_equal(smx_put_cstr(&msg, "ssh-connection"), 0);
+	assert_int_equal(smx_put_cstr(&msg, method), 0);
+	assert_int_equal(smx_buf_put_str(&msg, tail), 0);
+	side_inject(&p->c, smx_buf_view(&msg), smx_buf_len(&msg));
+	smx_buf_release(&msg);
+	pair_run(p);
+}
+
+/* D2: "none" will do for whom the carrier has told who is there, and for nobody else. */
+static void D2_no_key_only_for_the_trusted(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	for (int is_trusted = 0; is_trusted < 2; is_trusted++) {
+		start_auth(&p);
+		p.s.as.is_trusted = is_trusted;
+		/* Not what looks like it. */
+		put_none(&p, "none", "x");
+		put_none(&p, "nonesuch", "");
+		put_none(&p, "", "");
+		assert_false(p.s.as.is_done);
+		assert_int_equal(p.c.last[0], SMX_MSG_USERAUTH_FAILURE);
+		put_none(&p, "none", "");
+		assert_int_equal(p.s.r, 0);
+		assert_int_equal(p.s.as.is_done, is_trusted);
+		assert_int_equal(p.c.last[0],
+			is_trusted ? SMX_MSG_USERAUTH_SUCCESS : SMX_MSG_USERAUTH_FAILURE);
+		assert_int_equal(smx_transport_get_phase(p.s.t),
+			is_trusted ? SMX_PHASE_CONNECTION : SMX_PHASE_AUTH);
+		pair_release(&p);
+	}
+}
+
 static void a_changed_user_ends_it(void **state)
 {
 	struct pair p;
@@ -443,6 +484,7 @@ int main(void)
 		cmocka_unit_test(the_right_key_after_wrong_ones),
 		cmocka_unit_test(signature_by_another_key),
 		cmocka_unit_test(forged_requests),
+		cmocka_unit_test(D2_no_key_only_for_the_trusted),
 		cmocka_unit_test(a_changed_user_ends_it),
 		cmocka_unit_test(a_probe_authorises_nothing),
 		cmocka_unit_test(attempts_are_counted),

@@ -203,6 +203,73 @@ static void requests_there_and_back(void **state)
 	assert_true(got.id == (int64_t)9007199254740991);
 }
 
+static void D2_connect_there_and_back(void **state)
+{
+	struct smx_control_request got;
+	struct smx_buf out;
+	char long_name[SMX_CONTROL_ROUTE_MAX + 2], line[2 * SMX_CONTROL_ROUTE_MAX];
+
+	(void)state;
+	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
+	assert_int_equal(smx_control_connect_build(&out, 1, "web", NULL, NULL, 0), 0);
+	expect_text(&out, "{\"id\":1,\"cmd\":\"connect\",\"route\":\"web\"}\n");
+	assert_int_equal(smx_control_connect_build(&out, 2, NULL, "u", "h", 2222), 0);
+	expect_text(&out,
+		"{\"id\":2,\"cmd\":\"connect\",\"user\":\"u\",\"host\":\"h\",\"port\":2222}\n");
+	smx_buf_release(&out);
+	assert_int_equal(smx_control_request_parse(
+				 view("{\"id\":1,\"cmd\":\"connect\",\"route\":\"web\"}"), &got),
+		0);
+	assert_int_equal(got.cmd, SMX_CONTROL_CONNECT);
+	assert_string_equal(got.route, "web");
+	assert_string_equal(got.host, "");
+	assert_int_equal(smx_control_request_parse(view("{\"id\":1,\"cmd\":\"connect\",\"user\":"
+							"\"u\\n\",\"host\":\"h\"}"),
+				 &got),
+		0);
+	/* As it is, for names.h to refuse: what is cleaned would be another name. */
+	assert_string_equal(got.user, "u\n");
+	assert_string_equal(got.host, "h");
+	assert_string_equal(got.route, "");
+	assert_int_equal(got.port, 22);
+	/* Nor is anything cut. */
+	memset(long_name, 'x', sizeof(long_name) - 1);
+	long_name[sizeof(long_name) - 1] = '\0';
+	(void)snprintf(
+		line, sizeof(line), "{\"id\":1,\"cmd\":\"connect\",\"route\":\"%s\"}", long_name);
+	assert_int_equal(smx_control_request_parse(view(line), &got), SMX_EFORMAT);
+	(void)snprintf(line, sizeof(line), "{\"id\":1,\"cmd\":\"connect\",\"route\":\"%s\"}",
+		long_name + 1);
+	assert_int_equal(smx_control_request_parse(view(line), &got), 0);
+}
+
+static void D2_connect_malformed(void **state)
+{
+	static const char *const members[] = {
+		"",
+		",\"route\":\"\"",
+		",\"route\":7",
+		",\"user\":\"u\"",
+		",\"host\":\"h\"",
+		",\"user\":\"\",\"host\":\"h\"",
+		",\"user\":\"u\",\"host\":\"\"",
+		",\"user\":\"u\",\"host\":[\"h\"]",
+		",\"user\":\"u\",\"host\":\"h\",\"port\":0",
+		",\"user\":\"u\",\"host\":\"h\",\"port\":65536",
+		",\"user\":\"u\",\"host\":\"h\",\"port\":\"22\"",
+		",\"user\":\"u\\u0000\",\"host\":\"h\"",
+	};
+	struct smx_control_request got = { .id = 77 };
+	char line[256];
+
+	(void)state;
+	for (size_t i = 0; i < SMX_ARRAY_LEN(members); i++) {
+		(void)snprintf(line, sizeof(line), "{\"id\":1,\"cmd\":\"connect\"%s}", members[i]);
+		assert_int_equal(smx_control_request_parse(view(line), &got), SMX_EFORMAT);
+	}
+	assert_int_equal(got.id, 77);
+}
+
 static void requests_malformed(void **state)
 {
 	static const char *const lines[] = {
@@ -380,6 +447,13 @@ static int try_all(int step)
 	case 4:
 		r = smx_control_error_build(&out, 1, "failed", "a", "b");
 		break;
+	case 5:
+		r = smx_control_connect_build(&out, 1, NULL, "u", "h", 22);
+		break;
+	case 6:
+		r = smx_control_request_parse(
+			view("{\"id\":1,\"cmd\":\"connect\",\"user\":\"u\",\"host\":\"h\"}"), &q);
+		break;
 	default:
 		r = smx_control_answer_parse(
 			view("{\"id\":1,\"ok\":false,\"error\":\"x\",\"code\":\"y\"}"), &a);
@@ -397,7 +471,7 @@ static void failing_allocations(void **state)
 	int r;
 
 	(void)state;
-	for (int step = 0; step < 6; step++) {
+	for (int step = 0; step < 8; step++) {
 		for (n = 0, r = -1; r != 0; n++) {
 			smx_mem_fail_after(n);
 			r = try_all(step);
@@ -418,6 +492,8 @@ int main(void)
 		cmocka_unit_test(hello_there_and_back),
 		cmocka_unit_test(hello_malformed),
 		cmocka_unit_test(requests_there_and_back),
+		cmocka_unit_test(D2_connect_there_and_back),
+		cmocka_unit_test(D2_connect_malformed),
 		cmocka_unit_test(requests_malformed),
 		cmocka_unit_test(s7_depth_is_bounded_before_parsing),
 		cmocka_unit_test(answers_there_and_back),
