@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Logins that ask a person: real one-time codes through PAM, typed at the terminal of `serve`."""
+import os
 import subprocess
 import time
 
@@ -131,3 +132,30 @@ def test_B2_full_connection_whose_login_needs_a_person(keys, cleanup):
         client.communicate(timeout=20)
         assert client.returncode == 0
     assert mux.ssh("t", "true").returncode == 0
+
+
+def test_A2_P1_one_code_for_a_day_of_work(start, tmp_path):
+    """One code, then ssh × 20, sftp, git, two connects: no further question."""
+    mux, terminal = start(lambda bastion, question: bastion.code() + "\r")
+    for n in range(20):
+        assert mux.ssh("t", f"echo {n}").stdout == f"{n}\n".encode()
+
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.write_bytes(b"through sftp")
+    done = subprocess.run(["sftp", "-q", "-F", mux.config_path, "-b", "-", "t@mux"],
+                          input=f"put {here} {there}\n".encode(), capture_output=True, timeout=60)
+    assert done.returncode == 0 and there.read_bytes() == b"through sftp"
+
+    git = {**os.environ, "GIT_SSH_COMMAND": f"ssh -F {mux.config_path}", "HOME": str(tmp_path),
+           "GIT_CONFIG_NOSYSTEM": "1"}
+    bare, clone = tmp_path / "bare.git", tmp_path / "clone"
+    subprocess.run(["git", "init", "-q", "--bare", bare], check=True, env=git)
+    subprocess.run(["git", "clone", "-q", f"t@mux:{bare}", clone], check=True, env=git,
+                   capture_output=True)
+
+    for n in range(2):
+        done = subprocess.run([mux.binary, "connect", "t", f"echo connect {n}; exit {n}"],
+                              env=mux.env, capture_output=True, timeout=60,
+                              stdin=subprocess.DEVNULL)
+        assert (done.stdout, done.returncode) == (f"connect {n}\n".encode(), n), done
+    assert terminal.typed == 1 and mux.bastion.used() == 1
