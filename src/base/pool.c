@@ -16,9 +16,14 @@ void smx_pool_init(struct smx_pool *pool, size_t max_free)
 
 void smx_pool_release(struct smx_pool *pool)
 {
+	assert(pool->n_used == 0);
+	smx_pool_trim(pool);
+}
+
+void smx_pool_trim(struct smx_pool *pool)
+{
 	struct free_block *b = pool->free_list, *next;
 
-	assert(pool->n_used == 0);
 	for (; b; b = next) {
 		next = b->next;
 		smx_free(b);

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 /* Room for a few of the largest packets; what one read or write moves. */
-#define SMX_BLOCK_LEN (264 * 1024)
+#define SMX_BLOCK_LEN (528 * 1024)
 
 struct smx_pool {
 	size_t n_free, max_free, n_used;
@@ -22,6 +22,8 @@ struct smx_pool {
 void smx_pool_init(struct smx_pool *pool, size_t max_free);
 /* Frees the idle blocks; those handed out must have come back. */
 void smx_pool_release(struct smx_pool *pool);
+/* Frees the idle blocks. */
+void smx_pool_trim(struct smx_pool *pool);
 /* SMX_BLOCK_LEN bytes, not zeroed, or NULL. */
 void *smx_pool_get(struct smx_pool *pool);
 void smx_pool_put(struct smx_pool *pool, void *block); /* block may be NULL */

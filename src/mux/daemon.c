@@ -18,7 +18,7 @@
 #include "os/os.h"
 
 #define TICK_MS         1000
-#define POOL_BLOCKS_MAX 8 /* idle socket buffers kept: 2 MiB */
+#define POOL_BLOCKS_MAX 16 /* idle socket buffers kept while others are in use */
 #define RESUME_GAP_S    5 /* wall clock against our own: the machine slept (B11) */
 #define ROUTES_TEXT_MAX (1024 * 1024)
 #define ERR_MAX         2048
@@ -102,6 +102,8 @@ static void on_tick(uv_timer_t *timer)
 	notice_resume(m);
 	door_tick(m);
 	pool_tick(m);
+	if (m->pool.n_used == 0)
+		smx_pool_trim(&m->pool);
 	mux_settle(m);
 }
 

@@ -259,7 +259,7 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
  * little, the socket is left alone for a millisecond: several packets then share these costs.
  */
 
-#define BREATH_READ       (200 * 1024) /* a read of less than this is worth waiting for more */
+#define BREATH_READ       (400 * 1024) /* a read of less than this is worth waiting for more */
 #define BREATH_MS         1
 #define BULK_SPAN_MS      4
 #define BULK_BYTES_PER_MS (32 * 1024)

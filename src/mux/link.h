@@ -14,7 +14,7 @@
 #include "mux/mux.h"
 #include "ssh/conn.h"
 
-#define LINK_TX_HIGH (256 * 1024)
+#define LINK_TX_HIGH (512 * 1024)
 #define LINK_QUANTUM (32 * 1024) /* what a source may send before it is the next one's turn */
 /* Messages that could not be written to a peer that does not read: over this we give it up. What
  * a client makes us send upstream is bounded for each of its channels, long before (flow.h). */

@@ -78,7 +78,9 @@ static int add_connection(struct mux *m, struct smx_status *st, const struct ups
 		.bytes_in = up->link->bytes_in,
 		.bytes_out = up->link->bytes_out,
 		.rtt_ms = up->link->rtt_ms,
-		.idle_left_s = channels ? -1 : left_s(now, up->idle_since_ms, opts->idle_timeout_s),
+		.idle_left_s = upstream_is_used(up)
+				       ? -1
+				       : left_s(now, up->idle_since_ms, opts->idle_timeout_s),
 		.lifetime_left_s =
 			opts->max_lifetime_s ? left_s(now, up->born_ms, opts->max_lifetime_s) : -1,
 	};

@@ -311,6 +311,17 @@ unsigned upstream_channels(const struct upstream *up)
 	return up->link ? up->link->conn.n_chans : 0;
 }
 
+int upstream_is_used(const struct upstream *up)
+{
+	const struct smx_conn *conn = &up->link->conn;
+
+	/* A channel we have closed is nobody's, though the remote's command may go on for days. */
+	for (uint32_t i = 0; i < conn->n_slots; i++)
+		if (conn->chans[i] && !conn->chans[i]->close_sent)
+			return 1;
+	return 0;
+}
+
 unsigned upstream_sessions(const struct upstream *up, unsigned *ret_open)
 {
 	const struct smx_conn *conn = &up->link->conn;
@@ -479,7 +490,7 @@ void upstream_tick(struct upstream *up)
 		upstream_close(up, SMX_ECANCELLED, "its maximum lifetime (--max-lifetime) is over");
 		return;
 	}
-	if (upstream_channels(up) > 0) {
+	if (upstream_is_used(up)) {
 		up->idle_since_ms = now;
 	} else if (now - up->idle_since_ms >= (uint64_t)opts->idle_timeout_s * 1000) {
 		upstream_close(up, SMX_ECANCELLED, "it was idle for as long as --timeout allows");

@@ -44,6 +44,8 @@ void upstream_open(struct upstream *up, struct open_req *req);
 /* Sessions on it, whatever their state; and those that are open. */
 unsigned upstream_sessions(const struct upstream *up, unsigned *ret_open);
 unsigned upstream_channels(const struct upstream *up);
+/* Whether a channel is open (P2); one that only awaits the remote's CLOSE is not. */
+int upstream_is_used(const struct upstream *up);
 void upstream_tick(struct upstream *up);
 /* Ends it; channels are told why. */
 void upstream_close(struct upstream *up, int r, const char *why);

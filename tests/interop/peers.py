@@ -6,6 +6,7 @@ process group of its own, with its output in a file that is shown when a test fa
 """
 import contextlib
 import getpass
+import grp
 import json
 import os
 import pathlib
@@ -38,6 +39,25 @@ SFTP_SERVER = next(
     ),
     "internal-sftp",
 )
+
+
+def pty_refusal():
+    """Why sshd could hand out no terminals here, or None."""
+    if ROOT:
+        return None
+    master, slave = os.openpty()
+    try:
+        if os.fstat(slave).st_gid == grp.getgrnam("tty").gr_gid:
+            return None
+    except KeyError:
+        pass
+    finally:
+        os.close(master)
+        os.close(slave)
+    return "terminals don't belong to group tty here: only root's sshd can hand them out"
+
+
+PTY_REFUSAL = pty_refusal()
 KEY_TYPES = {"ed25519": [], "ecdsa": ["-b", "256"], "rsa": ["-b", "2048"]}
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Paramiko as a peer: a client and a server whose every message can be made or seen."""
+import contextlib
 import socket
 import threading
 import time
@@ -83,7 +84,9 @@ class Client:
         t._handler_table = {**t._handler_table, **{n: take(n) for n in self.NUMBERS}}
 
     def send(self, number, *fields):
-        self.transport._send_message(message(number, *fields))
+        """Sends; a connection that is gone meanwhile is no error here (ask the transport)."""
+        with contextlib.suppress(OSError, EOFError):
+            self.transport._send_message(message(number, *fields))
 
     def open(self, ours, kind="session", *rest, window=1 << 21, packet=32768):
         self.send(MSG_CHANNEL_OPEN, kind, ours, window, packet, *rest)

@@ -291,6 +291,17 @@ def test_P2_reuse_restarts_the_clock(make_mux, make_sshd):
     assert target.logins() == 1
 
 
+def test_P2_what_a_killed_client_left_running_is_nobodys_channel(make_mux, make_sshd):
+    """sshd keeps the session until its command ends; the pool does not wait for that."""
+    target = make_sshd()
+    mux = make_mux(target, timeout=2)
+    client = mux.start_ssh("t", "echo up; exec sleep 40")
+    assert client.stdout.readline() == b"up\n"
+    client.kill()
+    client.communicate()
+    poll(lambda: not mux.status()["connections"], 15, "the idle connection to be closed")
+
+
 def test_P3_max_lifetime_overrides_open_channels(make_mux, make_sshd):
     target = make_sshd()
     mux = make_mux(target, max_lifetime=3)

@@ -13,7 +13,9 @@ import time
 
 import pytest
 
-from peers import poll
+from peers import PTY_REFUSAL, poll
+
+pytestmark = pytest.mark.skipif(PTY_REFUSAL is not None, reason=str(PTY_REFUSAL))
 
 
 class Terminal:
