@@ -284,6 +284,17 @@ size_t pool_attached(const struct pool_entry *e, struct attach **ret, size_t max
 	return n;
 }
 
+int pool_is_wanted(const struct pool_entry *e)
+{
+	for (struct smx_list *it = e->waiting.next; it != &e->waiting; it = it->next) {
+		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
+
+		if (!req->for_entry || pool_is_wanted(req->for_entry))
+			return 1;
+	}
+	return 0;
+}
+
 void pool_kick(struct mux *m)
 {
 	struct smx_list *it, *tmp;

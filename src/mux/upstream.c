@@ -458,10 +458,14 @@ void upstream_tick(struct upstream *up)
 	if (l->dead)
 		return;
 	if (up->state < UPSTREAM_READY) {
+		int is_asking = (up->login && login_is_asking(up->login)) ||
+				(up->host_key && hostkey_ask_is_waiting(up->host_key));
+
+		/* A6: a question whose askers have all gone is void. */
+		if (is_asking && !pool_is_wanted(up->entry))
+			upstream_close(up, SMX_ECANCELLED, "nobody waits for it any more");
 		/* Neither a person who is asked, nor the jump host's own login, counts. */
-		if ((up->login && login_is_asking(up->login)) ||
-			(up->host_key && hostkey_ask_is_waiting(up->host_key)) ||
-			(up->has_tunnel_req && !up->tunnel_req.up))
+		else if (is_asking || (up->has_tunnel_req && !up->tunnel_req.up))
 			up->deadline_ms = now + LOGIN_TIMEOUT_MS;
 		else if (now >= up->deadline_ms)
 			fail(up, SMX_ETIMEOUT, "the login took too long");
