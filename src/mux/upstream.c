@@ -77,10 +77,14 @@ static int on_host_key(struct link *l, struct smx_view blob)
 {
 	struct upstream *up = l->owner;
 	struct hostkey_question q;
-	int can_ask = prompt_is_possible(up->entry), r;
+	enum smx_hostkey_asking asking = SMX_HOSTKEY_CANNOT_ASK;
+	int r;
 
-	r = hostkey_check(up->prepared, up->hop, is_behind_jump(up),
-		can_ask ? SMX_HOSTKEY_CAN_ASK : SMX_HOSTKEY_CANNOT_ASK, blob, &q, up->cause,
+	if (up->hop->unattended)
+		asking = SMX_HOSTKEY_NO_CHANNEL;
+	else if (prompt_is_possible(up->entry))
+		asking = SMX_HOSTKEY_CAN_ASK;
+	r = hostkey_check(up->prepared, up->hop, is_behind_jump(up), asking, blob, &q, up->cause,
 		sizeof(up->cause));
 	if (r != SMX_EAGAIN)
 		return r;
