@@ -145,6 +145,10 @@ static void add_upstreams(struct pool_entry *e)
 	SMX_LIST_FOREACH (it, tmp, &e->upstreams) {
 		struct upstream *up = upstream_at(it);
 
+		/* A login that has just failed: its end tells who waits, and makes another only
+		 * for those it does not concern. */
+		if (up->link->dead && up->state < UPSTREAM_READY)
+			return;
 		if (up->link->dead || up->state == UPSTREAM_CLOSING)
 			continue;
 		n_all++;

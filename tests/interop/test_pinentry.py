@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Questions asked by a pinentry (A6): one without a window that a daemon on a desktop starts, and
 the real pinentry-curses in a client's terminal."""
+import glob
 import os
 import shlex
 import shutil
@@ -150,6 +151,23 @@ def test_A6_a_void_question_goes_away(scripted, desk, how, void):  # noqa: F811
     if void != "stop":
         assert not descendants(mux.pid)
         poll(lambda: not mux.status()["connections"], 10, "no half-open connection", 0.1)
+
+
+@pytest.mark.big  # a preloaded library and AddressSanitizer don't mix
+def test_A6_a_question_has_a_time_limit(scripted, desk):  # noqa: F811
+    """Nobody answers: the login ends, and with it the window. The daemon's clock is a fast one."""
+    libraries = glob.glob("/usr/lib*/faketime/libfaketime.so.1")
+    libraries += glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
+    if not libraries:
+        pytest.skip("libfaketime is not installed")
+    server = scripted(rounds=[Query("", "", CODE), OK])
+    mux = desk(server, "wait", env={"LD_PRELOAD": libraries[0], "FAKETIME": "+0 x20"})
+    begin = time.monotonic()
+    done = mux.ssh("t", "x", timeout=60)
+    assert done.returncode == 255 and "took too long" in text_of(done), done
+    assert mux.pinentry.asked() == 1 and time.monotonic() - begin > 5  # 120 seconds at least
+    gone(mux)
+    mux.wait_idle()
 
 
 def test_A6_pinentry_killed_is_a_cancel(scripted, desk):  # noqa: F811
