@@ -139,7 +139,7 @@ int smx_buf_printf(struct smx_buf *b, const char *fmt, ...)
 void smx_buf_consume(struct smx_buf *b, size_t n)
 {
 	assert(n <= smx_buf_len(b));
-	if (b->secret)
+	if (b->secret && n) /* without content, data may be NULL */
 		smx_wipe(b->data + b->off, n);
 	b->off += n;
 	if (b->off == b->len)
@@ -156,7 +156,7 @@ void smx_buf_reset(struct smx_buf *b)
 void smx_buf_truncate(struct smx_buf *b, size_t n)
 {
 	assert(n <= smx_buf_len(b));
-	if (b->secret)
+	if (b->secret && n < smx_buf_len(b))
 		smx_wipe(b->data + b->off + n, smx_buf_len(b) - n);
 	b->len = b->off + n;
 }

@@ -12,7 +12,7 @@
  *	host = "bastion.example"			# required, as is user
  *	user = "me"
  *	port = 22
- *	identity, identities_only, identity_agent, host_key_alias
+ *	identity, identities_only, identity_agent, unattended, host_key_alias
  *
  *	[routes.web]					# ssh web
  *	host = "10.0.0.5"				# required, as is user
@@ -21,7 +21,7 @@
  *	direct = true					# no jump host
  *	jump = "other"					# through another route, or "none", or a
  *chain: jump = ["first", "second"] allow_remote_loopback_any_port = true send_env, identity,
- *identities_only, identity_agent, host_key_alias
+ *identities_only, identity_agent, unattended, host_key_alias
  *
  * However a route is written, what comes out is an array of hops: jump hosts in the order they are
  * dialled, the target last; hops[i + 1] is reached through a channel of hops[i].
@@ -58,6 +58,7 @@ struct smx_hop {
 	char **identity; /* key file paths as written (a leading "~/" is the caller's to expand) */
 	size_t n_identity; /* 0: the defaults */
 	int identities_only; /* only these keys, also of those in the agent */
+	int unattended; /* nobody is asked, by design: logins without a person only (K2) */
 	char *identity_agent; /* socket, "none", "SSH_AUTH_SOCK", or NULL for the usual order (A1)
 			       */
 };

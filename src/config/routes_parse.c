@@ -181,6 +181,8 @@ static int make_hop(const struct routes_parser *p, const struct route_draft *d, 
 	hop->port = (uint16_t)d->port;
 	of = d->present & KEY_IDENTITIES_ONLY ? d : top;
 	hop->identities_only = of->identities_only;
+	of = d->present & KEY_UNATTENDED ? d : top;
+	hop->unattended = of->unattended;
 	if ((d->name[0] && (r = copy_text(d->name, &hop->name)) != 0) ||
 		(r = copy_text(d->host, &hop->host)) != 0 ||
 		(r = copy_text(d->user, &hop->user)) != 0 ||

@@ -145,6 +145,10 @@ static void add_upstreams(struct pool_entry *e)
 	SMX_LIST_FOREACH (it, tmp, &e->upstreams) {
 		struct upstream *up = upstream_at(it);
 
+		/* A login that has just failed: its end tells who waits, and makes another only
+		 * for those it does not concern. */
+		if (up->link->dead && up->state < UPSTREAM_READY)
+			return;
 		if (up->link->dead || up->state == UPSTREAM_CLOSING)
 			continue;
 		n_all++;
@@ -282,6 +286,17 @@ size_t pool_attached(const struct pool_entry *e, struct attach **ret, size_t max
 			n += pool_attached(req->for_entry, ret + n, max - n);
 	}
 	return n;
+}
+
+int pool_is_wanted(const struct pool_entry *e)
+{
+	for (struct smx_list *it = e->waiting.next; it != &e->waiting; it = it->next) {
+		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
+
+		if (!req->for_entry || pool_is_wanted(req->for_entry))
+			return 1;
+	}
+	return 0;
 }
 
 void pool_kick(struct mux *m)

@@ -69,6 +69,8 @@ void pool_tick(struct mux *m);
  * the order in which they came; at most max. Returns their number.
  */
 size_t pool_attached(const struct pool_entry *e, struct attach **ret, size_t max);
+/* Whether anybody still waits for a connection of e, or for one that goes through it. */
+int pool_is_wanted(const struct pool_entry *e);
 /* A session ended somewhere: who waits for room may get it. */
 void pool_kick(struct mux *m);
 /* Frees entries that nothing needs; mux_settle only. */

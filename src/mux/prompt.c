@@ -282,6 +282,8 @@ int prompt_is_possible(const struct pool_entry *e)
 	size_t n = pool_attached(e, attached, ATTACHED_MAX);
 	char *program;
 
+	if (e->hops[e->n_hops - 1].unattended)
+		return 0;
 	for (size_t i = 0; i < n; i++)
 		if (attach_can_ask(attached[i]))
 			return 1;

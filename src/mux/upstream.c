@@ -77,10 +77,14 @@ static int on_host_key(struct link *l, struct smx_view blob)
 {
 	struct upstream *up = l->owner;
 	struct hostkey_question q;
-	int can_ask = prompt_is_possible(up->entry), r;
+	enum smx_hostkey_asking asking = SMX_HOSTKEY_CANNOT_ASK;
+	int r;
 
-	r = hostkey_check(up->prepared, up->hop, is_behind_jump(up),
-		can_ask ? SMX_HOSTKEY_CAN_ASK : SMX_HOSTKEY_CANNOT_ASK, blob, &q, up->cause,
+	if (up->hop->unattended)
+		asking = SMX_HOSTKEY_NO_CHANNEL;
+	else if (prompt_is_possible(up->entry))
+		asking = SMX_HOSTKEY_CAN_ASK;
+	r = hostkey_check(up->prepared, up->hop, is_behind_jump(up), asking, blob, &q, up->cause,
 		sizeof(up->cause));
 	if (r != SMX_EAGAIN)
 		return r;
@@ -469,10 +473,14 @@ void upstream_tick(struct upstream *up)
 	if (l->dead)
 		return;
 	if (up->state < UPSTREAM_READY) {
+		int is_asking = (up->login && login_is_asking(up->login)) ||
+				(up->host_key && hostkey_ask_is_waiting(up->host_key));
+
+		/* A6: a question whose askers have all gone is void. */
+		if (is_asking && !pool_is_wanted(up->entry))
+			upstream_close(up, SMX_ECANCELLED, "nobody waits for it any more");
 		/* Neither a person who is asked, nor the jump host's own login, counts. */
-		if ((up->login && login_is_asking(up->login)) ||
-			(up->host_key && hostkey_ask_is_waiting(up->host_key)) ||
-			(up->has_tunnel_req && !up->tunnel_req.up))
+		else if (is_asking || (up->has_tunnel_req && !up->tunnel_req.up))
 			up->deadline_ms = now + LOGIN_TIMEOUT_MS;
 		else if (now >= up->deadline_ms)
 			fail(up, SMX_ETIMEOUT, "the login took too long");

@@ -39,6 +39,8 @@ static void check_line(struct smx_view text)
 	smx_buf_release(&back);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct smx_pinentry_question pin = {

@@ -3,6 +3,7 @@
 that breaks things builds its own with `make_mux` and `make_sshd`."""
 import hashlib
 import os
+import signal
 import shutil
 import sys
 
@@ -16,6 +17,8 @@ from peers import Agent, Daemon, Dropbear, EchoServer, Keys, Mux, Pump, Sshd, ho
 
 
 def pytest_configure(config):
+    # Under nohup it is ignored, and every program started from here would inherit that.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.addinivalue_line("markers", "big: full size or measured; runs alone, release build")
     config.addinivalue_line("markers", "core: the part that other systems run too")
 

@@ -42,6 +42,14 @@ class OtpSshd(Sshd):
         options.setdefault("AuthenticationMethods", "publickey,keyboard-interactive:pam")
         super().__init__(keys, name, **options)
 
+    def oath(self, how="required"):
+        return (f"auth {how} {library('security/pam_oath.so')} usersfile={self.users} window=20 "
+                "digits=6\n")
+
+    def auth(self):
+        """The lines of PAM's service that judge."""
+        return self.oath()
+
     def start(self):
         services = self.dir / "pam"
         services.mkdir(exist_ok=True)
@@ -50,8 +58,7 @@ class OtpSshd(Sshd):
             self.users.write_text(f"HOTP {USER} - {self.secret}\n")
         self.users.chmod(0o600)
         (services / "sshd").write_text(
-            f"auth required {library('security/pam_oath.so')} usersfile={self.users} window=20 "
-            "digits=6\naccount required pam_permit.so\nsession required pam_permit.so\n"
+            self.auth() + "account required pam_permit.so\nsession required pam_permit.so\n"
         )
         settings = {
             "LD_PRELOAD": library("libpam_wrapper.so"),
@@ -92,3 +99,31 @@ class OtpSshd(Sshd):
             self.ended()
             return
         super().kill()
+
+
+class PasswordSshd(OtpSshd):
+    """A password of ours, which PAM judges; with codes=True a one-time code does as well."""
+
+    PASSWORD = "correct horse"
+
+    def __init__(self, keys, name="password", codes=False, **options):
+        self.codes = codes
+        options.setdefault("AuthenticationMethods", "password")
+        options.setdefault("PasswordAuthentication", "yes")
+        super().__init__(keys, name, **options)
+
+    def auth(self):
+        passwords = self.dir / "passwords"
+        passwords.write_text(f"{USER}:{self.PASSWORD}:sshd\n")
+        passwords.chmod(0o644)
+        matrix = library("pam_wrapper/pam_matrix.so")
+        return (self.oath("sufficient") if self.codes else "") + (
+            f"auth required {matrix} passdb={passwords}\n"
+        )
+
+
+def missing_passwords():
+    """Why a PasswordSshd can't run here, or None."""
+    if library("pam_wrapper/pam_matrix.so") is None:
+        return "pam_matrix.so is not installed"
+    return missing()

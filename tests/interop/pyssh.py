@@ -166,11 +166,14 @@ class Server:
     """A paramiko server in this process; `handler(server, channel, request, message)` answers
     every channel request (return True, False, or None for "I answer myself")."""
 
-    def __init__(self, host_key, handler=None, open_reply=None, disabled=None, security=None):
+    def __init__(self, host_key, handler=None, open_reply=None, disabled=None, security=None,
+                 interface=None, auth_handler=None):
         self.key_path = host_key
         self.handler = handler or (lambda *a: True)
         self.open_reply = open_reply or (lambda kind: paramiko.OPEN_SUCCEEDED)
         self.log = []
+        self.interface = interface or Interface
+        self.auth_handler = auth_handler
         self.transports = []
         self.disabled = disabled
         self.security = security or {}
@@ -213,7 +216,9 @@ class Server:
         t._channel_handler_table = table
         self.transports.append(t)
         try:
-            t.start_server(server=Interface(self))
+            if self.auth_handler:
+                t.auth_handler = self.auth_handler(t)
+            t.start_server(server=self.interface(self))
         except (paramiko.SSHException, EOFError, OSError):
             pass
 

@@ -12,10 +12,15 @@ from peers import Mux
 
 
 class Terminal:
-    """A pseudo-terminal. answer(question) gives what is typed, with its Return; None: nothing."""
+    """A pseudo-terminal. answer(question) gives what is typed, with its Return; None: nothing.
+    A question is what matches `pattern` at the end of what was shown."""
 
-    def __init__(self, answer):
+    PATTERN = (rb"([^\r\n]*(?:(?:password|code|passphrase|fingerprint)[^\r\n]*: ?"
+               rb"|\[fingerprint\]\)\? ))$")
+
+    def __init__(self, answer, pattern=PATTERN):
         self.answer = answer
+        self.pattern = pattern
         self.seen = b""  # all that was shown
         self.typed = 0
         self.master, self.slave = pty.openpty()
@@ -33,7 +38,7 @@ class Terminal:
                 self.seen += os.read(self.master, 4096)
             except OSError:
                 return
-            match = re.search(rb"([^\r\n]*(?:(?:password|code|passphrase|fingerprint)[^\r\n]*: ?|\[fingerprint\]\)\? ))$", self.seen[asked_at:], re.I)
+            match = re.search(self.pattern, self.seen[asked_at:], re.I)
             if match:
                 asked_at = len(self.seen)
                 typed = self.answer(match.group(1).decode(errors="replace").strip())

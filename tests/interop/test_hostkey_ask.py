@@ -188,3 +188,33 @@ def test_P7_many_wait_for_one_question(mux):
         client.communicate(timeout=30)
     assert os.path.getsize(mux.known_hosts_path) > 0
     assert len(known(mux).splitlines()) == 1
+
+
+def test_K2_accept_new_behind_a_jump_host_only(make_mux, make_sshd, sshd, keys):
+    """unattended = true: by design there is nobody. Only for what is behind a jump host."""
+    bastion = make_sshd("bastion", host_keys=[keys.make("host_bastion_only")])
+    routes = routes_toml({"t": hop(sshd, unattended=True),
+                          "d": hop(sshd, unattended=True, direct=True)}, jump=hop(bastion))
+    mux = make_mux(routes=routes, known_hosts=bastion.known_hosts())
+    before = known(mux)
+    done = mux.ssh("d", "true")
+    assert done.returncode == 255 and known(mux) == before
+    assert mux.ssh("t", "echo in").stdout == b"in\n"
+    assert known(mux).startswith(before) and sshd.known_hosts().split()[2] in known(mux)
+
+
+def test_K5_accept_new_never_where_there_is_an_authority(make_mux, make_sshd, sshd, keys):
+    bastion = make_sshd("bastion", host_keys=[keys.make("host_bastion_only")])
+    kind, blob = keys.public(keys.make("authority")).split()[:2]
+    routes = routes_toml({"t": hop(sshd, unattended=True)}, jump=hop(bastion))
+    text = bastion.known_hosts() + f"@cert-authority * {kind} {blob}\n"
+    mux = make_mux(routes=routes, known_hosts=text)
+    assert mux.ssh("t", "true").returncode == 255
+    assert known(mux) == text
+
+
+def test_A6_unattended_is_never_asked(make_mux, sshd):
+    mux = make_mux(target=sshd, known_hosts="", route={"unattended": True})
+    terminal = Asked("yes")
+    code, _, _ = ask(mux, terminal, "true")
+    assert code == 255 and terminal.typed == 0

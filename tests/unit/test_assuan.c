@@ -170,6 +170,9 @@ static void bad_escapes_are_refused(void **state)
 		assert_int_equal(smx_assuan_decode(view(bad[i]), &out), SMX_EFORMAT);
 		assert_int_equal(smx_buf_len(&out), 0);
 	}
+	smx_buf_release(&out);
+	smx_buf_init_secret(&out, 8); /* one that has no memory yet */
+	assert_int_equal(smx_assuan_decode(view("%zz"), &out), SMX_EFORMAT);
 	assert_int_equal(smx_assuan_decode(view("123456789"), &out), SMX_ELIMIT);
 	assert_int_equal(smx_buf_len(&out), 0);
 	smx_buf_release(&out);

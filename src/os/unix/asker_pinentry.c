@@ -15,7 +15,6 @@
 #include "os/unix/unix.h"
 
 #define END_MS    1000 /* a pinentry has this long to put the terminal back */
-#define TEXT_MAX  20000
 #define LABEL_MAX 60 /* longer prompts are no label of a field */
 
 struct child {
@@ -186,7 +185,7 @@ int ask_by_pinentry(const char *program, const char *text, int is_confirm, int l
 	char *copy, tty[256];
 	int r;
 
-	if (!(copy = smx_strndup(text, TEXT_MAX)))
+	if (!(copy = smx_strdup(text)))
 		return SMX_ENOMEM;
 	(void)describe(copy, is_confirm, &q);
 	q.lc_ctype = locale();
