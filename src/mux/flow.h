@@ -18,7 +18,7 @@
 
 #define FLOW_WINDOW_FIRST (256u * 1024)
 /* What may be queued for a receiver that takes nothing more. */
-#define FLOW_SLACK      FLOW_WINDOW_FIRST
+#define FLOW_SLACK      (1024u * 1024)
 #define FLOW_WINDOW_MAX (2u * 1024 * 1024)
 /* Sum of the windows of all flows: beyond it none grows, and new ones begin with the least. */
 #define MUX_WINDOW_BUDGET (128ull * 1024 * 1024)
