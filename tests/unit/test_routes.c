@@ -324,14 +324,15 @@ static void r3_errors(void **state)
 		{ ROUTE "allow_forward = ['a:1']\n",
 			"f:4:1: [routes.web] key \"allow_forward\": unknown key; the keys here are "
 			"host, port, user, direct, jump, allow_remote_loopback_any_port, send_env, "
-			"identity, identities_only, identity_agent, host_key_alias" },
+			"identity, identities_only, identity_agent, unattended, host_key_alias" },
 		{ ROUTE "\"a\\u001bb\\nc\" = 1\n",
 			"f:4:1: [routes.web] key \"a?b?c\": unknown key; the keys here are host, "
 			"port, user, direct, jump, allow_remote_loopback_any_port, send_env, "
-			"identity, identities_only, identity_agent, host_key_alias" },
+			"identity, identities_only, identity_agent, unattended, host_key_alias" },
 		{ JUMP "direct = true\n",
 			"f:4:1: [jump] key \"direct\": unknown key; the keys here are host, port, "
-			"user, identity, identities_only, identity_agent, host_key_alias" },
+			"user, identity, identities_only, identity_agent, unattended, "
+			"host_key_alias" },
 		{ "[jmp]\n", "f:1:2: key \"jmp\": unknown key; did you mean \"jump\"?" },
 		{ "[route.web]\n", "f:1:2: key \"route\": unknown key; did you mean \"routes\"?" },
 		{ "allow_remote_loopback_any_port = true\n",
@@ -345,7 +346,7 @@ static void r3_errors(void **state)
 			"f:4:1: [routes.web] key \"pinentry\": unknown key; the keys here are "
 			"host, "
 			"port, user, direct, jump, allow_remote_loopback_any_port, send_env, "
-			"identity, identities_only, identity_agent, host_key_alias" },
+			"identity, identities_only, identity_agent, unattended, host_key_alias" },
 		/* missing ones */
 		{ "[routes.web]\nuser = 'u'\n",
 			"f:1:9: [routes.web]: key \"host\" is missing; write host = \"name or "
@@ -401,7 +402,7 @@ static void r3_errors(void **state)
 		{ "[routes.a.b]\nhost = 'h'\n",
 			"f:1:11: [routes.a] key \"b\": unknown key; the keys here are host, port, "
 			"user, direct, jump, allow_remote_loopback_any_port, send_env, identity, "
-			"identities_only, identity_agent, host_key_alias" },
+			"identities_only, identity_agent, unattended, host_key_alias" },
 		{ "[routes.web]\nhost = '-oProxyCommand=x'\n",
 			"f:2:1: [routes.web] key \"host\": must not start with '-'" },
 		{ "[routes.web]\nhost = 'h '\n",

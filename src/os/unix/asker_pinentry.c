@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -20,23 +21,71 @@
 struct child {
 	pid_t pid;
 	int to, from;
+	int tty; /* our terminal, in whose foreground we are; -1: none */
+	struct termios modes; /* as they were */
 };
 
-static void start_program(const char *program, int in, int out)
+/* --- the terminal --- */
+
+/* *name becomes NULL where the terminal is another job's: to draw there would only spoil that. */
+static void take_terminal(struct child *c, const char **name)
+{
+	pid_t owner;
+
+	c->tty = *name ? open(*name, O_RDWR | O_CLOEXEC | O_NOCTTY) : -1;
+	if (c->tty < 0)
+		return;
+	owner = tcgetpgrp(c->tty);
+	if (owner == getpgrp() && tcgetattr(c->tty, &c->modes) == 0)
+		return;
+	if (owner >= 0)
+		*name = NULL;
+	(void)close(c->tty);
+	c->tty = -1;
+}
+
+/* As it was, should the program not have done it; unless it is another's by now. */
+static void give_terminal_back(struct child *c)
+{
+	pid_t owner;
+
+	if (c->tty < 0)
+		return;
+	owner = tcgetpgrp(c->tty);
+	if (owner == c->pid || owner == getpgrp()) {
+		(void)tcsetattr(c->tty, TCSADRAIN, &c->modes);
+		(void)tcsetpgrp(c->tty, getpgrp());
+	}
+	(void)close(c->tty);
+}
+
+/* --- the program --- */
+
+/*
+ * It is a job of its own in the terminal's foreground: Ctrl-C ends it, which is an answer, and not
+ * the SSH client, behind whose back it could not put the terminal in order any more. It is not to
+ * stop, for nobody would wake it.
+ */
+static void start_program(const struct child *c, const char *program, int in, int out)
 {
 	int null = open("/dev/null", O_RDWR);
 
 	if (null < 0 || dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
 		dup2(null, STDERR_FILENO) < 0)
 		return;
-	/* As it would have them from a shell: it puts the terminal back when it is interrupted. */
+	if (c->tty >= 0) {
+		(void)setpgid(0, 0);
+		(void)tcsetpgrp(c->tty, getpgrp());
+	}
+	/* As it would have them from a shell, but for those that stop. */
 	for (size_t i = 0; i < SMX_ARRAY_LEN(ask_ignored_signals); i++)
-		(void)signal(ask_ignored_signals[i], SIG_DFL);
+		if (ask_ignored_signals[i] != SIGTSTP)
+			(void)signal(ask_ignored_signals[i], SIG_DFL);
 	(void)signal(SIGPIPE, SIG_DFL);
 	(void)execl(program, program, (char *)NULL);
 }
 
-static int start(const char *program, struct child *ret)
+static int start(const char *program, struct child *c)
 {
 	int to[2], from[2];
 
@@ -51,19 +100,19 @@ static int start(const char *program, struct child *ret)
 		(void)fcntl(to[i], F_SETFD, FD_CLOEXEC);
 		(void)fcntl(from[i], F_SETFD, FD_CLOEXEC);
 	}
-	ret->pid = fork();
-	if (ret->pid == 0) {
-		start_program(program, to[0], from[1]);
+	c->pid = fork();
+	if (c->pid == 0) {
+		start_program(c, program, to[0], from[1]);
 		_exit(127);
 	}
 	(void)close(to[0]);
 	(void)close(from[1]);
-	ret->to = to[1];
-	ret->from = from[0];
-	if (ret->pid > 0)
+	c->to = to[1];
+	c->from = from[0];
+	if (c->pid > 0)
 		return 0;
-	(void)close(ret->to);
-	(void)close(ret->from);
+	(void)close(c->to);
+	(void)close(c->from);
 	return SMX_ESYS;
 }
 
@@ -100,8 +149,8 @@ static int write_all(int fd, struct smx_buf *b)
 	return 0;
 }
 
-/* Until there is an answer, or `life` is closed: nobody waits for it any more. */
-static int converse(const struct child *c, struct smx_pinentry *talk, int life)
+/* Until there is an answer, or `life` is closed: the question is void. */
+static int converse(const struct child *c, struct smx_pinentry *talk, int life, int *ret_is_void)
 {
 	struct pollfd fds[2] = { { life, POLLIN, 0 }, { c->from, POLLIN, 0 } };
 	char chunk[1024];
@@ -114,8 +163,10 @@ static int converse(const struct child *c, struct smx_pinentry *talk, int life)
 				continue;
 			return SMX_ESYS;
 		}
-		if (fds[0].revents)
+		if (fds[0].revents) {
+			*ret_is_void = 1;
 			return SMX_ECANCELLED;
+		}
 		n = read(c->from, chunk, sizeof(chunk));
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -180,7 +231,8 @@ int ask_by_pinentry(const char *program, const char *text, int is_confirm, int l
 {
 	struct smx_pinentry_question q = { .title = "ssh-mux", .ttytype = getenv("TERM") };
 	struct smx_pinentry talk;
-	struct child child;
+	struct child child = { .pid = -1 };
+	int is_void = 0;
 	const char *answer;
 	char *copy, tty[256];
 	int r;
@@ -190,11 +242,13 @@ int ask_by_pinentry(const char *program, const char *text, int is_confirm, int l
 	(void)describe(copy, is_confirm, &q);
 	q.lc_ctype = locale();
 	q.ttyname = terminal(tty, sizeof(tty));
+	take_terminal(&child, &q.ttyname);
 	if ((r = smx_pinentry_init(&talk, &q)) != 0)
 		goto out;
+	(void)signal(SIGTTOU, SIG_IGN); /* ours, and the program's: the terminal is put in order */
 	if ((r = start(program, &child)) == 0) {
-		r = converse(&child, &talk, life);
-		finish(&child, r == SMX_ECANCELLED);
+		r = converse(&child, &talk, life, &is_void);
+		finish(&child, is_void);
 	}
 	answer = r == 0 ? smx_pinentry_answer(&talk) : NULL;
 	if (r == 0 && !answer)
@@ -205,6 +259,7 @@ int ask_by_pinentry(const char *program, const char *text, int is_confirm, int l
 		memcpy(ret_answer, answer, strlen(answer) + 1);
 	smx_pinentry_release(&talk);
 out:
+	give_terminal_back(&child);
 	smx_free(copy);
 	return r;
 }
