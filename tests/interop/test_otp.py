@@ -94,7 +94,7 @@ def test_A6_ctrl_c_ends_the_login_at_once(start):
 
 def test_L11_code_typed_late(start):
     def answer(bastion, question):
-        time.sleep(8)
+        time.sleep(31)
         return bastion.code() + "\r"
 
     mux, terminal = start(answer)

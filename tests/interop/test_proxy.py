@@ -176,7 +176,7 @@ def test_P7_two_clients_one_question_and_it_moves_on(otp, tmp_path):
 @needs_otp
 def test_L11_code_typed_late_through_proxy(otp):
     def late(question):
-        time.sleep(8)
+        time.sleep(31)
         return otp.bastion.code() + "\r"
 
     terminal = Terminal(late)
