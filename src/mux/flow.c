@@ -80,7 +80,8 @@ static void abandon(struct flow *f)
 
 	flow_clear(f);
 	for (int i = 0; i < 2; i++) {
-		if (!ends[i]->chan || ends[i]->link->dead)
+		/* One that was closed by its side is answered when the other side closes. */
+		if (!ends[i]->chan || ends[i]->chan->close_received || ends[i]->link->dead)
 			continue;
 		if ((r = smx_conn_send_close(&ends[i]->link->conn, ends[i]->chan)) != 0)
 			link_fail(ends[i]->link, r, NULL);
@@ -216,6 +217,24 @@ void flow_message(struct flow *f, const char *text)
 	flow_resume(f);
 }
 
+void flow_requests_only(struct flow *f)
+{
+	struct smx_list *it, *tmp;
+	int r = 0;
+
+	SMX_LIST_FOREACH (it, tmp, &f->queue) {
+		struct record *rec = SMX_CONTAINER(it, struct record, node);
+
+		if (rec->kind == REC_REQUEST && r == 0 && f->out->chan &&
+			!f->out->chan->close_sent && !f->out->link->dead)
+			r = smx_conn_send_message(&f->out->link->conn, f->out->chan,
+				(struct smx_view){ rec->bytes, rec->len }, 0, rec->want_reply);
+	}
+	if (r != 0)
+		link_fail(f->out->link, r, NULL);
+	flow_clear(f);
+}
+
 static int can_send(const struct flow *f)
 {
 	return f->out->chan && !f->out->chan->close_sent && link_has_room(f->out->link);
@@ -232,7 +251,7 @@ void flow_data(struct flow *f, const struct smx_conn_event *ev)
 {
 	struct smx_chan *out = f->out->chan;
 
-	if (!out || out->close_sent || out->eof_sent || f->out->link->dead) {
+	if (!out || out->close_sent || out->close_received || out->eof_sent || f->out->link->dead) {
 		grant(f); /* nobody wants it any more */
 		return;
 	}
@@ -256,7 +275,8 @@ void flow_request(struct flow *f, const struct smx_conn_event *ev, int is_urgent
 		return;
 	/* Answers come in the order of the requests. */
 	is_urgent = is_urgent && f->queued_requests == 0;
-	if (can_send(f) && (is_urgent || smx_list_empty(&f->queue))) {
+	if (f->out->chan->close_received ||
+		(can_send(f) && (is_urgent || smx_list_empty(&f->queue)))) {
 		failed(f, smx_conn_send_message(&f->out->link->conn, f->out->chan, ev->payload, 0,
 				  ev->want_reply));
 		return;
@@ -283,6 +303,8 @@ static void send_or_queue(struct flow *f, enum record_kind kind)
 	struct smx_conn *conn = &f->out->link->conn;
 
 	if (!f->out->chan || f->out->chan->close_sent || f->out->link->dead)
+		return;
+	if (kind == REC_EOF && f->out->chan->close_received)
 		return;
 	if (!smx_list_empty(&f->queue)) {
 		(void)add_record(f, kind, 0);

@@ -42,6 +42,8 @@ void flow_release(struct flow *f);
 
 /* Drops what is queued; the flow stays. */
 void flow_clear(struct flow *f);
+/* The receiver has closed, and takes requests only (an exit status): sends those that wait. */
+void flow_requests_only(struct flow *f);
 /* A line of our own for the client's stderr, behind what is queued; CLOSE is to come. */
 void flow_message(struct flow *f, const char *text);
 

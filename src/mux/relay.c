@@ -172,15 +172,37 @@ static void local_event(struct endpoint *ep, struct smx_conn_event *ev)
 		pass_reply(&rl->remote, &rl->remote_replies, ev->success);
 		break;
 	case SMX_CONN_CLOSE:
+		flow_requests_only(&rl->down);
+		flow_close(&rl->up);
+		/* A client that has all the output closes at once, and still wants the exit status:
+		 * as a sshd would, we answer when the remote is done. */
+		if (!ep->chan->close_sent && rl->remote.chan && !rl->remote.link->dead) {
+			ev->keep = 1;
+			break;
+		}
 		ep->chan->user = NULL;
 		ep->chan = NULL;
-		flow_clear(&rl->down);
-		flow_close(&rl->up);
 		free_if_over(rl);
 		break;
 	default:
 		break;
 	}
+}
+
+/* The remote is done: a client that has closed is answered, another is told in its turn. */
+static void close_local(struct relay *rl)
+{
+	struct endpoint *ep = &rl->local;
+	struct smx_chan *chan = ep->chan;
+
+	if (!chan || !chan->close_received || ep->link->dead) {
+		flow_close(&rl->down);
+		return;
+	}
+	flow_clear(&rl->down);
+	chan->user = NULL;
+	ep->chan = NULL;
+	failed(ep->link, smx_conn_finish(&ep->link->conn, chan));
 }
 
 /* Closes the remote's channel at once: nobody is left to take or send anything. */
@@ -241,7 +263,7 @@ static void remote_event(struct endpoint *ep, struct smx_conn_event *ev)
 		ep->chan->user = NULL;
 		ep->chan = NULL;
 		flow_clear(&rl->up);
-		flow_close(&rl->down);
+		close_local(rl);
 		free_if_over(rl);
 		pool_kick(m);
 		break;
@@ -262,7 +284,7 @@ static void remote_link_dead(struct endpoint *ep, int r, const char *why)
 			smx_route_target(rl->route)->host, why);
 		flow_message(&rl->down, text);
 	}
-	flow_close(&rl->down);
+	close_local(rl);
 	free_if_over(rl);
 }
 

@@ -117,6 +117,15 @@ static void on_open(struct link *l, struct smx_conn_event *ev)
 		link_fail(l, r, NULL);
 }
 
+/* Keys, and what known_hosts said, are for the login only. */
+static void forget_login(struct upstream *up)
+{
+	login_free(up->login);
+	up->login = NULL;
+	prepared_free(up->prepared);
+	up->prepared = NULL;
+}
+
 static void on_dead(struct link *l, int r, const char *why)
 {
 	struct upstream *up = l->owner;
@@ -129,10 +138,8 @@ static void on_dead(struct link *l, int r, const char *why)
 	prepare_cancel(up->prepare);
 	dial_cancel(up->dial);
 	hostkey_ask_cancel(up->host_key);
-	login_free(up->login);
-	up->login = NULL;
+	forget_login(up);
 	up->link = NULL;
-	prepared_free(up->prepared);
 	if (up->has_tunnel_req) {
 		/* The tunnel's request may still be with the jump host; it frees us when it is not.
 		 */
@@ -486,6 +493,8 @@ void upstream_tick(struct upstream *up)
 			fail(up, SMX_ETIMEOUT, "the login took too long");
 		return;
 	}
+	if (up->login)
+		forget_login(up);
 	if (up->probe_deadline_ms) {
 		if (l->last_life_ms >= up->probe_deadline_ms - PROBE_TIMEOUT_MS)
 			up->probe_deadline_ms = 0;

@@ -299,14 +299,20 @@ int smx_conn_handle(struct smx_conn *c, struct smx_view payload, struct smx_conn
 
 int smx_conn_done(struct smx_conn *c, const struct smx_conn_event *ev)
 {
-	int r = 0;
-
 	if (ev->type != SMX_CONN_OPEN_FAIL && ev->type != SMX_CONN_CLOSE)
 		return 0;
-	/* RFC 4254 section 5.3: a CLOSE is answered with one, unless ours was first. */
 	if (ev->type == SMX_CONN_CLOSE)
-		r = smx_conn_send_close(c, ev->chan);
+		return ev->keep ? 0 : smx_conn_finish(c, ev->chan);
 	remove_chan(c, ev->chan);
+	return 0;
+}
+
+int smx_conn_finish(struct smx_conn *c, struct smx_chan *chan)
+{
+	/* RFC 4254 section 5.3: a CLOSE is answered with one, unless ours was first. */
+	int r = smx_conn_send_close(c, chan);
+
+	remove_chan(c, chan);
 	return r;
 }
 

@@ -68,6 +68,7 @@ struct smx_conn_event {
 	uint32_t code; /* DATA: 0, or the extended data type; OPEN_FAIL: reason */
 	int want_reply; /* REQUEST */
 	int success; /* REPLY, GLOBAL_REPLY */
+	int keep; /* CLOSE: set by a handler that answers later, by smx_conn_finish */
 };
 
 void smx_conn_init(struct smx_conn *c, struct smx_transport *t);
@@ -81,6 +82,8 @@ void smx_conn_release(struct smx_conn *c);
  */
 int smx_conn_handle(struct smx_conn *c, struct smx_view payload, struct smx_conn_event *ret);
 int smx_conn_done(struct smx_conn *c, const struct smx_conn_event *ev);
+/* Answers a CLOSE that was kept, and frees the channel. */
+int smx_conn_finish(struct smx_conn *c, struct smx_chan *chan);
 
 /* Asks for a channel; specific is the tail of the message for this kind. SMX_ELIMIT. */
 int smx_conn_open(struct smx_conn *c, struct smx_view kind, struct smx_view specific,
