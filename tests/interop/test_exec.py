@@ -188,6 +188,20 @@ def test_L8_route_send_env(make_mux, make_sshd):
     assert "EDITOR=ed" in lines and "MY_VAR=1" in lines and "OTHER=2" not in lines
 
 
+def test_L9_exit_status_long_after_the_end_of_output(mux, tmp_path):
+    """A client that has the end of both streams closes its channel, and still gets the status."""
+    control = tmp_path / "c"
+    master = mux.start_ssh("t", options=["-M", "-N", "-S", str(control)], stdin=subprocess.DEVNULL)
+    try:
+        poll(control.exists)
+        for options in ([], ["-S", str(control)]):
+            done = mux.ssh("t", "exec >&- 2>&-; sleep 1; exit 7", options=options)
+            assert done.returncode == 7, (options, done)
+    finally:
+        master.terminate()
+        master.communicate(timeout=10)
+
+
 def test_L9_many_channels_of_one_client(mux, tmp_path):
     """A ControlMaster in front of us: its clients' channels share one local connection."""
     control = tmp_path / "c"
