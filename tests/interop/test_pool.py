@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The pool and the local server's door (P1-P8, B2, B11, L1-L3, L5, L10, L11)."""
+"""The pool and the local server's door (P1-P8, B2, B11, L1-L3, L5, L10, L11).
+
+The rows kept here: L1 L2 L3 L4 L5 L10 L11, P1 P2 P3 P4 P5 P7 P8, R3 R6, A1, B1 B2 B11.
+"""
 import os
 import re
 import signal

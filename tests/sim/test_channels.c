@@ -624,13 +624,6 @@ static void L6_L10_global_requests_are_answered(void **state)
 	pair_release(&p);
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	pair_keys_free();
-	return smx_mem_alive() == 0 ? 0 : -1;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -657,5 +650,5 @@ int main(void)
 		cmocka_unit_test(L6_L10_global_requests_are_answered),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, teardown);
+	return cmocka_run_group_tests(tests, NULL, pair_teardown);
 }

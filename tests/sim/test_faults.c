@@ -267,13 +267,6 @@ static void a_dead_transport_stays_dead(void **state)
 	pair_release(&p);
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	pair_keys_free();
-	return smx_mem_alive() == 0 ? 0 : -1;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -286,5 +279,5 @@ int main(void)
 		cmocka_unit_test(a_dead_transport_stays_dead),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, teardown);
+	return cmocka_run_group_tests(tests, NULL, pair_teardown);
 }

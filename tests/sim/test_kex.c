@@ -677,13 +677,6 @@ static void hostile_disconnect_text(void **state)
 	}
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	pair_keys_free();
-	return smx_mem_alive() == 0 ? 0 : -1;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -708,5 +701,5 @@ int main(void)
 		cmocka_unit_test(hostile_disconnect_text),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, teardown);
+	return cmocka_run_group_tests(tests, NULL, pair_teardown);
 }

@@ -468,13 +468,6 @@ static void pings_at_any_time(void **state)
 	pair_release(&p);
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	pair_keys_free();
-	return smx_mem_alive() == 0 ? 0 : -1;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -494,5 +487,5 @@ int main(void)
 		cmocka_unit_test(pings_at_any_time),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, teardown);
+	return cmocka_run_group_tests(tests, NULL, pair_teardown);
 }

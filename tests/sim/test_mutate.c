@@ -625,13 +625,6 @@ static void payloads_of_an_agent(void **state)
 	assert_true(sum > 0);
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	pair_keys_free();
-	return smx_mem_alive() == 0 ? 0 : -1;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -646,5 +639,5 @@ int main(void)
 		cmocka_unit_test(payloads_of_an_agent),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, teardown);
+	return cmocka_run_group_tests(tests, NULL, pair_teardown);
 }

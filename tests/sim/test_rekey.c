@@ -320,13 +320,6 @@ static void by_packets_before_2_to_the_31(void **state)
 	}
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	pair_keys_free();
-	return smx_mem_alive() == 0 ? 0 : -1;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -342,5 +335,5 @@ int main(void)
 		cmocka_unit_test(by_packets_before_2_to_the_31),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, teardown);
+	return cmocka_run_group_tests(tests, NULL, pair_teardown);
 }

@@ -575,3 +575,10 @@ void pair_login(struct pair *p)
 	assert_int_equal(p->s.r, 0);
 	assert_true(p->c.is_authed && p->s.is_authed);
 }
+
+int pair_teardown(void **state)
+{
+	(void)state;
+	pair_keys_free();
+	return smx_mem_alive() == 0 ? 0 : -1;
+}

@@ -113,4 +113,7 @@ struct smx_key *pair_key_file(const char *name); /* of tests/data/keys; the call
 void pair_keys_free(void);
 void pair_authorise(struct pair *p, const struct smx_key *key);
 
+/* Group teardown: frees the keys; fails if any block is still alive. */
+int pair_teardown(void **state);
+
 #endif
