@@ -16,7 +16,7 @@ import pytest
 import otp_sshd
 from peers import USER, Mux, hop, kill_quietly, pgrep, poll, routes_toml
 from serve_terminal import Terminal as Person
-from test_pty import STTY, Terminal, strange_modes, stty_text
+from test_pty import WATCH_SIZE, STTY, Terminal, strange_modes, stty_text
 
 needs_otp = pytest.mark.skipif(otp_sshd.missing() is not None, reason=str(otp_sshd.missing()))
 
@@ -302,8 +302,7 @@ def test_D2_L9_terminal_modes_as_by_ssh(shared, terminal, setup):
 
 
 def test_D2_window_size_and_resize(terminal):
-    term = terminal("-t", "t", 'trap "stty size" WINCH; stty size; while :; do sleep 0.05; done',
-                    rows=33, cols=121)
+    term = terminal("-t", "t", WATCH_SIZE, rows=33, cols=121)
     term.read_until(rb"33 121\r?\n")
     for rows, cols in ((50, 200), (10, 40), (51, 211)):
         term.resize(rows, cols)
