@@ -38,7 +38,9 @@ struct smx_command {
 };
 
 extern const struct smx_command smx_cmd_serve, smx_cmd_status, smx_cmd_stop, smx_cmd_lock,
-	smx_cmd_unlock, smx_cmd_proxy, smx_cmd_connect, smx_cmd_daemon;
+	smx_cmd_unlock, smx_cmd_proxy, smx_cmd_connect, smx_cmd_daemon, smx_cmd_top,
+	smx_cmd_import_config, smx_cmd_setup_config, smx_cmd_check_config, smx_cmd_install,
+	smx_cmd_uninstall, smx_cmd_doctor;
 
 /* argv as main got it. */
 int smx_cli_main(int argc, char **argv);
@@ -141,6 +143,48 @@ int smx_cli_client_simple(enum smx_control_cmd cmd);
  * args: the options of `ssh-mux daemon`, NULL at the end. 0 or exit code, after saying why. */
 int smx_cli_daemon_start(struct smx_cli_client *c, const char *ssh_dir, const char *path,
 	const char *const *options);
+
+/* ---- import_config.c and setup_config.c: steps of `install` as well ----------------------------
+ */
+
+/* Files of the SSH directory that the commands make or read; SMX_ROUTES_FILE is another. */
+#define SMX_SSH_CONFIG_FILE "config"
+#define SMX_HOSTS_FILE      "ssh-mux-hosts.conf" /* C1 */
+#define SMX_KNOWN_FILE      "ssh-mux-known-hosts" /* C1: the local server's key */
+#define SMX_HOST_KEY_ALIAS  "ssh-mux" /* what that key stands under there */
+
+struct smx_cli_import {
+	const char *ssh_dir; /* as smx_os_ssh_dir gave it */
+	const char *from; /* absolute; NULL: config in the SSH directory */
+	const char *out; /* absolute; NULL: the routes file in the SSH directory */
+	const char *ssh_bin; /* NULL: the ssh of PATH */
+	int write; /* else the TOML goes to stdout and no file is touched */
+	int force; /* a routes file that is there is replaced */
+};
+
+/* C3, C4. 0 or the exit code, after saying why. Progress, warnings and a summary go to stderr. */
+int smx_cli_import(const struct smx_cli_import *o);
+
+enum smx_setup_via {
+	SMX_SETUP_VIA_TCP, /* HostName 127.0.0.1 and Port: the seed's form */
+	SMX_SETUP_VIA_PROXY, /* ProxyCommand "ssh-mux" proxy NAME: questions come where ssh runs
+				(B5) */
+};
+
+struct smx_cli_setup {
+	const char *ssh_dir;
+	const char *routes_path; /* absolute; NULL: the routes file in the SSH directory */
+	const char *ssh_bin; /* NULL: the ssh of PATH; asked what it knows */
+	const char
+		*program; /* absolute path of the ssh-mux for ProxyCommand; NULL: this very one */
+	uint16_t port;
+	enum smx_setup_via via;
+	int dry_run; /* a diff on stdout and no file is touched */
+};
+
+/* C1, C2: ssh-mux-hosts.conf, one Include in config, the host key in ssh-mux-known-hosts. 0 or the
+ * exit code, after saying why; what was done, and what was there already, is said on stdout. */
+int smx_cli_setup(const struct smx_cli_setup *o);
 
 /* ---- text.c: for people
  * -------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/wire.h"
 
 /* ---- paths -------------------------------------------------------------------------------- */
 
@@ -138,6 +139,25 @@ int smx_os_file_create(
  */
 int smx_os_file_append_line(const char *path, const char *line, struct smx_buf *err);
 
+/*
+ * Makes the new content of a file from the old one. Appends all of it to `out`. Returns 0, 1 (leave
+ * the file as it is), or a negative SMX_E* with a line added to err, which ends the edit. It may be
+ * called several times; `old` is empty if is_missing.
+ */
+typedef int smx_os_edit_fn(
+	void *arg, struct smx_view old, int is_missing, struct smx_buf *out, struct smx_buf *err);
+
+/*
+ * Changes a file that other programs write too (~/.ssh/config; C2, C8): read, edit, written beside
+ * it, and renamed over it only if the file is still, byte for byte, what was read; else once more
+ * from the start. Locked against our own writers and kept whole against crashes as
+ * smx_os_file_append_line, of which this is the general form. The mode is kept; mode_if_new counts
+ * where the file is missing. ret_changed (may be NULL): whether it was written.
+ * SMX_ELIMIT: longer than max_len. SMX_ETIMEOUT: it kept changing. Else as smx_os_file_read.
+ */
+int smx_os_file_edit(const char *path, size_t max_len, unsigned mode_if_new, smx_os_edit_fn *edit,
+	void *arg, int *ret_changed, struct smx_buf *err);
+
 /* Removes a file: the directory is walked as above. SMX_ENOTFOUND if there is none. */
 int smx_os_file_remove(const char *path, struct smx_buf *err);
 
@@ -226,6 +246,28 @@ int smx_os_raise_file_limit(uint64_t *ret_limit);
 void smx_os_tcp_ack_now(int fd);
 /* No core file and no ptrace by other processes of the user: keys are in our memory. SMX_ESYS. */
 int smx_os_disable_core_dumps(void);
+
+/*
+ * Path of the file that this process runs, as the system has it (never argv[0]). SMX_ESYS,
+ * SMX_ENOMEM.
+ */
+int smx_os_self_path(char **ret_path);
+/*
+ * Where a program is: `name` itself if it is an absolute path, else the first executable file of
+ * that name in the absolute directories of $PATH. SMX_ENOTFOUND, SMX_ENOMEM.
+ */
+int smx_os_find_program(const char *name, char **ret_path);
+
+/*
+ * Runs a program (argv[0]: absolute path; NULL at the end) to its end, in a process group of its
+ * own, with our environment, no input, and nothing of our descriptors. What it writes is appended
+ * to out and err_out, as far as their max allows; the rest is read and dropped. When timeout_ms is
+ * over the whole group is killed. Blocks; thread-safe; run several in threads.
+ * 0 and *ret_exit: its exit code, or 128 and the number of the signal. SMX_ETIMEOUT, SMX_ENOTFOUND
+ * (no such program), SMX_ESYS, SMX_ENOMEM.
+ */
+int smx_os_run(const char *const *argv, unsigned timeout_ms, struct smx_buf *out,
+	struct smx_buf *err_out, int *ret_exit);
 
 /* ---- asking at the terminal (A6) ---------------------------------------------------------------
  */
