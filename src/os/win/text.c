@@ -26,7 +26,7 @@ void smx_win_say(struct smx_buf *err, const char *fmt, ...)
 	n = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	if (n > 0)
-		(void)smx_buf_append(
+		(void)smx_buf_put(
 			err, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
 }
 
