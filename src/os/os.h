@@ -194,16 +194,25 @@ struct smx_os_ipc_server;
  * SMX_EEXISTS (a daemon runs), SMX_EUNSAFE, SMX_ESYS, SMX_ENOMEM.
  */
 int smx_os_ipc_listen(const char *path, struct smx_os_ipc_server **ret, struct smx_buf *err);
-/* The listening descriptor, non-blocking, not inherited by children; it stays the server's. */
+/* The listening descriptor, non-blocking, not inherited by children; it stays the server's. -1
+ * where there is none (Windows): clients come by smx_os_ipc_server_accept then. */
 int smx_os_ipc_server_fd(const struct smx_os_ipc_server *s);
 /* The caller takes the descriptor over (an event loop that closes what it opened). */
 int smx_os_ipc_server_take_fd(struct smx_os_ipc_server *s);
+/*
+ * Without a listening descriptor: clients are waited for by a thread, which calls wake(arg) when
+ * one is there (uv_async_send); the loop then takes one after the other until SMX_EAGAIN comes.
+ * *ret_fd is the caller's. SMX_ESYS; SMX_EUNSUPPORTED where there is a descriptor.
+ */
+int smx_os_ipc_server_start(struct smx_os_ipc_server *s, void (*wake)(void *arg), void *arg);
+int smx_os_ipc_server_accept(struct smx_os_ipc_server *s, int *ret_fd);
 /* Removes the endpoint, if it is still this server's, and lets the lock go. NULL works. */
 void smx_os_ipc_server_free(struct smx_os_ipc_server *s);
 
-/* 0 if the other end of an accepted connection runs as our user or as root; SMX_EDENIED, SMX_ESYS.
+/* handle: the system's own, which is the descriptor but on Windows.
+ * 0 if the other end of an accepted connection runs as our user or as root; SMX_EDENIED, SMX_ESYS.
  * ret_pid (may be NULL): its process id, or -1 where the system does not tell. */
-int smx_os_ipc_peer_check(int fd, int64_t *ret_pid);
+int smx_os_ipc_peer_check(intptr_t handle, int64_t *ret_pid);
 
 /*
  * Connects to a server, which must run as our user or as root (a client checks too: nobody may
@@ -243,7 +252,7 @@ int smx_os_raise_file_limit(uint64_t *ret_limit);
  * What a TCP socket has received so far is acknowledged now, where the system can be told so: a
  * peer that has not turned Nagle's algorithm off yet waits for it with its next small packet.
  */
-void smx_os_tcp_ack_now(int fd);
+void smx_os_tcp_ack_now(int64_t socket);
 /* No core file and no ptrace by other processes of the user: keys are in our memory. SMX_ESYS. */
 int smx_os_disable_core_dumps(void);
 

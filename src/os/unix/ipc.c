@@ -237,6 +237,22 @@ int smx_os_ipc_server_take_fd(struct smx_os_ipc_server *s)
 	return fd;
 }
 
+/* Here an event loop listens by itself. */
+int smx_os_ipc_server_start(struct smx_os_ipc_server *s, void (*wake)(void *arg), void *arg)
+{
+	(void)s;
+	(void)wake;
+	(void)arg;
+	return SMX_EUNSUPPORTED;
+}
+
+int smx_os_ipc_server_accept(struct smx_os_ipc_server *s, int *ret_fd)
+{
+	(void)s;
+	(void)ret_fd;
+	return SMX_EUNSUPPORTED;
+}
+
 void smx_os_ipc_server_free(struct smx_os_ipc_server *s)
 {
 	struct stat st;
@@ -255,8 +271,9 @@ void smx_os_ipc_server_free(struct smx_os_ipc_server *s)
 	smx_free(s);
 }
 
-int smx_os_ipc_peer_check(int fd, int64_t *ret_pid)
+int smx_os_ipc_peer_check(intptr_t handle, int64_t *ret_pid)
 {
+	int fd = (int)handle;
 	int64_t pid = -1;
 	uid_t uid;
 #ifdef SO_PEERCRED

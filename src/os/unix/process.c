@@ -95,13 +95,13 @@ int smx_os_disable_core_dumps(void)
 	return 0;
 }
 
-void smx_os_tcp_ack_now(int fd)
+void smx_os_tcp_ack_now(int64_t socket)
 {
 #ifdef TCP_QUICKACK
 	int on = 1;
 
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+	(void)setsockopt((int)socket, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
 #else
-	(void)fd;
+	(void)socket;
 #endif
 }

@@ -57,9 +57,9 @@ int smx_os_disable_core_dumps(void)
 	return 0;
 }
 
-void smx_os_tcp_ack_now(int fd)
+void smx_os_tcp_ack_now(int64_t socket)
 {
-	(void)fd; /* There is no such request here. */
+	(void)socket; /* There is no such request here. */
 }
 
 void smx_os_socket_stays_here(int64_t socket)
