@@ -151,9 +151,12 @@ typedef int smx_os_edit_fn(
  * Changes a file that other programs write too (~/.ssh/config; C2, C8): read, edit, written beside
  * it, and renamed over it only if the file is still, byte for byte, what was read; else once more
  * from the start. Locked against our own writers and kept whole against crashes as
- * smx_os_file_append_line, of which this is the general form. The mode is kept; mode_if_new counts
- * where the file is missing. ret_changed (may be NULL): whether it was written.
- * SMX_ELIMIT: longer than max_len. SMX_ETIMEOUT: it kept changing. Else as smx_os_file_read.
+ * smx_os_file_append_line, of which this is the general form: what a program that had the old file
+ * open wrote into it after the rename is edited anew and takes its place. The mode is kept;
+ * mode_if_new counts where the file is missing. ret_changed (may be NULL): whether it was written,
+ * which it is not if the edit gives the text that is there.
+ * SMX_ELIMIT: longer than max_len, before or after. SMX_ETIMEOUT: it kept changing, or two programs
+ * rewrote it at once, and their texts don't join. Else as smx_os_file_read.
  */
 int smx_os_file_edit(const char *path, size_t max_len, unsigned mode_if_new, smx_os_edit_fn *edit,
 	void *arg, int *ret_changed, struct smx_buf *err);
