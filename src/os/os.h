@@ -15,6 +15,7 @@
 #ifndef SMX_OS_OS_H
 #define SMX_OS_OS_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,6 +44,9 @@ int smx_os_ssh_dir(char **ret_path, struct smx_buf *warning, struct smx_buf *err
 
 /* dir + "/" + name. SMX_ENOMEM, SMX_ELIMIT (longer than SMX_OS_PATH_MAX). */
 int smx_os_path_join(const char *dir, const char *name, char **ret_path);
+/* The directory part of an absolute path; of what lies in a root, that root. SMX_EINVAL (a root, or
+ * not absolute), SMX_ENOMEM. */
+int smx_os_path_dir(const char *path, char **ret_dir);
 /* 1 if the path starts at a root. */
 int smx_os_path_is_absolute(const char *path);
 /*
@@ -82,13 +86,18 @@ enum smx_os_file_kind {
 	 * followed, but it must be a regular file of ours (or root's) that nobody else can read.
 	 */
 	SMX_OS_FILE_USER_KEY,
+	/*
+	 * A client configuration of the user's, only read. Judged as ssh judges one: symlinks
+	 * followed, but it must be a regular file of ours (or root's) that nobody else can change.
+	 */
+	SMX_OS_FILE_USER_CONFIG,
 };
 
 /*
  * Reads a file of at most max_len bytes into *out (appended; give it a buffer of the right max, and
  * a secret one for keys).
  *
- * Except for SMX_OS_FILE_USER_KEY the path, which must be absolute and without "..", is walked from
+ * Except for SMX_OS_FILE_USER_* the path, which must be absolute and without "..", is walked from
  * the root by directory descriptors, so nothing can be swapped between the check and the use:
  *   - every directory on the way belongs to us or root and is writable by its owner only; one of
  *     root's that others can write passes if it is sticky (/tmp);
@@ -164,9 +173,20 @@ int smx_os_file_edit(const char *path, size_t max_len, unsigned mode_if_new, smx
 /* Removes a file: the directory is walked as above. SMX_ENOTFOUND if there is none. */
 int smx_os_file_remove(const char *path, struct smx_buf *err);
 
+#define SMX_OS_GLOB_MAX 4096
+
+/*
+ * The paths that a pattern of the shell's stands for (*, ?, [..]; ~/ and ~name/ at its beginning
+ * as ssh has them in Include: by $HOME), sorted; one without any of that stands for itself if it is
+ * there. None is no error (count 0). Says nothing about what is at those paths. Free with
+ * smx_os_names_free. SMX_ELIMIT: more than SMX_OS_GLOB_MAX. SMX_ESYS, SMX_ENOMEM.
+ */
+int smx_os_glob(const char *pattern, char ***ret_paths, size_t *ret_count);
+
 /* What tells one version of a file from the next. */
 struct smx_os_stamp {
 	int64_t mtime_ns;
+	int64_t changed_ns; /* of content or permissions, as the system counts it; 0: it doesn't */
 	uint64_t size, inode, device;
 };
 
@@ -278,6 +298,8 @@ int64_t smx_os_pid(void);
 uint64_t smx_os_monotonic_ms(void);
 void smx_os_sleep_ms(unsigned ms);
 int smx_os_is_terminal(int fd);
+/* The signal by which a user tells a daemon to read its configuration again; 0: none here. */
+int smx_os_reload_signal(void);
 /* Writing to a closed socket is an error code, not a signal. */
 void smx_os_ignore_sigpipe(void);
 /* Raises the number of descriptors to what we may have; ret_limit: the result. SMX_ESYS. */
@@ -311,6 +333,12 @@ int smx_os_find_program(const char *name, char **ret_path);
  */
 int smx_os_run(const char *const *argv, unsigned timeout_ms, struct smx_buf *out,
 	struct smx_buf *err_out, int *ret_exit);
+/*
+ * The same; besides, the group is killed soon after another thread has made *stop other than 0,
+ * and the result is SMX_ECANCELLED then.
+ */
+int smx_os_run_until(const char *const *argv, unsigned timeout_ms, const atomic_int *stop,
+	struct smx_buf *out, struct smx_buf *err_out, int *ret_exit);
 
 /* ---- asking at the terminal (A6) ---------------------------------------------------------------
  */
@@ -360,17 +388,55 @@ int smx_os_asker_result(
 /* Takes the question back; the terminal is as it was. */
 void smx_os_asker_cancel(struct smx_os_asker *a);
 
-/* ---- a daemon of our own (D1) ------------------------------------------------------------------
+/* ---- the log file and the last words (D4) -------------------------------------------------------
  */
 
+#define SMX_OS_LOG_MAX (5u << 20) /* bytes; then it becomes PATH.old */
+
 /*
- * Opens the log of a daemon for appending, made if missing; its directory is walked as above and
- * made with mode 0700 if missing. It must be a regular file of ours, no symlink; its mode is set to
- * 0600. *ret_size: its length now. Errors as smx_os_file_read.
+ * Opens a log for appending, made if missing; its directory is walked as above and made with mode
+ * 0700 if missing. It must be a regular file of ours that has no other name, no symlink; its mode
+ * is set to 0600. *ret_size: its length now. Errors as smx_os_file_read.
  */
 int smx_os_log_open(const char *path, int *ret_fd, uint64_t *ret_size, struct smx_buf *err);
 /* Appends what was written behind `from`, at most what `out` takes; SMX_ESYS, SMX_ENOMEM. */
 int smx_os_log_read(int fd, uint64_t from, struct smx_buf *out);
+
+/*
+ * A log for writing lines to; several processes may have the same one. When it would be larger than
+ * max_bytes it is renamed to PATH.old, which is replaced, and begun anew; and it is begun anew when
+ * somebody renamed or removed it. Not for several threads.
+ */
+struct smx_os_log;
+
+/*
+ * As smx_os_log_open. takes_stderr: what is written to stderr goes to the log from now on. Where it
+ * does so already (a shell's redirection) it goes on so, also when there is a new file.
+ */
+int smx_os_log_new(const char *path, uint64_t max_bytes, int takes_stderr, struct smx_os_log **ret,
+	struct smx_buf *err);
+/* 1: stderr is this log, so no line needs to be written to both. */
+int smx_os_log_has_stderr(const struct smx_os_log *l);
+/*
+ * A line with its newline, in one piece. Takes no time but that of a write, and some 20 ms at most
+ * where another process was stopped in the middle of its own. 0; 1: written, but the file is full
+ * and can't be renamed (text in err); SMX_EUNSAFE, SMX_ENOTFOUND, SMX_ESYS: the line is lost, a
+ * later one may not be.
+ */
+int smx_os_log_write(struct smx_os_log *l, const char *line, size_t len, struct smx_buf *err);
+void smx_os_log_free(struct smx_os_log *l); /* NULL works */
+
+/*
+ * From now on a crash (a bad memory access, an assertion that failed …) is reported to stderr and
+ * to the log of smx_os_log_new, if there is one, before the process ends as it would have: what
+ * happened and where, as far as the system can tell without touching what may be broken; nothing
+ * that was in memory. program: its name and version, borrowed for good. Does nothing where a
+ * sanitizer reports.
+ */
+void smx_os_crash_install(const char *program);
+
+/* ---- a daemon of our own (D1) ------------------------------------------------------------------
+ */
 
 /*
  * Runs this very program again, by the path the system has for it (never argv[0]), as `args`
@@ -400,6 +466,14 @@ int smx_os_terminal_modes(int fd, struct smx_buf *out);
  */
 int smx_os_terminal_raw(int fd);
 void smx_os_terminal_restore(void); /* no-op if it is as it was */
+/*
+ * The same for a view that fills the terminal: besides, `out` shows an empty screen without a
+ * cursor, on which long lines are cut, until _restore brings the one before it back. It takes the
+ * sequences of a VT100 and of xterm. After a stop and continue it is empty again: draw it anew.
+ */
+int smx_os_terminal_full(int in, int out);
+/* Whether what the user's environment says of it makes UTF-8 the encoding of the terminal. */
+int smx_os_terminal_is_utf8(void);
 
 /*
  * Standard streams of any kind (files, pipes, terminals), for worker threads. The descriptors are
