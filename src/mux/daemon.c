@@ -12,6 +12,7 @@
 #include "mux/door.h"
 #include "mux/keyring.h"
 #include "mux/link.h"
+#include "mux/local_key.h"
 #include "mux/mux.h"
 #include "mux/pool.h"
 #include "mux/upstream.h"
@@ -147,11 +148,27 @@ static int load_routes(struct mux *m)
 	return r;
 }
 
+static int load_host_key(struct mux *m)
+{
+	struct smx_buf err;
+	int r, made = 0;
+
+	smx_buf_init(&err, SMX_ROUTES_ERROR_MAX + SMX_OS_PATH_MAX);
+	r = local_key_load(m->opts->ssh_dir, &m->host_key, &made, &err);
+	if (r != 0)
+		log_error("%s", smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
+									: smx_strerror(r));
+	else if (made)
+		log_info("made the host key of the local server: %s", HOST_KEY_FILE);
+	smx_buf_release(&err);
+	return r;
+}
+
 static int start(struct mux *m)
 {
 	int r;
 
-	if ((r = load_routes(m)) != 0 || (r = host_key_load(m->opts->ssh_dir, &m->host_key)) != 0 ||
+	if ((r = load_routes(m)) != 0 || (r = load_host_key(m)) != 0 ||
 		(r = keyring_new(&m->keyring, m->opts->ssh_dir)) != 0)
 		return r;
 	keyring_refresh(m->keyring);

@@ -7,7 +7,6 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "crypto/keyfile.h"
 #include "os/os.h"
 #include "trust/authorized_keys.h"
 
@@ -150,83 +149,4 @@ int keyring_has(const struct keyring *k, struct smx_view blob)
 const char *keyring_warning(const struct keyring *k)
 {
 	return k->warning;
-}
-
-/* --- the host key --- */
-
-static int write_public(const char *ssh_dir, const struct smx_key *key)
-{
-	struct smx_buf blob, line;
-	char *path = NULL;
-	int r;
-
-	smx_buf_init(&blob, SMX_KEY_BLOB_MAX);
-	smx_buf_init(&line, SMX_KEY_BLOB_MAX);
-	if ((r = smx_os_path_join(ssh_dir, HOST_KEY_PUB_FILE, &path)) == 0 &&
-		(r = smx_key_to_blob(key, &blob)) == 0 &&
-		(r = smx_pubkey_line_write(smx_buf_as_view(&blob), &line)) == 0 &&
-		(r = smx_buf_put_str(&line, " ssh-mux host key\n")) == 0)
-		r = smx_os_file_write_atomic(
-			path, smx_buf_view(&line), smx_buf_len(&line), 0644, NULL);
-	smx_free(path);
-	smx_buf_release(&blob);
-	smx_buf_release(&line);
-	return r;
-}
-
-static int make_host_key(
-	const char *ssh_dir, const char *path, struct smx_key **ret, struct smx_buf *err)
-{
-	struct smx_key *key = NULL;
-	struct smx_buf text;
-	int r;
-
-	smx_buf_init_secret(&text, SMX_KEYFILE_MAX);
-	if ((r = smx_os_dir_ensure(ssh_dir, err)) == 0 &&
-		(r = smx_key_generate_ed25519(&key)) == 0 &&
-		(r = smx_keyfile_write(key, "ssh-mux host key", &text)) == 0)
-		r = smx_os_file_create(path, smx_buf_view(&text), smx_buf_len(&text), 0600, err);
-	smx_buf_release(&text);
-	if (r != 0) {
-		smx_key_free(key);
-		return r;
-	}
-	log_info("made the host key of the local server: %s", path);
-	*ret = key;
-	return 0;
-}
-
-int host_key_load(const char *ssh_dir, struct smx_key **ret)
-{
-	struct smx_key *key = NULL;
-	struct smx_buf text, err;
-	char *path = NULL;
-	int r;
-
-	smx_buf_init_secret(&text, SMX_KEYFILE_MAX);
-	smx_buf_init(&err, ERR_MAX);
-	if ((r = smx_os_path_join(ssh_dir, HOST_KEY_FILE, &path)) != 0)
-		goto out;
-	r = smx_os_file_read(path, SMX_KEYFILE_MAX, SMX_OS_FILE_HOST_KEY, &text, &err);
-	if (r == SMX_ENOTFOUND) {
-		smx_buf_reset(&err);
-		r = make_host_key(ssh_dir, path, &key, &err);
-	} else if (r == 0) {
-		r = smx_keyfile_parse(smx_buf_as_view(&text), NULL, &key, NULL);
-	}
-	if (r == 0)
-		r = write_public(ssh_dir, key);
-out:
-	if (r != 0)
-		log_error("host key %s: %s", path ? path : HOST_KEY_FILE,
-			smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
-								: smx_strerror(r));
-	else
-		*ret = key;
-	if (r != 0)
-		smx_key_free(key);
-	smx_free(path);
-	smx_buf_release(&text);
-	smx_buf_release(&err);
-	return r;
 }
