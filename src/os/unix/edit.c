@@ -209,7 +209,7 @@ static int new_content(
 /* There is no file of that name. 0: done, 1: another round. */
 static int make_new(struct edit_job *j)
 {
-	struct smx_unix_temp t = { "" };
+	struct smx_unix_temp t = SMX_UNIX_TEMP_NONE;
 	struct smx_buf out;
 	int r;
 
@@ -264,7 +264,7 @@ static void swap(struct smx_buf *a, struct smx_buf *b)
 /* One attempt. 0: done, 1: another round. */
 static int edit_round(struct edit_job *j)
 {
-	struct smx_unix_temp t = { "" };
+	struct smx_unix_temp t = SMX_UNIX_TEMP_NONE;
 	struct smx_buf now, out;
 	struct stat st;
 	size_t said;
@@ -335,7 +335,7 @@ int smx_os_file_edit(const char *path, size_t max_len, unsigned mode_if_new, smx
 		.arg = arg,
 		.err = err,
 	};
-	int lock_fd = -1, r, sync_r;
+	int lock_fd = -1, r;
 
 	if ((r = smx_unix_walk(path, &j.pl, err)) != 0)
 		return r;
@@ -346,8 +346,6 @@ int smx_os_file_edit(const char *path, size_t max_len, unsigned mode_if_new, smx
 		(r = lock_dir(lock_fd, path, err)) != 0)
 		goto out;
 	r = run_rounds(&j);
-	if (j.is_changed && (sync_r = smx_unix_sync_dir(&j.pl, r == 0 ? err : NULL)) != 0 && r == 0)
-		r = sync_r;
 	if (r == 0 && ret_changed)
 		*ret_changed = j.is_changed;
 out:
