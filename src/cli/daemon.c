@@ -7,9 +7,9 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "cli/log.h"
 #include "os/os.h"
 
-#define LOG_FILE       "ssh-mux.log" /* in the SSH directory (D4) */
 #define START_WAIT_MS  5000
 #define START_PAUSE_MS 20
 #define LOG_TAIL_MAX   4096
@@ -30,7 +30,7 @@ static const char *last_words(int log_fd, uint64_t from, struct smx_buf *tail)
 	if (smx_os_log_read(log_fd, from, tail) != 0 || !smx_buf_cstr(tail))
 		return NULL;
 	for (line = (char *)tail->data + tail->off; *line; line = end) {
-		/* "2024-01-31T12:00:00Z error words" */
+		/* "2024-01-31T12:00:00.000Z error words" */
 		char *level = line + strcspn(line, " \n");
 
 		end = line + strcspn(line, "\n");
@@ -54,7 +54,7 @@ static int say_failed(int log_fd, uint64_t from, const char *log_path)
 	int code;
 
 	smx_buf_init(&tail, LOG_TAIL_MAX);
-	words = last_words(log_fd, from, &tail);
+	words = log_fd >= 0 ? last_words(log_fd, from, &tail) : NULL;
 	(void)snprintf(remedy, sizeof(remedy), "its log is %s", log_path);
 	code = smx_cli_fail(SMX_EXIT_UNAVAILABLE, remedy, "the daemon did not start%s%s",
 		words ? ": " : "", words ? words : "");
@@ -93,14 +93,21 @@ static int await_endpoint(
 static int start_and_open(struct smx_cli_client *c, const char *path, const char *const *args,
 	const char *log_path, struct smx_buf *err)
 {
-	uint64_t deadline = smx_os_monotonic_ms() + START_WAIT_MS, from;
-	int log_fd, report_fd, is_absent, code, r;
+	uint64_t deadline = smx_os_monotonic_ms() + START_WAIT_MS, from = 0;
+	int log_fd = -1, report_fd, is_absent, code, r;
 	char said;
 
-	if ((r = smx_os_log_open(log_path, &log_fd, &from, err)) != 0)
-		return smx_cli_fail(smx_cli_exit_code(r), NULL, "the daemon's log: %s",
-			smx_buf_len(err) && smx_buf_cstr(err) ? smx_buf_cstr(err)
-							      : smx_strerror(r));
+	if ((r = smx_os_log_open(log_path, &log_fd, &from, err)) != 0) {
+		const char *why =
+			smx_buf_len(err) && smx_buf_cstr(err) ? smx_buf_cstr(err) : smx_strerror(r);
+
+		/* Something unsafe is for a person to look at; a full disk is no reason. */
+		if (r == SMX_EUNSAFE)
+			return smx_cli_fail(
+				smx_cli_exit_code(r), NULL, "the daemon's log: %s", why);
+		smx_cli_warn("the daemon has no log: %s", why);
+		smx_buf_reset(err);
+	}
 	if ((r = smx_os_spawn_daemon(args, log_fd, &report_fd, err)) != 0) {
 		code = smx_cli_fail(SMX_EXIT_OSERR, NULL, "the daemon: %s",
 			smx_buf_len(err) && smx_buf_cstr(err) ? smx_buf_cstr(err)
@@ -112,7 +119,8 @@ static int start_and_open(struct smx_cli_client *c, const char *path, const char
 		if (is_absent)
 			code = say_failed(log_fd, from, log_path);
 	}
-	smx_os_ipc_close(log_fd);
+	if (log_fd >= 0)
+		smx_os_ipc_close(log_fd);
 	return code;
 }
 
@@ -126,7 +134,7 @@ int smx_cli_daemon_start(
 
 	for (size_t i = 0; i < OPTIONS_MAX && options[i]; i++)
 		args[3 + i] = options[i];
-	if (smx_os_path_join(ssh_dir, LOG_FILE, &log_path) != 0)
+	if (smx_os_path_join(ssh_dir, SMX_LOG_FILE, &log_path) != 0)
 		return smx_cli_fail(SMX_EXIT_OSERR, NULL, "out of memory");
 	smx_buf_init(&err, 4 * SMX_OS_PATH_MAX);
 	code = start_and_open(c, path, args, log_path, &err);
@@ -167,7 +175,9 @@ static int run_detached(struct smx_serve_options *o)
 		o->routes_path = routes_path;
 		o->routes_are_optional = 1;
 		o->ready = on_ready;
+		smx_cli_log_start(o, 1);
 		r = smx_daemon_run(o);
+		smx_cli_log_stop();
 	}
 	report(r == SMX_EEXISTS ? REPORT_RUNS : REPORT_FAILED);
 	smx_free(routes_path);
@@ -235,6 +245,7 @@ static int run(int argc, char **argv)
 		.max_lifetime_s = SMX_DEFAULT_MAX_LIFETIME_S,
 		.log_level = SMX_LOG_INFO,
 	};
+	const char *bad_level;
 	int c, r, is_detached = 0;
 
 	while ((c = smx_cli_getopt(argc, argv, "+:p:hV", options, &smx_cmd_daemon, &r)) != -1) {
@@ -249,6 +260,9 @@ static int run(int argc, char **argv)
 		return r;
 	if (is_detached)
 		return run_detached(&o);
+	if ((bad_level = smx_cli_log_level(&o)))
+		smx_cli_warn("the variable SSH_MUX_LOG must be error, warn, info or debug, not %s",
+			bad_level);
 	if (argc - 1 > OPTIONS_MAX)
 		return smx_cli_fail(SMX_EXIT_USAGE, NULL, "daemon: too many options");
 	return start((const char *const *)argv + 1);
@@ -263,7 +277,8 @@ const struct smx_command smx_cmd_daemon = {
 		"Starts the daemon in the background, away from the terminal, with the routes of\n"
 		"ssh-mux-routes.toml in the SSH directory if it is there. connect and proxy start\n"
 		"one by themselves. It asks nothing itself: questions go to who comes by connect\n"
-		"or proxy. Its log is ssh-mux.log in the SSH directory.\n"
+		"or proxy. Its log is ssh-mux.log in the SSH directory, which at 5 MB becomes\n"
+		"ssh-mux.log.old.\n"
 		"\n"
 		"  -p, --port PORT         local port (default: 2222 if it is free, else none)\n"
 		"      --no-listen         no local port: connect and proxy only\n"
@@ -273,6 +288,7 @@ const struct smx_command smx_cmd_daemon = {
 		"                          close any connection after this, 0 for never (default: "
 		"43200)\n"
 		"      --log-level LEVEL   error, warn, info or debug (default: info)\n"
+		"                          (or by the variable SSH_MUX_LOG)\n"
 		"  -h, --help              this text\n"
 		"  -V, --version           the version\n",
 	.run = run,

@@ -52,7 +52,7 @@ static void become_daemon(const char *path, const char *const *args, int log_fd,
 	(void)umask(077);
 	/* The log is moved out of the way of the numbers that it is about to get. */
 	if (chdir("/") != 0 || (null = open("/dev/null", O_RDWR)) < 0 ||
-		(log_fd = fcntl(log_fd, F_DUPFD, FIRST_INHERITED)) < 0 ||
+		(log_fd = fcntl(log_fd < 0 ? null : log_fd, F_DUPFD, FIRST_INHERITED)) < 0 ||
 		(out = fcntl(out, F_DUPFD, FIRST_INHERITED)) < 0 || dup2(null, 0) < 0 ||
 		dup2(out, 1) < 0 || dup2(log_fd, 2) < 0)
 		_exit(127);
