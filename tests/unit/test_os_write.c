@@ -300,6 +300,10 @@ static void stamp_tells_versions_apart(void **state)
 	assert_int_equal(write_text(at("f"), "two", 0600), 0); /* same size */
 	assert_int_equal(smx_os_file_stamp(at("f"), &b), 0);
 	assert_false(smx_os_stamp_equal(&a, &b));
+	/* B10: who may write it now is news too. */
+	assert_int_equal(chmod(at("f"), 0620), 0);
+	assert_int_equal(smx_os_file_stamp(at("f"), &a), 0);
+	assert_false(smx_os_stamp_equal(&a, &b));
 }
 
 static void l5_lists_public_keys(void **state)

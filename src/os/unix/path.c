@@ -20,6 +20,20 @@
 #define PASSWD_BUF_MAX   (1u << 20)
 #define SOCKET_PATH_MAX  sizeof(((struct sockaddr_un *)0)->sun_path)
 
+int smx_os_path_dir(const char *path, char **ret_dir)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir;
+
+	if (path[0] != '/' || slash[1] == '\0')
+		return SMX_EINVAL;
+	dir = slash == path ? smx_strdup("/") : smx_strndup(path, (size_t)(slash - path));
+	if (!dir)
+		return SMX_ENOMEM;
+	*ret_dir = dir;
+	return 0;
+}
+
 int smx_os_path_is_absolute(const char *path)
 {
 	return path[0] == '/';
