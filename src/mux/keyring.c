@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/err.h"
 #include "base/log.h"
@@ -12,12 +13,15 @@
 
 #define WARNINGS_MAX 16384
 #define ERR_MAX      2048
+#define YOUNG_S      2 /* the coarsest time of a file there is */
 
 struct keyring {
 	char *ssh_dir, *path;
 	struct smx_authorized_keys *set;
 	struct smx_os_stamp stamp;
 	int has_file; /* `stamp` is that of `path` */
+	int was_young; /* it had just been written when it was read: it may change once more and
+			  look the same */
 	int is_loaded;
 	char warning[512];
 };
@@ -116,18 +120,26 @@ static void add_public_keys(struct keyring *k, struct smx_authorized_keys *set)
 		log_warn("%s", k->warning);
 }
 
+static int is_young(const struct smx_os_stamp *stamp)
+{
+	return (int64_t)time(NULL) - stamp->mtime_ns / 1000000000 <= YOUNG_S;
+}
+
 void keyring_refresh(struct keyring *k)
 {
 	struct smx_authorized_keys *set;
 	struct smx_os_stamp stamp = { 0 };
 	int exists = smx_os_file_stamp(k->path, &stamp) != SMX_ENOTFOUND;
+	int is_same =
+		exists && k->is_loaded && k->has_file && smx_os_stamp_equal(&stamp, &k->stamp);
 
-	if (exists && k->is_loaded && k->has_file && smx_os_stamp_equal(&stamp, &k->stamp))
+	if (is_same && !k->was_young)
 		return;
 	if (smx_authorized_keys_new(&set) != 0)
 		return;
+	k->was_young = is_young(&stamp);
 	k->warning[0] = '\0';
-	if (!exists || add_file(k, set, k->path, 1) == SMX_ENOTFOUND) {
+	if (!exists || add_file(k, set, k->path, !is_same) == SMX_ENOTFOUND) {
 		add_public_keys(k, set);
 		exists = 0;
 	} else if (!k->is_loaded || !k->has_file ||

@@ -9,6 +9,7 @@
 #include "mux/door.h"
 #include "mux/keyring.h"
 #include "mux/link.h"
+#include "mux/reload.h"
 #include "mux/relay.h"
 #include "mux/tunnel.h"
 #include "mux/upstream.h"
@@ -222,6 +223,8 @@ int snapshot_answer(struct mux *m, int64_t id, struct smx_buf *out)
 	r = smx_status_set_daemon(&st, SMX_VERSION, m->opts->ssh_dir);
 	if (r == 0 && *keyring_warning(m->keyring))
 		r = smx_status_add_warning(&st, keyring_warning(m->keyring));
+	if (r == 0 && *reload_warning(m))
+		r = smx_status_add_warning(&st, reload_warning(m));
 	if (r == 0 && (r = add_routes(m, &st)) == 0 && (r = add_connections(m, &st)) == 0 &&
 		(r = add_clients(m, &st)) == 0 && (r = add_channels(m, &st)) == 0)
 		r = smx_status_to_lines(out, id, &st);
