@@ -191,7 +191,7 @@ struct smx_os_stamp {
 };
 
 /* Of the file itself (a symlink's target); for re-reading on change, not a security check.
- * SMX_ENOTFOUND, SMX_ESYS. */
+ * SMX_ENOTFOUND, SMX_ESYS (a symlink to nothing too, which is not the same as no file). */
 int smx_os_file_stamp(const char *path, struct smx_os_stamp *ret);
 int smx_os_stamp_equal(const struct smx_os_stamp *a, const struct smx_os_stamp *b);
 

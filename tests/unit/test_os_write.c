@@ -304,6 +304,10 @@ static void stamp_tells_versions_apart(void **state)
 	assert_int_equal(chmod(at("f"), 0620), 0);
 	assert_int_equal(smx_os_file_stamp(at("f"), &a), 0);
 	assert_false(smx_os_stamp_equal(&a, &b));
+	/* L5: a link to nothing is not taken for a missing file. */
+	assert_int_equal(symlink("nowhere", at("dangling")), 0);
+	assert_int_equal(smx_os_file_stamp(at("dangling"), &a), SMX_ESYS);
+	assert_int_equal(smx_os_file_stamp(at("f/f"), &a), SMX_ENOTFOUND);
 }
 
 static void l5_lists_public_keys(void **state)

@@ -235,8 +235,12 @@ int smx_os_file_stamp(const char *path, struct smx_os_stamp *ret)
 {
 	struct stat st;
 
-	if (stat(path, &st) != 0)
-		return errno == ENOENT || errno == ENOTDIR ? SMX_ENOTFOUND : SMX_ESYS;
+	if (stat(path, &st) != 0) {
+		int is_missing = errno == ENOENT || errno == ENOTDIR;
+
+		/* A link to nothing is there: it is not for us to go on as if it were not (L5). */
+		return is_missing && lstat(path, &st) != 0 ? SMX_ENOTFOUND : SMX_ESYS;
+	}
 #ifdef __APPLE__
 	ret->mtime_ns =
 		(int64_t)st.st_mtimespec.tv_sec * 1000000000 + (int64_t)st.st_mtimespec.tv_nsec;
