@@ -8,8 +8,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-
-#define LOG_LINE_MAX 2048
+#include "base/text.h"
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 static enum smx_log_level log_level = SMX_LOG_INFO;
@@ -51,31 +50,92 @@ int smx_log_enabled(enum smx_log_level level)
 	return level <= log_level;
 }
 
+static char *put_digits(char *out, uint64_t n, unsigned digits)
+{
+	for (unsigned i = digits; i > 0; i--, n /= 10)
+		out[i - 1] = (char)('0' + n % 10);
+	return out + digits;
+}
+
+void smx_log_stamp(int64_t unix_s, unsigned ms, char out[SMX_LOG_STAMP_SIZE])
+{
+	/* The calendar by arithmetic: gmtime takes locks. Years begin in March, so that a leap day
+	 * is the last of its year; an era is 400 of them. 719468: days from then to 1970. */
+	uint64_t s = unix_s < 0 ? 0 : (uint64_t)unix_s, day = s / 86400 + 719468;
+	uint64_t era = day / 146097, in_era = day % 146097;
+	uint64_t year = (in_era - in_era / 1460 + in_era / 36524 - in_era / 146096) / 365;
+	uint64_t in_year = in_era - (365 * year + year / 4 - year / 100);
+	uint64_t m = (5 * in_year + 2) / 153, month = m < 10 ? m + 3 : m - 9;
+	char *p = out;
+
+	s %= 86400;
+	p = put_digits(p, year + era * 400 + (month <= 2), 4);
+	*p++ = '-';
+	p = put_digits(p, month, 2);
+	*p++ = '-';
+	p = put_digits(p, in_year - (153 * m + 2) / 5 + 1, 2);
+	*p++ = 'T';
+	p = put_digits(p, s / 3600, 2);
+	*p++ = ':';
+	p = put_digits(p, s / 60 % 60, 2);
+	*p++ = ':';
+	p = put_digits(p, s % 60, 2);
+	*p++ = '.';
+	p = put_digits(p, ms % 1000, 3);
+	*p++ = 'Z';
+	*p = '\0';
+}
+
+static int is_plain(uint32_t c)
+{
+	return c >= 0x20 && (c < 0x7f || c > 0x9f) && c != 0x2028 && c != 0x2029;
+}
+
+size_t smx_log_line(enum smx_log_level level, const char *text, char *out)
+{
+	static const char hex[] = "0123456789abcdef";
+	const uint8_t *p = (const uint8_t *)text;
+	size_t left = strnlen(text, SMX_LOG_TEXT_MAX), n, len;
+	struct timespec ts = { 0, 0 };
+	uint32_t c;
+
+	(void)clock_gettime(CLOCK_REALTIME, &ts); /* on failure: 1970 */
+	smx_log_stamp((int64_t)ts.tv_sec, (unsigned)(ts.tv_nsec / 1000000), out);
+	n = SMX_LOG_STAMP_SIZE - 1;
+	n += (size_t)snprintf(out + n, SMX_LOG_LINE_SIZE - n, " %s ", level_names[level]);
+	for (; left; p += len, left -= len) {
+		len = smx_utf8_decode(p, left, &c);
+		if (len && is_plain(c)) {
+			memcpy(out + n, p, len);
+			n += len;
+			continue;
+		}
+		len = len ? len : 1;
+		for (size_t i = 0; i < len; i++) {
+			out[n++] = '\\';
+			out[n++] = 'x';
+			out[n++] = hex[p[i] >> 4];
+			out[n++] = hex[p[i] & 15];
+		}
+	}
+	out[n++] = '\n';
+	return n;
+}
+
 void smx_log(enum smx_log_level level, const char *fmt, ...)
 {
-	char text[LOG_LINE_MAX / 4], line[LOG_LINE_MAX];
-	struct tm tm;
-	time_t now;
-	size_t n;
+	char text[SMX_LOG_TEXT_MAX], line[SMX_LOG_LINE_SIZE];
 	va_list ap;
+	int n;
 
 	if (!smx_log_enabled(level))
 		return;
 	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	now = time(NULL);
-	tm = *gmtime(&now); /* all logging is on the loop's thread */
-	n = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%SZ ", &tm);
-	n += (size_t)snprintf(line + n, sizeof(line) - n, "%-5s ", level_names[level]);
-	for (const char *s = text; *s && n < sizeof(line) - 6; s++) {
-		unsigned char c = (unsigned char)*s;
-
-		if (c < 0x20 || c == 0x7f)
-			n += (size_t)snprintf(line + n, sizeof(line) - n, "\\x%02x", c);
-		else
-			line[n++] = (char)c;
-	}
-	line[n++] = '\n';
-	log_sink(log_sink_arg, level, line, n);
+	if (n < 0)
+		return;
+	if ((size_t)n >= sizeof(text))
+		memcpy(text + sizeof(text) - 4, "...", 4);
+	log_sink(log_sink_arg, level, line, smx_log_line(level, text, line));
 }

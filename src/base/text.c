@@ -4,8 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Decodes one character. Returns its length, 0 if the bytes are not UTF-8. */
-static size_t decode(const uint8_t *p, size_t n, uint32_t *ret)
+size_t smx_utf8_decode(const uint8_t *p, size_t n, uint32_t *ret)
 {
 	static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
 	size_t len;
@@ -69,7 +68,7 @@ void smx_sanitize(const char *text, size_t n, char *out, size_t size)
 	uint32_t c;
 
 	while (n && size > used + 1) {
-		len = decode(p, n, &c);
+		len = smx_utf8_decode(p, n, &c);
 		if (len == 0) {
 			len = 1;
 			c = p[0] >= 0x80 && p[0] <= 0x9f ? p[0] : '?';

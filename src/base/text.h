@@ -4,6 +4,7 @@
 #define SMX_BASE_TEXT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * Copies n bytes of text to out, NUL-terminated, cut to what fits: escape sequences (CSI, OSC, DCS,
@@ -11,5 +12,8 @@
  * bytes that are not UTF-8 become '?', line ends and tabs become spaces (A7).
  */
 void smx_sanitize(const char *text, size_t n, char *out, size_t size);
+
+/* The first character of n >= 1 bytes. Returns its length, 0 if it is not UTF-8 (RFC 3629). */
+size_t smx_utf8_decode(const uint8_t *p, size_t n, uint32_t *ret);
 
 #endif

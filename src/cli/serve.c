@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "cli/log.h"
 #include "config/names.h"
 #include "os/os.h"
 
@@ -65,6 +66,7 @@ int smx_cli_serve_option(
 			r = smx_cli_fail(SMX_EXIT_USAGE, NULL,
 				"%s: --log-level must be error, warn, info or debug, not %s",
 				cmd->name, text);
+		o->log_level_is_set = 1;
 		break;
 	}
 	return r;
@@ -234,8 +236,13 @@ static int run(int argc, char **argv)
 	struct smx_cli_serve s;
 	int exit_code;
 
-	if (smx_cli_serve_parse(argc, argv, &s, &exit_code))
+	if (smx_cli_serve_parse(argc, argv, &s, &exit_code)) {
+		smx_cli_log_start(&s.opts, 0);
 		exit_code = (int)smx_cli_exit_code(smx_daemon_run(&s.opts));
+		smx_cli_log_stop();
+	} else if (exit_code == SMX_EXIT_NOINPUT) {
+		smx_cli_log_failure(s.ssh_dir, "there is no routes file %s", s.routes_path);
+	}
 	smx_cli_serve_release(&s);
 	return exit_code;
 }
@@ -264,9 +271,12 @@ const struct smx_command smx_cmd_serve = {
 		 "                          close any connection after this, 0 for never (default: "
 		 "43200)\n"
 		 "      --log-level LEVEL   error, warn, info or debug (default: info)\n"
+		 "                          (or by the variable SSH_MUX_LOG)\n"
 		 "  -h, --help              this text\n"
 		 "  -V, --version           the version\n"
 		 "\n"
-		 "The SSH directory is ~/.ssh, or $SSH_MUX_SSH_DIR.\n",
+		 "The SSH directory is ~/.ssh, or $SSH_MUX_SSH_DIR. What goes to stderr is also in "
+		 "its\n"
+		 "ssh-mux.log, which at 5 MB becomes ssh-mux.log.old.\n",
 	.run = run,
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "trust/pattern.h"
 
 static int is_alnum(uint8_t c)
@@ -91,22 +92,48 @@ const char *smx_host_fault(struct smx_view host)
 	return NULL;
 }
 
-/*
- * Characters beyond ASCII that a terminal or a person could be fooled by: C1 controls, line and
- * paragraph separators, directional marks. v.p[i] is a lead byte.
- */
-static int is_deceptive(struct smx_view v, size_t i)
+/* First and last of the characters beyond ASCII that are no part of any name. */
+struct range {
+	uint32_t first, last;
+};
+
+/* Other white space than ASCII's: to a shell or an editor it can end a word. */
+static const struct range spaces[] = { { 0x00a0, 0x00a0 }, { 0x1680, 0x1680 }, { 0x2000, 0x200a },
+	{ 0x2028, 0x2029 }, { 0x202f, 0x202f }, { 0x205f, 0x205f }, { 0x3000, 0x3000 } };
+
+/* What is not seen, or turns round what is: two names that look alike must be alike. */
+static const struct range unseen[] = { { 0x00ad, 0x00ad }, { 0x034f, 0x034f }, { 0x061c, 0x061c },
+	{ 0x115f, 0x1160 }, { 0x17b4, 0x17b5 }, { 0x180b, 0x180f }, { 0x200b, 0x200f },
+	{ 0x202a, 0x202e }, { 0x2060, 0x206f }, { 0x3164, 0x3164 }, { 0xfe00, 0xfe0f },
+	{ 0xfeff, 0xfeff }, { 0xffa0, 0xffa0 }, { 0xfff0, 0xfffb }, { 0x1bca0, 0x1bca3 },
+	{ 0x1d173, 0x1d17a }, { 0xe0000, 0xe0fff } };
+
+static int is_in(uint32_t c, const struct range *ranges, size_t n)
 {
+	for (size_t i = 0; i < n; i++) {
+		if (c >= ranges[i].first && c <= ranges[i].last)
+			return 1;
+	}
+	return 0;
+}
+
+/* The fault of what is beyond ASCII, or NULL. */
+static const char *unicode_fault(struct smx_view v)
+{
+	size_t len;
 	uint32_t c;
 
-	if (v.p[i] == 0xc2 && i + 1 < v.len)
-		return v.p[i + 1] >= 0x80 && v.p[i + 1] <= 0x9f;
-	if ((v.p[i] & 0xf0) != 0xe0 || v.len - i < 3)
-		return 0;
-	c = (uint32_t)(v.p[i] & 0x0f) << 12 | (uint32_t)(v.p[i + 1] & 0x3f) << 6 |
-	    (v.p[i + 2] & 0x3f);
-	return (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
-	       (c >= 0x2060 && c <= 0x206f) || c == 0xfeff;
+	for (; v.len; v.p += len, v.len -= len) {
+		if ((len = smx_utf8_decode(v.p, v.len, &c)) == 0)
+			return "must be UTF-8";
+		if (c >= 0x80 && c <= 0x9f)
+			return "must not have control characters";
+		if (is_in(c, spaces, SMX_ARRAY_LEN(spaces)))
+			return "must not have white space other than plain blanks";
+		if (is_in(c, unseen, SMX_ARRAY_LEN(unseen)))
+			return "must not have invisible or directional characters";
+	}
+	return NULL;
 }
 
 const char *smx_user_fault(struct smx_view user)
@@ -122,12 +149,10 @@ const char *smx_user_fault(struct smx_view user)
 			return "must not have quotes or shell metacharacters";
 		if (c == ' ' && user.p[i + 1] == '-')
 			return "must not have a '-' after white space";
-		if (c >= 0x80 && is_deceptive(user, i))
-			return "must not have invisible or directional characters";
 	}
 	if (user.p[user.len - 1] == '\\')
 		return "must not end with '\\'";
-	return NULL;
+	return unicode_fault(user);
 }
 
 /*

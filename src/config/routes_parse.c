@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "config/routes_int.h"
 
 /* A key or route name for a message: printable ASCII, shortened. */
@@ -35,20 +36,21 @@ static void section_of(const struct routes_parser *p, const struct route_draft *
 int smx_routes_fail(struct routes_parser *p, const struct route_draft *draft,
 	const struct smx_toml *at, const char *fmt, ...)
 {
-	char section[80], key[65] = "", what[400];
+	char section[80], key[65] = "", text[400], what[400];
 	int is_section = !draft || at == draft->node;
 	va_list ap;
 	int r;
 
 	va_start(ap, fmt);
-	if (vsnprintf(what, sizeof(what), fmt, ap) < 0)
-		what[0] = '\0';
+	if (vsnprintf(text, sizeof(text), fmt, ap) < 0)
+		text[0] = '\0';
 	va_end(ap);
-	/* Values may be quoted in it; one line it must be. */
-	for (char *c = what; *c; c++) {
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+	/* Values may be quoted in it; one line it must be, and fit for a terminal. */
+	for (char *c = text; *c; c++) {
+		if ((unsigned char)*c < 0x20)
 			*c = '?';
 	}
+	smx_sanitize(text, strlen(text), what, sizeof(what));
 	section_of(p, draft, section);
 	if (!is_section && at->key)
 		printable(at->key, at->key_len, key);

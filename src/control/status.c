@@ -35,6 +35,13 @@ static void release_connection(struct smx_status_connection *c)
 	free_text(c->state);
 }
 
+static void release_channel(struct smx_status_channel *c)
+{
+	free_text(c->route);
+	free_text(c->kind);
+	free_text(c->state);
+}
+
 void smx_status_release(struct smx_status *st)
 {
 	for (size_t i = 0; i < st->warning_count; i++)
@@ -45,10 +52,13 @@ void smx_status_release(struct smx_status *st)
 		release_connection(&st->connections[i]);
 	for (size_t i = 0; i < st->client_count; i++)
 		free_text(st->clients[i].route);
+	for (size_t i = 0; i < st->channel_count; i++)
+		release_channel(&st->channels[i]);
 	smx_free(st->warnings);
 	smx_free(st->routes);
 	smx_free(st->connections);
 	smx_free(st->clients);
+	smx_free(st->channels);
 	smx_free(st->version);
 	smx_free(st->ssh_dir);
 	smx_status_init(st);
@@ -168,6 +178,25 @@ int smx_status_add_client(struct smx_status *st, const struct smx_status_client 
 	return 0;
 }
 
+int smx_status_add_channel(struct smx_status *st, const struct smx_status_channel *c)
+{
+	int r = make_room(st, &st->channels, st->channel_count, &st->channel_cap,
+		SMX_STATUS_CHANNELS_MAX, sizeof(*st->channels));
+	struct smx_status_channel copy = *c;
+
+	if (r <= 0)
+		return r;
+	copy.route = copy_text(c->route);
+	copy.kind = copy_text(c->kind);
+	copy.state = copy_text(c->state);
+	if (!copy.route || !copy.kind || !copy.state) {
+		release_channel(&copy);
+		return SMX_ENOMEM;
+	}
+	st->channels[st->channel_count++] = copy;
+	return 0;
+}
+
 /* ---- fields ------------------------------------------------------------------------------------
  */
 
@@ -224,6 +253,18 @@ static const struct field client_fields[] = {
 	FIELD(status_client, COUNT, age_s),
 	FIELD(status_client, COUNT, channels),
 	FIELD(status_client, SIGNED, pid),
+};
+
+static const struct field channel_fields[] = {
+	FIELD(status_channel, COUNT, id),
+	FIELD(status_channel, COUNT, connection),
+	FIELD(status_channel, COUNT, client),
+	FIELD(status_channel, TEXT, route),
+	FIELD(status_channel, TEXT, kind),
+	FIELD(status_channel, TEXT, state),
+	FIELD(status_channel, COUNT, age_s),
+	FIELD(status_channel, COUNT, bytes_in),
+	FIELD(status_channel, COUNT, bytes_out),
 };
 
 static int64_t clamp(uint64_t v)
@@ -380,6 +421,9 @@ static int put_lines(struct smx_buf *out, int64_t id, const struct smx_status *s
 	for (size_t i = 0; i < st->client_count && r == 0; i++)
 		r = put_fields_line(out, id, "client", client_fields, SMX_ARRAY_LEN(client_fields),
 			&st->clients[i]);
+	for (size_t i = 0; i < st->channel_count && r == 0; i++)
+		r = put_fields_line(out, id, "channel", channel_fields,
+			SMX_ARRAY_LEN(channel_fields), &st->channels[i]);
 	return r != 0 ? r : smx_control_ok_build(out, id);
 }
 
@@ -450,7 +494,9 @@ int smx_status_to_json(struct smx_buf *out, const struct smx_status *st)
 			 SMX_ARRAY_LEN(connection_fields), st->connections,
 			 sizeof(*st->connections), st->connection_count)) == 0 &&
 		(r = add_items(o, "clients", client_fields, SMX_ARRAY_LEN(client_fields),
-			 st->clients, sizeof(*st->clients), st->client_count)) == 0)
+			 st->clients, sizeof(*st->clients), st->client_count)) == 0 &&
+		(r = add_items(o, "channels", channel_fields, SMX_ARRAY_LEN(channel_fields),
+			 st->channels, sizeof(*st->channels), st->channel_count)) == 0)
 		r = smx_control_json_dump(out, o);
 	json_decref(o);
 	return r;
@@ -481,6 +527,7 @@ static int take_item(struct smx_status *st, const json_t *root)
 {
 	struct smx_status_connection connection = { 0 };
 	struct smx_status_client client = { 0 };
+	struct smx_status_channel channel = { 0 };
 	struct smx_status_route route = { 0 };
 	const json_t *o;
 	const char *text;
@@ -499,6 +546,10 @@ static int take_item(struct smx_status *st, const json_t *root)
 	if ((o = json_object_get(root, "client")) != NULL) {
 		r = get_fields(o, client_fields, SMX_ARRAY_LEN(client_fields), &client);
 		return r != 0 ? r : smx_status_add_client(st, &client);
+	}
+	if ((o = json_object_get(root, "channel")) != NULL) {
+		r = get_fields(o, channel_fields, SMX_ARRAY_LEN(channel_fields), &channel);
+		return r != 0 ? r : smx_status_add_channel(st, &channel);
 	}
 	r = smx_control_get_string(root, "warning", &text);
 	if (r == 0)

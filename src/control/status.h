@@ -20,6 +20,7 @@
 #define SMX_STATUS_ROUTES_MAX      4096
 #define SMX_STATUS_CONNECTIONS_MAX 4096
 #define SMX_STATUS_CLIENTS_MAX     16384
+#define SMX_STATUS_CHANNELS_MAX    4096
 #define SMX_STATUS_WARNINGS_MAX    64
 
 struct smx_status_route {
@@ -46,7 +47,19 @@ struct smx_status_client {
 	const char *route;
 	uint64_t age_s;
 	uint64_t channels;
-	int64_t pid; /* of the ssh program, -1 unknown */
+	int64_t pid; /* of the program that came by `proxy` or `connect`, -1 unknown */
+};
+
+/* A channel of a client, or (kind "tunnel") one of ours in which another connection runs. */
+struct smx_status_channel {
+	uint64_t id; /* a tunnel: of the connection it carries */
+	uint64_t connection; /* the pooled connection it is on; 0: it awaits one */
+	uint64_t client; /* 0: a tunnel */
+	const char *route; /* "" for a tunnel */
+	const char *kind; /* "session" "direct-tcpip" "direct-streamlocal@openssh.com" "tunnel" */
+	const char *state; /* "opening" "open" "closing" */
+	uint64_t age_s;
+	uint64_t bytes_in, bytes_out; /* data from the remote; to the remote */
 };
 
 struct smx_status {
@@ -60,10 +73,11 @@ struct smx_status {
 	struct smx_status_route *routes;
 	struct smx_status_connection *connections;
 	struct smx_status_client *clients;
-	size_t warning_count, route_count, connection_count, client_count;
+	struct smx_status_channel *channels;
+	size_t warning_count, route_count, connection_count, client_count, channel_count;
 	uint64_t omitted;
 	/* Private: room in the arrays above. */
-	size_t warning_cap, route_cap, connection_cap, client_cap;
+	size_t warning_cap, route_cap, connection_cap, client_cap, channel_cap;
 };
 
 void smx_status_init(struct smx_status *st);
@@ -74,6 +88,7 @@ int smx_status_add_warning(struct smx_status *st, const char *text);
 int smx_status_add_route(struct smx_status *st, const struct smx_status_route *r);
 int smx_status_add_connection(struct smx_status *st, const struct smx_status_connection *c);
 int smx_status_add_client(struct smx_status *st, const struct smx_status_client *c);
+int smx_status_add_channel(struct smx_status *st, const struct smx_status_channel *c);
 
 /*
  * Appends the whole answer to request `id`: a "daemon" line, one line an item, and the final

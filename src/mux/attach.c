@@ -274,3 +274,8 @@ struct attach *attach_new(struct mux *m, struct control_client *host, const stru
 	}
 	return a;
 }
+
+int64_t attach_pid(const struct attach *a)
+{
+	return a->host ? control_client_pid(a->host) : -1;
+}

@@ -27,6 +27,8 @@ void attach_gone(struct attach *a);
 /* More can be written. */
 void attach_writable(struct attach *a);
 
+/* Of the program that came; -1: not known. */
+int64_t attach_pid(const struct attach *a);
 /* Whether it has not said that nobody can be asked there; and whether somebody is being asked. */
 int attach_can_ask(const struct attach *a);
 int attach_is_asking(const struct attach *a);

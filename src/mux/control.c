@@ -39,6 +39,7 @@ struct control_client {
 	struct smx_control_reader reader;
 	struct attach *attach; /* frames, not lines, go both ways */
 	struct smx_buf out, writing;
+	int64_t pid; /* of the other side, -1: not known */
 	char in[READ_SIZE];
 };
 
@@ -111,6 +112,11 @@ static void write_out(struct control_client *c)
 }
 
 /* --- frames --- */
+
+int64_t control_client_pid(const struct control_client *c)
+{
+	return c->pid;
+}
 
 struct smx_buf *control_client_out(struct control_client *c)
 {
@@ -389,6 +395,7 @@ static void on_connection(uv_stream_t *server, int status)
 	smx_list_add_tail(&ctl->clients, &c->node);
 	ctl->n_clients++;
 	c->is_counted = 1;
+	c->pid = -1;
 	smx_control_reader_init(&c->reader);
 	smx_buf_init(&c->out, CONTROL_OUT_MAX);
 	smx_buf_init(&c->writing, CONTROL_OUT_MAX);
@@ -402,7 +409,7 @@ static void on_connection(uv_stream_t *server, int status)
 		return;
 	}
 	if (r != 0 || uv_fileno((uv_handle_t *)&c->pipe, &fd) != 0 ||
-		smx_os_ipc_peer_check(fd, NULL) != 0 || greet(c) != 0 ||
+		smx_os_ipc_peer_check(fd, &c->pid) != 0 || greet(c) != 0 ||
 		uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read) != 0) {
 		log_warn("control client turned away");
 		client_end(c);

@@ -15,6 +15,8 @@ void control_close(struct mux *m);
 
 /* --- for attach.c: a connection that was upgraded to frames --- */
 
+/* Of the program at the other end; -1: not known. */
+int64_t control_client_pid(const struct control_client *c);
 /* Where frames are put; then control_client_flush. Bulk waits while a write is under way. */
 struct smx_buf *control_client_out(struct control_client *c);
 int control_client_is_writing(const struct control_client *c);

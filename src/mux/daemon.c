@@ -12,16 +12,16 @@
 #include "mux/door.h"
 #include "mux/keyring.h"
 #include "mux/link.h"
+#include "mux/local_key.h"
 #include "mux/mux.h"
 #include "mux/pool.h"
+#include "mux/reload.h"
 #include "mux/upstream.h"
 #include "os/os.h"
 
 #define TICK_MS         1000
 #define POOL_BLOCKS_MAX 16 /* idle socket buffers kept while others are in use */
 #define RESUME_GAP_S    5 /* wall clock against our own: the machine slept (B11) */
-#define ROUTES_TEXT_MAX (1024 * 1024)
-#define ERR_MAX         2048
 
 void mux_settle(struct mux *m)
 {
@@ -56,6 +56,7 @@ void mux_stop(struct mux *m, const char *why)
 		link_disconnect(SMX_CONTAINER(it, struct link, node), SMX_DISCONNECT_BY_APPLICATION,
 			SMX_ECANCELLED, "ssh-mux was stopped");
 	control_close(m);
+	reload_close(m);
 	uv_close((uv_handle_t *)&m->tick_timer, NULL);
 	uv_close((uv_handle_t *)&m->breath_timer, NULL);
 	uv_close((uv_handle_t *)&m->sigint, NULL);
@@ -117,32 +118,18 @@ static void on_signal(uv_signal_t *handle, int signum)
 
 /* --- start --- */
 
-static int load_routes(struct mux *m)
+static int load_host_key(struct mux *m)
 {
-	const struct smx_serve_options *opts = m->opts;
-	struct smx_buf text, err;
-	int r;
+	struct smx_buf err;
+	int r, made = 0;
 
-	smx_buf_init(&text, ROUTES_TEXT_MAX);
-	smx_buf_init(&err, ERR_MAX);
-	if (!opts->routes_path) {
-		r = smx_routes_direct(opts->remote_host, opts->remote_port, opts->remote_user, 0,
-			&m->routes, &err);
-	} else {
-		r = smx_os_file_read(
-			opts->routes_path, ROUTES_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, &err);
-		if (r == SMX_ENOTFOUND && opts->routes_are_optional) {
-			smx_buf_reset(&err);
-			r = 0;
-		}
-		if (r == 0)
-			r = smx_routes_parse(
-				smx_buf_as_view(&text), opts->routes_path, &m->routes, &err);
-	}
+	smx_buf_init(&err, SMX_ROUTES_ERROR_MAX + SMX_OS_PATH_MAX);
+	r = local_key_load(m->opts->ssh_dir, &m->host_key, &made, &err);
 	if (r != 0)
 		log_error("%s", smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
 									: smx_strerror(r));
-	smx_buf_release(&text);
+	else if (made)
+		log_info("made the host key of the local server: %s", HOST_KEY_FILE);
 	smx_buf_release(&err);
 	return r;
 }
@@ -151,9 +138,11 @@ static int start(struct mux *m)
 {
 	int r;
 
-	if ((r = load_routes(m)) != 0 || (r = host_key_load(m->opts->ssh_dir, &m->host_key)) != 0 ||
-		(r = keyring_new(&m->keyring, m->opts->ssh_dir)) != 0)
+	if ((r = reload_open(m)) != 0 || (r = load_host_key(m)) != 0 ||
+		(r = keyring_new(&m->keyring, m->opts->ssh_dir)) != 0) {
+		reload_close(m);
 		return r;
+	}
 	keyring_refresh(m->keyring);
 	m->tick_timer.data = m->breath_timer.data = m->sigint.data = m->sigterm.data = m;
 	(void)uv_timer_init(m->loop, &m->tick_timer);

@@ -30,6 +30,7 @@ struct smx_serve_options {
 	uint32_t idle_timeout_s; /* >= 1 */
 	uint32_t max_lifetime_s; /* 0: none */
 	enum smx_log_level log_level;
+	int log_level_is_set; /* by an option: the environment does not count */
 	void (*ready)(void); /* it answers at its endpoint; may be NULL */
 	int may_prompt; /* in the foreground of a terminal: questions may be asked there (A6) */
 };

@@ -124,6 +124,8 @@ static int key_ok(void *arg, struct smx_view blob)
 {
 	struct client *c = arg;
 
+	/* L5: at each attempt, so that a key just revoked is one even for who is at the door. */
+	keyring_refresh(c->mux->keyring);
 	return keyring_has(c->mux->keyring, blob);
 }
 

@@ -255,6 +255,7 @@ void flow_data(struct flow *f, const struct smx_conn_event *ev)
 		grant(f); /* nobody wants it any more */
 		return;
 	}
+	f->bytes += ev->data.len;
 	if (smx_list_empty(&f->queue) && can_send(f) && ev->data.len <= out->send_window &&
 		ev->data.len <= out->send_packet) {
 		/* The straight path: sealed from where it was decrypted. */

@@ -34,6 +34,7 @@ struct flow {
 	size_t queued_data, queued_requests;
 	uint32_t window; /* what may be granted or queued at once */
 	uint64_t granted; /* since the window grew */
+	uint64_t bytes; /* of data that came and was wanted */
 };
 
 /* f->window is what `in` may be granted first. */

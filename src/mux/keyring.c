@@ -3,22 +3,25 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "crypto/keyfile.h"
 #include "os/os.h"
 #include "trust/authorized_keys.h"
 
 #define WARNINGS_MAX 16384
 #define ERR_MAX      2048
+#define YOUNG_S      2 /* the coarsest time of a file there is */
 
 struct keyring {
 	char *ssh_dir, *path;
 	struct smx_authorized_keys *set;
 	struct smx_os_stamp stamp;
 	int has_file; /* `stamp` is that of `path` */
+	int was_young; /* it had just been written when it was read: it may change once more and
+			  look the same */
 	int is_loaded;
 	char warning[512];
 };
@@ -117,18 +120,26 @@ static void add_public_keys(struct keyring *k, struct smx_authorized_keys *set)
 		log_warn("%s", k->warning);
 }
 
+static int is_young(const struct smx_os_stamp *stamp)
+{
+	return (int64_t)time(NULL) - stamp->mtime_ns / 1000000000 <= YOUNG_S;
+}
+
 void keyring_refresh(struct keyring *k)
 {
 	struct smx_authorized_keys *set;
 	struct smx_os_stamp stamp = { 0 };
 	int exists = smx_os_file_stamp(k->path, &stamp) != SMX_ENOTFOUND;
+	int is_same =
+		exists && k->is_loaded && k->has_file && smx_os_stamp_equal(&stamp, &k->stamp);
 
-	if (exists && k->is_loaded && k->has_file && smx_os_stamp_equal(&stamp, &k->stamp))
+	if (is_same && !k->was_young)
 		return;
 	if (smx_authorized_keys_new(&set) != 0)
 		return;
+	k->was_young = is_young(&stamp);
 	k->warning[0] = '\0';
-	if (!exists || add_file(k, set, k->path, 1) == SMX_ENOTFOUND) {
+	if (!exists || add_file(k, set, k->path, !is_same) == SMX_ENOTFOUND) {
 		add_public_keys(k, set);
 		exists = 0;
 	} else if (!k->is_loaded || !k->has_file ||
@@ -150,83 +161,4 @@ int keyring_has(const struct keyring *k, struct smx_view blob)
 const char *keyring_warning(const struct keyring *k)
 {
 	return k->warning;
-}
-
-/* --- the host key --- */
-
-static int write_public(const char *ssh_dir, const struct smx_key *key)
-{
-	struct smx_buf blob, line;
-	char *path = NULL;
-	int r;
-
-	smx_buf_init(&blob, SMX_KEY_BLOB_MAX);
-	smx_buf_init(&line, SMX_KEY_BLOB_MAX);
-	if ((r = smx_os_path_join(ssh_dir, HOST_KEY_PUB_FILE, &path)) == 0 &&
-		(r = smx_key_to_blob(key, &blob)) == 0 &&
-		(r = smx_pubkey_line_write(smx_buf_as_view(&blob), &line)) == 0 &&
-		(r = smx_buf_put_str(&line, " ssh-mux host key\n")) == 0)
-		r = smx_os_file_write_atomic(
-			path, smx_buf_view(&line), smx_buf_len(&line), 0644, NULL);
-	smx_free(path);
-	smx_buf_release(&blob);
-	smx_buf_release(&line);
-	return r;
-}
-
-static int make_host_key(
-	const char *ssh_dir, const char *path, struct smx_key **ret, struct smx_buf *err)
-{
-	struct smx_key *key = NULL;
-	struct smx_buf text;
-	int r;
-
-	smx_buf_init_secret(&text, SMX_KEYFILE_MAX);
-	if ((r = smx_os_dir_ensure(ssh_dir, err)) == 0 &&
-		(r = smx_key_generate_ed25519(&key)) == 0 &&
-		(r = smx_keyfile_write(key, "ssh-mux host key", &text)) == 0)
-		r = smx_os_file_create(path, smx_buf_view(&text), smx_buf_len(&text), 0600, err);
-	smx_buf_release(&text);
-	if (r != 0) {
-		smx_key_free(key);
-		return r;
-	}
-	log_info("made the host key of the local server: %s", path);
-	*ret = key;
-	return 0;
-}
-
-int host_key_load(const char *ssh_dir, struct smx_key **ret)
-{
-	struct smx_key *key = NULL;
-	struct smx_buf text, err;
-	char *path = NULL;
-	int r;
-
-	smx_buf_init_secret(&text, SMX_KEYFILE_MAX);
-	smx_buf_init(&err, ERR_MAX);
-	if ((r = smx_os_path_join(ssh_dir, HOST_KEY_FILE, &path)) != 0)
-		goto out;
-	r = smx_os_file_read(path, SMX_KEYFILE_MAX, SMX_OS_FILE_HOST_KEY, &text, &err);
-	if (r == SMX_ENOTFOUND) {
-		smx_buf_reset(&err);
-		r = make_host_key(ssh_dir, path, &key, &err);
-	} else if (r == 0) {
-		r = smx_keyfile_parse(smx_buf_as_view(&text), NULL, &key, NULL);
-	}
-	if (r == 0)
-		r = write_public(ssh_dir, key);
-out:
-	if (r != 0)
-		log_error("host key %s: %s", path ? path : HOST_KEY_FILE,
-			smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
-								: smx_strerror(r));
-	else
-		*ret = key;
-	if (r != 0)
-		smx_key_free(key);
-	smx_free(path);
-	smx_buf_release(&text);
-	smx_buf_release(&err);
-	return r;
 }

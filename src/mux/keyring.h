@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Who may use the local server (L5), re-read whenever the files change; and its host key (L4). */
+/* Who may use the local server (L5), re-read whenever the files change. */
 #ifndef SMX_MUX_KEYRING_H
 #define SMX_MUX_KEYRING_H
 
 #include "base/wire.h"
-#include "crypto/key.h"
 
-#define KEYRING_FILE      "ssh-mux-authorized-keys"
-#define HOST_KEY_FILE     "ssh-mux-host-key"
-#define HOST_KEY_PUB_FILE "ssh-mux-host-key.pub"
+#define KEYRING_FILE "ssh-mux-authorized-keys"
 
 struct keyring;
 
@@ -20,8 +17,5 @@ void keyring_refresh(struct keyring *k);
 int keyring_has(const struct keyring *k, struct smx_view blob);
 /* What `status` must show: the downgrade to id_*.pub, unreadable files, or "". */
 const char *keyring_warning(const struct keyring *k);
-
-/* Reads the host key, or makes it. Writes the log line that says what is wrong. */
-int host_key_load(const char *ssh_dir, struct smx_key **ret);
 
 #endif

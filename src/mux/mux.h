@@ -32,7 +32,7 @@ struct mux {
 	uv_loop_t *loop;
 	const struct smx_serve_options *opts;
 	struct smx_pool pool; /* socket buffers */
-	struct smx_routes *routes;
+	struct smx_routes *routes; /* those of now (B10): who keeps a route holds its table */
 	struct smx_key *host_key; /* of the local server */
 	struct smx_list dirty; /* links with something to write */
 	struct smx_list dying; /* links that failed */
@@ -57,6 +57,7 @@ struct mux {
 	struct door *door;
 	struct control *control;
 	struct keyring *keyring; /* authorised keys */
+	struct reload *reload; /* the routes file */
 };
 
 /* Writes what is ready, takes down what died. Ends every libuv callback. */

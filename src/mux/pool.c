@@ -87,6 +87,55 @@ static void free_entry(struct pool_entry *e)
 	smx_free(e);
 }
 
+/* Logins to come are made as this route wants them. Those begun hold the table they began with. */
+static void set_route(
+	struct pool_entry *e, struct smx_routes *routes, const struct smx_route *route)
+{
+	struct smx_routes *old = e->routes;
+
+	e->routes = smx_routes_ref(routes);
+	e->route = route;
+	e->hops = route->hops;
+	e->is_stray = 0;
+	smx_routes_unref(old);
+}
+
+static int leads_through(const struct smx_route *route, const struct pool_entry *e)
+{
+	return route->n_hops >= e->n_hops &&
+	       smx_hops_equal(route->hops, e->n_hops, e->hops, e->n_hops);
+}
+
+/* The route of the same name, if it still leads over these hops, or the first other one. */
+static const struct smx_route *find_way(const struct smx_routes *routes, const struct pool_entry *e)
+{
+	const struct smx_route *same = smx_routes_find(routes, e->route->name);
+
+	if (same && leads_through(same, e))
+		return same;
+	for (size_t i = 0; i < routes->n_routes; i++) {
+		if (leads_through(&routes->routes[i], e))
+			return &routes->routes[i];
+	}
+	return NULL;
+}
+
+void pool_reroute(struct mux *m)
+{
+	struct smx_list *it, *tmp;
+	const struct smx_route *route;
+
+	SMX_LIST_FOREACH (it, tmp, &m->entries) {
+		struct pool_entry *e = SMX_CONTAINER(it, struct pool_entry, node);
+
+		if ((route = find_way(m->routes, e)))
+			set_route(e, m->routes, route);
+		else
+			/* A table of its own (user@host) is no part of the file. */
+			e->is_stray = !e->routes->match_any;
+	}
+}
+
 /* --- giving requests to connections --- */
 
 static int has_room(const struct pool_entry *e, struct upstream *up, int is_session)
@@ -202,6 +251,8 @@ void pool_open(struct mux *m, struct smx_routes *routes, const struct smx_route 
 		req->failed(req, SMX_OPEN_RESOURCE_SHORTAGE, smx_strerror(SMX_ENOMEM));
 		return;
 	}
+	if (e->is_stray && e->routes != routes)
+		set_route(e, routes, route);
 	req->entry = e;
 	smx_list_add_tail(&e->waiting, &req->node);
 	pool_assign(e);

@@ -47,6 +47,7 @@ struct pool_entry {
 	struct smx_list waiting; /* open_req */
 	unsigned session_limit; /* learned: sessions a connection takes at least; 0 unknown */
 	int needs_person; /* a login of this way took one */
+	int is_stray; /* B10: no route leads this way any more; kept for its channels */
 };
 
 int open_req_init(struct open_req *req, int is_session, struct smx_view kind,
@@ -71,6 +72,11 @@ void pool_tick(struct mux *m);
 size_t pool_attached(const struct pool_entry *e, struct attach **ret, size_t max);
 /* Whether anybody still waits for a connection of e, or for one that goes through it. */
 int pool_is_wanted(const struct pool_entry *e);
+/*
+ * B10: the daemon has a new table. Ways that lead on take their settings from it for logins to
+ * come; connections of the others go on for as long as they have channels.
+ */
+void pool_reroute(struct mux *m);
 /* A session ended somewhere: who waits for room may get it. */
 void pool_kick(struct mux *m);
 /* Frees entries that nothing needs; mux_settle only. */

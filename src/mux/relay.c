@@ -290,7 +290,24 @@ static void remote_link_dead(struct endpoint *ep, int r, const char *why)
 
 static const struct endpoint_ops remote_ops = { remote_event, remote_link_dead };
 
+const struct relay *relay_of_local(struct endpoint *ep)
+{
+	return ep->ops == &local_ops ? SMX_CONTAINER(ep, struct relay, local) : NULL;
+}
+
 /* --- the beginning --- */
+
+/* A name that outlives the client's message, and says nothing a client could choose freely. */
+static const char *kind_name(struct smx_view kind)
+{
+	static const char *const names[] = { "session", "direct-tcpip",
+		"direct-streamlocal@openssh.com" };
+
+	for (size_t i = 0; i < SMX_ARRAY_LEN(names); i++)
+		if (smx_view_eq(kind, names[i]))
+			return names[i];
+	return "other";
+}
 
 static void on_opened(
 	struct open_req *req, struct upstream *up, struct smx_chan *chan, struct smx_view specific)
@@ -340,6 +357,9 @@ int relay_start(struct link *local, struct attach *attach, struct smx_chan *chan
 		return SMX_ENOMEM;
 	rl->mux = local->mux;
 	rl->is_session = smx_view_eq(kind, "session");
+	rl->kind = kind_name(kind);
+	rl->id = ++rl->mux->next_id;
+	rl->born_ms = mux_now(rl->mux);
 	flow_init(&rl->up, rl->mux, &rl->local, &rl->remote);
 	flow_init(&rl->down, rl->mux, &rl->remote, &rl->local);
 	r = open_req_init(&rl->req, rl->is_session, kind, specific, rl->down.window);

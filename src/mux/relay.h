@@ -30,6 +30,8 @@ struct relay {
 	struct smx_routes *routes; /* holds the route */
 	const struct smx_route *route;
 	int is_session, is_open;
+	uint64_t id, born_ms; /* for status; ids are those of connections and clients, too */
+	const char *kind; /* the type of its channels, or "other" */
 };
 
 /*
@@ -39,5 +41,8 @@ struct relay {
 int relay_start(struct link *local, struct attach *attach, struct smx_chan *chan,
 	struct smx_routes *routes, const struct smx_route *route, struct smx_view kind,
 	struct smx_view specific);
+
+/* The relay whose client's end this is, or NULL: for status. */
+const struct relay *relay_of_local(struct endpoint *ep);
 
 #endif

@@ -5,9 +5,13 @@
 
 #include "base/err.h"
 #include "control/status.h"
+#include "mux/attach.h"
 #include "mux/door.h"
 #include "mux/keyring.h"
 #include "mux/link.h"
+#include "mux/reload.h"
+#include "mux/relay.h"
+#include "mux/tunnel.h"
 #include "mux/upstream.h"
 #include "os/os.h"
 
@@ -116,10 +120,91 @@ static int add_clients(struct mux *m, struct smx_status *st)
 	SMX_LIST_FOREACH (it, tmp, &m->clients) {
 		const struct client *c = SMX_CONTAINER(it, struct client, node);
 		struct smx_status_client sc = { c->link->id, c->auth.is_done ? client_route(c) : "",
-			(mux_now(m) - c->link->born_ms) / 1000, c->link->conn.n_chans, -1 };
+			(mux_now(m) - c->link->born_ms) / 1000, c->link->conn.n_chans,
+			c->attach ? attach_pid(c->attach) : -1 };
 
 		if ((r = smx_status_add_client(st, &sc)) != 0)
 			return r;
+	}
+	return 0;
+}
+
+/* Those a client has asked for: they may be nowhere else yet. */
+static int add_client_channels(struct mux *m, struct smx_status *st, const struct client *c)
+{
+	const struct smx_conn *conn = &c->link->conn;
+	const struct smx_chan *chan;
+	const struct relay *rl;
+	int r;
+
+	for (uint32_t i = 0; i < conn->n_slots; i++) {
+		chan = conn->chans[i];
+		if (!chan || !chan->user || !(rl = relay_of_local(chan->user)))
+			continue;
+		struct smx_status_channel sc = {
+			.id = rl->id,
+			.connection = rl->remote.chan ? rl->remote.link->id : 0,
+			.client = c->link->id,
+			.route = rl->route->name,
+			.kind = rl->kind,
+			.state = !rl->is_open ? "opening"
+				 : chan->close_sent || chan->close_received || !rl->remote.chan
+					 ? "closing"
+					 : "open",
+			.age_s = (mux_now(m) - rl->born_ms) / 1000,
+			.bytes_in = rl->down.bytes,
+			.bytes_out = rl->up.bytes,
+		};
+
+		if ((r = smx_status_add_channel(st, &sc)) != 0)
+			return r;
+	}
+	return 0;
+}
+
+/* On the connection of a jump host. */
+static int add_tunnels(struct mux *m, struct smx_status *st, const struct upstream *up)
+{
+	const struct smx_conn *conn = &up->link->conn;
+	const struct link *inner;
+	int r;
+
+	for (uint32_t i = 0; i < conn->n_slots; i++) {
+		if (!conn->chans[i] || !conn->chans[i]->user ||
+			!(inner = tunnel_inner(conn->chans[i]->user)))
+			continue;
+		struct smx_status_channel sc = {
+			.id = inner->id,
+			.connection = up->link->id,
+			.kind = "tunnel",
+			.state = "open",
+			.age_s = (mux_now(m) - inner->born_ms) / 1000,
+			.bytes_in = inner->bytes_in,
+			.bytes_out = inner->bytes_out,
+		};
+
+		if ((r = smx_status_add_channel(st, &sc)) != 0)
+			return r;
+	}
+	return 0;
+}
+
+static int add_channels(struct mux *m, struct smx_status *st)
+{
+	struct smx_list *it, *tmp, *it2, *tmp2;
+	int r;
+
+	SMX_LIST_FOREACH (it, tmp, &m->clients)
+		if ((r = add_client_channels(m, st, SMX_CONTAINER(it, struct client, node))) != 0)
+			return r;
+	SMX_LIST_FOREACH (it, tmp, &m->entries) {
+		struct pool_entry *e = SMX_CONTAINER(it, struct pool_entry, node);
+
+		SMX_LIST_FOREACH (it2, tmp2, &e->upstreams) {
+			r = add_tunnels(m, st, SMX_CONTAINER(it2, struct upstream, node));
+			if (r != 0)
+				return r;
+		}
 	}
 	return 0;
 }
@@ -138,8 +223,10 @@ int snapshot_answer(struct mux *m, int64_t id, struct smx_buf *out)
 	r = smx_status_set_daemon(&st, SMX_VERSION, m->opts->ssh_dir);
 	if (r == 0 && *keyring_warning(m->keyring))
 		r = smx_status_add_warning(&st, keyring_warning(m->keyring));
+	if (r == 0 && *reload_warning(m))
+		r = smx_status_add_warning(&st, reload_warning(m));
 	if (r == 0 && (r = add_routes(m, &st)) == 0 && (r = add_connections(m, &st)) == 0 &&
-		(r = add_clients(m, &st)) == 0)
+		(r = add_clients(m, &st)) == 0 && (r = add_channels(m, &st)) == 0)
 		r = smx_status_to_lines(out, id, &st);
 	smx_status_release(&st);
 	return r;

@@ -196,3 +196,8 @@ struct tunnel *tunnel_new(struct link *outer, struct smx_chan *chan)
 	chan->user = &t->ep;
 	return t;
 }
+
+const struct link *tunnel_inner(struct endpoint *ep)
+{
+	return ep->ops == &tunnel_ops ? SMX_CONTAINER(ep, struct tunnel, ep)->carrier.inner : NULL;
+}

@@ -117,6 +117,12 @@ static void on_open(struct link *l, struct smx_conn_event *ev)
 		link_fail(l, r, NULL);
 }
 
+static void free_upstream(struct upstream *up)
+{
+	smx_routes_unref(up->routes);
+	smx_free(up);
+}
+
 /* Keys, and what known_hosts said, are for the login only. */
 static void forget_login(struct upstream *up)
 {
@@ -149,7 +155,7 @@ static void on_dead(struct link *l, int r, const char *why)
 		return;
 	}
 	pool_upstream_gone(up->entry, up, text);
-	smx_free(up);
+	free_upstream(up);
 }
 
 static const struct link_ops upstream_link_ops = { on_host_key, on_ready, on_auth, on_open,
@@ -242,7 +248,7 @@ static void on_tunnel_released(struct open_req *req)
 	struct upstream *up = SMX_CONTAINER(req, struct upstream, tunnel_req);
 
 	open_req_release(req);
-	smx_free(up);
+	free_upstream(up);
 }
 
 static int open_tunnel(struct upstream *up)
@@ -301,6 +307,7 @@ struct upstream *upstream_new(struct pool_entry *e)
 	if (!up)
 		return NULL;
 	up->entry = e;
+	up->routes = smx_routes_ref(e->routes);
 	up->hop = &e->hops[e->n_hops - 1];
 	up->born_ms = up->idle_since_ms = mux_now(e->mux);
 	up->deadline_ms = up->born_ms + LOGIN_TIMEOUT_MS;
@@ -311,7 +318,7 @@ struct upstream *upstream_new(struct pool_entry *e)
 	}
 	if (up->link)
 		link_discard(up->link);
-	smx_free(up);
+	free_upstream(up);
 	return NULL;
 }
 
@@ -509,6 +516,9 @@ void upstream_tick(struct upstream *up)
 	}
 	if (upstream_is_used(up)) {
 		up->idle_since_ms = now;
+	} else if (up->entry->is_stray) {
+		upstream_close(up, SMX_ECANCELLED, "no route leads there any more");
+		return;
 	} else if (now - up->idle_since_ms >= (uint64_t)opts->idle_timeout_s * 1000) {
 		upstream_close(up, SMX_ECANCELLED, "it was idle for as long as --timeout allows");
 		return;

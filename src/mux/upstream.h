@@ -21,6 +21,7 @@ enum upstream_state {
 struct upstream {
 	struct smx_list node; /* entry->upstreams */
 	struct pool_entry *entry;
+	struct smx_routes *routes; /* holds hop: the entry may get another table (B10) */
 	const struct smx_hop *hop; /* the last one of the entry's */
 	struct link *link;
 	enum upstream_state state;

@@ -15,6 +15,7 @@
 #ifndef SMX_OS_OS_H
 #define SMX_OS_OS_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,6 +44,9 @@ int smx_os_ssh_dir(char **ret_path, struct smx_buf *warning, struct smx_buf *err
 
 /* dir + "/" + name. SMX_ENOMEM, SMX_ELIMIT (longer than SMX_OS_PATH_MAX). */
 int smx_os_path_join(const char *dir, const char *name, char **ret_path);
+/* The directory part of an absolute path; of what lies in a root, that root. SMX_EINVAL (a root, or
+ * not absolute), SMX_ENOMEM. */
+int smx_os_path_dir(const char *path, char **ret_dir);
 /* 1 if the path starts at a root. */
 int smx_os_path_is_absolute(const char *path);
 /*
@@ -82,13 +86,18 @@ enum smx_os_file_kind {
 	 * followed, but it must be a regular file of ours (or root's) that nobody else can read.
 	 */
 	SMX_OS_FILE_USER_KEY,
+	/*
+	 * A client configuration of the user's, only read. Judged as ssh judges one: symlinks
+	 * followed, but it must be a regular file of ours (or root's) that nobody else can change.
+	 */
+	SMX_OS_FILE_USER_CONFIG,
 };
 
 /*
  * Reads a file of at most max_len bytes into *out (appended; give it a buffer of the right max, and
  * a secret one for keys).
  *
- * Except for SMX_OS_FILE_USER_KEY the path, which must be absolute and without "..", is walked from
+ * Except for SMX_OS_FILE_USER_* the path, which must be absolute and without "..", is walked from
  * the root by directory descriptors, so nothing can be swapped between the check and the use:
  *   - every directory on the way belongs to us or root and is writable by its owner only; one of
  *     root's that others can write passes if it is sticky (/tmp);
@@ -151,9 +160,12 @@ typedef int smx_os_edit_fn(
  * Changes a file that other programs write too (~/.ssh/config; C2, C8): read, edit, written beside
  * it, and renamed over it only if the file is still, byte for byte, what was read; else once more
  * from the start. Locked against our own writers and kept whole against crashes as
- * smx_os_file_append_line, of which this is the general form. The mode is kept; mode_if_new counts
- * where the file is missing. ret_changed (may be NULL): whether it was written.
- * SMX_ELIMIT: longer than max_len. SMX_ETIMEOUT: it kept changing. Else as smx_os_file_read.
+ * smx_os_file_append_line, of which this is the general form: what a program that had the old file
+ * open wrote into it after the rename is edited anew and takes its place. The mode is kept;
+ * mode_if_new counts where the file is missing. ret_changed (may be NULL): whether it was written,
+ * which it is not if the edit gives the text that is there.
+ * SMX_ELIMIT: longer than max_len, before or after. SMX_ETIMEOUT: it kept changing, or two programs
+ * rewrote it at once, and their texts don't join. Else as smx_os_file_read.
  */
 int smx_os_file_edit(const char *path, size_t max_len, unsigned mode_if_new, smx_os_edit_fn *edit,
 	void *arg, int *ret_changed, struct smx_buf *err);
@@ -161,14 +173,25 @@ int smx_os_file_edit(const char *path, size_t max_len, unsigned mode_if_new, smx
 /* Removes a file: the directory is walked as above. SMX_ENOTFOUND if there is none. */
 int smx_os_file_remove(const char *path, struct smx_buf *err);
 
+#define SMX_OS_GLOB_MAX 4096
+
+/*
+ * The paths that a pattern of the shell's stands for (*, ?, [..]; ~/ and ~name/ at its beginning
+ * as ssh has them in Include: by $HOME), sorted; one without any of that stands for itself if it is
+ * there. None is no error (count 0). Says nothing about what is at those paths. Free with
+ * smx_os_names_free. SMX_ELIMIT: more than SMX_OS_GLOB_MAX. SMX_ESYS, SMX_ENOMEM.
+ */
+int smx_os_glob(const char *pattern, char ***ret_paths, size_t *ret_count);
+
 /* What tells one version of a file from the next. */
 struct smx_os_stamp {
 	int64_t mtime_ns;
+	int64_t changed_ns; /* of content or permissions, as the system counts it; 0: it doesn't */
 	uint64_t size, inode, device;
 };
 
 /* Of the file itself (a symlink's target); for re-reading on change, not a security check.
- * SMX_ENOTFOUND, SMX_ESYS. */
+ * SMX_ENOTFOUND, SMX_ESYS (a symlink to nothing too, which is not the same as no file). */
 int smx_os_file_stamp(const char *path, struct smx_os_stamp *ret);
 int smx_os_stamp_equal(const struct smx_os_stamp *a, const struct smx_os_stamp *b);
 
@@ -236,6 +259,46 @@ void smx_os_ipc_close(int fd);
  */
 void smx_os_socket_stays_here(int64_t socket);
 
+/* ---- looking, for `doctor`; nothing is made or changed -----------------------------------------
+ */
+
+/*
+ * Connects by TCP; the limit counts for the name's resolution as well. The descriptor is for
+ * smx_os_ipc_read, _write and _close. SMX_ENOTFOUND (no such host), SMX_EREFUSED (nobody listens
+ * there), SMX_ETIMEOUT, SMX_ESYS, SMX_ENOMEM; err gets the reason alone ("connection refused").
+ */
+int smx_os_tcp_connect(
+	const char *host, uint16_t port, int timeout_ms, int *ret_fd, struct smx_buf *err);
+
+/* Who listens on 127.0.0.1. What the system does not tell stays unknown. */
+struct smx_os_listener {
+	int64_t pid; /* -1: not known, as it is of other users' */
+	char program[64]; /* "" not known; as the process has it, not sanitised */
+	char user[64]; /* "" not known */
+	int is_mine; /* 1, 0, or -1: not known */
+};
+/* SMX_ENOTFOUND: nobody; SMX_EUNSUPPORTED: the system has no list of them. */
+int smx_os_tcp_listener(uint16_t port, struct smx_os_listener *ret);
+
+/* Where else the endpoint of smx_os_control_path could be. */
+enum smx_os_where {
+	SMX_OS_WHERE_HERE, /* what smx_os_control_path says in this environment */
+	SMX_OS_WHERE_TMP, /* for a daemon without XDG_RUNTIME_DIR */
+	SMX_OS_WHERE_LOGIN, /* for one of a login session */
+	SMX_OS_WHERE_COUNT
+};
+/* SMX_ENOTFOUND: there is no such directory (err has no text); else as smx_os_control_path. */
+int smx_os_control_look(
+	const char *ssh_dir, enum smx_os_where where, char **ret_path, struct smx_buf *err);
+
+/* Bytes that we could still write to the file system of a path. SMX_ENOTFOUND, SMX_ESYS. */
+int smx_os_disk_free(const char *path, uint64_t *ret_bytes);
+/*
+ * Below which directory desktop programs keep a user's settings: $XDG_CONFIG_HOME if absolute, or
+ * ~/.config; on macOS ~/Library/Application Support. Errors as smx_os_home.
+ */
+int smx_os_settings_dir(char **ret_path, struct smx_buf *err);
+
 /* ---- process ----------------------------------------------------------------------------------
  */
 
@@ -244,6 +307,8 @@ int64_t smx_os_pid(void);
 uint64_t smx_os_monotonic_ms(void);
 void smx_os_sleep_ms(unsigned ms);
 int smx_os_is_terminal(int fd);
+/* The signal by which a user tells a daemon to read its configuration again; 0: none here. */
+int smx_os_reload_signal(void);
 /* Writing to a closed socket is an error code, not a signal. */
 void smx_os_ignore_sigpipe(void);
 /* Raises the number of descriptors to what we may have; ret_limit: the result. SMX_ESYS. */
@@ -277,6 +342,12 @@ int smx_os_find_program(const char *name, char **ret_path);
  */
 int smx_os_run(const char *const *argv, unsigned timeout_ms, struct smx_buf *out,
 	struct smx_buf *err_out, int *ret_exit);
+/*
+ * The same; besides, the group is killed soon after another thread has made *stop other than 0,
+ * and the result is SMX_ECANCELLED then.
+ */
+int smx_os_run_until(const char *const *argv, unsigned timeout_ms, const atomic_int *stop,
+	struct smx_buf *out, struct smx_buf *err_out, int *ret_exit);
 
 /* ---- asking at the terminal (A6) ---------------------------------------------------------------
  */
@@ -326,29 +397,119 @@ int smx_os_asker_result(
 /* Takes the question back; the terminal is as it was. */
 void smx_os_asker_cancel(struct smx_os_asker *a);
 
-/* ---- a daemon of our own (D1) ------------------------------------------------------------------
+/* ---- the log file and the last words (D4) -------------------------------------------------------
  */
 
+#define SMX_OS_LOG_MAX (5u << 20) /* bytes; then it becomes PATH.old */
+
 /*
- * Opens the log of a daemon for appending, made if missing; its directory is walked as above and
- * made with mode 0700 if missing. It must be a regular file of ours, no symlink; its mode is set to
- * 0600. *ret_size: its length now. Errors as smx_os_file_read.
+ * Opens a log for appending, made if missing; its directory is walked as above and made with mode
+ * 0700 if missing. It must be a regular file of ours that has no other name, no symlink; its mode
+ * is set to 0600. *ret_size: its length now. Errors as smx_os_file_read.
  */
 int smx_os_log_open(const char *path, int *ret_fd, uint64_t *ret_size, struct smx_buf *err);
 /* Appends what was written behind `from`, at most what `out` takes; SMX_ESYS, SMX_ENOMEM. */
 int smx_os_log_read(int fd, uint64_t from, struct smx_buf *out);
 
 /*
+ * A log for writing lines to; several processes may have the same one. When it would be larger than
+ * max_bytes it is renamed to PATH.old, which is replaced, and begun anew; and it is begun anew when
+ * somebody renamed or removed it. Not for several threads.
+ */
+struct smx_os_log;
+
+/*
+ * As smx_os_log_open. takes_stderr: what is written to stderr goes to the log from now on. Where it
+ * does so already (a shell's redirection) it goes on so, also when there is a new file.
+ */
+int smx_os_log_new(const char *path, uint64_t max_bytes, int takes_stderr, struct smx_os_log **ret,
+	struct smx_buf *err);
+/* 1: stderr is this log, so no line needs to be written to both. */
+int smx_os_log_has_stderr(const struct smx_os_log *l);
+/*
+ * A line with its newline, in one piece. Takes no time but that of a write, and some 20 ms at most
+ * where another process was stopped in the middle of its own. 0; 1: written, but the file is full
+ * and can't be renamed (text in err); SMX_EUNSAFE, SMX_ENOTFOUND, SMX_ESYS: the line is lost, a
+ * later one may not be.
+ */
+int smx_os_log_write(struct smx_os_log *l, const char *line, size_t len, struct smx_buf *err);
+void smx_os_log_free(struct smx_os_log *l); /* NULL works */
+
+/*
+ * From now on a crash (a bad memory access, an assertion that failed …) is reported to stderr and
+ * to the log of smx_os_log_new, if there is one, before the process ends as it would have: what
+ * happened and where, as far as the system can tell without touching what may be broken; nothing
+ * that was in memory. program: its name and version, borrowed for good. Does nothing where a
+ * sanitizer reports.
+ */
+void smx_os_crash_install(const char *program);
+
+/* ---- a daemon of our own (D1) ------------------------------------------------------------------
+ */
+
+/*
  * Runs this very program again, by the path the system has for it (never argv[0]), as `args`
  * (args[0] is the program's name, NULL at the end): detached from the terminal, in a session of its
  * own, in the root directory, with nothing of ours but the environment. It reads nothing, its
- * errors go to log_fd, and its output to *ret_fd, a non-blocking descriptor for smx_os_ipc_read,
- * which is at its end when the program has called smx_os_daemon_report or is gone. SMX_ESYS,
- * SMX_ENOMEM.
+ * errors go to log_fd (-1: nowhere), and its output to *ret_fd, a non-blocking descriptor for
+ * smx_os_ipc_read, which is at its end when the program has called smx_os_daemon_report or is gone.
+ * SMX_ESYS, SMX_ENOMEM.
  */
 int smx_os_spawn_daemon(const char *const *args, int log_fd, int *ret_fd, struct smx_buf *err);
 /* Within it: tells who has started it one byte; what is printed goes to the log from then on. */
 void smx_os_daemon_report(char what);
+
+/* ---- service: the daemon from login on (C6) ----------------------------------------------------
+ */
+
+enum smx_os_service_kind {
+	SMX_OS_SERVICE_SYSTEMD, /* its file is a unit: smx_service_unit_text */
+	SMX_OS_SERVICE_LAUNCHD, /* an agent: smx_service_plist_text */
+};
+
+/*
+ * The service "ssh-mux" of the user's own service manager. Every call that asks the manager has a
+ * time limit (SMX_ETIMEOUT) and blocks; err gets the manager's own words.
+ */
+struct smx_os_service;
+
+/*
+ * Where such a file belongs, whether or not the manager runs. SMX_EUNSUPPORTED: this system has no
+ * manager that we know; else as smx_os_home.
+ */
+int smx_os_service_new(struct smx_os_service **ret, struct smx_buf *err);
+void smx_os_service_free(struct smx_os_service *s); /* NULL works */
+enum smx_os_service_kind smx_os_service_kind(const struct smx_os_service *s);
+const char *smx_os_service_manager(const struct smx_os_service *s); /* "systemd" */
+const char *smx_os_service_path(const struct smx_os_service *s); /* of the file, absolute */
+/* For people: what restarts it; NULL where that takes more than a command. */
+const char *smx_os_service_restart_command(const struct smx_os_service *s);
+
+/* 0 if the manager runs for this user and answers; SMX_ENOTFOUND with the reason. */
+int smx_os_service_is_usable(struct smx_os_service *s, struct smx_buf *why);
+/*
+ * Writes the file, with the directories on the way, if it does not hold this text already, and
+ * makes it start at login from now on, which starts nothing yet. *ret_changed: whether anything had
+ * to be done. Errors as smx_os_file_write_atomic, SMX_ETIMEOUT.
+ */
+int smx_os_service_put(struct smx_os_service *s, struct smx_view text, int *ret_changed,
+	struct smx_buf *err);
+/* ret_pid: -1 if it is running (or about to be) and its process is not known, 0 if it is not. */
+int smx_os_service_pid(struct smx_os_service *s, int64_t *ret_pid, struct smx_buf *err);
+/* Starts it, again if it runs. Where the manager is told of readiness it is ready then. */
+int smx_os_service_start(struct smx_os_service *s, struct smx_buf *err);
+/*
+ * Stops it, and removes the file and what makes it start at login; nothing of that need be there,
+ * and the manager need not run. *ret_changed as above.
+ */
+int smx_os_service_remove(struct smx_os_service *s, int *ret_changed, struct smx_buf *err);
+
+/* In the daemon: tells whoever runs it as a service that it is ready. */
+void smx_os_service_tell_ready(void);
+
+/* Appends the bytes of the file that this process runs, even if another has its name by now.
+ * SMX_ELIMIT: longer than out takes; SMX_ESYS, SMX_ENOMEM. */
+int smx_os_self_read(struct smx_buf *out, struct smx_buf *err);
 
 /* ---- the terminal as a session's (D2) ----------------------------------------------------------
  */
@@ -366,6 +527,14 @@ int smx_os_terminal_modes(int fd, struct smx_buf *out);
  */
 int smx_os_terminal_raw(int fd);
 void smx_os_terminal_restore(void); /* no-op if it is as it was */
+/*
+ * The same for a view that fills the terminal: besides, `out` shows an empty screen without a
+ * cursor, on which long lines are cut, until _restore brings the one before it back. It takes the
+ * sequences of a VT100 and of xterm. After a stop and continue it is empty again: draw it anew.
+ */
+int smx_os_terminal_full(int in, int out);
+/* Whether what the user's environment says of it makes UTF-8 the encoding of the terminal. */
+int smx_os_terminal_is_utf8(void);
 
 /*
  * Standard streams of any kind (files, pipes, terminals), for worker threads. The descriptors are

@@ -97,6 +97,77 @@ static void r3_users(void **state)
 	all_bad(smx_user_fault, bad, SMX_ARRAY_LEN(bad));
 }
 
+/* R3: what OpenSSH's ssh refuses of its command line (9.6 and later), wherever it stands. */
+static void r3_what_openssh_refuses(void **state)
+{
+	static const char hosts[] = "'`\"$\\;&<>|(){}, \t\n\v\f\r", users[] = "'`\";&<>|(){}";
+
+	(void)state;
+	for (size_t at = 0; at < 3; at++) {
+		for (size_t i = 0; i < sizeof(hosts); i++) {
+			char name[] = "abc";
+
+			name[at] = hosts[i];
+			assert_non_null(smx_host_fault(smx_view_of(name, 3)));
+			assert_non_null(smx_route_name_fault(smx_view_of(name, 3)));
+		}
+		for (size_t i = 0; i < sizeof(users); i++) {
+			char name[] = "abc";
+
+			name[at] = users[i];
+			assert_non_null(smx_user_fault(smx_view_of(name, 3)));
+		}
+	}
+	assert_string_equal(
+		smx_user_fault(smx_view_of("a -oX", 5)), "must not have a '-' after white space");
+	assert_string_equal(smx_user_fault(smx_view_of("a\\", 2)), "must not end with '\\'");
+	assert_null(smx_user_fault(smx_view_of("DOM\\user", 8)));
+}
+
+/* R3: beyond ASCII, in users; hosts and routes have no such characters at all. */
+static void r3_beyond_ascii(void **state)
+{
+	static const struct smx_view control[] = { V("a\xc2\x80z"), V("a\xc2\x85"), V("\xc2\x9b") };
+	static const struct smx_view space[] = { V("a\xc2\xa0"),
+		V("\xc2\xa0"
+		  "a"),
+		V("a\xe1\x9a\x80z"), V("a\xe2\x80\x80"), V("a\xe2\x80\x8a"), V("a\xe2\x80\xa8"),
+		V("a\xe2\x80\xa9"), V("a\xe2\x80\xaf"), V("a\xe2\x81\x9f"), V("\xe3\x80\x80z") };
+	static const struct smx_view unseen[] = { V("a\xc2\xadz"), V("a\xcd\x8fz"), V("a\xd8\x9cz"),
+		V("a\xe1\x85\x9f"), V("a\xe1\xa0\x8e"), V("a\xe2\x80\x8b"), V("a\xe2\x80\x8f"),
+		V("a\xe2\x80\xaa"), V("a\xe2\x80\xae"), V("a\xe2\x81\xa0"), V("a\xe2\x81\xa9"),
+		V("a\xe3\x85\xa4"), V("a\xef\xb8\x8f"), V("\xef\xbb\xbfz"), V("a\xef\xbe\xa0"),
+		V("a\xef\xbf\xb9"), V("a\xf0\x9d\x85\xb3"), V("a\xf3\xa0\x80\x81"),
+		V("a\xf3\xa0\x84\x80") };
+	static const struct smx_view broken[] = { V("a\x80"), V("\xff"), V("a\xc3"), V("a\xc3z"),
+		V("a\xe2\x80"), V("a\xc0\xaf"), V("a\xed\xa0\x80"), V("a\xf4\x90\x80\x80") };
+	static const struct smx_view good[] = { V("j\xc3\xb6rg"), V("\xe5\xb1\xb1\xe7\x94\xb0"),
+		V("\xd0\xb8\xd0\xb2\xd0\xb0\xd0\xbd"), V("\xf0\x9f\x98\x80") };
+	static const struct {
+		const struct smx_view *names;
+		size_t n;
+		const char *fault;
+	} cases[] = {
+		{ control, SMX_ARRAY_LEN(control), "must not have control characters" },
+		{ space, SMX_ARRAY_LEN(space),
+			"must not have white space other than plain blanks" },
+		{ unseen, SMX_ARRAY_LEN(unseen),
+			"must not have invisible or directional characters" },
+		{ broken, SMX_ARRAY_LEN(broken), "must be UTF-8" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < SMX_ARRAY_LEN(cases); i++) {
+		all_bad(smx_user_fault, cases[i].names, cases[i].n);
+		all_bad(smx_host_fault, cases[i].names, cases[i].n);
+		all_bad(smx_route_name_fault, cases[i].names, cases[i].n);
+		for (size_t k = 0; k < cases[i].n; k++)
+			assert_string_equal(smx_user_fault(cases[i].names[k]), cases[i].fault);
+	}
+	all_good(smx_user_fault, good, SMX_ARRAY_LEN(good));
+	all_bad(smx_host_fault, good, SMX_ARRAY_LEN(good));
+}
+
 static void r3_lengths(void **state)
 {
 	char longest[400];
@@ -155,6 +226,8 @@ int main(void)
 		cmocka_unit_test(r3_route_names),
 		cmocka_unit_test(r3_hosts),
 		cmocka_unit_test(r3_users),
+		cmocka_unit_test(r3_what_openssh_refuses),
+		cmocka_unit_test(r3_beyond_ascii),
 		cmocka_unit_test(r3_lengths),
 		cmocka_unit_test(r3_no_control_character_anywhere),
 		cmocka_unit_test(l8_send_env),

@@ -367,6 +367,27 @@ static void process_basics(void **state)
 	assert_int_equal(smx_os_disable_core_dumps(), 0);
 }
 
+static void path_dir_of_absolute_paths(void **state)
+{
+	static const struct {
+		const char *path, *dir;
+	} cases[] = { { "/a/b", "/a" }, { "/a/b/c.toml", "/a/b" }, { "/a", "/" }, { "/", NULL },
+		{ "/a/", NULL }, { "a/b", NULL }, { "", NULL } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char *dir = NULL;
+		int r = smx_os_path_dir(cases[i].path, &dir);
+
+		assert_int_equal(r, cases[i].dir ? 0 : SMX_EINVAL);
+		if (cases[i].dir)
+			assert_string_equal(dir, cases[i].dir);
+		else
+			assert_null(dir);
+		smx_free(dir);
+	}
+}
+
 #undef TEST
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, env_teardown)
 
@@ -374,6 +395,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(s8_home_is_the_user_databases),
+		TEST(path_dir_of_absolute_paths),
 		TEST(d3_override_is_taken),
 		TEST(s4_override_that_fails_is_ignored),
 		TEST(s5_runtime_dir),

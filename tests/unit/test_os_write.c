@@ -180,7 +180,7 @@ static void c8_append_to_the_replaced_file_is_carried_over(void **state)
 	}
 	assert_int_equal(read(ready[0], &c, 1), 1);
 	assert_int_equal(smx_os_file_append_line(at("f"), "ours", &box.err), 0);
-	expect_content(at("f"), "old\nours\ntheirs\n");
+	expect_content(at("f"), "old\ntheirs\nours\n");
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
 	close(ready[0]);
@@ -300,6 +300,14 @@ static void stamp_tells_versions_apart(void **state)
 	assert_int_equal(write_text(at("f"), "two", 0600), 0); /* same size */
 	assert_int_equal(smx_os_file_stamp(at("f"), &b), 0);
 	assert_false(smx_os_stamp_equal(&a, &b));
+	/* B10: who may write it now is news too. */
+	assert_int_equal(chmod(at("f"), 0620), 0);
+	assert_int_equal(smx_os_file_stamp(at("f"), &a), 0);
+	assert_false(smx_os_stamp_equal(&a, &b));
+	/* L5: a link to nothing is not taken for a missing file. */
+	assert_int_equal(symlink("nowhere", at("dangling")), 0);
+	assert_int_equal(smx_os_file_stamp(at("dangling"), &a), SMX_ESYS);
+	assert_int_equal(smx_os_file_stamp(at("f/f"), &a), SMX_ENOTFOUND);
 }
 
 static void l5_lists_public_keys(void **state)

@@ -51,7 +51,16 @@ static int fill(struct smx_status *st)
 						       .route = "web",
 						       .age_s = 60,
 						       .channels = 1,
-						       .pid = -1 })) != 0);
+						       .pid = -1 })) != 0 ||
+		(r = smx_status_add_channel(st, &(struct smx_status_channel){ .id = 11,
+							.connection = 3,
+							.client = 9,
+							.route = "web",
+							.kind = "session",
+							.state = "open",
+							.age_s = 59,
+							.bytes_in = 900,
+							.bytes_out = 12 })) != 0);
 	return r;
 }
 
@@ -93,6 +102,9 @@ static const char lines_text[] =
 	"\"bytes_out\":99,\"rtt_ms\":14,\"idle_left_s\":-1,\"lifetime_left_s\":43139}}\n"
 	"{\"id\":1,\"ok\":true,\"more\":true,\"client\":{\"id\":9,\"route\":\"web\",\"age_s\":60,"
 	"\"channels\":1,\"pid\":-1}}\n"
+	"{\"id\":1,\"ok\":true,\"more\":true,\"channel\":{\"id\":11,\"connection\":3,\"client\":9,"
+	"\"route\":\"web\",\"kind\":\"session\",\"state\":\"open\",\"age_s\":59,\"bytes_in\":900,"
+	"\"bytes_out\":12}}\n"
 	"{\"id\":1,\"ok\":true}\n";
 
 static const char json_text[] =
@@ -103,7 +115,9 @@ static const char json_text[] =
 	"false}],\"connections\":[{\"id\":3,\"key\":\"u@web:22 via u@jump:22\",\"state\":\"ready\","
 	"\"age_s\":61,\"channels\":1,\"bytes_in\":1024,\"bytes_out\":99,\"rtt_ms\":14,"
 	"\"idle_left_s\":-1,\"lifetime_left_s\":43139}],\"clients\":[{\"id\":9,\"route\":\"web\","
-	"\"age_s\":60,\"channels\":1,\"pid\":-1}]}";
+	"\"age_s\":60,\"channels\":1,\"pid\":-1}],\"channels\":[{\"id\":11,\"connection\":3,"
+	"\"client\":9,\"route\":\"web\",\"kind\":\"session\",\"state\":\"open\",\"age_s\":59,"
+	"\"bytes_in\":900,\"bytes_out\":12}]}";
 
 static void there_and_back(void **state)
 {
@@ -187,6 +201,10 @@ static void s7_long_and_hostile_texts(void **state)
 							       .idle_left_s = INT64_MIN,
 							       .lifetime_left_s = INT64_MAX }),
 			0);
+		assert_int_equal(smx_status_add_channel(&st,
+					 &(struct smx_status_channel){
+						 .route = text, .kind = text, .state = text }),
+			0);
 		assert_int_equal(smx_status_to_lines(&out, (int64_t)1 << 52, &st), 0);
 		smx_status_init(&got);
 		assert_int_equal(read_back(&got, &out), 1);
@@ -258,6 +276,7 @@ static void malformed(void **state)
 		"{\"id\":1,\"ok\":true,\"connection\":{\"rtt_ms\":-2}}",
 		"{\"id\":1,\"ok\":true,\"connection\":{\"bytes_in\":1e3}}",
 		"{\"id\":1,\"ok\":true,\"client\":\"x\"}",
+		"{\"id\":1,\"ok\":true,\"channel\":{\"connection\":\"x\"}}",
 	};
 	struct smx_status st;
 
@@ -265,7 +284,8 @@ static void malformed(void **state)
 	smx_status_init(&st);
 	for (size_t i = 0; i < SMX_ARRAY_LEN(lines); i++)
 		assert_int_equal(smx_status_from_line(&st, view(lines[i])), SMX_EFORMAT);
-	assert_int_equal(st.route_count + st.connection_count + st.client_count, 0);
+	assert_int_equal(
+		st.route_count + st.connection_count + st.client_count + st.channel_count, 0);
 	smx_status_release(&st);
 }
 

@@ -12,22 +12,21 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "crypto/random.h"
 #include "os/unix/unix.h"
 
-#define READ_CHUNK     (64u << 10)
-#define TEMP_NAME_TRYS 8
+#define READ_CHUNK (64u << 10)
 
-/* dir_path "/" name, for texts. */
-static const char *place_path(const struct smx_unix_place *pl, char out[SMX_OS_PATH_MAX + 256])
+const char *smx_unix_place_path(const struct smx_unix_place *pl, char out[SMX_UNIX_PLACE_PATH_MAX])
 {
-	(void)snprintf(out, SMX_OS_PATH_MAX + 256, "%s/%s", pl->dir_path, pl->name);
+	(void)snprintf(out, SMX_UNIX_PLACE_PATH_MAX, "%s/%s", pl->dir_path, pl->name);
 	return out;
 }
 
 int smx_unix_check_file(
 	const struct stat *st, enum smx_os_file_kind kind, const char *path, struct smx_buf *err)
 {
+	int is_secret = kind == SMX_OS_FILE_HOST_KEY || kind == SMX_OS_FILE_USER_KEY;
+
 	if (S_ISLNK(st->st_mode)) {
 		smx_unix_say(err, "%s is a symbolic link; put the file itself there", path);
 		return SMX_EUNSAFE;
@@ -41,11 +40,11 @@ int smx_unix_check_file(
 			(unsigned long)st->st_uid, (unsigned long)geteuid(), path);
 		return SMX_EUNSAFE;
 	}
-	if (kind == SMX_OS_FILE_PLAIN && (st->st_mode & 022) != 0) {
+	if (!is_secret && (st->st_mode & 022) != 0) {
 		smx_unix_say(err, "%s is writable by others; run: chmod go-w %s", path, path);
 		return SMX_EUNSAFE;
 	}
-	if (kind != SMX_OS_FILE_PLAIN && (st->st_mode & 077) != 0) {
+	if (is_secret && (st->st_mode & 077) != 0) {
 		smx_unix_say(err, "%s is a private key that others can get at; run: chmod 600 %s",
 			path, path);
 		return SMX_EUNSAFE;
@@ -86,10 +85,10 @@ static int open_checked(int dir, const char *name, int extra_flags, enum smx_os_
 int smx_unix_open_file(const struct smx_unix_place *pl, enum smx_os_file_kind kind, int *ret_fd,
 	struct stat *ret_st, struct smx_buf *err)
 {
-	char path[SMX_OS_PATH_MAX + 256];
+	char path[SMX_UNIX_PLACE_PATH_MAX];
 
-	return open_checked(
-		pl->dir, pl->name, O_NOFOLLOW, kind, place_path(pl, path), ret_fd, ret_st, err);
+	return open_checked(pl->dir, pl->name, O_NOFOLLOW, kind, smx_unix_place_path(pl, path),
+		ret_fd, ret_st, err);
 }
 
 static int too_big(size_t max_len, const char *path, struct smx_buf *err)
@@ -144,7 +143,7 @@ int smx_os_file_read(const char *path, size_t max_len, enum smx_os_file_kind kin
 	struct stat st;
 	int r, fd;
 
-	if (kind == SMX_OS_FILE_USER_KEY) {
+	if (kind == SMX_OS_FILE_USER_KEY || kind == SMX_OS_FILE_USER_CONFIG) {
 		r = open_checked(AT_FDCWD, path, 0, kind, path, &fd, &st, err);
 	} else {
 		if ((r = smx_unix_walk(path, &pl, err)) != 0)
@@ -158,136 +157,6 @@ int smx_os_file_read(const char *path, size_t max_len, enum smx_os_file_kind kin
 		r = too_big(max_len, path, err);
 	else
 		r = smx_unix_read_fd(fd, max_len, path, out, err);
-	close(fd);
-	return r;
-}
-
-static int write_all(int fd, const uint8_t *p, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, p, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return errno;
-		if (n == 0)
-			return ENOSPC;
-		p += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-static int temp_open(const struct smx_unix_place *pl, struct smx_unix_temp *t, int *ret_fd)
-{
-	uint8_t random[16];
-	int fd, r;
-
-	for (int i = 0; i < TEMP_NAME_TRYS; i++) {
-		size_t at = 0;
-
-		if ((r = smx_random(random, sizeof(random))) != 0)
-			return r;
-		at += (size_t)snprintf(t->name, sizeof(t->name), ".ssh-mux-");
-		for (size_t k = 0; k < sizeof(random); k++)
-			at += (size_t)snprintf(
-				t->name + at, sizeof(t->name) - at, "%02x", random[k]);
-		(void)snprintf(t->name + at, sizeof(t->name) - at, ".tmp");
-		fd = openat(pl->dir, t->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-			0600);
-		if (fd >= 0) {
-			*ret_fd = fd;
-			return 0;
-		}
-		if (errno != EEXIST)
-			break;
-	}
-	t->name[0] = '\0';
-	return SMX_ESYS;
-}
-
-int smx_unix_temp_make(const struct smx_unix_place *pl, const void *data, size_t len, mode_t mode,
-	struct smx_unix_temp *ret, struct smx_buf *err)
-{
-	char path[SMX_OS_PATH_MAX + 256];
-	struct smx_unix_temp t;
-	int fd, r, e;
-
-	if ((r = temp_open(pl, &t, &fd)) != 0) {
-		smx_unix_say(err, "cannot make a file in %s: %s",
-			pl->dir_path[0] ? pl->dir_path : "/",
-			r == SMX_ESYS ? strerror(errno) : smx_strerror(r));
-		return r;
-	}
-	e = write_all(fd, data, len);
-	if (e == 0 && (fchmod(fd, mode) != 0 || fsync(fd) != 0))
-		e = errno;
-	if (close(fd) != 0 && e == 0)
-		e = errno; /* some file systems report a full disk here */
-	if (e != 0) {
-		smx_unix_temp_drop(pl, &t);
-		(void)smx_unix_fail(err, "cannot write", place_path(pl, path), e);
-		return SMX_ESYS;
-	}
-	*ret = t;
-	return 0;
-}
-
-/* A rename that replaces nothing. */
-static int rename_exclusive(int dir, const char *from, const char *to)
-{
-#ifdef RENAME_NOREPLACE
-	if (renameat2(dir, from, dir, to, RENAME_NOREPLACE) == 0)
-		return 0;
-	if (errno != EINVAL && errno != ENOSYS)
-		return -1;
-#endif
-	if (linkat(dir, from, dir, to, 0) != 0)
-		return -1;
-	(void)unlinkat(dir, from, 0);
-	return 0;
-}
-
-int smx_unix_temp_publish(const struct smx_unix_place *pl, struct smx_unix_temp *t, int exclusive,
-	struct smx_buf *err)
-{
-	char path[SMX_OS_PATH_MAX + 256];
-	int failed;
-
-	if (exclusive)
-		failed = rename_exclusive(pl->dir, t->name, pl->name);
-	else
-		failed = renameat(pl->dir, t->name, pl->dir, pl->name);
-	if (failed && exclusive && errno == EEXIST)
-		return SMX_EEXISTS;
-	if (failed) {
-		(void)smx_unix_fail(err, "cannot write", place_path(pl, path), errno);
-		return SMX_ESYS;
-	}
-	t->name[0] = '\0';
-	return 0;
-}
-
-void smx_unix_temp_drop(const struct smx_unix_place *pl, struct smx_unix_temp *t)
-{
-	if (t->name[0])
-		(void)unlinkat(pl->dir, t->name, 0);
-	t->name[0] = '\0';
-}
-
-int smx_unix_sync_dir(const struct smx_unix_place *pl, struct smx_buf *err)
-{
-	const char *path = pl->dir_path[0] ? pl->dir_path : "/";
-	int fd, r;
-
-	if ((r = smx_unix_reopen_dir(pl->dir, path, &fd, err)) != 0)
-		return r;
-	/* File systems that can't sync a directory say EINVAL: there is nothing to wait for. */
-	if (fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP) {
-		(void)smx_unix_fail(err, "cannot make durable", path, errno);
-		r = SMX_ESYS;
-	}
 	close(fd);
 	return r;
 }
@@ -319,7 +188,7 @@ static int check_target(const struct smx_unix_place *pl, const char *path, struc
 static int write_file(const char *path, const void *data, size_t len, unsigned mode, int exclusive,
 	struct smx_buf *err)
 {
-	struct smx_unix_temp t = { "" };
+	struct smx_unix_temp t = SMX_UNIX_TEMP_NONE;
 	struct smx_unix_place pl;
 	int r;
 
@@ -331,8 +200,6 @@ static int write_file(const char *path, const void *data, size_t len, unsigned m
 	r = smx_unix_temp_publish(&pl, &t, exclusive, err);
 	if (r == SMX_EEXISTS)
 		smx_unix_say(err, "%s exists already", path);
-	if (r == 0)
-		r = smx_unix_sync_dir(&pl, err);
 out:
 	smx_unix_temp_drop(&pl, &t);
 	smx_unix_place_release(&pl);
@@ -368,13 +235,20 @@ int smx_os_file_stamp(const char *path, struct smx_os_stamp *ret)
 {
 	struct stat st;
 
-	if (stat(path, &st) != 0)
-		return errno == ENOENT || errno == ENOTDIR ? SMX_ENOTFOUND : SMX_ESYS;
+	if (stat(path, &st) != 0) {
+		int is_missing = errno == ENOENT || errno == ENOTDIR;
+
+		/* A link to nothing is there: it is not for us to go on as if it were not (L5). */
+		return is_missing && lstat(path, &st) != 0 ? SMX_ENOTFOUND : SMX_ESYS;
+	}
 #ifdef __APPLE__
 	ret->mtime_ns =
 		(int64_t)st.st_mtimespec.tv_sec * 1000000000 + (int64_t)st.st_mtimespec.tv_nsec;
+	ret->changed_ns =
+		(int64_t)st.st_ctimespec.tv_sec * 1000000000 + (int64_t)st.st_ctimespec.tv_nsec;
 #else
 	ret->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + (int64_t)st.st_mtim.tv_nsec;
+	ret->changed_ns = (int64_t)st.st_ctim.tv_sec * 1000000000 + (int64_t)st.st_ctim.tv_nsec;
 #endif
 	ret->size = (uint64_t)st.st_size;
 	ret->inode = (uint64_t)st.st_ino;
@@ -384,8 +258,8 @@ int smx_os_file_stamp(const char *path, struct smx_os_stamp *ret)
 
 int smx_os_stamp_equal(const struct smx_os_stamp *a, const struct smx_os_stamp *b)
 {
-	return a->mtime_ns == b->mtime_ns && a->size == b->size && a->inode == b->inode &&
-	       a->device == b->device;
+	return a->mtime_ns == b->mtime_ns && a->changed_ns == b->changed_ns && a->size == b->size &&
+	       a->inode == b->inode && a->device == b->device;
 }
 
 /* ---- listing --------------------------------------------------------------------------------- */

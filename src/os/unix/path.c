@@ -20,6 +20,20 @@
 #define PASSWD_BUF_MAX   (1u << 20)
 #define SOCKET_PATH_MAX  sizeof(((struct sockaddr_un *)0)->sun_path)
 
+int smx_os_path_dir(const char *path, char **ret_dir)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir;
+
+	if (path[0] != '/' || slash[1] == '\0')
+		return SMX_EINVAL;
+	dir = slash == path ? smx_strdup("/") : smx_strndup(path, (size_t)(slash - path));
+	if (!dir)
+		return SMX_ENOMEM;
+	*ret_dir = dir;
+	return 0;
+}
+
 int smx_os_path_is_absolute(const char *path)
 {
 	return path[0] == '/';
@@ -178,12 +192,15 @@ static int check_private(const struct stat *st, const char *path, struct smx_buf
 	return 0;
 }
 
-static int ensure_private(const char *path, struct smx_buf *err)
+/* may_make: it is made if it is missing. */
+static int ensure_private(const char *path, int may_make, struct smx_buf *err)
 {
 	struct stat st;
 	int fd, r;
 
-	if ((r = smx_unix_make_dir(path, &fd, &st, err)) != 0)
+	r = may_make ? smx_unix_make_dir(path, &fd, &st, err)
+		     : smx_unix_walk_dir(path, &fd, &st, err);
+	if (r != 0)
 		return r;
 	close(fd);
 	return check_private(&st, path, err);
@@ -201,37 +218,48 @@ static int xdg_is_usable(const char *xdg)
 	return check_private(&st, xdg, NULL) == 0;
 }
 
-static int tmp_runtime_dir(char **ret_path, struct smx_buf *err)
+static int tmp_runtime_dir(int may_make, char **ret_path, struct smx_buf *err)
 {
 	char name[64];
 	int r;
 
 	(void)snprintf(name, sizeof(name), "/tmp/ssh-mux-%lu", (unsigned long)geteuid());
-	if ((r = ensure_private(name, err)) != 0)
+	if ((r = ensure_private(name, may_make, err)) != 0)
 		return r;
 	return normalise(name, ret_path);
 }
 
-int smx_os_runtime_dir(char **ret_path, struct smx_buf *err)
+/* ssh-mux below a directory as XDG_RUNTIME_DIR is. */
+static int xdg_runtime_dir(const char *xdg, int may_make, char **ret_path, struct smx_buf *err)
 {
-	const char *xdg = getenv("XDG_RUNTIME_DIR");
 	char *joined, *path;
 	int r;
 
-	if (!xdg_is_usable(xdg))
-		return tmp_runtime_dir(ret_path, err);
 	if ((r = smx_os_path_join(xdg, "ssh-mux", &joined)) != 0)
 		return r;
 	r = normalise(joined, &path);
 	smx_free(joined);
 	if (r != 0)
 		return r;
-	if ((r = ensure_private(path, err)) != 0) {
+	if ((r = ensure_private(path, may_make, err)) != 0) {
 		smx_free(path);
 		return r;
 	}
 	*ret_path = path;
 	return 0;
+}
+
+static int runtime_dir(int may_make, char **ret_path, struct smx_buf *err)
+{
+	const char *xdg = getenv("XDG_RUNTIME_DIR");
+
+	return xdg_is_usable(xdg) ? xdg_runtime_dir(xdg, may_make, ret_path, err)
+				  : tmp_runtime_dir(may_make, ret_path, err);
+}
+
+int smx_os_runtime_dir(char **ret_path, struct smx_buf *err)
+{
+	return runtime_dir(1, ret_path, err);
 }
 
 static int socket_name(const char *ssh_dir, char *out, size_t out_size)
@@ -249,21 +277,55 @@ static int socket_name(const char *ssh_dir, char *out, size_t out_size)
 	return 0;
 }
 
-int smx_os_control_path(const char *ssh_dir, char **ret_path, struct smx_buf *err)
+static int control_path(const char *ssh_dir, enum smx_os_where where, int may_make, char **ret_path,
+	struct smx_buf *err)
 {
-	char name[64], *dir = NULL;
+	char name[64], login[64], *dir = NULL;
 	int r;
 
-	if ((r = socket_name(ssh_dir, name, sizeof(name))) != 0 ||
-		(r = smx_os_runtime_dir(&dir, err)) != 0)
+	(void)snprintf(login, sizeof(login), "/run/user/%lu", (unsigned long)geteuid());
+	if ((r = socket_name(ssh_dir, name, sizeof(name))) != 0)
+		return r;
+	switch (where) {
+	case SMX_OS_WHERE_HERE:
+		r = runtime_dir(may_make, &dir, err);
+		break;
+	case SMX_OS_WHERE_LOGIN:
+		r = xdg_is_usable(login) ? xdg_runtime_dir(login, may_make, &dir, err)
+					 : SMX_ENOTFOUND;
+		break;
+	default:
+		r = tmp_runtime_dir(may_make, &dir, err);
+		break;
+	}
+	if (r != 0)
 		return r;
 	if (strlen(dir) + 1 + strlen(name) >= SOCKET_PATH_MAX) {
 		smx_free(dir);
 		dir = NULL;
-		if ((r = tmp_runtime_dir(&dir, err)) != 0)
+		if ((r = tmp_runtime_dir(may_make, &dir, err)) != 0)
 			return r;
 	}
 	r = smx_os_path_join(dir, name, ret_path);
 	smx_free(dir);
+	return r;
+}
+
+int smx_os_control_path(const char *ssh_dir, char **ret_path, struct smx_buf *err)
+{
+	return control_path(ssh_dir, SMX_OS_WHERE_HERE, 1, ret_path, err);
+}
+
+int smx_os_control_look(
+	const char *ssh_dir, enum smx_os_where where, char **ret_path, struct smx_buf *err)
+{
+	struct smx_buf why;
+	int r;
+
+	smx_buf_init(&why, 2 * SMX_OS_PATH_MAX);
+	r = control_path(ssh_dir, where, 0, ret_path, &why);
+	if (r != 0 && r != SMX_ENOTFOUND && smx_buf_len(&why) > 0)
+		smx_unix_say(err, "%.*s", (int)smx_buf_len(&why), (const char *)smx_buf_view(&why));
+	smx_buf_release(&why);
 	return r;
 }

@@ -16,17 +16,7 @@
 #endif
 
 #include "base/err.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define UNDER_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define UNDER_SANITIZER 1
-#endif
-#endif
-#ifndef UNDER_SANITIZER
-#define UNDER_SANITIZER 0
-#endif
+#include "os/unix/unix.h"
 
 int64_t smx_os_pid(void)
 {
@@ -51,6 +41,11 @@ void smx_os_sleep_ms(unsigned ms)
 int smx_os_is_terminal(int fd)
 {
 	return isatty(fd) == 1;
+}
+
+int smx_os_reload_signal(void)
+{
+	return SIGHUP;
 }
 
 void smx_os_ignore_sigpipe(void)
@@ -89,7 +84,7 @@ int smx_os_disable_core_dumps(void)
 		return SMX_ESYS;
 #ifdef __linux__
 	/* The leak check of the sanitizers attaches to its own process. */
-	if (!UNDER_SANITIZER && prctl(PR_SET_DUMPABLE, 0) != 0)
+	if (!SMX_UNIX_SANITIZED && prctl(PR_SET_DUMPABLE, 0) != 0)
 		return SMX_ESYS;
 #endif
 	return 0;

@@ -10,12 +10,28 @@
 #include "base/buf.h"
 #include "os/os.h"
 
+/* 1 if AddressSanitizer is built in. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SMX_UNIX_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SMX_UNIX_SANITIZED 1
+#endif
+#endif
+#ifndef SMX_UNIX_SANITIZED
+#define SMX_UNIX_SANITIZED 0
+#endif
+
 /* A directory that passed the walk, and the last component of the path, which was not looked at. */
 struct smx_unix_place {
 	int dir; /* for the *at calls only: O_PATH where there is such a thing */
 	char dir_path[SMX_OS_PATH_MAX]; /* physical: all symlinks resolved */
 	char name[256];
 };
+
+#define SMX_UNIX_PLACE_PATH_MAX (SMX_OS_PATH_MAX + 256)
+/* dir_path "/" name, for texts. */
+const char *smx_unix_place_path(const struct smx_unix_place *pl, char out[SMX_UNIX_PLACE_PATH_MAX]);
 
 /* Adds text to err, if there is one. A full or failing err loses text and nothing else. */
 void smx_unix_say(struct smx_buf *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -44,21 +60,47 @@ int smx_unix_open_file(const struct smx_unix_place *pl, enum smx_os_file_kind ki
 int smx_unix_read_fd(
 	int fd, size_t max_len, const char *path, struct smx_buf *out, struct smx_buf *err);
 
-/* A temporary file beside the one of a place. */
+/*
+ * A temporary file beside the one of a place. It is locked (flock) for as long as its writer lives
+ * and has not published it, so one that can be locked is left over from a writer that was killed,
+ * and the next one in the same directory removes it.
+ */
 struct smx_unix_temp {
 	char name[64]; /* "" once there is none */
+	int fd;
+	int dir_fd; /* of its directory, to be read and synced */
 };
+
+#define SMX_UNIX_TEMP_NONE             \
+	{                              \
+		.fd = -1, .dir_fd = -1 \
+	}
 
 /* Written, given its mode and synced. */
 int smx_unix_temp_make(const struct smx_unix_place *pl, const void *data, size_t len, mode_t mode,
 	struct smx_unix_temp *ret, struct smx_buf *err);
-/* Gives it the place's name; exclusive: SMX_EEXISTS (no text) if that is taken. */
+/*
+ * Gives it the place's name, and makes the names of the directory durable. exclusive: SMX_EEXISTS
+ * (no text) if that name is taken.
+ */
 int smx_unix_temp_publish(const struct smx_unix_place *pl, struct smx_unix_temp *t, int exclusive,
 	struct smx_buf *err);
 /* Removes it, if it still has its own name. */
 void smx_unix_temp_drop(const struct smx_unix_place *pl, struct smx_unix_temp *t);
-/* Makes the names of the directory durable. */
-int smx_unix_sync_dir(const struct smx_unix_place *pl, struct smx_buf *err);
+
+/* ---- crash.c, for log.c ------------------------------------------------------------------------
+ */
+/* Where a crash is reported beside stderr; -1: nowhere. */
+void smx_unix_crash_log(int fd);
+/* As smx_os_crash_install, even where a sanitizer would report. */
+void smx_unix_crash_install(const char *program);
+
+/* ---- run.c: between fork and exec --------------------------------------------------------------
+ */
+/* Closes every descriptor from this one on. */
+void smx_unix_close_from(int first);
+/* Every signal does what it does by default, and none is blocked. */
+void smx_unix_reset_signals(void);
 
 /* ---- ask.c, for asker.c ------------------------------------------------------------------------
  */

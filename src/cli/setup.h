@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* setup-config: the keys that ssh and the local server know each other by. */
+#ifndef SMX_CLI_SETUP_H
+#define SMX_CLI_SETUP_H
+
+#include "base/buf.h"
+#include "base/wire.h"
+#include "os/os.h"
+
+#define SMX_SETUP_IDENTITIES_MAX 16 /* ssh dies of more than 100 */
+
+/* Whose keys the local server takes (L5), as far as their files are in the SSH directory. */
+struct smx_setup_identity {
+	char *path[SMX_SETUP_IDENTITIES_MAX]; /* of private keys; a .pub is beside each */
+	size_t n;
+	int is_all; /* the local server takes no others */
+	size_t n_authorized; /* keys it takes */
+};
+
+/* Reads ssh-mux-authorized-keys and id_*.pub; what can't be read is said in a line added to err
+ * (not the end: there are fewer then). SMX_ENOMEM only. */
+int smx_setup_identity_find(
+	const char *ssh_dir, struct smx_setup_identity *ret, struct smx_buf *err);
+void smx_setup_identity_release(struct smx_setup_identity *id);
+
+/* The argument of smx_setup_known_edit. */
+struct smx_setup_known {
+	const char *path; /* for messages */
+	const char *alias;
+	struct smx_view blob; /* the local server's public key */
+	int is_replaced; /* set: there was another one under its name */
+};
+
+/*
+ * The edit of ssh-mux-known-hosts: the key under its alias, every other line as it is. Another key
+ * of the same type under the alias alone is replaced, for the file is our own and says what the
+ * local server's key is now; one that stands there together with other names, or a line that
+ * revokes the key, was somebody's intention and is an error.
+ */
+smx_os_edit_fn smx_setup_known_edit;
+
+#endif

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/hosts_conf.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "crypto/kex.h"
+
+#define MARK "# Made by ssh-mux setup-config"
+#define BOM  "\xef\xbb\xbf"
+
+/* ---- quoting -----------------------------------------------------------------------------------
+ */
+
+const char *smx_conf_path_fault(const char *path, int in_include)
+{
+	for (const char *s = path; *s; s++) {
+		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			return "has a control character";
+		if (s[0] == '$' && s[1] == '{')
+			return "has a \"${\", which ssh takes for a variable";
+		if (*s == '%' && in_include)
+			return "has a '%', which newer versions of ssh expand and older ones don't";
+	}
+	return NULL;
+}
+
+enum quoting {
+	QUOTE_PERCENT = 1, /* tokens are expanded */
+	QUOTE_GLOB = 2, /* patterns are matched */
+};
+
+/* An argument of ssh_config in double quotes. */
+static int put_quoted(struct smx_buf *out, const char *s, int quoting)
+{
+	int r = smx_buf_put(out, "\"", 1);
+
+	for (; r == 0 && *s; s++) {
+		if ((quoting & QUOTE_GLOB) && strchr("*?[]\\", *s))
+			r = smx_buf_put(out, "\\\\", 2);
+		if (r == 0 && (*s == '"' || *s == '\\'))
+			r = smx_buf_put(out, "\\", 1);
+		if (r == 0 && *s == '%' && (quoting & QUOTE_PERCENT))
+			r = smx_buf_put(out, "%", 1);
+		if (r == 0)
+			r = smx_buf_put(out, s, 1);
+	}
+	return r != 0 ? r : smx_buf_put(out, "\"", 1);
+}
+
+/*
+ * A word of a ProxyCommand, which ssh expands and hands to the user's shell, whichever that is:
+ * double quotes mean the same to all of them as long as none of their own characters is within;
+ * else single quotes do.
+ */
+static int put_shell_word(struct smx_buf *out, const char *prefix, const char *s)
+{
+	int plain = strpbrk(s, "\"$`\\!") == NULL, r;
+	const char *quote = plain ? "\"" : "'";
+
+	(void)((r = smx_buf_put(out, quote, 1)) != 0 || (r = smx_buf_put_str(out, prefix)) != 0);
+	for (; r == 0 && *s; s++) {
+		if (*s == '%')
+			r = smx_buf_put(out, "%%", 2);
+		else if (*s == '\'' && !plain)
+			r = smx_buf_put(out, "'\\''", 4);
+		else
+			r = smx_buf_put(out, s, 1);
+	}
+	return r != 0 ? r : smx_buf_put(out, quote, 1);
+}
+
+/* ---- ssh-mux-hosts.conf ------------------------------------------------------------------------
+ */
+
+/* The cheapest first, for a hop that never leaves this machine. */
+#define KEX     "ecdh-sha2-nistp256,curve25519-sha256"
+#define MLKEM   "mlkem768x25519-sha256"
+#define CIPHERS "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com"
+#define MACS    "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com"
+
+static const char *const probes[SMX_HOSTS_OPTIONS] = {
+	/* Whatever the user has narrowed it to for some old server: all that we take. */
+	[SMX_HOSTS_PUBKEY_ALGORITHMS] =
+		"PubkeyAcceptedAlgorithms=ssh-ed25519*,sk-*,ecdsa-*,rsa-sha2-*",
+	[SMX_HOSTS_KNOWN_HOSTS_COMMAND] = "KnownHostsCommand=none",
+	/* Chaff packets are for the wire. */
+	[SMX_HOSTS_OBSCURE_KEYSTROKES] = "ObscureKeystrokeTiming=no",
+	[SMX_HOSTS_GSSAPI_KEX] = "GSSAPIKeyExchange=no",
+	[SMX_HOSTS_WARN_WEAK_CRYPTO] = "WarnWeakCrypto=no-pq-kex",
+	[SMX_HOSTS_MLKEM] = "KexAlgorithms=" MLKEM,
+};
+
+const char *smx_hosts_option_probe(enum smx_hosts_option option)
+{
+	return probes[option];
+}
+
+/*
+ * What is the same for every route. ssh takes the first value that it finds for an option, so each
+ * line here is what keeps a later block's (Host *, above all) from this hop.
+ */
+static const char *const fixed[] = {
+	/* Where it goes. A CanonicalizeHostname would have the config read again for 127.0.0.1. */
+	"AddressFamily inet",
+	"BindAddress 127.0.0.1", /* it also turns BindInterface off */
+	"CanonicalizeHostname no",
+	/*
+	 * One login and no other way in. A ControlPath without the user's name in it would have all
+	 * routes meet at one socket, for they have one host and one port: `ssh db` on `web`.
+	 */
+	"ControlMaster no",
+	"ControlPath none",
+	"PubkeyAuthentication yes",
+	"PreferredAuthentications publickey",
+	"PasswordAuthentication no",
+	"KbdInteractiveAuthentication no",
+	/* The local server is known by one key, from one file, whatever else is said about keys. */
+	"HostKeyAlgorithms ssh-ed25519",
+	"NoHostAuthenticationForLocalhost no",
+	"CheckHostIP no",
+	"VerifyHostKeyDNS no",
+	"UpdateHostKeys no",
+	"Ciphers " CIPHERS,
+	"MACs " MACS,
+	/* Nothing to gain between two processes of one machine. */
+	"Compression no",
+	"RekeyLimit default none",
+	/* The local server refuses it; asked for, it would be a complaint in every session. */
+	"ForwardX11 no",
+};
+
+static int put_fixed(struct smx_buf *out)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < SMX_ARRAY_LEN(fixed); i++)
+		r = smx_buf_printf(out, "    %s\n", fixed[i]);
+	return r;
+}
+
+/*
+ * Newer ssh warns about a key agreement that is not post-quantum. Where both sides have one it
+ * goes first, for about a millisecond; where we don't, nothing is at risk on loopback, and the
+ * warning is turned off. Where ssh does not warn, the cheapest stays first.
+ */
+static int put_kex(const struct smx_hosts_conf *o, struct smx_buf *out)
+{
+	int warns = o->known >> SMX_HOSTS_WARN_WEAK_CRYPTO & 1;
+	int both = smx_kex_find(smx_view_of(MLKEM, strlen(MLKEM))) != NULL &&
+		   (o->known >> SMX_HOSTS_MLKEM & 1);
+	int r = smx_buf_printf(
+		out, "    KexAlgorithms %s" KEX "\n", warns && both ? MLKEM "," : "");
+
+	if (r == 0 && warns && !both)
+		r = smx_buf_put_str(out, "    WarnWeakCrypto no-pq-kex\n");
+	return r;
+}
+
+static int put_optional(const struct smx_hosts_conf *o, struct smx_buf *out)
+{
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < SMX_HOSTS_WARN_WEAK_CRYPTO; i++) {
+		size_t n = strcspn(probes[i], "=");
+
+		if (o->known >> i & 1)
+			r = smx_buf_printf(
+				out, "    %.*s %s\n", (int)n, probes[i], probes[i] + n + 1);
+	}
+	return r;
+}
+
+static int put_path(struct smx_buf *out, const char *option, const char *path)
+{
+	int r = smx_buf_printf(out, "    %s ", option);
+
+	if (r == 0)
+		r = put_quoted(out, path, QUOTE_PERCENT);
+	return r != 0 ? r : smx_buf_put(out, "\n", 1);
+}
+
+/*
+ * The keys that the local server takes. Without them an IdentityFile with IdentitiesOnly, in the
+ * user's own block for the real server, would leave none to offer; and an agent that holds many
+ * offers all of them. IdentityFile adds up, and these come first.
+ */
+static int put_identity(const struct smx_hosts_conf *o, struct smx_buf *out)
+{
+	int r = smx_buf_printf(out, "    IdentitiesOnly %s\n", o->identities_only ? "yes" : "no");
+
+	for (size_t i = 0; r == 0 && i < o->n_identity; i++)
+		r = put_path(out, "IdentityFile", o->identity[i]);
+	return r;
+}
+
+/* Of ProxyCommand and ProxyJump the one that comes first wins, "none" included. */
+static int put_way(const struct smx_hosts_conf *o, const char *name, struct smx_buf *out)
+{
+	int r;
+
+	if (!o->program)
+		return smx_buf_put_str(out, "    ProxyJump none\n    ProxyCommand none\n");
+	if ((r = smx_buf_put_str(out, "    ProxyCommand ")) == 0 && o->program_ssh_dir) {
+		(void)((r = smx_buf_put_str(out, "env ")) != 0 ||
+			(r = put_shell_word(out, "SSH_MUX_SSH_DIR=", o->program_ssh_dir)) != 0 ||
+			(r = smx_buf_put(out, " ", 1)) != 0);
+	}
+	if (r == 0 && (r = put_shell_word(out, "", o->program)) == 0)
+		r = smx_buf_printf(
+			out, " proxy %s\n    ProxyJump none\n    ProxyUseFdpass no\n", name);
+	return r;
+}
+
+static int put_block(
+	const struct smx_hosts_conf *o, const char *name, struct smx_view same, struct smx_buf *out)
+{
+	int r;
+
+	(void)((r = smx_buf_printf(out,
+			"\nHost %s\n    HostName 127.0.0.1\n    Port %u\n    User %s\n", name,
+			(unsigned)o->port, name)) != 0 ||
+		(r = put_way(o, name, out)) != 0 || (r = smx_buf_put(out, same.p, same.len)) != 0);
+	return r;
+}
+
+static int put_same(const struct smx_hosts_conf *o, struct smx_buf *out)
+{
+	int r;
+
+	(void)((r = put_fixed(out)) != 0 || (r = put_kex(o, out)) != 0 ||
+		(r = put_optional(o, out)) != 0 ||
+		(r = smx_buf_printf(out, "    HostKeyAlias %s\n    StrictHostKeyChecking %s\n",
+			 o->key_alias, o->accept_new ? "accept-new" : "yes")) != 0 ||
+		(r = put_path(out, "UserKnownHostsFile", o->known_path)) != 0 ||
+		/* The system's file may have a pattern that matches any name; "none" is newer. */
+		(r = put_path(out, "GlobalKnownHostsFile", o->known_path)) != 0 ||
+		(r = put_identity(o, out)) != 0);
+	return r;
+}
+
+static int put_top(const struct smx_hosts_conf *o, struct smx_buf *out)
+{
+	return smx_buf_printf(out,
+		MARK
+		" from %s.\n"
+		"# What is changed here is lost: change the routes, and run it again.\n"
+		"# ssh takes the first value it finds for an option, so these come before those\n"
+		"# of your own blocks. What adds up, as LocalForward does, still adds up.\n",
+		o->routes_path);
+}
+
+static int has_fault(const struct smx_hosts_conf *o)
+{
+	int bad = smx_conf_path_fault(o->known_path, 0) != NULL ||
+		  smx_conf_path_fault(o->routes_path, 0) != NULL;
+
+	/* The shell's words: no variables there, but lines end there too. */
+	bad |= o->program && strpbrk(o->program, "\n\r") != NULL;
+	bad |= o->program_ssh_dir && strpbrk(o->program_ssh_dir, "\n\r") != NULL;
+	for (size_t i = 0; i < o->n_identity; i++)
+		bad |= smx_conf_path_fault(o->identity[i], 0) != NULL;
+	return bad;
+}
+
+int smx_hosts_conf_write(
+	const struct smx_routes *routes, const struct smx_hosts_conf *o, struct smx_buf *out)
+{
+	struct smx_buf same;
+	int r;
+
+	if (has_fault(o))
+		return SMX_EINVAL;
+	smx_buf_init(&same, SMX_HOSTS_CONF_MAX);
+	if ((r = put_same(o, &same)) == 0 && (r = put_top(o, out)) == 0)
+		for (size_t i = 0; r == 0 && i < routes->n_routes; i++)
+			r = put_block(o, routes->routes[i].name, smx_buf_as_view(&same), out);
+	smx_buf_release(&same);
+	return r;
+}
+
+int smx_hosts_conf_is_ours(struct smx_view text)
+{
+	size_t n = sizeof(MARK) - 1;
+
+	return text.len == 0 || (text.len >= n && memcmp(text.p, MARK, n) == 0);
+}
+
+/* ---- the Include line --------------------------------------------------------------------------
+ */
+
+static const char *bare_name(const struct smx_include *inc)
+{
+	const char *slash = strrchr(inc->path, '/');
+
+	return slash ? slash + 1 : inc->path;
+}
+
+int smx_include_line(const struct smx_include *inc, struct smx_buf *out)
+{
+	int r;
+
+	if (inc->is_home)
+		return smx_buf_printf(out, "Include %s", bare_name(inc));
+	if (smx_conf_path_fault(inc->path, 1))
+		return SMX_EINVAL;
+	if ((r = smx_buf_put_str(out, "Include ")) == 0)
+		r = put_quoted(out, inc->path, QUOTE_GLOB);
+	return r;
+}
+
+static int is_blank(uint8_t c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\n';
+}
+
+static struct smx_view trim(struct smx_view v)
+{
+	while (v.len && is_blank(v.p[0]))
+		v = (struct smx_view){ v.p + 1, v.len - 1 };
+	while (v.len && is_blank(v.p[v.len - 1]))
+		v.len--;
+	return v;
+}
+
+/* The text up to the next newline, which is taken off as well. 0 at the end. */
+static int next_line(struct smx_view *text, struct smx_view *ret)
+{
+	const uint8_t *end;
+
+	if (text->len == 0)
+		return 0;
+	end = memchr(text->p, '\n', text->len);
+	ret->p = text->p;
+	ret->len = end ? (size_t)(end - text->p) : text->len;
+	text->p += ret->len + (end != NULL);
+	text->len -= ret->len + (end != NULL);
+	return 1;
+}
+
+/* The keyword of a line is cut off it: "Include x", "include=x" and "Include = x" are the same. */
+static struct smx_view take_keyword(struct smx_view *line)
+{
+	struct smx_view word = { line->p, 0 };
+
+	while (word.len < line->len && !is_blank(line->p[word.len]) && line->p[word.len] != '=')
+		word.len++;
+	*line = trim((struct smx_view){ line->p + word.len, line->len - word.len });
+	if (line->len && line->p[0] == '=')
+		*line = trim((struct smx_view){ line->p + 1, line->len - 1 });
+	return word;
+}
+
+static int is_keyword(struct smx_view word, const char *lower)
+{
+	size_t n = strlen(lower), i = 0;
+
+	if (word.len != n)
+		return 0;
+	while (i < n && (word.p[i] | 0x20) == (uint8_t)lower[i])
+		i++;
+	return i == n;
+}
+
+/* "Host *" and "Match all" match everything: what is below them is merely late. */
+static int matches_all(struct smx_view arguments)
+{
+	return smx_view_eq(arguments, "*") || is_keyword(arguments, "all");
+}
+
+/*
+ * The next argument is cut off the rest of a line and compared with a path as ssh would come to it:
+ * quotes and backslashes of ssh_config first, then those of the pattern that Include takes.
+ * Returns -1 at the end, else whether they are the same.
+ */
+static int next_argument_is(struct smx_view *rest, const char *want)
+{
+	size_t i = 0, n = strlen(want), at = 0;
+	int same = 1, escaped = 0;
+	uint8_t quote = 0;
+
+	while (i < rest->len && is_blank(rest->p[i]))
+		i++;
+	if (i == rest->len || rest->p[i] == '#')
+		return -1;
+	for (; i < rest->len && (quote || !is_blank(rest->p[i])); i++) {
+		uint8_t c = rest->p[i];
+
+		if (c == '\\' && i + 1 < rest->len &&
+			(strchr("'\"\\", rest->p[i + 1]) || (!quote && rest->p[i + 1] == ' '))) {
+			c = rest->p[++i];
+		} else if (c == quote) {
+			quote = 0;
+			continue;
+		} else if (!quote && (c == '"' || c == '\'')) {
+			quote = c;
+			continue;
+		}
+		if (c == '\\' && !escaped) {
+			escaped = 1;
+			continue;
+		}
+		escaped = 0;
+		same = same && at < n && (uint8_t)want[at] == c;
+		at++;
+	}
+	*rest = (struct smx_view){ rest->p + i, rest->len - i };
+	return same && at == n;
+}
+
+static int any_argument_is(struct smx_view rest, const char *want)
+{
+	int found = 0, one;
+
+	while ((one = next_argument_is(&rest, want)) >= 0)
+		found |= one;
+	return found;
+}
+
+static int is_our_include(const struct smx_include *inc, struct smx_view arguments)
+{
+	char tilde[256] = "~/.ssh/";
+
+	if (any_argument_is(arguments, inc->path))
+		return 1;
+	if (!inc->is_home || strlen(bare_name(inc)) > sizeof(tilde) - 16)
+		return 0;
+	memcpy(tilde + 7, bare_name(inc), strlen(bare_name(inc)) + 1);
+	return any_argument_is(arguments, bare_name(inc)) || any_argument_is(arguments, tilde);
+}
+
+void smx_include_find(
+	const struct smx_include *inc, struct smx_view text, struct smx_include_found *ret)
+{
+	enum smx_include_place here = SMX_INCLUDE_TOP;
+	struct smx_view line, word;
+	unsigned number = 0;
+
+	*ret = (struct smx_include_found){ .place = SMX_INCLUDE_NONE };
+	if (text.len >= 3 && memcmp(text.p, BOM, 3) == 0) {
+		ret->has_bom = 1;
+		text = (struct smx_view){ text.p + 3, text.len - 3 };
+	}
+	while (next_line(&text, &line)) {
+		number++;
+		line = trim(line);
+		if (line.len == 0 || line.p[0] == '#')
+			continue;
+		word = take_keyword(&line);
+		if (is_keyword(word, "host") || is_keyword(word, "match")) {
+			here = matches_all(line) ? SMX_INCLUDE_LATE : SMX_INCLUDE_CONDITIONAL;
+		} else if (is_keyword(word, "include")) {
+			if (!is_our_include(inc, line))
+				continue;
+			if (ret->count++ == 0) {
+				ret->place = here;
+				ret->line = number;
+			}
+		} else if (here == SMX_INCLUDE_TOP) {
+			here = SMX_INCLUDE_LATE;
+		}
+	}
+}
+
+int smx_include_prepend(const struct smx_include *inc, struct smx_view text, struct smx_buf *out)
+{
+	size_t bom = text.len >= 3 && memcmp(text.p, BOM, 3) == 0 ? 3 : 0;
+	const uint8_t *end = text.len ? memchr(text.p, '\n', text.len) : NULL;
+	int crlf = end && end > text.p && end[-1] == '\r', r;
+
+	if ((r = smx_buf_put(out, text.p, bom)) == 0 && (r = smx_include_line(inc, out)) == 0 &&
+		(r = smx_buf_put_str(out, crlf ? "\r\n" : "\n")) == 0 && text.len > bom)
+		r = smx_buf_put(out, text.p + bom, text.len - bom);
+	return r;
+}

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/service_text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#define MARK        "Made by ssh-mux install"
+#define ARGS_MAX    12
+#define NUMBER_SIZE 16
+
+const char smx_service_program_mark[] = "This file is ssh-mux, an SSH connection multiplexer.";
+
+/* ---- what to run -------------------------------------------------------------------------------
+ */
+
+struct command {
+	const char *args[ARGS_MAX]; /* args[0] is the program */
+	size_t count;
+	char port[NUMBER_SIZE], timeout[NUMBER_SIZE];
+};
+
+static void add(struct command *c, const char *name, const char *value)
+{
+	c->args[c->count++] = name;
+	if (value)
+		c->args[c->count++] = value;
+}
+
+static void command_of(const struct smx_service_spec *spec, int is_managed, struct command *c)
+{
+	*c = (struct command){ .count = 0 };
+	add(c, spec->program, "daemon");
+	if (is_managed)
+		add(c, "--foreground", NULL);
+	if (spec->routes_path)
+		add(c, "--config", spec->routes_path);
+	if (spec->port) {
+		(void)snprintf(c->port, sizeof(c->port), "%u", (unsigned)spec->port);
+		add(c, "--port", c->port);
+	}
+	if (spec->idle_timeout_s) {
+		(void)snprintf(
+			c->timeout, sizeof(c->timeout), "%lu", (unsigned long)spec->idle_timeout_s);
+		add(c, "--timeout", c->timeout);
+	}
+}
+
+/* Fit for a file that people and parsers read line by line. */
+static int is_plain(const char *text)
+{
+	const uint8_t *s = (const uint8_t *)text;
+	size_t left = strlen(text), n;
+	uint32_t c;
+
+	for (; left > 0; s += n, left -= n)
+		if ((n = smx_utf8_decode(s, left, &c)) == 0 || c < 0x20 || (c >= 0x7f && c < 0xa0))
+			return 0;
+	return 1;
+}
+
+static int is_speakable(const struct smx_service_spec *spec)
+{
+	return is_plain(spec->program) && (!spec->ssh_dir || is_plain(spec->ssh_dir)) &&
+	       (!spec->routes_path || is_plain(spec->routes_path));
+}
+
+/* Appends all of it or nothing. */
+static int finish(struct smx_buf *out, size_t before, int r)
+{
+	if (r != 0)
+		smx_buf_truncate(out, before);
+	return r;
+}
+
+/* ---- systemd -----------------------------------------------------------------------------------
+ */
+
+/*
+ * A word in double quotes (systemd.service, "COMMAND LINES"; systemd.syntax, "QUOTING"): specifiers
+ * start with %, and variables with $, except in the program's own path and in Environment=.
+ */
+static int put_unit_word(struct smx_buf *out, const char *word, int has_variables)
+{
+	int r = smx_buf_put(out, "\"", 1);
+
+	for (const char *s = word; r == 0 && *s; s++) {
+		if (*s == '"' || *s == '\\')
+			r = smx_buf_put(out, "\\", 1);
+		else if (*s == '%' || (*s == '$' && has_variables))
+			r = smx_buf_put(out, s, 1);
+		if (r == 0)
+			r = smx_buf_put(out, s, 1);
+	}
+	return r != 0 ? r : smx_buf_put(out, "\"", 1);
+}
+
+static int put_exec(struct smx_buf *out, const struct command *c)
+{
+	int r = smx_buf_put_str(out, "ExecStart="), is_program = 1;
+
+	/* systemd takes no quotes and backslashes in the path of a program, however escaped. */
+	if (r == 0 && strpbrk(c->args[0], "\"'\\")) {
+		r = smx_buf_put_str(out, "/bin/sh -c \"exec \\\"$$0\\\" \\\"$$@\\\"\" ");
+		is_program = 0;
+	}
+	for (size_t i = 0; r == 0 && i < c->count; i++) {
+		if (i > 0)
+			r = smx_buf_put(out, " ", 1);
+		if (r == 0)
+			r = put_unit_word(out, c->args[i], i > 0 || !is_program);
+	}
+	return r != 0 ? r : smx_buf_put(out, "\n", 1);
+}
+
+static int put_unit_environment(struct smx_buf *out, const char *ssh_dir)
+{
+	char *word;
+	size_t size;
+	int r;
+
+	if (!ssh_dir)
+		return 0;
+	size = strlen("SSH_MUX_SSH_DIR=") + strlen(ssh_dir) + 1;
+	if ((word = smx_malloc(size)) == NULL)
+		return SMX_ENOMEM;
+	(void)snprintf(word, size, "SSH_MUX_SSH_DIR=%s", ssh_dir);
+	(void)((r = smx_buf_put_str(out, "Environment=")) != 0 ||
+		(r = put_unit_word(out, word, 0)) != 0 || (r = smx_buf_put(out, "\n", 1)) != 0);
+	smx_free(word);
+	return r;
+}
+
+int smx_service_unit_text(const struct smx_service_spec *spec, struct smx_buf *out)
+{
+	size_t before = smx_buf_len(out);
+	struct command c;
+	int r;
+
+	if (!is_speakable(spec))
+		return SMX_EUNSUPPORTED;
+	command_of(spec, 1, &c);
+	(void)((r = smx_buf_put_str(out,
+			"# " MARK ", which writes it anew; ssh-mux uninstall removes it.\n"
+			"# Settings of your own go into a drop-in: systemctl --user edit ssh-mux\n"
+			"\n"
+			"[Unit]\n"
+			"Description=One login per server, shared by every SSH client\n"
+			"Documentation=man:ssh-mux(1)\n"
+			"StartLimitIntervalSec=60\n"
+			"StartLimitBurst=5\n"
+			"\n"
+			"[Service]\n"
+			"# It is started when its socket answers.\n"
+			"Type=notify\n")) != 0 ||
+		(r = put_unit_environment(out, spec->ssh_dir)) != 0 ||
+		(r = put_exec(out, &c)) != 0 ||
+		(r = smx_buf_put_str(out,
+			 "Restart=on-failure\n"
+			 "RestartSec=2\n"
+			 "# Usage, a file that is missing, permissions, configuration: these "
+			 "stay.\n"
+			 "RestartPreventExitStatus=64 66 77 78\n"
+			 "TimeoutStartSec=30\n"
+			 "TimeoutStopSec=15\n"
+			 "UMask=0077\n"
+			 "# A service has no SSH_AUTH_SOCK, or that of a session long gone. Name "
+			 "your\n"
+			 "# agent in the routes file (identity_agent); that of who comes by\n"
+			 "# ssh-mux proxy or connect is used as it is.\n"
+			 "\n"
+			 "# What a user's service manager can really enforce: filters of system "
+			 "calls.\n"
+			 "# Options that mount or drop capabilities have no effect here, or fail, "
+			 "or\n"
+			 "# make a user namespace in which root's files seem to be somebody "
+			 "else's.\n"
+			 "NoNewPrivileges=yes\n"
+			 "LockPersonality=yes\n"
+			 "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK\n"
+			 "RestrictNamespaces=yes\n"
+			 "RestrictRealtime=yes\n"
+			 "RestrictSUIDSGID=yes\n"
+			 "SystemCallArchitectures=native\n"
+			 "SystemCallFilter=@system-service\n"
+			 "# Libraries take this for an old kernel and do without.\n"
+			 "SystemCallErrorNumber=ENOSYS\n"
+			 "\n"
+			 "[Install]\n"
+			 "WantedBy=default.target\n")) != 0);
+	return finish(out, before, r);
+}
+
+/* ---- launchd -----------------------------------------------------------------------------------
+ */
+
+static int put_xml(struct smx_buf *out, const char *text)
+{
+	int r = 0;
+
+	for (const char *s = text; r == 0 && *s; s++)
+		r = *s == '&'   ? smx_buf_put_str(out, "&amp;")
+		    : *s == '<' ? smx_buf_put_str(out, "&lt;")
+		    : *s == '>' ? smx_buf_put_str(out, "&gt;")
+				: smx_buf_put(out, s, 1);
+	return r;
+}
+
+static int put_xml_string(struct smx_buf *out, const char *indent, const char *text)
+{
+	int r;
+
+	(void)((r = smx_buf_put_str(out, indent)) != 0 ||
+		(r = smx_buf_put_str(out, "<string>")) != 0 || (r = put_xml(out, text)) != 0 ||
+		(r = smx_buf_put_str(out, "</string>\n")) != 0);
+	return r;
+}
+
+static int put_plist_environment(struct smx_buf *out, const char *ssh_dir)
+{
+	int r;
+
+	if (!ssh_dir)
+		return 0;
+	(void)((r = smx_buf_put_str(out, "\t<key>EnvironmentVariables</key>\n"
+					 "\t<dict>\n"
+					 "\t\t<key>SSH_MUX_SSH_DIR</key>\n")) != 0 ||
+		(r = put_xml_string(out, "\t\t", ssh_dir)) != 0 ||
+		(r = smx_buf_put_str(out, "\t</dict>\n")) != 0);
+	return r;
+}
+
+int smx_service_plist_text(const struct smx_service_spec *spec, struct smx_buf *out)
+{
+	size_t before = smx_buf_len(out);
+	struct command c;
+	int r;
+
+	if (!is_speakable(spec))
+		return SMX_EUNSUPPORTED;
+	command_of(spec, 1, &c);
+	r = smx_buf_put_str(out,
+		"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+		"<!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" "
+		"\"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">\n"
+		"<!-- " MARK ", which writes it anew; ssh-mux uninstall removes it. -->\n"
+		"<plist version=\"1.0\">\n"
+		"<dict>\n"
+		"\t<key>Label</key>\n"
+		"\t<string>ssh-mux</string>\n"
+		"\t<key>ProgramArguments</key>\n"
+		"\t<array>\n");
+	for (size_t i = 0; r == 0 && i < c.count; i++)
+		r = put_xml_string(out, "\t\t", c.args[i]);
+	if (r == 0)
+		r = smx_buf_put_str(out, "\t</array>\n");
+	if (r == 0)
+		r = put_plist_environment(out, spec->ssh_dir);
+	if (r == 0)
+		r = smx_buf_put_str(out, "\t<key>RunAtLoad</key>\n"
+					 "\t<true/>\n"
+					 "\t<key>KeepAlive</key>\n"
+					 "\t<dict>\n"
+					 "\t\t<key>SuccessfulExit</key>\n"
+					 "\t\t<false/>\n"
+					 "\t</dict>\n"
+					 "\t<key>ProcessType</key>\n"
+					 "\t<string>Interactive</string>\n"
+					 "\t<key>Umask</key>\n"
+					 "\t<integer>63</integer>\n"
+					 "</dict>\n"
+					 "</plist>\n");
+	return finish(out, before, r);
+}
+
+/* ---- a shell -----------------------------------------------------------------------------------
+ */
+
+/* As it is if no shell sees anything in it, else in single quotes. */
+static int put_shell_word(struct smx_buf *out, const char *word)
+{
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@%,";
+	int r;
+
+	if (word[0] && word[strspn(word, plain)] == '\0')
+		return smx_buf_put_str(out, word);
+	r = smx_buf_put(out, "'", 1);
+	for (const char *s = word; r == 0 && *s; s++)
+		r = *s == '\'' ? smx_buf_put_str(out, "'\\''") : smx_buf_put(out, s, 1);
+	return r != 0 ? r : smx_buf_put(out, "'", 1);
+}
+
+int smx_service_command_text(const struct smx_service_spec *spec, struct smx_buf *out)
+{
+	size_t before = smx_buf_len(out);
+	struct command c;
+	int r = 0;
+
+	command_of(spec, 0, &c);
+	if (spec->ssh_dir)
+		(void)((r = smx_buf_put_str(out, "SSH_MUX_SSH_DIR=")) != 0 ||
+			(r = put_shell_word(out, spec->ssh_dir)) != 0 ||
+			(r = smx_buf_put(out, " ", 1)) != 0);
+	for (size_t i = 0; r == 0 && i < c.count; i++)
+		if (i == 0 || (r = smx_buf_put(out, " ", 1)) == 0)
+			r = put_shell_word(out, c.args[i]);
+	return finish(out, before, r);
+}
+
+/* ---- whose it is -------------------------------------------------------------------------------
+ */
+
+static int view_has(struct smx_view v, const char *word, size_t n)
+{
+	const uint8_t *s = v.p;
+	size_t left = v.len;
+
+	while (left >= n) {
+		const uint8_t *at = memchr(s, word[0], left - n + 1);
+
+		if (!at)
+			return 0;
+		if (memcmp(at, word, n) == 0)
+			return 1;
+		left -= (size_t)(at - s) + 1;
+		s = at + 1;
+	}
+	return 0;
+}
+
+int smx_service_is_ours(struct smx_view text)
+{
+	return view_has(text, MARK, strlen(MARK));
+}
+
+int smx_service_program_is_ours(struct smx_view file)
+{
+	return view_has(file, smx_service_program_mark, strlen(smx_service_program_mark));
+}
+
+int smx_service_system_program(const char *path, char **ret_path)
+{
+	static const char *const places[] = { "/usr/", "/opt/", "/bin/", "/nix/", "/gnu/", "/snap/",
+		"/home/linuxbrew/" };
+	static const char cellar[] = "/Cellar/", bin[] = "/bin/ssh-mux";
+	const char *at;
+	char *p;
+	size_t n;
+
+	for (size_t i = 0; i < SMX_ARRAY_LEN(places); i++) {
+		if (strncmp(path, places[i], strlen(places[i])) != 0)
+			continue;
+		/* Homebrew: the real path has the version in it, and goes with an update. */
+		at = strstr(path, cellar);
+		n = at ? (size_t)(at - path) : strlen(path);
+		if ((p = smx_malloc(n + sizeof(bin))) == NULL)
+			return SMX_ENOMEM;
+		memcpy(p, path, n);
+		memcpy(p + n, at ? bin : "", at ? sizeof(bin) : 1);
+		*ret_path = p;
+		return 0;
+	}
+	return SMX_ENOTFOUND;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a service manager is told so that the daemon runs from login on (C6): a systemd user unit,
+ * a launchd agent, or a command line where there is neither. Texts only: nothing is read or made.
+ */
+#ifndef SMX_CONFIG_SERVICE_TEXT_H
+#define SMX_CONFIG_SERVICE_TEXT_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/wire.h"
+
+#define SMX_SERVICE_TEXT_MAX (64u << 10) /* of any of these files */
+
+struct smx_service_spec {
+	const char *program; /* absolute */
+	const char *ssh_dir; /* absolute; NULL: the usual one */
+	const char *routes_path; /* absolute; NULL: the routes file in the SSH directory */
+	uint16_t port; /* 0: the daemon's own choice */
+	uint32_t idle_timeout_s; /* 0: the daemon's own */
+};
+
+/*
+ * The unit or agent file, byte for byte the same for the same spec. SMX_EUNSUPPORTED: a path has a
+ * control character or is not UTF-8, which neither manager takes; SMX_ENOMEM, SMX_ELIMIT. Nothing
+ * is appended then.
+ */
+int smx_service_unit_text(const struct smx_service_spec *spec, struct smx_buf *out);
+int smx_service_plist_text(const struct smx_service_spec *spec, struct smx_buf *out);
+
+/* The command that starts the daemon in the background, for a POSIX shell. SMX_ENOMEM, SMX_ELIMIT.
+ */
+int smx_service_command_text(const struct smx_service_spec *spec, struct smx_buf *out);
+
+/* Whether such a file was made by us, whatever else is in it. */
+int smx_service_is_ours(struct smx_view text);
+
+/*
+ * Where a system's package manager has put this program, under a name that stays when the package
+ * is updated: *ret_path is `path` itself or a shorter way to it, for the caller to free.
+ * SMX_ENOTFOUND if `path` is in no such place, SMX_ENOMEM.
+ */
+int smx_service_system_program(const char *path, char **ret_path);
+
+/* What our program file has in it, so that uninstall removes no other of the same name. */
+extern const char smx_service_program_mark[];
+int smx_service_program_is_ours(struct smx_view file);
+
+#endif
