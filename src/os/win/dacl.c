@@ -253,7 +253,8 @@ int smx_win_user_sid_text(char **ret)
 	return r;
 }
 
-int smx_win_private_sd(int is_readable, PSECURITY_DESCRIPTOR *ret)
+/* form: SDDL with our SID for each %hs of two. */
+static int sd_of(const wchar_t *form, PSECURITY_DESCRIPTOR *ret)
 {
 	wchar_t text[512];
 	char *sid;
@@ -261,12 +262,22 @@ int smx_win_private_sd(int is_readable, PSECURITY_DESCRIPTOR *ret)
 
 	if ((r = smx_win_user_sid_text(&sid)) != 0)
 		return r;
-	n = swprintf(text, sizeof(text) / sizeof(text[0]),
-		L"O:%hsD:P(A;;FA;;;%hs)(A;;FA;;;SY)(A;;FA;;;BA)%ls", sid, sid,
-		is_readable ? L"(A;;FR;;;WD)" : L"");
+	n = swprintf(text, sizeof(text) / sizeof(text[0]), form, sid, sid);
 	smx_free(sid);
 	if (n < 0 || !ConvertStringSecurityDescriptorToSecurityDescriptorW(
 			     text, SDDL_REVISION_1, ret, NULL))
 		return SMX_ESYS;
 	return 0;
+}
+
+int smx_win_private_sd(int is_readable, PSECURITY_DESCRIPTOR *ret)
+{
+	return sd_of(is_readable ? L"O:%hsD:P(A;;FA;;;%hs)(A;;FA;;;SY)(A;;FA;;;BA)(A;;FR;;;WD)"
+				 : L"O:%hsD:P(A;;FA;;;%hs)(A;;FA;;;SY)(A;;FA;;;BA)",
+		ret);
+}
+
+int smx_win_private_sd_of_pipe(PSECURITY_DESCRIPTOR *ret)
+{
+	return sd_of(L"O:%hsD:P(A;;GA;;;%hs)", ret);
 }

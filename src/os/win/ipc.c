@@ -13,7 +13,6 @@
 #include <aclapi.h>
 #include <fcntl.h>
 #include <io.h>
-#include <sddl.h>
 #include <shlobj.h>
 #include <stdio.h>
 #include <string.h>
@@ -151,23 +150,13 @@ int smx_os_control_path(const char *ssh_dir, char **ret_path, struct smx_buf *er
 /* ---- server ------------------------------------------------------------------------------------
  */
 
-/* A pipe for our SID and nobody else, not even SYSTEM. */
 static int pipe_sd(PSECURITY_DESCRIPTOR *ret, struct smx_buf *err)
 {
-	wchar_t text[256];
-	char *sid;
-	int n, r;
+	int r = smx_win_private_sd_of_pipe(ret);
 
-	if ((r = smx_win_user_sid_text(&sid)) != 0) {
+	if (r != 0)
 		smx_win_say(err, "the system does not tell who you are, so nobody is let in");
-		return r;
-	}
-	n = swprintf(text, sizeof(text) / sizeof(text[0]), L"O:%hsD:P(A;;GA;;;%hs)", sid, sid);
-	smx_free(sid);
-	if (n < 0 || !ConvertStringSecurityDescriptorToSecurityDescriptorW(
-			     text, SDDL_REVISION_1, ret, NULL))
-		return SMX_ESYS;
-	return 0;
+	return r;
 }
 
 static HANDLE new_instance(const struct smx_os_ipc_server *s, DWORD extra)
