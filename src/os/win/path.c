@@ -113,6 +113,25 @@ int smx_os_path_absolute(const char *path, char **ret_path)
 	return r;
 }
 
+int smx_os_path_dir(const char *path, char **ret_dir)
+{
+	char *full, *last;
+	int r;
+
+	if (!smx_os_path_is_absolute(path))
+		return SMX_EINVAL;
+	if ((r = normalise(path, &full)) != 0)
+		return r;
+	last = strrchr(full, '\\');
+	if (last[1] == '\0' || last - full < 2) {
+		smx_free(full);
+		return SMX_EINVAL;
+	}
+	last[last[-1] == ':'] = '\0'; /* a drive's root keeps its backslash */
+	*ret_dir = full;
+	return 0;
+}
+
 int smx_os_home(char **ret_path, struct smx_buf *err)
 {
 	int r = smx_win_known_folder(&FOLDERID_Profile, ret_path);

@@ -66,3 +66,8 @@ void smx_os_socket_stays_here(int64_t socket)
 {
 	(void)socket; /* The congestion control is the system's alone. */
 }
+
+int smx_os_reload_signal(void)
+{
+	return 0;
+}
