@@ -324,7 +324,9 @@ static void D4_lock_of_a_stopped_process(void **state)
 	assert_true(fd >= 0);
 	assert_int_equal(flock(fd, LOCK_EX), 0);
 	begin = smx_os_monotonic_ms();
-	for (int i = 0; i < 200; i++)
+	assert_int_equal(put_line(l, "1234567\n"), 0);
+	assert_true(smx_os_monotonic_ms() - begin >= 10); /* it did wait */
+	for (int i = 1; i < 200; i++)
 		assert_int_equal(put_line(l, "1234567\n"), 0);
 	assert_true(smx_os_monotonic_ms() - begin < 5000); /* 200 waits would take more */
 	assert_int_equal(size_of(at("log")), 1600);
@@ -335,6 +337,28 @@ static void D4_lock_of_a_stopped_process(void **state)
 		smx_os_sleep_ms(1);
 	}
 	assert_true(size_of(at("log.old")) >= 1600);
+	smx_os_log_free(l);
+}
+
+/* D4: nobody renames a file that somebody else is just writing to. */
+static void D4_no_rotation_while_another_writes(void **state)
+{
+	struct smx_os_log *l = new_log(8);
+	int fd = open(at("log"), O_RDWR);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_SH), 0);
+	assert_int_equal(put_line(l, "1234567\n"), 0);
+	assert_int_equal(put_line(l, "x\n"), 0);
+	expect_content(at("log"), "1234567\nx\n");
+	assert_int_equal(size_of(at("log.old")), -1);
+	close(fd);
+	for (int i = 0; i < 2000 && size_of(at("log.old")) < 0; i++) {
+		assert_int_equal(put_line(l, "y\n"), 0);
+		smx_os_sleep_ms(1);
+	}
+	assert_true(size_of(at("log.old")) >= 10);
 	smx_os_log_free(l);
 }
 
@@ -406,6 +430,7 @@ int main(void)
 		TEST(S1_D4_unsafe_files_are_refused),
 		TEST(D4_full_disk_is_an_error_and_no_end),
 		TEST(D4_lock_of_a_stopped_process),
+		TEST(D4_no_rotation_while_another_writes),
 		TEST(D4_stderr_follows),
 		TEST(D4_no_memory),
 	};
