@@ -251,6 +251,8 @@ static void release(struct doctor *d)
 	smx_free(d->routes_path);
 	smx_free(d->ssh);
 	smx_free(d->control_path);
+	while (d->n_identities > 0)
+		smx_free(d->identities[--d->n_identities]);
 	smx_buf_release(&d->control_err);
 	smx_buf_release(&d->dir_warning);
 	smx_buf_release(&d->host_key);
@@ -287,10 +289,10 @@ static int examine(struct doctor *d)
 	doctor_ask_daemon(d);
 	doctor_find_via(d);
 	doctor_check_files(d);
-	doctor_check_keys(d);
 	doctor_check_daemon(d);
 	doctor_check_ssh(d);
 	doctor_check_clients(d);
+	doctor_check_keys(d);
 	doctor_check_servers(d);
 	doctor_check_editors(d);
 	doctor_check_system(d);

@@ -13,11 +13,10 @@
 #include "trust/authorized_keys.h"
 #include "trust/known_hosts.h"
 
-#define DOCTOR_TEXT_MAX   2048 /* of a finding, of a remedy */
-#define DOCTOR_FILE_MAX   (1u << 20) /* of a configuration file that is looked at */
-#define DOCTOR_NAMED_MAX  3 /* names in a finding about many */
-#define DOCTOR_KEYS_MAX   64 /* keys that a client could offer */
-#define DOCTOR_BLOBS_SIZE (DOCTOR_KEYS_MAX * SMX_KEY_BLOB_MAX)
+#define DOCTOR_TEXT_MAX       2048 /* of a finding, of a remedy */
+#define DOCTOR_FILE_MAX       (4u << 20) /* of a configuration file that is looked at */
+#define DOCTOR_NAMED_MAX      3 /* names in a finding about many */
+#define DOCTOR_IDENTITIES_MAX 16
 
 enum doctor_level { DOCTOR_OK, DOCTOR_NOTE, DOCTOR_WARN, DOCTOR_FAIL };
 
@@ -50,6 +49,11 @@ struct doctor {
 	int is_default_key_there; /* id_* of the SSH directory */
 	char *ssh; /* the client's path */
 	unsigned ssh_major, ssh_minor; /* 0: not known */
+	/* What ssh -G says it offers; if !knows_offers that could not be asked. */
+	int knows_offers, identities_only;
+	char identity_agent[SMX_OS_PATH_MAX]; /* "", "none", "SSH_AUTH_SOCK", a path */
+	char *identities[DOCTOR_IDENTITIES_MAX];
+	size_t n_identities;
 	/* said */
 	unsigned count[DOCTOR_FAIL + 1];
 	const char *area;

@@ -9,6 +9,10 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/hosts_conf.h"
+#include "config/ssh_config.h"
+#include "mux/prepare.h"
+#include "trust/pattern.h"
 
 #define ERR_MAX         (4 * SMX_OS_PATH_MAX)
 #define SSH_OUT_MAX     (256u << 10)
@@ -16,65 +20,43 @@
 #define SSH_TIMEOUTS_MS 20000 /* all of them */
 #define SETUP           "run: ssh-mux setup-config"
 
-/* Takes the next line off *text, without the blanks around it. */
-static int next_line(struct smx_view *text, struct smx_view *ret)
+/* How the first block of ssh-mux-hosts.conf sends ssh to us. */
+static enum doctor_via find_via(struct smx_view text)
 {
-	const uint8_t *end = text->len > 0 ? memchr(text->p, '\n', text->len) : NULL;
-	struct smx_view line = { text->p, end ? (size_t)(end - text->p) : text->len };
+	struct smx_ssh_config_reader rd;
+	struct smx_ssh_config_line line;
+	enum doctor_via via = DOCTOR_VIA_NONE;
 
-	if (text->len == 0)
-		return 0;
-	text->p += line.len + (end != NULL);
-	text->len -= line.len + (end != NULL);
-	while (line.len > 0 && strchr(" \t\r", line.p[line.len - 1]) && line.p[line.len - 1])
-		line.len--;
-	while (line.len > 0 && (line.p[0] == ' ' || line.p[0] == '\t')) {
-		line.p++;
-		line.len--;
+	smx_ssh_config_reader_init(&rd, text);
+	while (via != DOCTOR_VIA_PROXY && smx_ssh_config_next(&rd, &line) == 1) {
+		const char *s = (const char *)line.text.p;
+
+		if (line.kind == SMX_SSH_CONFIG_HOST && via == DOCTOR_VIA_TCP)
+			break;
+		if (line.kind == SMX_SSH_CONFIG_HOST)
+			via = DOCTOR_VIA_TCP;
+		while (line.text.len > 0 && (*s == ' ' || *s == '\t')) {
+			s++;
+			line.text.len--;
+		}
+		if (line.text.len > 12 && strncasecmp(s, "ProxyCommand", 12) == 0 &&
+			smx_pattern_match(
+				smx_view_of(s, line.text.len), smx_view_of("* proxy *", 9), 0))
+			via = DOCTOR_VIA_PROXY;
 	}
-	*ret = line;
-	return 1;
-}
-
-/* Whether a line of ssh_config begins with this keyword; *ret_rest: what is behind it. */
-static int has_keyword(struct smx_view line, const char *word, struct smx_view *ret_rest)
-{
-	size_t n = strlen(word);
-
-	if (line.len <= n || strncasecmp((const char *)line.p, word, n) != 0 ||
-		!strchr(" \t=", line.p[n]) || !line.p[n])
-		return 0;
-	*ret_rest = smx_view_of((const char *)line.p + n + 1, line.len - n - 1);
-	return 1;
-}
-
-static int contains(struct smx_view v, const char *s)
-{
-	size_t n = strlen(s);
-
-	for (size_t i = 0; i + n <= v.len; i++)
-		if (memcmp(v.p + i, s, n) == 0)
-			return 1;
-	return 0;
+	smx_ssh_config_reader_release(&rd);
+	return via;
 }
 
 void doctor_find_via(struct doctor *d)
 {
-	struct smx_view text, line, rest;
 	struct smx_buf buf;
 	char *path = NULL;
 
-	smx_buf_init(&buf, DOCTOR_FILE_MAX);
-	if (doctor_read(d, SMX_HOSTS_FILE, DOCTOR_FILE_MAX, SMX_OS_FILE_PLAIN, &path, &buf, NULL) ==
-		0) {
-		text = smx_buf_as_view(&buf);
-		while (next_line(&text, &line))
-			if (has_keyword(line, "HostName", &rest))
-				d->via = d->via == DOCTOR_VIA_NONE ? DOCTOR_VIA_TCP : d->via;
-			else if (has_keyword(line, "ProxyCommand", &rest) &&
-				 contains(rest, " proxy "))
-				d->via = DOCTOR_VIA_PROXY;
-	}
+	smx_buf_init(&buf, SMX_HOSTS_CONF_MAX);
+	if (doctor_read(d, SMX_HOSTS_FILE, SMX_HOSTS_CONF_MAX, SMX_OS_FILE_PLAIN, &path, &buf,
+		    NULL) == 0)
+		d->via = find_via(smx_buf_as_view(&buf));
 	smx_free(path);
 	smx_buf_release(&buf);
 }
@@ -103,48 +85,33 @@ static int check_hosts_file(struct doctor *d)
 	return r == 0;
 }
 
-enum include { INCLUDE_NONE, INCLUDE_FIRST, INCLUDE_LATER, INCLUDE_IN_BLOCK };
-
-static enum include find_include(struct smx_view text, unsigned *ret_line)
-{
-	struct smx_view line, rest;
-	unsigned number = 0, n_before = 0, n_blocks = 0;
-
-	while (next_line(&text, &line)) {
-		number++;
-		if (line.len == 0 || line.p[0] == '#')
-			continue;
-		if (has_keyword(line, "Include", &rest) && contains(rest, SMX_HOSTS_FILE)) {
-			*ret_line = number;
-			return n_blocks   ? INCLUDE_IN_BLOCK
-			       : n_before ? INCLUDE_LATER
-					  : INCLUDE_FIRST;
-		}
-		n_blocks += has_keyword(line, "Host", &rest) || has_keyword(line, "Match", &rest);
-		n_before += !has_keyword(line, "Include", &rest);
-	}
-	return INCLUDE_NONE;
-}
-
 static void say_include(struct doctor *d, const char *path, struct smx_view text)
 {
-	unsigned line = 0;
+	struct smx_include inc = { .is_home = !d->is_other_dir };
+	struct smx_include_found found;
+	char *hosts;
 
-	switch (find_include(text, &line)) {
-	case INCLUDE_FIRST:
+	if (smx_os_path_join(d->ssh_dir, SMX_HOSTS_FILE, &hosts) != 0)
+		return;
+	inc.path = hosts;
+	if (smx_include_find(&inc, text, &found) != 0)
+		found.place = SMX_INCLUDE_NONE;
+	smx_free(hosts);
+	switch (found.place) {
+	case SMX_INCLUDE_TOP:
 		doctor_say(d, DOCTOR_OK, NULL, "%s includes " SMX_HOSTS_FILE, path);
 		break;
-	case INCLUDE_LATER:
+	case SMX_INCLUDE_LATE:
 		doctor_say(d, DOCTOR_NOTE,
 			"move that line to the top: what ssh reads first is what counts",
 			"%s:%u: the Include of " SMX_HOSTS_FILE " stands below other settings",
-			path, line);
+			path, found.line);
 		break;
-	case INCLUDE_IN_BLOCK:
+	case SMX_INCLUDE_CONDITIONAL:
 		doctor_say(d, DOCTOR_FAIL, "move that line to the top of the file",
 			"%s:%u: the Include of " SMX_HOSTS_FILE
 			" stands inside a Host or Match block, and counts for its hosts only",
-			path, line);
+			path, found.line);
 		break;
 	default:
 		doctor_say(d, DOCTOR_FAIL, SETUP,
@@ -158,10 +125,10 @@ static void check_config_file(struct doctor *d)
 	char *path = NULL;
 	int r;
 
-	smx_buf_init(&text, DOCTOR_FILE_MAX);
+	smx_buf_init(&text, SMX_USER_CONF_MAX);
 	smx_buf_init(&err, ERR_MAX);
 	r = doctor_read(
-		d, SMX_SSH_CONFIG_FILE, DOCTOR_FILE_MAX, SMX_OS_FILE_PLAIN, &path, &text, &err);
+		d, SMX_SSH_CONFIG_FILE, SMX_USER_CONF_MAX, SMX_OS_FILE_PLAIN, &path, &text, &err);
 	if (r == SMX_ENOTFOUND)
 		doctor_say(
 			d, DOCTOR_FAIL, SETUP, "there is no %s to include " SMX_HOSTS_FILE, path);
@@ -183,89 +150,105 @@ static void check_config_file(struct doctor *d)
 /* ---- what ssh makes of them --------------------------------------------------------------------
  */
 
-struct answers {
-	char host[SMX_HOST_MAX + 1], port[8], user[SMX_USER_MAX + 1], alias[128];
-	char proxy[SMX_OS_PATH_MAX];
-};
+#define SHOWN_MAX 256
 
-static void take(struct smx_view line, const char *word, char *out, size_t size)
-{
-	struct smx_view rest;
-
-	if (has_keyword(line, word, &rest))
-		(void)snprintf(out, size, "%.*s", (int)rest.len, (const char *)rest.p);
-}
-
-static void parse_answers(struct smx_view text, struct answers *a)
-{
-	struct smx_view line;
-
-	*a = (struct answers){ 0 };
-	while (next_line(&text, &line)) {
-		take(line, "hostname", a->host, sizeof(a->host));
-		take(line, "port", a->port, sizeof(a->port));
-		take(line, "user", a->user, sizeof(a->user));
-		take(line, "hostkeyalias", a->alias, sizeof(a->alias));
-		take(line, "proxycommand", a->proxy, sizeof(a->proxy));
-		take(line, "proxyjump", a->proxy, sizeof(a->proxy));
-	}
-}
-
-/* Routes with the same thing wrong are one finding. */
+/* Routes with the same thing wrong are one finding; an example of what ssh says goes with it. */
 struct misled {
 	struct doctor_names past, port, user, alias, proxy, program;
-	char host[SMX_HOST_MAX + 1], wrong_port[8], wrong_user[SMX_USER_MAX + 1];
-	char command[SMX_OS_PATH_MAX];
+	char example[6][SHOWN_MAX];
 	size_t good;
 };
 
-/* The program of a ProxyCommand, which ssh gives to a shell. */
-static int is_program_there(const char *command)
+static void blame(struct doctor_names *names, const char *route, char *example, struct smx_view v)
 {
-	char word[SMX_OS_PATH_MAX], *found;
-	int quoted = command[0] == '"' || command[0] == '\'';
-	const char stop[2] = { quoted ? command[0] : ' ', '\0' };
+	doctor_name_add(names, route);
+	(void)snprintf(example, SHOWN_MAX, "%.*s", (int)v.len, (const char *)v.p);
+}
 
-	(void)snprintf(
-		word, sizeof(word), "%.*s", (int)strcspn(command + quoted, stop), command + quoted);
-	if (smx_os_find_program(word, &found) != 0)
+/*
+ * The program of "[env NAME=VALUE] PROGRAM proxy NAME", which ssh gives to a shell; a word may be
+ * quoted.
+ */
+static int is_program_there(struct smx_view command)
+{
+	char text[SMX_OS_PATH_MAX], *end = NULL, *start, *found;
+
+	(void)snprintf(text, sizeof(text), "%.*s", (int)command.len, (const char *)command.p);
+	for (char *s = strstr(text, " proxy "); s; s = strstr(s + 1, " proxy "))
+		end = s;
+	if (!end || strchr(text, '%'))
+		return end != NULL; /* a token of ssh's is not worked out here */
+	*end = '\0';
+	if (end > text && (end[-1] == '"' || end[-1] == '\'')) {
+		char quote = *--end;
+
+		*end = '\0';
+		start = strrchr(text, quote);
+	} else {
+		start = strrchr(text, ' ');
+	}
+	if (smx_os_find_program(start ? start + 1 : text, &found) != 0)
 		return 0;
 	smx_free(found);
 	return 1;
 }
 
-static void judge(struct doctor *d, const char *name, const struct answers *a, struct misled *m)
+/* Whether the daemon or the proxy is where it leads to. */
+static int judge_way(
+	struct doctor *d, const char *name, const struct smx_ssh_answer *a, struct misled *m)
 {
 	char port[8];
 
 	(void)snprintf(port, sizeof(port), "%u", doctor_port(d));
-	if (strstr(a->proxy, " proxy ") && strstr(a->proxy, "ssh-mux")) {
-		if (!is_program_there(a->proxy)) {
-			doctor_name_add(&m->program, name);
-			memcpy(m->command, a->proxy, sizeof(m->command));
-			return;
-		}
-	} else if (a->proxy[0] && strcmp(a->proxy, "none") != 0) {
-		doctor_name_add(&m->proxy, name);
-		memcpy(m->command, a->proxy, sizeof(m->command));
-		return;
-	} else if (strcmp(a->host, "127.0.0.1") != 0) {
-		doctor_name_add(&m->past, name);
-		memcpy(m->host, a->host, sizeof(m->host));
-		return;
-	} else if (strcmp(a->port, port) != 0) {
-		doctor_name_add(&m->port, name);
-		memcpy(m->wrong_port, a->port, sizeof(m->wrong_port));
-		return;
-	} else if (strcmp(a->user, name) != 0) {
-		doctor_name_add(&m->user, name);
-		memcpy(m->wrong_user, a->user, sizeof(m->wrong_user));
-		return;
+	if (a->proxy_command.p &&
+		smx_pattern_match(a->proxy_command, smx_view_of("*ssh-mux* proxy *", 17), 0)) {
+		if (is_program_there(a->proxy_command))
+			return 1;
+		blame(&m->program, name, m->example[5], a->proxy_command);
+	} else if (a->proxy_command.p || a->proxy_jump.p) {
+		blame(&m->proxy, name, m->example[4],
+			a->proxy_command.p ? a->proxy_command : a->proxy_jump);
+	} else if (!smx_view_eq(a->host, "127.0.0.1")) {
+		blame(&m->past, name, m->example[0], a->host);
+	} else if (!smx_view_eq(a->port, port)) {
+		blame(&m->port, name, m->example[1], a->port);
+	} else if (!smx_view_eq(a->user, name)) {
+		blame(&m->user, name, m->example[2], a->user);
+	} else {
+		return 1;
 	}
-	if (strcmp(a->alias, SMX_HOST_KEY_ALIAS) != 0)
-		doctor_name_add(&m->alias, name);
+	return 0;
+}
+
+static void judge(
+	struct doctor *d, const char *name, const struct smx_ssh_answer *a, struct misled *m)
+{
+	if (!judge_way(d, name, a, m))
+		return;
+	if (!smx_view_eq(a->host_key_alias, SMX_HOST_KEY_ALIAS))
+		blame(&m->alias, name, m->example[3], a->host_key_alias);
 	else
 		m->good++;
+}
+
+/* Which keys ssh offers is told by the first route that it asks about: they are alike. */
+static void keep_offers(struct doctor *d, const struct smx_ssh_answer *a)
+{
+	char path[SMX_OS_PATH_MAX];
+
+	if (d->knows_offers)
+		return;
+	d->knows_offers = 1;
+	d->identities_only = smx_view_eq(a->identities_only, "yes");
+	if (a->identity_agent.p)
+		(void)snprintf(d->identity_agent, sizeof(d->identity_agent), "%.*s",
+			(int)a->identity_agent.len, (const char *)a->identity_agent.p);
+	for (size_t i = 0; i < a->identities.n && d->n_identities < DOCTOR_IDENTITIES_MAX; i++) {
+		(void)snprintf(path, sizeof(path), "%.*s", (int)a->identities.v[i].len,
+			(const char *)a->identities.v[i].p);
+		if ((d->identities[d->n_identities] = prepare_expand(path)) != NULL)
+			d->n_identities++;
+	}
 }
 
 static void say_misled(struct doctor *d, struct misled *m)
@@ -274,15 +257,15 @@ static void say_misled(struct doctor *d, struct misled *m)
 		d->via == DOCTOR_VIA_PROXY ? " --via proxy" : "");
 
 	if (m->past.count)
-		doctor_say(d, DOCTOR_FAIL, again, "ssh goes past ssh-mux, to %s, for: %s", m->host,
-			doctor_names_text(&m->past));
+		doctor_say(d, DOCTOR_FAIL, again, "ssh goes past ssh-mux, to %s, for: %s",
+			m->example[0], doctor_names_text(&m->past));
 	if (m->port.count)
 		doctor_say(d, DOCTOR_FAIL, again, "ssh goes to port %s, not to %u, for: %s",
-			m->wrong_port, doctor_port(d), doctor_names_text(&m->port));
+			m->example[1], doctor_port(d), doctor_names_text(&m->port));
 	if (m->user.count)
 		doctor_say(d, DOCTOR_FAIL, again,
 			"ssh sends the user name %s, but it must be the route's name, for: %s",
-			m->wrong_user, doctor_names_text(&m->user));
+			m->example[2], doctor_names_text(&m->user));
 	if (m->alias.count)
 		doctor_say(d, DOCTOR_FAIL, again,
 			"ssh does not look up the local server's key as " SMX_HOST_KEY_ALIAS
@@ -291,11 +274,11 @@ static void say_misled(struct doctor *d, struct misled *m)
 	if (m->proxy.count)
 		doctor_say(d, DOCTOR_FAIL, again,
 			"a ProxyCommand or ProxyJump of yours comes first (%s), for: %s",
-			m->command, doctor_names_text(&m->proxy));
+			m->example[4], doctor_names_text(&m->proxy));
 	if (m->program.count)
 		doctor_say(d, DOCTOR_FAIL, again,
-			"the program of the ProxyCommand does not exist (%s), for: %s", m->command,
-			doctor_names_text(&m->program));
+			"the program of the ProxyCommand does not exist (%s), for: %s",
+			m->example[5], doctor_names_text(&m->program));
 	if (m->good)
 		doctor_say(d, DOCTOR_OK, NULL, "ssh comes to ssh-mux for %zu of %zu route%s",
 			m->good, doctor_route_count(d), doctor_route_count(d) == 1 ? "" : "s");
@@ -322,7 +305,7 @@ static int ask_ssh(struct doctor *d, const char *config, const char *name, struc
 {
 	const char *argv[] = { d->ssh, "-G", name, NULL, NULL, NULL };
 	struct smx_buf out, err;
-	struct answers a;
+	struct smx_ssh_answer a;
 	int r, code = 0;
 
 	if (config) {
@@ -335,8 +318,10 @@ static int ask_ssh(struct doctor *d, const char *config, const char *name, struc
 	smx_buf_init(&err, ERR_MAX);
 	r = smx_os_run(argv, SSH_TIMEOUT_MS, &out, &err, &code);
 	if (r == 0 && code == 0) {
-		parse_answers(smx_buf_as_view(&out), &a);
-		judge(d, name, &a, m);
+		if ((r = smx_ssh_answer_parse(smx_buf_as_view(&out), &a)) == 0) {
+			keep_offers(d, &a);
+			judge(d, name, &a, m);
+		}
 	} else {
 		say_ssh_failed(d, name, &err, r);
 		r = SMX_ESTATE;

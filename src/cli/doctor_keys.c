@@ -129,16 +129,28 @@ static int on_agent_key(void *arg, struct smx_view blob, struct smx_view comment
 
 	(void)comment;
 	o->d->agent_keys++;
-	offer(o, blob, NULL);
+	/* With IdentitiesOnly the agent signs for the files that are named, and those are counted
+	 * by themselves. */
+	if (!o->d->identities_only)
+		offer(o, blob, NULL);
 	return 0;
 }
 
+/* The agent that ssh asks: IdentityAgent's, else that of SSH_AUTH_SOCK. */
 static void ask_agent(struct offers *o)
 {
-	const char *path = getenv("SSH_AUTH_SOCK");
 	struct doctor *d = o->d;
+	const char *path = d->identity_agent, *where = "IdentityAgent in your ssh config";
 	int r;
 
+	if (strcmp(path, "none") == 0) {
+		doctor_say(d, DOCTOR_OK, NULL, "ssh uses no agent (IdentityAgent none)");
+		return;
+	}
+	if (!path[0] || strcmp(path, "SSH_AUTH_SOCK") == 0) {
+		path = getenv("SSH_AUTH_SOCK");
+		where = "SSH_AUTH_SOCK";
+	}
 	if (!path || !path[0]) {
 		doctor_say(d, DOCTOR_OK, NULL, "no agent here (SSH_AUTH_SOCK is not set)");
 		return;
@@ -148,45 +160,64 @@ static void ask_agent(struct offers *o)
 			d->agent_keys == 1 ? "" : "s");
 	else
 		doctor_say(d, DOCTOR_WARN,
-			"start an agent and log in anew, or run: unset SSH_AUTH_SOCK",
-			"the agent of SSH_AUTH_SOCK does not answer: %s: %s", path,
+			"start an agent and log in anew, or take that setting away",
+			"the agent of %s does not answer: %s: %s", where, path,
 			r == SMX_ENOTFOUND ? "nobody listens there" : smx_strerror(r));
 }
 
-static void offer_file(struct offers *o, const char *dir, const char *name)
+/* Of a .pub file, or of a private key in OpenSSH's format, which has it in clear. */
+static int read_public(const char *path, int is_private, struct smx_buf *blob)
 {
 	struct smx_view line, rest;
-	struct smx_buf text, blob;
-	char *path;
+	struct smx_buf text;
+	int r;
 
-	if (smx_os_path_join(dir, name, &path) != 0)
-		return;
-	smx_buf_init(&text, SMX_KEYFILE_MAX);
-	smx_buf_init(&blob, SMX_KEY_BLOB_MAX);
-	if (smx_os_file_read(path, SMX_KEYFILE_MAX, SMX_OS_FILE_PLAIN, &text, NULL) == 0) {
-		line = smx_buf_as_view(&text);
-		while (line.len > 0 &&
-			(line.p[line.len - 1] == '\n' || line.p[line.len - 1] == '\r'))
-			line.len--;
-		if (smx_pubkey_line_parse(line, &blob, &rest) == 0)
-			offer(o, smx_buf_as_view(&blob), path);
-	}
+	smx_buf_init_secret(&text, SMX_KEYFILE_MAX);
+	r = smx_os_file_read(path, SMX_KEYFILE_MAX,
+		is_private ? SMX_OS_FILE_USER_KEY : SMX_OS_FILE_PLAIN, &text, NULL);
+	line = smx_buf_as_view(&text);
+	while (line.len > 0 && (line.p[line.len - 1] == '\n' || line.p[line.len - 1] == '\r'))
+		line.len--;
+	if (r == 0)
+		r = is_private ? smx_keyfile_public_blob(smx_buf_as_view(&text), blob)
+			       : smx_pubkey_line_parse(line, blob, &rest);
 	smx_buf_release(&text);
-	smx_buf_release(&blob);
-	smx_free(path);
+	return r;
 }
 
-static void offer_files(struct offers *o, const char *dir)
+/* private_path: of the pair. */
+static void offer_file(struct offers *o, const char *private_path)
 {
-	char **names = NULL;
-	size_t n = 0;
+	char path[SMX_OS_PATH_MAX];
+	struct smx_os_stamp stamp;
+	struct smx_buf blob;
+	int has_pub = 0;
 
-	if (smx_os_list_public_keys(dir, &names, &n, NULL) != 0)
+	if (smx_os_file_stamp(private_path, &stamp) != 0)
+		return; /* one of the defaults that is not there */
+	smx_buf_init(&blob, SMX_KEY_BLOB_MAX);
+	if (snprintf(path, sizeof(path), "%s.pub", private_path) < (int)sizeof(path))
+		has_pub = read_public(path, 0, &blob) == 0;
+	if (has_pub || read_public(private_path, 1, &blob) == 0)
+		offer(o, smx_buf_as_view(&blob), has_pub ? path : NULL);
+	smx_buf_release(&blob);
+}
+
+/* Where ssh could not be asked: what it offers by itself. */
+static void offer_defaults(struct offers *o)
+{
+	static const char *const names[] = { "id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519",
+		"id_ed25519_sk" };
+	char *dir = NULL, *path;
+
+	if (!o->d->home || smx_os_path_join(o->d->home, ".ssh", &dir) != 0)
 		return;
-	for (size_t i = 0; i < n; i++)
-		if (!strstr(names[i], "-cert.pub")) /* its key is offered, too */
-			offer_file(o, dir, names[i]);
-	smx_os_names_free(names, n);
+	for (size_t i = 0; i < SMX_ARRAY_LEN(names); i++)
+		if (smx_os_path_join(dir, names[i], &path) == 0) {
+			offer_file(o, path);
+			smx_free(path);
+		}
+	smx_free(dir);
 }
 
 static void say_offers(struct doctor *d, const struct offers *o)
@@ -208,7 +239,8 @@ static void say_offers(struct doctor *d, const struct offers *o)
 			"if there is none: ssh-keygen -t ed25519; else add an IdentityFile line "
 			"for "
 			"it to your ssh config",
-			"no key was found that ssh would offer by itself (agent, id_*.pub)");
+			"no key was found that ssh would offer by itself (the agent's, or "
+			"~/.ssh/id_*)");
 	else if (o->first_pub[0])
 		doctor_say(d, DOCTOR_FAIL,
 			doctor_fix(d, "run: cat %s >> %s", doctor_quote(d, o->first_pub),
@@ -228,17 +260,15 @@ static void say_offers(struct doctor *d, const struct offers *o)
 void doctor_check_keys(struct doctor *d)
 {
 	struct offers o = { .d = d };
-	char *home_dir = NULL;
 
 	doctor_area(d, "Keys for the local server");
 	check_list(d);
 	if (!d->authorized)
 		return;
 	ask_agent(&o);
-	offer_files(&o, d->ssh_dir);
-	if (d->is_other_dir && d->home && smx_os_path_join(d->home, ".ssh", &home_dir) == 0) {
-		offer_files(&o, home_dir);
-		smx_free(home_dir);
-	}
+	for (size_t i = 0; i < d->n_identities; i++)
+		offer_file(&o, d->identities[i]);
+	if (!d->knows_offers)
+		offer_defaults(&o);
 	say_offers(d, &o);
 }

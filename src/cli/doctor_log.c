@@ -9,8 +9,8 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "cli/log.h"
 
-#define LOG_FILE      "ssh-mux.log" /* in the SSH directory */
 #define LOG_MAX       (16u << 20) /* it is rotated long before */
 #define RECENT_S      86400
 #define STAMP_LEN     19 /* "2026-11-23T15:38:33" */
@@ -129,7 +129,7 @@ static void check_log(struct doctor *d)
 
 	smx_buf_init(&text, LOG_MAX + 1);
 	smx_buf_init(&err, 4 * SMX_OS_PATH_MAX);
-	r = doctor_read(d, LOG_FILE, LOG_MAX, SMX_OS_FILE_PLAIN, &path, &text, &err);
+	r = doctor_read(d, SMX_LOG_FILE, LOG_MAX, SMX_OS_FILE_PLAIN, &path, &text, &err);
 	if (r == 0 && smx_buf_cstr(&text)) {
 		read_log((char *)text.data + text.off, &f);
 		say_log(d, path, &f);

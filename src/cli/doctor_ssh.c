@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/hosts_conf.h"
 #include "crypto/kex.h"
 
 #define VERSION_TIMEOUT_MS 5000
@@ -43,8 +44,8 @@ static int hosts_say(struct doctor *d, const char *word)
 	char *path = NULL;
 	int found = 0;
 
-	smx_buf_init(&text, DOCTOR_FILE_MAX + 1);
-	if (doctor_read(d, SMX_HOSTS_FILE, DOCTOR_FILE_MAX, SMX_OS_FILE_PLAIN, &path, &text,
+	smx_buf_init(&text, SMX_HOSTS_CONF_MAX + 1);
+	if (doctor_read(d, SMX_HOSTS_FILE, SMX_HOSTS_CONF_MAX, SMX_OS_FILE_PLAIN, &path, &text,
 		    NULL) == 0 &&
 		smx_buf_cstr(&text))
 		found = strstr(smx_buf_cstr(&text), word) != NULL;
