@@ -21,6 +21,7 @@
 #define ROUTES_TEXT_MAX    (1024 * 1024)
 #define ERRORS_MAX         (256 * 1024)
 #define LINE_SIZE          (SMX_OS_PATH_MAX + 2048)
+#define SEEN_MAX           256
 #define KNOWN_HOSTS_FILE   "known_hosts"
 #define GLOBAL_KNOWN_HOSTS "/etc/ssh/ssh_known_hosts"
 
@@ -37,6 +38,9 @@ struct check {
 	struct smx_known_hosts *known;
 	size_t n_keys;
 	unsigned n[N_KINDS];
+	/* Files looked at, of which enough was said; borrowed from the routes. */
+	const char *seen[SEEN_MAX];
+	size_t n_seen;
 };
 
 /* --- findings --- */
@@ -311,14 +315,28 @@ static void check_hop_key(
 			name);
 }
 
+/* A key of the top level counts for every route: once is enough. */
+static int was_seen(struct check *c, const char *name)
+{
+	for (size_t i = 0; i < c->n_seen; i++) {
+		if (strcmp(c->seen[i], name) == 0)
+			return 1;
+	}
+	if (c->n_seen < SEEN_MAX)
+		c->seen[c->n_seen++] = name;
+	return 0;
+}
+
 static int check_identity(struct check *c, const char *name, const char *place)
 {
 	struct smx_key *key = NULL;
 	struct smx_buf text, err;
-	char *path = prepare_expand(name);
+	char *path;
 	int r;
 
-	if (!path)
+	if (was_seen(c, name))
+		return 0;
+	if (!(path = prepare_expand(name)))
 		return SMX_ENOMEM;
 	smx_buf_init_secret(&text, SMX_KEYFILE_MAX);
 	smx_buf_init(&err, LINE_SIZE);
@@ -352,7 +370,8 @@ static int check_agent(struct check *c, const char *name, const char *place)
 	struct smx_os_stamp stamp;
 	char *path;
 
-	if (!name || strcmp(name, "none") == 0 || strcmp(name, "SSH_AUTH_SOCK") == 0)
+	if (!name || strcmp(name, "none") == 0 || strcmp(name, "SSH_AUTH_SOCK") == 0 ||
+		was_seen(c, name))
 		return 0;
 	if (!(path = prepare_expand(name)))
 		return SMX_ENOMEM;
