@@ -25,6 +25,7 @@ enum smx_exit {
 	SMX_EXIT_UNAVAILABLE = 69, /* no daemon runs, or another one does */
 	SMX_EXIT_SOFTWARE = 70, /* our own fault */
 	SMX_EXIT_OSERR = 71, /* no memory, no descriptors */
+	SMX_EXIT_CANTCREAT = 73, /* a file that we would make is there already */
 	SMX_EXIT_IOERR = 74,
 	SMX_EXIT_PROTOCOL = 76, /* the daemon speaks another language */
 	SMX_EXIT_NOPERM = 77,
@@ -227,6 +228,7 @@ struct smx_cli_table {
 	size_t drop_count;
 	size_t width; /* of a line, 0: as it comes */
 	size_t gap; /* blanks between columns, 0: two */
+	unsigned hidden_mask; /* columns that are not shown */
 	int color, is_ascii;
 	int failed; /* an allocation failed: printing says so */
 };
