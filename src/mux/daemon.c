@@ -204,6 +204,7 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	keyring_free(m.keyring);
 	smx_key_free(m.host_key);
 	smx_routes_unref(m.routes);
-	log_info("stopped: process %lld", (long long)smx_os_pid());
+	if (r == 0)
+		log_info("stopped: process %lld", (long long)smx_os_pid());
 	return r;
 }
