@@ -16,7 +16,7 @@
 /* ---- shared with uninstall ---------------------------------------------------------------------
  */
 
-void smx_install_say(const char *label, const char *fmt, ...)
+void smx_install_say(const char *subject, const char *fmt, ...)
 {
 	char text[2 * SMX_OS_PATH_MAX];
 	va_list ap;
@@ -28,7 +28,7 @@ void smx_install_say(const char *label, const char *fmt, ...)
 	for (char *s = text; *s; s++)
 		if ((unsigned char)*s < 0x20 || *s == 0x7f)
 			*s = '?';
-	printf("%s:%*s%s\n", label, (int)(9 - strlen(label)), "", text);
+	printf("%s: %s\n", subject, text);
 	/* What other steps say goes to stderr as well: in this order. */
 	(void)fflush(stdout);
 }
@@ -68,6 +68,7 @@ void smx_install_release(struct smx_install *in)
 	smx_free(in->routes_path);
 	smx_free(in->log_path);
 	smx_free(in->program);
+	smx_free(in->ssh_bin);
 	smx_buf_release(&in->err);
 }
 
@@ -117,9 +118,8 @@ static int step_routes(struct smx_install *in)
 
 	if (smx_os_file_stamp(in->routes_path, &stamp) == SMX_ENOTFOUND)
 		return smx_cli_import(&o);
-	smx_install_say("Routes",
-		"%s, as it is (to make it anew: ssh-mux import-config --write --force)",
-		in->routes_path);
+	smx_install_say(in->routes_path,
+		"used as it is; to make it anew: ssh-mux import-config --write --force");
 	return 0;
 }
 
@@ -127,7 +127,7 @@ static int step_setup(struct smx_install *in)
 {
 	struct smx_cli_setup o = {
 		.ssh_dir = in->ssh_dir,
-		.routes_path = in->routes_path,
+		.routes_path = in->is_usual_routes ? NULL : in->routes_path,
 		.ssh_bin = in->ssh_bin,
 		.program = in->program,
 		.port = in->port ? in->port : SMX_DEFAULT_PORT,
@@ -145,8 +145,7 @@ static struct smx_routes *read_routes(struct smx_install *in)
 
 	smx_buf_init(&text, ROUTES_TEXT_MAX);
 	if (smx_os_file_read(in->routes_path, ROUTES_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, NULL) == 0)
-		(void)smx_routes_parse(
-			smx_buf_as_view(&text), in->routes_path, &routes, &in->err);
+		(void)smx_routes_parse(smx_buf_as_view(&text), in->routes_path, &routes, &in->err);
 	smx_buf_reset(&in->err);
 	smx_buf_release(&text);
 	return routes;
@@ -156,13 +155,13 @@ static void say_next(struct smx_install *in)
 {
 	struct smx_routes *routes = read_routes(in);
 
-	smx_install_say("Log", "%s", in->log_path);
+	printf("\nThe log is %s.\n", in->log_path);
 	if (!routes || routes->n_routes == 0)
-		smx_install_say("Next", "write a route into %s", in->routes_path);
+		printf("Write a route into %s, and run ssh-mux install again.\n", in->routes_path);
 	else if (in->is_usual_dir)
-		smx_install_say("Next", "ssh %s", routes->routes[0].name);
+		printf("Next: ssh %s\n", routes->routes[0].name);
 	else
-		smx_install_say("Next", "ssh -F %s/%s %s", in->ssh_dir, SMX_SSH_CONFIG_FILE,
+		printf("Next: ssh -F %s/%s %s\n", in->ssh_dir, SMX_SSH_CONFIG_FILE,
 			routes->routes[0].name);
 	smx_routes_unref(routes);
 }
@@ -239,7 +238,16 @@ static int take_option(struct smx_install *in, const char **routes, int c, const
 				"install: --via must be tcp or proxy, not %s", text);
 		break;
 	case OPT_SSH_BIN:
-		in->ssh_bin = text;
+		smx_free(in->ssh_bin);
+		in->ssh_bin = NULL;
+		/* A bare name is looked for in PATH. */
+		if (!strchr(text, '/'))
+			in->ssh_bin = smx_strdup(text);
+		else
+			(void)smx_os_path_absolute(text, &in->ssh_bin);
+		if (!in->ssh_bin)
+			r = smx_cli_fail(SMX_EXIT_USAGE, "check the name",
+				"install: --ssh-bin %s can't be used", text);
 		break;
 	default:
 		in->yes = 1;
@@ -255,14 +263,12 @@ static int run(int argc, char **argv)
 	int c, r;
 
 	while ((c = smx_cli_getopt(argc, argv, "+:c:p:yhV", options, &smx_cmd_install, &r)) != -1) {
-		if (c == -2)
-			return r;
-		if ((r = take_option(&in, &routes, c, optarg)) != 0)
-			return r;
+		if (c == -2 || (r = take_option(&in, &routes, c, optarg)) != 0)
+			goto out;
 	}
-	if ((r = smx_cli_no_arguments(argc, argv, &smx_cmd_install)) != 0)
-		return r;
-	r = install(&in, routes);
+	if ((r = smx_cli_no_arguments(argc, argv, &smx_cmd_install)) == 0)
+		r = install(&in, routes);
+out:
 	smx_install_release(&in);
 	return r;
 }

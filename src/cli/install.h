@@ -13,7 +13,7 @@
 
 struct smx_install {
 	/* As asked for. */
-	const char *ssh_bin;
+	char *ssh_bin; /* owned; NULL: the ssh of PATH */
 	enum smx_setup_via via;
 	uint16_t port; /* 0: not asked for */
 	uint32_t timeout_s; /* 0: not asked for */
@@ -36,8 +36,9 @@ struct smx_install_running {
 	int64_t started_s; /* Unix time, near enough: later than it was rather than earlier */
 };
 
-/* "Label:   text\n" on stdout. */
-void smx_install_say(const char *label, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* "subject: text\n" on stdout. */
+void smx_install_say(const char *subject, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 /* The text in err, which is emptied, or that of r. Valid until err's next use. */
 const char *smx_install_words(struct smx_buf *err, int r);
 

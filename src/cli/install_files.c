@@ -71,12 +71,11 @@ int smx_install_program(struct smx_install *in)
 		return program_failed(in, r);
 	r = smx_service_system_program(self, &in->program);
 	if (r == 0) {
-		smx_install_say("Program", "%s, where the system has it", in->program);
+		smx_install_say(in->program, "the system's, used where it is");
 	} else if (r == SMX_ENOTFOUND &&
 		   (r = smx_os_path_join(in->ssh_dir, SMX_PROGRAM_FILE, &copy)) == 0 &&
 		   (strcmp(self, copy) == 0 || (r = copy_program(in, copy)) == 0)) {
-		smx_install_say("Program", "%s%s", copy,
-			in->program_changed ? ", a copy of this one" : ", unchanged");
+		smx_install_say(copy, in->program_changed ? "copied" : "unchanged");
 		in->program = copy;
 		copy = NULL;
 	}
@@ -158,13 +157,13 @@ int smx_install_keys(struct smx_install *in)
 	smx_buf_init(&list.text, KEYS_TEXT_MAX);
 	smx_buf_init(&list.names, NAMES_MAX);
 	if (smx_os_file_stamp(path, &stamp) == 0) {
-		smx_install_say("Keys", "%s, unchanged", path);
+		smx_install_say(path, "unchanged");
 		r = 0;
 	} else if ((r = write_keys(in, path, &list)) != 0) {
 		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "the authorised keys: %s",
 			smx_install_words(&in->err, r));
 	} else if (list.count > 0) {
-		smx_install_say("Keys", "%s, made of %s", path, smx_buf_cstr(&list.names));
+		smx_install_say(path, "made, of %s", smx_buf_cstr(&list.names));
 	} else {
 		smx_cli_warn("there is no id_*.pub in %s, so nobody can log in to the local "
 			     "server; make a key with ssh-keygen, or those of your agent known: "

@@ -121,7 +121,7 @@ static int print_command(struct smx_install *in, const struct smx_service_spec *
 		r = smx_cli_fail(SMX_EXIT_OSERR, NULL, "the command: %s",
 			smx_strerror(r == 0 ? SMX_ENOMEM : r));
 	} else {
-		smx_install_say("Service", "none: %s", why);
+		printf("\nThere is no service: %s.\n", why);
 		if (!now->is_there)
 			printf("Start the daemon with this command, at each login as well:\n\n");
 		else if (in->program_changed || !now->is_same_version || is_stale(now, in->program))
@@ -131,7 +131,7 @@ static int print_command(struct smx_install *in, const struct smx_service_spec *
 		else
 			printf("A daemon runs (process id %lld). The command for each login:\n\n",
 				(long long)now->pid);
-		printf("    %s\n\n", command);
+		printf("    %s\n", command);
 	}
 	smx_buf_release(&text);
 	return r;
@@ -185,6 +185,14 @@ static int put_service(struct smx_install *in, struct smx_os_service *s,
 	return r;
 }
 
+static void say_started(const struct smx_os_service *s, int64_t pid)
+{
+	smx_install_say(smx_os_service_path(s), "started, process id %lld", (long long)pid);
+	if (smx_os_service_kind(s) == SMX_OS_SERVICE_SYSTEMD)
+		printf("It runs while you are logged in; to have it run from boot on: "
+		       "loginctl enable-linger\n");
+}
+
 /* Starts it, again if it runs, in the place of a daemon that is not the service's. */
 static int restart(struct smx_install *in, struct smx_os_service *s, int stop_first)
 {
@@ -204,8 +212,7 @@ static int restart(struct smx_install *in, struct smx_os_service *s, int stop_fi
 		code = smx_cli_daemon_await(
 			&c, in->control_path, smx_os_monotonic_ms() + ANSWER_WAIT_MS, &is_absent);
 		if (code == 0) {
-			smx_install_say("Service", "%s, runs with process id %lld",
-				smx_os_service_path(s), (long long)c.hello.pid);
+			say_started(s, c.hello.pid);
 			smx_cli_client_close(&c);
 		} else if (is_absent) {
 			code = smx_cli_daemon_failed(log_fd, from, in->log_path);
@@ -218,7 +225,7 @@ static int restart(struct smx_install *in, struct smx_os_service *s, int stop_fi
 
 static void say_left(struct smx_os_service *s, const struct smx_install_running *now)
 {
-	smx_install_say("Service", "%s, to be started at the next login", smx_os_service_path(s));
+	smx_install_say(smx_os_service_path(s), "to be started at the next login");
 	smx_cli_warn("the daemon that runs (process id %lld) has %llu open channel%s and is left "
 		     "as it is; to restart it: ssh-mux stop; %s",
 		(long long)now->pid, (unsigned long long)now->channels,
@@ -240,8 +247,8 @@ static int run_service(struct smx_install *in, struct smx_os_service *s,
 	is_current = now->is_there && pid == now->pid;
 	if (is_current && !changed && !in->program_changed && now->is_same_version &&
 		!is_stale(now, in->program) && !is_stale(now, smx_os_service_path(s))) {
-		smx_install_say("Service", "%s, unchanged, runs with process id %lld",
-			smx_os_service_path(s), (long long)pid);
+		smx_install_say(
+			smx_os_service_path(s), "unchanged, process id %lld", (long long)pid);
 		return 0;
 	}
 	if (now->channels > 0 && !in->yes && !is_agreed(now->channels)) {
@@ -249,7 +256,7 @@ static int run_service(struct smx_install *in, struct smx_os_service *s,
 		return 0;
 	}
 	if (now->channels > 0)
-		smx_install_say("Daemon", "restarted, which ended %llu open channel%s",
+		smx_install_say("daemon", "restarted, which ends %llu open channel%s",
 			(unsigned long long)now->channels, now->channels == 1 ? "" : "s");
 	return restart(in, s, now->is_there && !is_current);
 }

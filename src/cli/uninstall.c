@@ -28,7 +28,7 @@ static void failed(struct uninstall *u, int r)
 
 static void removed(struct uninstall *u, const char *path)
 {
-	smx_install_say("Removed", "%s", path);
+	smx_install_say(path, "removed");
 	u->changed = 1;
 }
 
@@ -69,7 +69,7 @@ static int is_ours(struct uninstall *u, const char *path)
 		failed(u, r);
 		yes = 0;
 	} else if (!smx_service_is_ours(smx_buf_as_view(&text))) {
-		smx_install_say("Kept", "%s, which ssh-mux did not make", path);
+		smx_install_say(path, "not made by ssh-mux, so it stays");
 		yes = 0;
 	}
 	smx_buf_release(&text);
@@ -103,7 +103,7 @@ static void stop_daemon(struct uninstall *u)
 
 	if ((r = smx_install_running(&u->in, &now)) == 0 && now.is_there &&
 		(r = smx_install_stop(&u->in)) == 0) {
-		smx_install_say("Stopped", "the daemon, process id %lld, with %llu open channel%s",
+		smx_install_say("daemon", "process id %lld ended, with %llu open channel%s",
 			(long long)now.pid, (unsigned long long)now.channels,
 			now.channels == 1 ? "" : "s");
 		u->changed = 1;
@@ -135,7 +135,7 @@ static void remove_program(struct uninstall *u)
 	else if (smx_service_program_is_ours(smx_buf_as_view(&file)))
 		remove_file(u, SMX_PROGRAM_FILE);
 	else
-		smx_install_say("Kept", "%s, which is no ssh-mux", path);
+		smx_install_say(path, "no ssh-mux, so it stays");
 	smx_buf_release(&file);
 	smx_free(path);
 }
@@ -222,7 +222,7 @@ static void remove_include(struct uninstall *u)
 	} else if (changed && cut.is_empty) {
 		remove_file(u, SMX_SSH_CONFIG_FILE);
 	} else if (changed) {
-		smx_install_say("Removed", "the line \"%s\" from %s", smx_buf_cstr(&line), config);
+		smx_install_say(config, "the Include line removed");
 		u->changed = 1;
 	}
 	smx_buf_release(&line);
@@ -232,28 +232,31 @@ static void remove_include(struct uninstall *u)
 /* ---- what is the user's ------------------------------------------------------------------------
  */
 
-static void keep_or_purge(struct uninstall *u)
+static const char *const kept[] = { SMX_ROUTES_FILE, KEYRING_FILE, HOST_KEY_FILE, HOST_KEY_PUB_FILE,
+	SMX_LOG_FILE, SMX_LOG_FILE ".old" };
+
+static void purge(struct uninstall *u)
 {
-	static const char *const names[] = { SMX_ROUTES_FILE, KEYRING_FILE, HOST_KEY_FILE,
-		HOST_KEY_PUB_FILE, SMX_LOG_FILE, SMX_LOG_FILE ".old" };
-	char kept[512], *path;
+	for (size_t i = 0; i < SMX_ARRAY_LEN(kept); i++)
+		remove_file(u, kept[i]);
+}
+
+static void say_kept(struct uninstall *u)
+{
+	char names[512], *path;
 	struct smx_os_stamp st;
 	size_t at = 0;
 
-	for (size_t i = 0; i < SMX_ARRAY_LEN(names); i++) {
-		if (u->purge) {
-			remove_file(u, names[i]);
-			continue;
-		}
-		if (smx_os_path_join(u->in.ssh_dir, names[i], &path) != 0)
+	for (size_t i = 0; i < SMX_ARRAY_LEN(kept); i++) {
+		if (smx_os_path_join(u->in.ssh_dir, kept[i], &path) != 0)
 			continue;
 		if (smx_os_file_stamp(path, &st) == 0)
 			at += (size_t)snprintf(
-				kept + at, sizeof(kept) - at, "%s%s", at ? ", " : "", names[i]);
+				names + at, sizeof(names) - at, "%s%s", at ? ", " : "", kept[i]);
 		smx_free(path);
 	}
 	if (at > 0)
-		smx_install_say("Kept", "in %s: %s (--purge removes them)", u->in.ssh_dir, kept);
+		printf("These stay in %s (--purge removes them): %s\n", u->in.ssh_dir, names);
 }
 
 static void uninstall(struct uninstall *u)
@@ -268,9 +271,12 @@ static void uninstall(struct uninstall *u)
 	remove_file(u, SMX_HOSTS_FILE);
 	remove_file(u, SMX_KNOWN_FILE);
 	remove_program(u);
-	keep_or_purge(u);
+	if (u->purge)
+		purge(u);
 	if (!u->changed && u->code == 0)
-		printf("There was nothing to remove.\n");
+		printf("There is nothing to remove.\n");
+	if (!u->purge)
+		say_kept(u);
 }
 
 /* ---- the command -------------------------------------------------------------------------------
