@@ -12,13 +12,13 @@
 #define SMX_BASE_LOG_H
 
 #include <stddef.h>
-#include <stdint.h>
+
+#include "base/stamp.h"
 
 enum smx_log_level { SMX_LOG_ERROR, SMX_LOG_WARN, SMX_LOG_INFO, SMX_LOG_DEBUG };
 
-#define SMX_LOG_TEXT_MAX   4096 /* of a text; what is longer ends in "..." */
-#define SMX_LOG_STAMP_SIZE 25 /* "2026-11-23T15:38:33.123Z" */
-#define SMX_LOG_LINE_SIZE  (4 * SMX_LOG_TEXT_MAX + 64)
+#define SMX_LOG_TEXT_MAX  4096 /* of a text; what is longer ends in "..." */
+#define SMX_LOG_LINE_SIZE (4 * SMX_LOG_TEXT_MAX + 64)
 
 /* One formatted line, with its newline. */
 typedef void smx_log_sink(void *arg, enum smx_log_level level, const char *line, size_t len);
@@ -34,8 +34,6 @@ int smx_log_enabled(enum smx_log_level level);
 
 /* What a sink would get for this text, now. out: SMX_LOG_LINE_SIZE bytes. Returns its length. */
 size_t smx_log_line(enum smx_log_level level, const char *text, char *out);
-/* The time of a line, NUL-terminated; of 1970 to 9999. Async-signal-safe. */
-void smx_log_stamp(int64_t unix_s, unsigned ms, char out[SMX_LOG_STAMP_SIZE]);
 
 #define log_error(...) smx_log(SMX_LOG_ERROR, __VA_ARGS__)
 #define log_warn(...)  smx_log(SMX_LOG_WARN, __VA_ARGS__)

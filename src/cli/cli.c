@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/text.h"
 
 #define MESSAGE_MAX 8192
 
@@ -48,13 +49,14 @@ static int flushed(int code)
 /* Names come from the command line and from files: one line, whatever is in them. */
 static void complain(const char *prefix, const char *text, const char *remedy)
 {
-	char line[MESSAGE_MAX + 1024];
+	char raw[MESSAGE_MAX + 1024], line[MESSAGE_MAX + 1024];
 
-	(void)snprintf(line, sizeof(line), "ssh-mux: %s%s%s%s", prefix, text, remedy ? "; " : "",
+	(void)snprintf(raw, sizeof(raw), "ssh-mux: %s%s%s%s", prefix, text, remedy ? "; " : "",
 		remedy ? remedy : "");
-	for (char *s = line; *s; s++)
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+	for (char *s = raw; *s; s++)
+		if ((unsigned char)*s < 0x20)
 			*s = '?';
+	smx_sanitize(raw, strlen(raw), line, sizeof(line));
 	(void)fflush(stdout);
 	(void)fprintf(stderr, "%s\n", line);
 }

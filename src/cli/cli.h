@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "cli/color.h"
 #include "control/protocol.h"
 #include "control/status.h"
 #include "mux/daemon.h"
@@ -24,6 +25,7 @@ enum smx_exit {
 	SMX_EXIT_UNAVAILABLE = 69, /* no daemon runs, or another one does */
 	SMX_EXIT_SOFTWARE = 70, /* our own fault */
 	SMX_EXIT_OSERR = 71, /* no memory, no descriptors */
+	SMX_EXIT_CANTCREAT = 73, /* a file that we would make is there already */
 	SMX_EXIT_IOERR = 74,
 	SMX_EXIT_PROTOCOL = 76, /* the daemon speaks another language */
 	SMX_EXIT_NOPERM = 77,
@@ -195,18 +197,39 @@ int smx_cli_setup(const struct smx_cli_setup *o);
 const char *smx_cli_text_age(uint64_t s, char out[SMX_CLI_TEXT_MAX]);
 /* "0 B" "1023 B" "12.3 MiB" */
 const char *smx_cli_text_bytes(uint64_t n, char out[SMX_CLI_TEXT_MAX]);
+/* At most five columns: "0B" "999B" "12.3K" "123M"; multiples of 1024. */
+const char *smx_cli_text_rate(uint64_t n, char out[SMX_CLI_TEXT_MAX]);
 /* Columns a UTF-8 text takes on a terminal, near enough: one a code point. */
 size_t smx_cli_text_width(const char *s);
+/* Appends s, cut to so many columns; an ellipsis ("~" if is_ascii) ends what was cut. */
+int smx_cli_text_put(struct smx_buf *out, const char *s, size_t columns, int is_ascii);
 
 /*
  * A table with aligned columns: rows of `columns` cells, cells of right-aligned columns padded on
  * the left, no trailing blanks. Cells are copied.
+ *
+ * Where there is a width, columns of shrink_mask are cut as far as their min_width to fit into it
+ * (for others that is what they have at least), then whole columns go in the order of drops, and
+ * what is too wide even so is cut at the edge. These may be set any time before the printing.
  */
 #define SMX_CLI_TABLE_COLUMNS_MAX 12
+struct smx_cli_cell {
+	char *text;
+	enum smx_cli_style style;
+};
+
 struct smx_cli_table {
 	size_t columns, cell_count, cell_cap;
-	char **cells;
+	struct smx_cli_cell *cells;
 	unsigned right_mask; /* bit i: column i is right-aligned */
+	unsigned shrink_mask;
+	size_t min_width[SMX_CLI_TABLE_COLUMNS_MAX];
+	const uint8_t *drops; /* borrowed */
+	size_t drop_count;
+	size_t width; /* of a line, 0: as it comes */
+	size_t gap; /* blanks between columns, 0: two */
+	unsigned hidden_mask; /* columns that are not shown */
+	int color, is_ascii;
 	int failed; /* an allocation failed: printing says so */
 };
 
@@ -214,13 +237,30 @@ void smx_cli_table_init(struct smx_cli_table *t, size_t columns, unsigned right_
 void smx_cli_table_release(struct smx_cli_table *t);
 void smx_cli_table_cell(struct smx_cli_table *t, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+void smx_cli_table_styled(struct smx_cli_table *t, enum smx_cli_style style, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 /* Appends the rows, each behind `indent`. SMX_ENOMEM, SMX_ELIMIT. */
 int smx_cli_table_print(const struct smx_cli_table *t, const char *indent, struct smx_buf *out);
 
 /* ---- status.c
  * ------------------------------------------------------------------------------------ */
 
+/* How a text for people is to look. */
+struct smx_cli_look {
+	int color;
+	int is_ascii; /* nothing but ASCII of our own */
+	size_t width; /* of a line, 0: as it comes */
+};
+
+/* That of the C library's descriptor fd; color: -1 for what fits it, else 0 or 1. */
+void smx_cli_look_of(int fd, int color, struct smx_cli_look *ret);
+/* "always" "never" "auto" → 1 0 -1. 0, or the exit code after saying why. */
+int smx_cli_parse_color(const struct smx_command *cmd, const char *text, int *ret);
+/* The style for the state of a connection or channel. */
+enum smx_cli_style smx_cli_state_style(const char *state);
+
 /* The text of `ssh-mux status`. SMX_ENOMEM, SMX_ELIMIT. */
-int smx_cli_status_text(const struct smx_status *st, struct smx_buf *out);
+int smx_cli_status_text(
+	const struct smx_status *st, const struct smx_cli_look *look, struct smx_buf *out);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "cli/color.h"
 
 #define EDITS_MAX 1024
 #define CONTEXT   3
@@ -154,7 +155,9 @@ out:
 
 static int put_line(const struct smx_diff *d, char op, struct smx_view line, struct smx_buf *out)
 {
-	const char *colour = !d->colour || op == ' ' ? "" : op == '-' ? "\033[31m" : "\033[32m";
+	int coloured = d->colour && op != ' ';
+	const char *begin = smx_cli_color(coloured, op == '-' ? SMX_STYLE_BAD : SMX_STYLE_GOOD);
+	const char *end = smx_cli_color(coloured, SMX_STYLE_NONE);
 	int ends = line.len > 0 && line.p[line.len - 1] == '\n', r;
 	char shown[LINE_SIZE];
 
@@ -166,9 +169,9 @@ static int put_line(const struct smx_diff *d, char op, struct smx_view line, str
 		smx_sanitize((const char *)line.p, line.len, shown, sizeof(shown));
 		line = smx_view_of(shown, strlen(shown));
 	}
-	(void)((r = smx_buf_printf(out, "%s%c", colour, op)) != 0 ||
+	(void)((r = smx_buf_printf(out, "%s%c", begin, op)) != 0 ||
 		(r = smx_buf_put(out, line.p, line.len)) != 0 ||
-		(r = smx_buf_put_str(out, *colour ? "\033[0m\n" : "\n")) != 0 || ends ||
+		(r = smx_buf_printf(out, "%s\n", end)) != 0 || ends ||
 		(r = smx_buf_put_str(out, "\\ No newline at end of file\n")) != 0);
 	return r;
 }
@@ -197,11 +200,12 @@ static int put_hunk(const struct smx_diff *d, const struct script *s, const stru
 {
 	int r;
 
-	(void)((r = smx_buf_put_str(out, d->colour ? "\033[36m@@ " : "@@ ")) != 0 ||
+	(void)((r = smx_buf_printf(out, "%s@@ ", smx_cli_color(d->colour, SMX_STYLE_NOTE))) != 0 ||
 		(r = put_range(out, '-', from.a, to.a - from.a)) != 0 ||
 		(r = smx_buf_put(out, " ", 1)) != 0 ||
 		(r = put_range(out, '+', from.b, to.b - from.b)) != 0 ||
-		(r = smx_buf_put_str(out, d->colour ? " @@\033[0m\n" : " @@\n")) != 0);
+		(r = smx_buf_printf(out, " @@%s\n", smx_cli_color(d->colour, SMX_STYLE_NONE))) !=
+			0);
 	while (r == 0 && from.op < to.op) {
 		char op = s->ops[from.op];
 
@@ -238,6 +242,15 @@ static int put_hunks(const struct smx_diff *d, const struct script *s, const str
 	return r;
 }
 
+static int put_head(const struct smx_diff *d, struct smx_buf *out)
+{
+	const char *bold = smx_cli_color(d->colour, SMX_STYLE_BOLD);
+	const char *end = smx_cli_color(d->colour, SMX_STYLE_NONE);
+
+	return smx_buf_printf(out, "%s--- %s%s\n%s+++ %s%s\n", bold,
+		d->is_new ? "/dev/null" : d->path, end, bold, d->path, end);
+}
+
 int smx_cli_diff(const struct smx_diff *d, struct smx_buf *out)
 {
 	struct lines a = { NULL, 0 }, b = { NULL, 0 };
@@ -247,10 +260,7 @@ int smx_cli_diff(const struct smx_diff *d, struct smx_buf *out)
 	if (smx_view_eq_view(d->before, d->after) && !d->is_new)
 		return 0;
 	if ((r = split(d->before, &a)) == 0 && (r = split(d->after, &b)) == 0 &&
-		(r = compare(&a, &b, &s)) == 0 &&
-		(r = smx_buf_printf(out, "%s--- %s%s\n%s+++ %s%s\n", d->colour ? "\033[1m" : "",
-			 d->is_new ? "/dev/null" : d->path, d->colour ? "\033[0m" : "",
-			 d->colour ? "\033[1m" : "", d->path, d->colour ? "\033[0m" : "")) == 0)
+		(r = compare(&a, &b, &s)) == 0 && (r = put_head(d, out)) == 0)
 		r = put_hunks(d, &s, &a, &b, out);
 	smx_free(a.v);
 	smx_free(b.v);

@@ -8,6 +8,7 @@
 #include "os/os.h"
 
 #define SMX_SETUP_IDENTITIES_MAX 16 /* ssh dies of more than 100 */
+#define SMX_SETUP_KNOWN_MAX      (1u << 20) /* longest ssh-mux-known-hosts */
 
 /* Whose keys the local server takes (L5), as far as their files are in the SSH directory. */
 struct smx_setup_identity {

@@ -1,16 +1,700 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * ssh-mux setup-config: tells ssh about the routes (C1, C2).
+ *
+ * The files are made in the order in which each needs the one before: the host key, then
+ * known_hosts with it, then the Host blocks that insist on it, then the Include that brings them
+ * into effect. So whenever it is interrupted, what is there works as far as it goes, and the next
+ * run does the rest.
+ */
 #include "cli/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "cli/color.h"
+#include "cli/diff.h"
+#include "cli/setup.h"
+#include "config/hosts_conf.h"
+#include "config/ssh_config.h"
+#include "mux/keyring.h"
+#include "mux/local_key.h"
+#include "os/os.h"
+
+#define ROUTES_TEXT_MAX  (1024 * 1024)
+#define ERR_MAX          (4 * SMX_OS_PATH_MAX)
+#define PROBE_TIMEOUT_MS 10000
+#define PROBE_OUT_MAX    (256 * 1024)
+#define LISTED_MAX       40 /* overlapping aliases in one warning */
+#define LISTED_TEXT_MAX  6000
+
+struct setup {
+	const struct smx_cli_setup *o;
+	char *routes_path, *hosts_path, *known_path, *config_path;
+	char *program, *ssh; /* NULL: none needed, none found */
+	int is_home; /* the SSH directory is the account's ~/.ssh */
+	struct smx_routes *routes;
+	struct smx_setup_identity identity;
+	struct smx_buf key_blob; /* the local server's; empty in a dry run without one */
+	struct smx_hosts_conf conf;
+	struct smx_include include;
+	struct smx_include_found found; /* in config as it was */
+	int changed; /* some file was, or would be */
+};
+
+/* What a line of text in a buffer says, or the text of the code. */
+static const char *said(struct smx_buf *err, int r)
+{
+	const char *text = smx_buf_len(err) ? smx_buf_cstr(err) : NULL;
+
+	return text ? text : smx_strerror(r);
+}
+
+static int no_memory(void)
+{
+	return smx_cli_fail(SMX_EXIT_OSERR, NULL, "out of memory");
+}
+
+/* ---- what there is -----------------------------------------------------------------------------
+ */
+
+static int load_routes(struct setup *s)
+{
+	struct smx_buf text, err;
+	int r;
+
+	smx_buf_init(&text, ROUTES_TEXT_MAX);
+	smx_buf_init(&err, ERR_MAX);
+	r = smx_os_file_read(s->routes_path, ROUTES_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, &err);
+	if (r == SMX_ENOTFOUND)
+		r = smx_cli_fail(SMX_EXIT_NOINPUT,
+			s->o->routes_path ? "check the name"
+					  : "make it from your ssh config with: ssh-mux "
+					    "import-config --write",
+			"there is no routes file %s", s->routes_path);
+	else if (r != 0 || (r = smx_routes_parse(
+				    smx_buf_as_view(&text), s->routes_path, &s->routes, &err)) != 0)
+		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", said(&err, r));
+	smx_buf_release(&text);
+	smx_buf_release(&err);
+	if (r == 0 && s->routes->n_routes == 0)
+		smx_cli_warn("%s has no routes, so there is nothing to tell ssh", s->routes_path);
+	return r;
+}
+
+static int find_paths(struct setup *s)
+{
+	const char *dir = s->o->ssh_dir;
+	char *home = NULL, *home_ssh = NULL;
+	int r;
+
+	if ((r = smx_os_path_join(dir, SMX_HOSTS_FILE, &s->hosts_path)) != 0 ||
+		(r = smx_os_path_join(dir, SMX_KNOWN_FILE, &s->known_path)) != 0 ||
+		(r = smx_os_path_join(dir, SMX_SSH_CONFIG_FILE, &s->config_path)) != 0 ||
+		(r = s->o->routes_path
+				? ((s->routes_path = smx_strdup(s->o->routes_path)) ? 0
+										    : SMX_ENOMEM)
+				: smx_os_path_join(dir, SMX_ROUTES_FILE, &s->routes_path)) != 0)
+		goto out;
+	/* Without a home directory no path is below it. */
+	if (smx_os_home(&home, NULL) == 0 && smx_os_path_join(home, ".ssh", &home_ssh) == 0)
+		s->is_home = strcmp(home_ssh, dir) == 0;
+	if (s->o->via == SMX_SETUP_VIA_PROXY) {
+		if (s->o->program)
+			r = (s->program = smx_strdup(s->o->program)) ? 0 : SMX_ENOMEM;
+		else
+			r = smx_os_self_path(&s->program);
+	}
+out:
+	smx_free(home);
+	smx_free(home_ssh);
+	if (r != 0)
+		return smx_cli_fail(
+			smx_cli_exit_code(r), NULL, "the paths below %s: %s", dir, smx_strerror(r));
+	return 0;
+}
+
+/* Before anything is written: what could not be written so that ssh reads the same. */
+static int check_paths(const struct setup *s)
+{
+	const char *path = s->o->ssh_dir, *fault = smx_conf_path_fault(path, !s->is_home);
+
+	if (!fault)
+		fault = smx_conf_path_fault(path = s->routes_path, 0);
+	if (!fault && s->program && strpbrk(s->program, "\r\n"))
+		fault = smx_conf_path_fault(path = s->program, 0);
+	if (!fault)
+		return 0;
+	return smx_cli_fail(SMX_EXIT_CONFIG, "give it another name",
+		"%s can't be written into a config of ssh: its name %s", path, fault);
+}
+
+/* ---- what ssh knows ----------------------------------------------------------------------------
+ */
+
+/* ssh -G with no config but -o option. What it complains of it would complain of in every call. */
+static int ssh_takes(const struct setup *s, const char *option)
+{
+	const char *argv[] = { s->ssh, "-F", "none", "-T", "-G", "-o", option, "x", NULL };
+	struct smx_buf out, err;
+	int r, code = -1, silent;
+
+	smx_buf_init(&out, 1);
+	smx_buf_init(&err, 256);
+	r = smx_os_run(argv, PROBE_TIMEOUT_MS, &out, &err, &code);
+	silent = smx_buf_len(&err) == 0;
+	smx_buf_release(&out);
+	smx_buf_release(&err);
+	return r == 0 && code == 0 && silent;
+}
+
+static int ask_ssh(struct setup *s)
+{
+	const char *name = s->o->ssh_bin ? s->o->ssh_bin : "ssh";
+	int r = smx_os_find_program(name, &s->ssh);
+
+	if (r == SMX_ENOMEM)
+		return no_memory();
+	if (r == 0 && ssh_takes(s, "Port=22")) {
+		for (int i = 0; i < SMX_HOSTS_OPTIONS; i++)
+			if (ssh_takes(s, smx_hosts_option_probe((enum smx_hosts_option)i)))
+				s->conf.known |= 1u << i;
+		return 0;
+	}
+	if (s->o->ssh_bin)
+		return smx_cli_fail(SMX_EXIT_NOINPUT, "check --ssh-bin",
+			r != 0 ? "there is no program %s" : "%s is no ssh that knows -G", name);
+	smx_cli_warn("no ssh that knows -G is in PATH: what newer versions have is left out; name "
+		     "one with --ssh-bin and run this again");
+	return 0;
+}
+
+/* ---- which key logs in -------------------------------------------------------------------------
+ */
+
+static int find_identity(struct setup *s)
+{
+	struct smx_buf err;
+	int r;
+
+	smx_buf_init(&err, ERR_MAX);
+	r = smx_setup_identity_find(s->o->ssh_dir, &s->identity, &err);
+	if (smx_buf_len(&err) && smx_buf_cstr(&err))
+		smx_cli_warn("%s", smx_buf_cstr(&err));
+	smx_buf_release(&err);
+	if (r != 0)
+		return no_memory();
+	if (s->identity.n_authorized == 0)
+		smx_cli_warn("no key may log in at the local server yet: make one with ssh-keygen, "
+			     "or put a public key into %s/%s, and run this again",
+			s->o->ssh_dir, KEYRING_FILE);
+	s->conf.identity = (const char *const *)s->identity.path;
+	s->conf.n_identity = s->identity.n;
+	s->conf.identities_only = s->identity.is_all;
+	return 0;
+}
+
+/* ---- the files ---------------------------------------------------------------------------------
+ */
+
+struct file {
+	const char *path;
+	size_t max_len;
+	smx_os_edit_fn *edit;
+	void *arg;
+};
+
+/* What smx_os_file_edit would do, as a diff. */
+static int show(const struct file *f, struct smx_buf *err, int *ret_changed)
+{
+	struct smx_diff d = { .path = f->path,
+		.colour = smx_cli_color_wanted(1),
+		.sanitize = smx_os_is_terminal(1) };
+	struct smx_buf before, after, text;
+	size_t mark = smx_buf_len(err);
+	int r;
+
+	smx_buf_init(&before, f->max_len);
+	smx_buf_init(&after, f->max_len + SMX_OS_PATH_MAX * 3);
+	smx_buf_init(&text, 8 * f->max_len);
+	r = smx_os_file_read(f->path, f->max_len, SMX_OS_FILE_PLAIN, &before, err);
+	if (r == SMX_ENOTFOUND) {
+		smx_buf_truncate(err, mark);
+		d.is_new = 1;
+		r = 0;
+	}
+	if (r == 0)
+		r = f->edit(f->arg, smx_buf_as_view(&before), d.is_new, &after, err);
+	*ret_changed = r == 0;
+	if (r == 0) {
+		d.before = smx_buf_as_view(&before);
+		d.after = smx_buf_as_view(&after);
+		if ((r = smx_cli_diff(&d, &text)) == 0 && smx_buf_len(&text))
+			(void)fwrite(smx_buf_view(&text), 1, smx_buf_len(&text), stdout);
+	} else if (r == 1) {
+		r = 0;
+	}
+	smx_buf_release(&before);
+	smx_buf_release(&after);
+	smx_buf_release(&text);
+	return r;
+}
+
+/* 0 and what was, or would be, done said on stdout; or SMX_E* and a line in err. */
+static int apply(struct setup *s, const struct file *f, const char *done, struct smx_buf *err)
+{
+	int changed = 0, r;
+
+	if (s->o->dry_run)
+		r = show(f, err, &changed);
+	else
+		r = smx_os_file_edit(f->path, f->max_len, 0600, f->edit, f->arg, &changed, err);
+	if (r != 0)
+		return r;
+	s->changed |= changed;
+	if (!s->o->dry_run)
+		printf("%s: %s\n", f->path, changed ? done : "unchanged");
+	return 0;
+}
+
+/* L4: made if it is missing. */
+static int take_host_key(struct setup *s)
+{
+	struct smx_key *key = NULL;
+	struct smx_buf err;
+	int r, made = 0;
+
+	smx_buf_init(&err, ERR_MAX);
+	if (s->o->dry_run)
+		r = local_key_peek(s->o->ssh_dir, &key, &err);
+	else
+		r = local_key_load(s->o->ssh_dir, &key, &made, &err);
+	if (r == SMX_ENOTFOUND && s->o->dry_run) {
+		printf("# %s/%s would be made, and its public half put into %s\n", s->o->ssh_dir,
+			HOST_KEY_FILE, s->known_path);
+		s->changed = 1;
+		r = 0;
+	} else if (r == 0) {
+		r = smx_key_to_blob(key, &s->key_blob);
+	}
+	if (r != 0)
+		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", said(&err, r));
+	else if (made)
+		printf("%s/%s: made\n", s->o->ssh_dir, HOST_KEY_FILE);
+	s->changed |= made;
+	smx_key_free(key);
+	smx_buf_release(&err);
+	return r;
+}
+
+/*
+ * The key is put where ssh looks for it, so that nobody is ever asked about it. Should the file be
+ * busy, ssh may take it at first sight (C1): a second run makes that strict.
+ */
+static int put_known(struct setup *s)
+{
+	struct smx_setup_known known = { .path = s->known_path,
+		.alias = SMX_HOST_KEY_ALIAS,
+		.blob = smx_buf_as_view(&s->key_blob) };
+	struct file f = { s->known_path, SMX_SETUP_KNOWN_MAX, smx_setup_known_edit, &known };
+	struct smx_buf err;
+	int r;
+
+	if (smx_buf_len(&s->key_blob) == 0)
+		return 0;
+	smx_buf_init(&err, ERR_MAX);
+	r = apply(s, &f, "the local server's key put in", &err);
+	if (r == SMX_ETIMEOUT || r == SMX_ESYS) {
+		smx_cli_warn("%s; ssh will take the local server's key at first sight: run this "
+			     "again later",
+			said(&err, r));
+		s->conf.accept_new = 1;
+		r = 0;
+	} else if (r != 0) {
+		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", said(&err, r));
+	} else if (known.is_replaced) {
+		smx_cli_warn("%s had another key for the local server, which %s replaced: the "
+			     "server's key is a new one",
+			s->known_path, s->o->dry_run ? "would be" : "is");
+	}
+	smx_buf_release(&err);
+	return r;
+}
+
+/* An smx_os_edit_fn; arg: the setup. */
+static int edit_hosts(
+	void *arg, struct smx_view old, int is_missing, struct smx_buf *out, struct smx_buf *err)
+{
+	const struct setup *s = arg;
+	int r;
+
+	if (!smx_hosts_conf_is_ours(old)) {
+		if (err)
+			(void)smx_buf_printf(err,
+				"%s was not made by setup-config, so it is left alone; move it "
+				"away and run this again",
+				s->hosts_path);
+		return SMX_EEXISTS;
+	}
+	if ((r = smx_hosts_conf_write(s->routes, &s->conf, out)) != 0)
+		return r;
+	return !is_missing && smx_view_eq_view(old, smx_buf_as_view(out));
+}
+
+static int put_hosts(struct setup *s)
+{
+	struct file f = { s->hosts_path, SMX_HOSTS_CONF_MAX, edit_hosts, s };
+	struct smx_buf err;
+	char done[64];
+	int r;
+
+	smx_buf_init(&err, ERR_MAX);
+	(void)snprintf(done, sizeof(done), "written, %zu route%s", s->routes->n_routes,
+		s->routes->n_routes == 1 ? "" : "s");
+	if ((r = apply(s, &f, done, &err)) != 0)
+		r = smx_cli_fail(r == SMX_EEXISTS ? SMX_EXIT_CONFIG : smx_cli_exit_code(r), NULL,
+			"%s", said(&err, r));
+	smx_buf_release(&err);
+	return r;
+}
+
+/* ---- the user's own config ---------------------------------------------------------------------
+ */
+
+/* An smx_os_edit_fn; arg: the setup. */
+static int edit_config(
+	void *arg, struct smx_view old, int is_missing, struct smx_buf *out, struct smx_buf *err)
+{
+	struct setup *s = arg;
+	int r;
+
+	(void)is_missing;
+	(void)err;
+	if ((r = smx_include_find(&s->include, old, &s->found)) != 0)
+		return r;
+	return s->found.place != SMX_INCLUDE_NONE ? 1 : smx_include_prepend(&s->include, old, out);
+}
+
+/* Whether ssh, given this config, comes to our block: the one way to know of a config that is not
+ * for us to read. */
+static int ssh_has_include(const struct setup *s)
+{
+	const char *argv[] = { s->ssh, "-F", s->config_path, "-T", "-G", NULL, NULL };
+	struct smx_buf out, err;
+	int code = -1, found = 0;
+	const char *text;
+
+	if (!s->ssh || s->routes->n_routes == 0)
+		return 0;
+	argv[5] = s->routes->routes[0].name;
+	smx_buf_init(&out, PROBE_OUT_MAX);
+	smx_buf_init(&err, 1);
+	if (smx_os_run(argv, PROBE_TIMEOUT_MS, &out, &err, &code) == 0 && code == 0 &&
+		(text = smx_buf_cstr(&out)) != NULL)
+		found = strstr(text, "\nhostkeyalias " SMX_HOST_KEY_ALIAS "\n") != NULL;
+	smx_buf_release(&out);
+	smx_buf_release(&err);
+	return found;
+}
+
+/*
+ * A symlink to somewhere (dotfile managers have them), or a file that others can write: not ours to
+ * change (C8). It is no obstacle once the line is there.
+ */
+static int config_refused(struct setup *s, struct smx_buf *err, int r)
+{
+	struct smx_buf line, remedy;
+	int code;
+
+	if (r == SMX_EUNSAFE && ssh_has_include(s)) {
+		smx_cli_warn("%s was left alone, for %s; it includes %s already", s->config_path,
+			said(err, r), s->hosts_path);
+		return 0;
+	}
+	smx_buf_init(&line, 4 * SMX_OS_PATH_MAX);
+	smx_buf_init(&remedy, 5 * SMX_OS_PATH_MAX);
+	if (r != SMX_EUNSAFE || smx_include_line(&s->include, &line) != 0 ||
+		smx_buf_printf(&remedy, "or put this line at its top yourself: %s",
+			smx_buf_cstr(&line)) != 0)
+		code = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", said(err, r));
+	else
+		code = smx_cli_fail(
+			smx_cli_exit_code(r), smx_buf_cstr(&remedy), "%s", said(err, r));
+	smx_buf_release(&line);
+	smx_buf_release(&remedy);
+	return code;
+}
+
+/* The line stays where the user has put it; what that means is said. */
+static void warn_of_place(const struct setup *s)
+{
+	const struct smx_include_found *f = &s->found;
+
+	if (f->has_bom)
+		smx_cli_warn("%s starts with a byte order mark, which ssh takes for a part of its "
+			     "first line and refuses on most systems; save it without",
+			s->config_path);
+	if (f->place == SMX_INCLUDE_CONDITIONAL)
+		smx_cli_warn("%s:%u includes %s below a Host or Match line, so it only counts for "
+			     "what that matches; move the line to the top of the file",
+			s->config_path, f->line, SMX_HOSTS_FILE);
+	else if (f->place == SMX_INCLUDE_LATE)
+		smx_cli_warn("%s:%u includes %s behind other options, which win over the routes'; "
+			     "move the line to the top of the file",
+			s->config_path, f->line, SMX_HOSTS_FILE);
+	if (f->count > 1)
+		smx_cli_warn("%s includes %s %u times; one is enough", s->config_path,
+			SMX_HOSTS_FILE, f->count);
+}
+
+static int put_include(struct setup *s)
+{
+	struct file f = { s->config_path, SMX_USER_CONF_MAX, edit_config, s };
+	struct smx_buf err;
+	int r;
+
+	smx_buf_init(&err, ERR_MAX);
+	if ((r = apply(s, &f, "one Include line put on top", &err)) != 0)
+		r = config_refused(s, &err, r);
+	else
+		warn_of_place(s);
+	smx_buf_release(&err);
+	return r;
+}
+
+/* ---- what of it is the user's as well (C2) -----------------------------------------------------
+ */
+
+struct overlap {
+	const struct setup *s;
+	const char *file; /* as it is shown */
+	struct smx_buf text;
+	size_t count, listed;
+};
+
+static int on_overlap(void *arg, size_t route, unsigned line)
+{
+	struct overlap *o = arg;
+
+	o->count++;
+	if (o->listed == LISTED_MAX ||
+		smx_buf_printf(&o->text, "%s%s (%s:%u)", o->listed ? ", " : "",
+			o->s->routes->routes[route].name, o->file, line) != 0)
+		return 0;
+	o->listed++;
+	return 0;
+}
+
+static void warn_of_overlaps(const struct setup *s)
+{
+	struct overlap o = { .s = s, .file = SMX_SSH_CONFIG_FILE };
+	struct smx_buf text;
+	char more[48] = "";
+
+	smx_buf_init(&text, SMX_USER_CONF_MAX);
+	smx_buf_init(&o.text, LISTED_TEXT_MAX);
+	if (smx_os_file_read(s->config_path, SMX_USER_CONF_MAX, SMX_OS_FILE_PLAIN, &text, NULL) ==
+		0)
+		(void)smx_overlap_find(s->routes, smx_buf_as_view(&text), on_overlap, &o);
+	if (o.count > o.listed)
+		(void)snprintf(more, sizeof(more), " and %zu more", o.count - o.listed);
+	if (o.listed && smx_buf_cstr(&o.text))
+		smx_cli_warn("blocks of your own match routes too: %s%s; the routes' options win, "
+			     "but what adds up (LocalForward, RemoteForward, DynamicForward, "
+			     "SendEnv) and what they leave open (RemoteCommand, RequestTTY) still "
+			     "applies",
+			smx_buf_cstr(&o.text), more);
+	smx_buf_release(&text);
+	smx_buf_release(&o.text);
+}
+
+/* ---- all of it ---------------------------------------------------------------------------------
+ */
+
+static void set_conf(struct setup *s)
+{
+	s->conf.routes_path = s->routes_path;
+	s->conf.known_path = s->known_path;
+	s->conf.key_alias = SMX_HOST_KEY_ALIAS;
+	s->conf.port = s->o->port ? s->o->port : SMX_DEFAULT_PORT;
+	s->conf.program = s->program;
+	s->conf.program_ssh_dir = s->is_home ? NULL : s->o->ssh_dir;
+	s->include = (struct smx_include){ .path = s->hosts_path, .is_home = s->is_home };
+}
+
+int smx_cli_setup(const struct smx_cli_setup *o)
+{
+	struct setup s = { .o = o };
+	int r;
+
+	smx_buf_init(&s.key_blob, SMX_KEY_BLOB_MAX);
+	if ((r = find_paths(&s)) != 0 || (r = load_routes(&s)) != 0 || (r = check_paths(&s)) != 0)
+		goto out;
+	set_conf(&s);
+	if (o->via == SMX_SETUP_VIA_PROXY && o->routes_path)
+		smx_cli_warn("a daemon that ssh-mux proxy starts reads %s/%s, not %s", o->ssh_dir,
+			SMX_ROUTES_FILE, s.routes_path);
+	if ((r = ask_ssh(&s)) != 0 || (r = find_identity(&s)) != 0 ||
+		(r = take_host_key(&s)) != 0 || (r = put_known(&s)) != 0 ||
+		(r = put_hosts(&s)) != 0)
+		goto out;
+	r = put_include(&s);
+	warn_of_overlaps(&s);
+	if (r == 0 && !s.changed)
+		printf("Nothing has changed.\n");
+out:
+	smx_routes_unref(s.routes);
+	smx_setup_identity_release(&s.identity);
+	smx_buf_release(&s.key_blob);
+	smx_free(s.routes_path);
+	smx_free(s.hosts_path);
+	smx_free(s.known_path);
+	smx_free(s.config_path);
+	smx_free(s.program);
+	smx_free(s.ssh);
+	return r;
+}
+
+/* ---- the command -------------------------------------------------------------------------------
+ */
+
+/* Strings that are owned here; o points at them. */
+struct typed {
+	char *ssh_dir, *routes_path, *ssh_bin;
+};
+
+static int take_path(const char *option, const char *text, char **ret)
+{
+	char *path = NULL;
+	int r = smx_os_path_absolute(text, &path);
+
+	if (r != 0)
+		return smx_cli_fail(smx_cli_exit_code(r), NULL, "setup-config: %s %s: %s", option,
+			text, smx_strerror(r));
+	smx_free(*ret);
+	*ret = path;
+	return 0;
+}
+
+static int take_option(struct smx_cli_setup *o, struct typed *t, int c, const char *text)
+{
+	uint64_t port;
+
+	switch (c) {
+	case 'c':
+		return take_path("--config", text, &t->routes_path);
+	case 'p':
+		if (smx_cli_parse_number(text, 1, 65535, &port) != 0)
+			return smx_cli_fail(SMX_EXIT_USAGE, NULL,
+				"setup-config: --port must be a number from 1 to 65535, not %s",
+				text);
+		o->port = (uint16_t)port;
+		return 0;
+	case 'v':
+		o->via = strcmp(text, "proxy") == 0 ? SMX_SETUP_VIA_PROXY : SMX_SETUP_VIA_TCP;
+		if (o->via == SMX_SETUP_VIA_TCP && strcmp(text, "tcp") != 0)
+			return smx_cli_fail(SMX_EXIT_USAGE, NULL,
+				"setup-config: --via must be tcp or proxy, not %s", text);
+		return 0;
+	case 's':
+		if (strchr(text, '/'))
+			return take_path("--ssh-bin", text, &t->ssh_bin);
+		smx_free(t->ssh_bin);
+		return (t->ssh_bin = smx_strdup(text)) ? 0 : no_memory();
+	default:
+		o->dry_run = 1;
+		return 0;
+	}
+}
+
+static int take_ssh_dir(struct typed *t)
+{
+	struct smx_buf warning, err;
+	int r;
+
+	smx_buf_init(&warning, ERR_MAX);
+	smx_buf_init(&err, ERR_MAX);
+	r = smx_os_ssh_dir(&t->ssh_dir, &warning, &err);
+	if (smx_buf_len(&warning) > 0 && smx_buf_cstr(&warning))
+		smx_cli_warn("%s", smx_buf_cstr(&warning));
+	if (r != 0)
+		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", said(&err, r));
+	smx_buf_release(&warning);
+	smx_buf_release(&err);
+	return r;
+}
+
+static void print_next(const struct smx_cli_setup *o)
+{
+	if (o->dry_run)
+		printf("# nothing was written: this was a dry run\n");
+	else if (o->via == SMX_SETUP_VIA_PROXY)
+		printf("Next: ssh ROUTE\n");
+	else
+		printf("Next: ssh-mux install, or ssh-mux daemon%s; then: ssh ROUTE\n",
+			o->port == SMX_DEFAULT_PORT ? "" : " with the same -p");
+}
 
 static int run(int argc, char **argv)
 {
-	(void)argc;
-	(void)argv;
-	return SMX_EXIT_SOFTWARE;
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "port", required_argument, NULL, 'p' },
+		{ "via", required_argument, NULL, 'v' },
+		{ "ssh-bin", required_argument, NULL, 's' },
+		{ "dry-run", no_argument, NULL, 'n' },
+		SMX_CLI_COMMON_OPTIONS,
+	};
+	struct smx_cli_setup o = { .port = SMX_DEFAULT_PORT };
+	struct typed t = { NULL, NULL, NULL };
+	int c, r = 0;
+
+	while (r == 0 && (c = smx_cli_getopt(argc, argv, "+:c:p:nhV", options,
+				  &smx_cmd_setup_config, &r)) != -1) {
+		if (c == -2)
+			goto out;
+		r = take_option(&o, &t, c, optarg);
+	}
+	if (r != 0 || (r = smx_cli_no_arguments(argc, argv, &smx_cmd_setup_config)) != 0 ||
+		(r = take_ssh_dir(&t)) != 0)
+		goto out;
+	o.ssh_dir = t.ssh_dir;
+	o.routes_path = t.routes_path;
+	o.ssh_bin = t.ssh_bin;
+	if ((r = smx_cli_setup(&o)) == 0)
+		print_next(&o);
+out:
+	smx_free(t.ssh_dir);
+	smx_free(t.routes_path);
+	smx_free(t.ssh_bin);
+	return r;
 }
 
 const struct smx_command smx_cmd_setup_config = {
 	.name = "setup-config",
 	.summary = "tell ssh about the routes",
-	.usage = "usage: ssh-mux setup-config\n",
+	.usage =
+		"usage: ssh-mux setup-config [OPTION]...\n"
+		"\n"
+		"Make ssh, scp, git, editors and all else that reads your ssh config use the\n"
+		"routes: writes one Host block a route into ssh-mux-hosts.conf, puts one Include\n"
+		"line on top of config, and the local server's key into ssh-mux-known-hosts. What\n"
+		"is yours in config stays as it is. A second run changes nothing.\n"
+		"\n"
+		"  -c, --config FILE  routes (default: ssh-mux-routes.toml in the SSH directory)\n"
+		"  -p, --port PORT    the local server's port (default: 2222)\n"
+		"      --via WAY      tcp: ssh connects to that port (default);\n"
+		"                     proxy: it runs ssh-mux proxy, which starts the daemon if\n"
+		"                     need be and asks for codes and host keys where ssh runs\n"
+		"  -n, --dry-run      show what would change as a diff, and write nothing\n"
+		"      --ssh-bin PROGRAM\n"
+		"                     the ssh that is asked which options it knows (default: ssh\n"
+		"                     in PATH)\n"
+		"  -h, --help         this text\n"
+		"  -V, --version      the version\n"
+		"\n"
+		"The SSH directory is ~/.ssh, or $SSH_MUX_SSH_DIR.\n",
 	.run = run,
 };

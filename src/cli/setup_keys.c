@@ -216,7 +216,7 @@ static int put_others(
 					"%s:%u gives \"%s\" another key than the local server's, "
 					"and not to it alone; remove the name from that line",
 					k->path, number, k->alias);
-			r = SMX_ESTATE;
+			r = SMX_ESYNTAX;
 		}
 	}
 	return r;
@@ -241,7 +241,7 @@ int smx_setup_known_edit(
 				"%s:%u revokes the key of the local server; remove that line, or "
 				"the server's key for a new one to be made",
 				k->path, verdict.line);
-		return SMX_ESTATE;
+		return SMX_ESYNTAX;
 	case SMX_KNOWN_CHANGED:
 		k->is_replaced = 1;
 		r = put_others(k, old, out, err);

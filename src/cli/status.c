@@ -7,13 +7,68 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/mem.h"
+#include "os/os.h"
 
 #define TEXT_MAX (64u << 20)
 
 /* ---- the text ----------------------------------------------------------------------------------
  */
 
-static int put_head(const struct smx_status *st, struct smx_buf *out)
+void smx_cli_look_of(int fd, int color, struct smx_cli_look *ret)
+{
+	struct smx_os_terminal_size size = { 0, 0, 0, 0 };
+
+	if (smx_os_is_terminal(fd))
+		(void)smx_os_terminal_size(fd, &size);
+	*ret = (struct smx_cli_look){
+		.color = color < 0 ? smx_cli_color_wanted(fd) : color,
+		.is_ascii = !smx_os_terminal_is_utf8(),
+		.width = size.columns,
+	};
+}
+
+int smx_cli_parse_color(const struct smx_command *cmd, const char *text, int *ret)
+{
+	static const char *const words[] = { "auto", "never", "always" };
+
+	for (size_t i = 0; i < SMX_ARRAY_LEN(words); i++) {
+		if (strcmp(text, words[i]) == 0) {
+			*ret = (int)i - 1;
+			return 0;
+		}
+	}
+	return smx_cli_fail(SMX_EXIT_USAGE, NULL,
+		"%s: --color must be always, never or auto, not %s", cmd->name, text);
+}
+
+enum smx_cli_style smx_cli_state_style(const char *state)
+{
+	if (strcmp(state, "ready") == 0 || strcmp(state, "open") == 0)
+		return SMX_STYLE_GOOD;
+	return strcmp(state, "closing") == 0 ? SMX_STYLE_DIM : SMX_STYLE_WARN;
+}
+
+static void init_table(struct smx_cli_table *t, const char *const *head, size_t columns,
+	unsigned right_mask, const struct smx_cli_look *look)
+{
+	smx_cli_table_init(t, columns, right_mask);
+	t->width = look->width;
+	t->color = look->color;
+	t->is_ascii = look->is_ascii;
+	for (size_t i = 0; i < columns; i++)
+		smx_cli_table_styled(t, SMX_STYLE_DIM, "%s", head[i]);
+}
+
+static int put_styled(struct smx_buf *out, const struct smx_cli_look *look,
+	enum smx_cli_style style, const char *label, const char *text)
+{
+	return smx_buf_printf(out, "%s%s%s%s\n", smx_cli_color(look->color, style), label,
+		smx_cli_color(look->color, SMX_STYLE_NONE), text);
+}
+
+static int put_head(
+	const struct smx_status *st, const struct smx_cli_look *look, struct smx_buf *out)
 {
 	char up[SMX_CLI_TEXT_MAX];
 	int r;
@@ -28,35 +83,38 @@ static int put_head(const struct smx_status *st, struct smx_buf *out)
 		r = smx_buf_printf(out, "SSH directory %s\n", st->ssh_dir);
 	/* What changes how it behaves stands before what it does (P8, L5). */
 	if (r == 0 && st->locked)
-		r = smx_buf_put_str(out,
-			"\nLOCKED: new sessions are refused; to accept them: ssh-mux unlock\n");
+		r = put_styled(out, look, SMX_STYLE_BAD,
+			"\nLOCKED: ", "new sessions are refused; to accept them: ssh-mux unlock");
 	for (size_t i = 0; i < st->warning_count && r == 0; i++)
-		r = smx_buf_printf(out, "%sWARNING: %s\n", i == 0 ? "\n" : "", st->warnings[i]);
+		r = put_styled(out, look, SMX_STYLE_WARN,
+			i == 0 ? "\nWARNING: " : "WARNING: ", st->warnings[i]);
 	return r;
 }
 
-static int put_section(
-	struct smx_buf *out, const char *title, size_t count, const struct smx_cli_table *table)
+static int put_section(struct smx_buf *out, const struct smx_cli_look *look, const char *title,
+	size_t count, const struct smx_cli_table *table)
 {
+	const char *bold = smx_cli_color(look->color, SMX_STYLE_BOLD);
+	const char *none = smx_cli_color(look->color, SMX_STYLE_NONE);
 	int r;
 
 	if (count == 0)
-		return smx_buf_printf(out, "\n%s: none\n", title);
-	if ((r = smx_buf_printf(out, "\n%s: %zu\n", title, count)) != 0)
+		return smx_buf_printf(out, "\n%s%s:%s none\n", bold, title, none);
+	if ((r = smx_buf_printf(out, "\n%s%s:%s %zu\n", bold, title, none, count)) != 0)
 		return r;
 	return smx_cli_table_print(table, "  ", out);
 }
 
-static int put_routes(const struct smx_status *st, struct smx_buf *out)
+static int put_routes(
+	const struct smx_status *st, const struct smx_cli_look *look, struct smx_buf *out)
 {
+	static const char *const head[] = { "NAME", "TARGET", "VIA", "LOOPBACK PORTS" };
 	struct smx_cli_table t;
 	int r;
 
-	smx_cli_table_init(&t, 4, 0);
-	for (const char *const *h =
-			(const char *const[]){ "NAME", "TARGET", "VIA", "LOOPBACK PORTS", NULL };
-		*h; h++)
-		smx_cli_table_cell(&t, "%s", *h);
+	init_table(&t, head, SMX_ARRAY_LEN(head), 0, look);
+	t.shrink_mask = 0x7;
+	t.min_width[0] = t.min_width[1] = t.min_width[2] = 10;
 	for (size_t i = 0; i < st->route_count; i++) {
 		const struct smx_status_route *p = &st->routes[i];
 
@@ -65,7 +123,7 @@ static int put_routes(const struct smx_status *st, struct smx_buf *out)
 		smx_cli_table_cell(&t, "%s", p->via[0] ? p->via : "direct");
 		smx_cli_table_cell(&t, "%s", p->loopback ? "any" : "denied");
 	}
-	r = put_section(out, "Routes", st->route_count, &t);
+	r = put_section(out, look, "Routes", st->route_count, &t);
 	smx_cli_table_release(&t);
 	return r;
 }
@@ -76,7 +134,7 @@ static void connection_cells(struct smx_cli_table *t, const struct smx_status_co
 
 	smx_cli_table_cell(t, "%" PRIu64, c->id);
 	smx_cli_table_cell(t, "%s", c->key);
-	smx_cli_table_cell(t, "%s", c->state);
+	smx_cli_table_styled(t, smx_cli_state_style(c->state), "%s", c->state);
 	smx_cli_table_cell(t, "%s", smx_cli_text_age(c->age_s, text));
 	smx_cli_table_cell(t, "%" PRIu64, c->channels);
 	smx_cli_table_cell(t, "%s", smx_cli_text_bytes(c->bytes_in, text));
@@ -92,35 +150,39 @@ static void connection_cells(struct smx_cli_table *t, const struct smx_status_co
 				       : smx_cli_text_age((uint64_t)c->lifetime_left_s, text));
 }
 
-static int put_connections(const struct smx_status *st, struct smx_buf *out)
+static int put_connections(
+	const struct smx_status *st, const struct smx_cli_look *look, struct smx_buf *out)
 {
 	static const char *const head[] = { "ID", "CONNECTION", "STATE", "AGE", "CHANNELS", "IN",
 		"OUT", "RTT", "IDLE LEFT", "LIFE LEFT" };
-	const size_t columns = sizeof(head) / sizeof(head[0]);
+	/* What it is and how it fares stays longest. */
+	static const uint8_t drops[] = { 9, 8, 0, 3, 7, 4, 6, 5 };
 	struct smx_cli_table t;
 	int r;
 
-	smx_cli_table_init(&t, columns, 0x3f9); /* all numbers to the right */
-	for (size_t i = 0; i < columns; i++)
-		smx_cli_table_cell(&t, "%s", head[i]);
+	init_table(&t, head, SMX_ARRAY_LEN(head), 0x3f9, look); /* all numbers to the right */
+	t.shrink_mask = 0x2;
+	t.min_width[1] = 20;
+	t.drops = drops;
+	t.drop_count = sizeof(drops);
 	for (size_t i = 0; i < st->connection_count; i++)
 		connection_cells(&t, &st->connections[i]);
-	r = put_section(out, "Connections", st->connection_count, &t);
+	r = put_section(out, look, "Connections", st->connection_count, &t);
 	smx_cli_table_release(&t);
 	return r;
 }
 
-static int put_clients(const struct smx_status *st, struct smx_buf *out)
+static int put_clients(
+	const struct smx_status *st, const struct smx_cli_look *look, struct smx_buf *out)
 {
 	static const char *const head[] = { "ID", "ROUTE", "AGE", "CHANNELS", "PROCESS" };
-	const size_t columns = sizeof(head) / sizeof(head[0]);
 	char text[SMX_CLI_TEXT_MAX];
 	struct smx_cli_table t;
 	int r;
 
-	smx_cli_table_init(&t, columns, 0x1d);
-	for (size_t i = 0; i < columns; i++)
-		smx_cli_table_cell(&t, "%s", head[i]);
+	init_table(&t, head, SMX_ARRAY_LEN(head), 0x1d, look);
+	t.shrink_mask = 0x2;
+	t.min_width[1] = 8;
 	for (size_t i = 0; i < st->client_count; i++) {
 		const struct smx_status_client *c = &st->clients[i];
 
@@ -133,17 +195,18 @@ static int put_clients(const struct smx_status *st, struct smx_buf *out)
 		else
 			smx_cli_table_cell(&t, "%" PRId64, c->pid);
 	}
-	r = put_section(out, "Clients", st->client_count, &t);
+	r = put_section(out, look, "Clients", st->client_count, &t);
 	smx_cli_table_release(&t);
 	return r;
 }
 
-int smx_cli_status_text(const struct smx_status *st, struct smx_buf *out)
+int smx_cli_status_text(
+	const struct smx_status *st, const struct smx_cli_look *look, struct smx_buf *out)
 {
 	int r;
 
-	if ((r = put_head(st, out)) != 0 || (r = put_routes(st, out)) != 0 ||
-		(r = put_connections(st, out)) != 0 || (r = put_clients(st, out)) != 0)
+	if ((r = put_head(st, look, out)) != 0 || (r = put_routes(st, look, out)) != 0 ||
+		(r = put_connections(st, look, out)) != 0 || (r = put_clients(st, look, out)) != 0)
 		return r;
 	if (st->omitted > 0)
 		r = smx_buf_printf(out, "\n%" PRIu64 " more are not shown\n", st->omitted);
@@ -178,8 +241,9 @@ static int fetch(struct smx_status *st)
 	return r;
 }
 
-static int print(const struct smx_status *st, int as_json)
+static int print(const struct smx_status *st, int as_json, int color)
 {
+	struct smx_cli_look look;
 	struct smx_buf out;
 	int r;
 
@@ -188,7 +252,8 @@ static int print(const struct smx_status *st, int as_json)
 		if ((r = smx_status_to_json(&out, st)) == 0)
 			r = smx_buf_put(&out, "\n", 1);
 	} else {
-		r = smx_cli_status_text(st, &out);
+		smx_cli_look_of(1, color, &look);
+		r = smx_cli_status_text(st, &look, &out);
 	}
 	if (r == 0)
 		(void)fwrite(smx_buf_view(&out), 1, smx_buf_len(&out), stdout);
@@ -202,20 +267,23 @@ static int print(const struct smx_status *st, int as_json)
 static int run(int argc, char **argv)
 {
 	static const struct option options[] = { { "json", no_argument, NULL, 'j' },
-		SMX_CLI_COMMON_OPTIONS };
+		{ "color", required_argument, NULL, 'C' }, SMX_CLI_COMMON_OPTIONS };
 	struct smx_status st;
-	int c, r, as_json = 0;
+	int c, r, as_json = 0, color = -1;
 
 	while ((c = smx_cli_getopt(argc, argv, "+:hV", options, &smx_cmd_status, &r)) != -1) {
 		if (c == -2)
 			return r;
-		as_json = 1;
+		if (c == 'j')
+			as_json = 1;
+		else if ((r = smx_cli_parse_color(&smx_cmd_status, optarg, &color)) != 0)
+			return r;
 	}
 	if ((r = smx_cli_no_arguments(argc, argv, &smx_cmd_status)) != 0)
 		return r;
 	smx_status_init(&st);
 	if ((r = fetch(&st)) == 0)
-		r = print(&st, as_json);
+		r = print(&st, as_json, color);
 	smx_status_release(&st);
 	return r;
 }
@@ -223,13 +291,15 @@ static int run(int argc, char **argv)
 const struct smx_command smx_cmd_status = {
 	.name = "status",
 	.summary = "show routes, connections and clients",
-	.usage = "usage: ssh-mux status [--json]\n"
-		 "\n"
-		 "Show what the daemon serves: its routes, the pooled connections and who uses "
-		 "them.\n"
-		 "\n"
-		 "      --json     one JSON object, for programs\n"
-		 "  -h, --help     this text\n"
-		 "  -V, --version  the version\n",
+	.usage =
+		"usage: ssh-mux status [--json | --color=WHEN]\n"
+		"\n"
+		"Show what the daemon serves: its routes, the pooled connections and who uses "
+		"them.\n"
+		"\n"
+		"      --json        one JSON object, for programs\n"
+		"      --color=WHEN  always, never or auto: at a terminal, unless NO_COLOR is set\n"
+		"  -h, --help        this text\n"
+		"  -V, --version     the version\n",
 	.run = run,
 };

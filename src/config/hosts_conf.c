@@ -5,7 +5,9 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/ssh_config.h"
 #include "crypto/kex.h"
+#include "trust/pattern.h"
 
 #define MARK "# Made by ssh-mux setup-config"
 #define BOM  "\xef\xbb\xbf"
@@ -88,6 +90,8 @@ static const char *const probes[SMX_HOSTS_OPTIONS] = {
 	/* Chaff packets are for the wire. */
 	[SMX_HOSTS_OBSCURE_KEYSTROKES] = "ObscureKeystrokeTiming=no",
 	[SMX_HOSTS_GSSAPI_KEX] = "GSSAPIKeyExchange=no",
+	/* A token's PIN is not asked for where no key of a token logs in. */
+	[SMX_HOSTS_PKCS11] = "PKCS11Provider=none",
 	[SMX_HOSTS_WARN_WEAK_CRYPTO] = "WarnWeakCrypto=no-pq-kex",
 	[SMX_HOSTS_MLKEM] = "KexAlgorithms=" MLKEM,
 };
@@ -165,6 +169,8 @@ static int put_optional(const struct smx_hosts_conf *o, struct smx_buf *out)
 	for (int i = 0; r == 0 && i < SMX_HOSTS_WARN_WEAK_CRYPTO; i++) {
 		size_t n = strcspn(probes[i], "=");
 
+		if (i == SMX_HOSTS_PKCS11 && !o->identities_only)
+			continue;
 		if (o->known >> i & 1)
 			r = smx_buf_printf(
 				out, "    %.*s %s\n", (int)n, probes[i], probes[i] + n + 1);
@@ -229,14 +235,13 @@ static int put_same(const struct smx_hosts_conf *o, struct smx_buf *out)
 {
 	int r;
 
-	(void)((r = put_fixed(out)) != 0 || (r = put_kex(o, out)) != 0 ||
-		(r = put_optional(o, out)) != 0 ||
-		(r = smx_buf_printf(out, "    HostKeyAlias %s\n    StrictHostKeyChecking %s\n",
-			 o->key_alias, o->accept_new ? "accept-new" : "yes")) != 0 ||
+	(void)((r = smx_buf_printf(out, "    HostKeyAlias %s\n    StrictHostKeyChecking %s\n",
+			o->key_alias, o->accept_new ? "accept-new" : "yes")) != 0 ||
 		(r = put_path(out, "UserKnownHostsFile", o->known_path)) != 0 ||
 		/* The system's file may have a pattern that matches any name; "none" is newer. */
 		(r = put_path(out, "GlobalKnownHostsFile", o->known_path)) != 0 ||
-		(r = put_identity(o, out)) != 0);
+		(r = put_identity(o, out)) != 0 || (r = put_kex(o, out)) != 0 ||
+		(r = put_fixed(out)) != 0 || (r = put_optional(o, out)) != 0);
 	return r;
 }
 
@@ -310,167 +315,146 @@ int smx_include_line(const struct smx_include *inc, struct smx_buf *out)
 	return r;
 }
 
-static int is_blank(uint8_t c)
+/* Whether a word of Include is the path, by the letter or with the pattern's backslashes. */
+static int is_path(const char *word, const char *path)
 {
-	return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\n';
+	for (; *word; word++, path++) {
+		if (*word == '\\' && word[1] != '\0' && strchr("*?[]\\", word[1]))
+			word++;
+		if (*word != *path)
+			return 0;
+	}
+	return *path == '\0';
 }
 
-static struct smx_view trim(struct smx_view v)
+static int is_ours(const struct smx_include *inc, const char *word)
 {
-	while (v.len && is_blank(v.p[0]))
-		v = (struct smx_view){ v.p + 1, v.len - 1 };
-	while (v.len && is_blank(v.p[v.len - 1]))
-		v.len--;
-	return v;
-}
+	static const char home[] = "~/.ssh/";
 
-/* The text up to the next newline, which is taken off as well. 0 at the end. */
-static int next_line(struct smx_view *text, struct smx_view *ret)
-{
-	const uint8_t *end;
-
-	if (text->len == 0)
+	if (is_path(word, inc->path))
+		return 1;
+	if (!inc->is_home)
 		return 0;
-	end = memchr(text->p, '\n', text->len);
-	ret->p = text->p;
-	ret->len = end ? (size_t)(end - text->p) : text->len;
-	text->p += ret->len + (end != NULL);
-	text->len -= ret->len + (end != NULL);
-	return 1;
-}
-
-/* The keyword of a line is cut off it: "Include x", "include=x" and "Include = x" are the same. */
-static struct smx_view take_keyword(struct smx_view *line)
-{
-	struct smx_view word = { line->p, 0 };
-
-	while (word.len < line->len && !is_blank(line->p[word.len]) && line->p[word.len] != '=')
-		word.len++;
-	*line = trim((struct smx_view){ line->p + word.len, line->len - word.len });
-	if (line->len && line->p[0] == '=')
-		*line = trim((struct smx_view){ line->p + 1, line->len - 1 });
-	return word;
-}
-
-static int is_keyword(struct smx_view word, const char *lower)
-{
-	size_t n = strlen(lower), i = 0;
-
-	if (word.len != n)
-		return 0;
-	while (i < n && (word.p[i] | 0x20) == (uint8_t)lower[i])
-		i++;
-	return i == n;
+	if (strncmp(word, home, sizeof(home) - 1) == 0)
+		word += sizeof(home) - 1;
+	return is_path(word, bare_name(inc));
 }
 
 /* "Host *" and "Match all" match everything: what is below them is merely late. */
-static int matches_all(struct smx_view arguments)
+static int matches_all(const struct smx_ssh_config_line *line)
 {
-	return smx_view_eq(arguments, "*") || is_keyword(arguments, "all");
+	return line->n_words == 1 &&
+	       strcmp(line->words[0].text, line->kind == SMX_SSH_CONFIG_HOST ? "*" : "all") == 0;
 }
 
-/*
- * The next argument is cut off the rest of a line and compared with a path as ssh would come to it:
- * quotes and backslashes of ssh_config first, then those of the pattern that Include takes.
- * Returns -1 at the end, else whether they are the same.
- */
-static int next_argument_is(struct smx_view *rest, const char *want)
+static void look_at(const struct smx_include *inc, const struct smx_ssh_config_line *line,
+	enum smx_include_place *here, struct smx_include_found *ret)
 {
-	size_t i = 0, n = strlen(want), at = 0;
-	int same = 1, escaped = 0;
-	uint8_t quote = 0;
-
-	while (i < rest->len && is_blank(rest->p[i]))
-		i++;
-	if (i == rest->len || rest->p[i] == '#')
-		return -1;
-	for (; i < rest->len && (quote || !is_blank(rest->p[i])); i++) {
-		uint8_t c = rest->p[i];
-
-		if (c == '\\' && i + 1 < rest->len &&
-			(strchr("'\"\\", rest->p[i + 1]) || (!quote && rest->p[i + 1] == ' '))) {
-			c = rest->p[++i];
-		} else if (c == quote) {
-			quote = 0;
-			continue;
-		} else if (!quote && (c == '"' || c == '\'')) {
-			quote = c;
-			continue;
-		}
-		if (c == '\\' && !escaped) {
-			escaped = 1;
-			continue;
-		}
-		escaped = 0;
-		same = same && at < n && (uint8_t)want[at] == c;
-		at++;
-	}
-	*rest = (struct smx_view){ rest->p + i, rest->len - i };
-	return same && at == n;
-}
-
-static int any_argument_is(struct smx_view rest, const char *want)
-{
-	int found = 0, one;
-
-	while ((one = next_argument_is(&rest, want)) >= 0)
-		found |= one;
-	return found;
-}
-
-static int is_our_include(const struct smx_include *inc, struct smx_view arguments)
-{
-	char tilde[256] = "~/.ssh/";
-
-	if (any_argument_is(arguments, inc->path))
-		return 1;
-	if (!inc->is_home || strlen(bare_name(inc)) > sizeof(tilde) - 16)
-		return 0;
-	memcpy(tilde + 7, bare_name(inc), strlen(bare_name(inc)) + 1);
-	return any_argument_is(arguments, bare_name(inc)) || any_argument_is(arguments, tilde);
-}
-
-void smx_include_find(
-	const struct smx_include *inc, struct smx_view text, struct smx_include_found *ret)
-{
-	enum smx_include_place here = SMX_INCLUDE_TOP;
-	struct smx_view line, word;
-	unsigned number = 0;
-
-	*ret = (struct smx_include_found){ .place = SMX_INCLUDE_NONE };
-	if (text.len >= 3 && memcmp(text.p, BOM, 3) == 0) {
-		ret->has_bom = 1;
-		text = (struct smx_view){ text.p + 3, text.len - 3 };
-	}
-	while (next_line(&text, &line)) {
-		number++;
-		line = trim(line);
-		if (line.len == 0 || line.p[0] == '#')
-			continue;
-		word = take_keyword(&line);
-		if (is_keyword(word, "host") || is_keyword(word, "match")) {
-			here = matches_all(line) ? SMX_INCLUDE_LATE : SMX_INCLUDE_CONDITIONAL;
-		} else if (is_keyword(word, "include")) {
-			if (!is_our_include(inc, line))
+	switch (line->kind) {
+	case SMX_SSH_CONFIG_HOST:
+	case SMX_SSH_CONFIG_MATCH:
+		*here = matches_all(line) ? SMX_INCLUDE_LATE : SMX_INCLUDE_CONDITIONAL;
+		break;
+	case SMX_SSH_CONFIG_INCLUDE:
+		for (size_t i = 0; i < line->n_words; i++) {
+			if (!is_ours(inc, line->words[i].text))
 				continue;
 			if (ret->count++ == 0) {
-				ret->place = here;
-				ret->line = number;
+				ret->place = *here;
+				ret->line = line->number;
 			}
-		} else if (here == SMX_INCLUDE_TOP) {
-			here = SMX_INCLUDE_LATE;
 		}
+		break;
+	default:
+		if (*here == SMX_INCLUDE_TOP)
+			*here = SMX_INCLUDE_LATE;
+		break;
 	}
+}
+
+static size_t bom_len(struct smx_view text)
+{
+	return text.len >= sizeof(BOM) - 1 && memcmp(text.p, BOM, sizeof(BOM) - 1) == 0
+		       ? sizeof(BOM) - 1
+		       : 0;
+}
+
+int smx_include_find(
+	const struct smx_include *inc, struct smx_view text, struct smx_include_found *ret)
+{
+	struct smx_include_found found = { .place = SMX_INCLUDE_NONE };
+	enum smx_include_place here = SMX_INCLUDE_TOP;
+	struct smx_ssh_config_reader rd;
+	struct smx_ssh_config_line line;
+	size_t bom = bom_len(text);
+	int r;
+
+	found.has_bom = bom > 0;
+	if (bom)
+		text = (struct smx_view){ text.p + bom, text.len - bom };
+	smx_ssh_config_reader_init(&rd, text);
+	while ((r = smx_ssh_config_next(&rd, &line)) > 0)
+		look_at(inc, &line, &here, &found);
+	smx_ssh_config_reader_release(&rd);
+	if (r == 0)
+		*ret = found;
+	return r;
 }
 
 int smx_include_prepend(const struct smx_include *inc, struct smx_view text, struct smx_buf *out)
 {
-	size_t bom = text.len >= 3 && memcmp(text.p, BOM, 3) == 0 ? 3 : 0;
+	size_t bom = bom_len(text);
 	const uint8_t *end = text.len ? memchr(text.p, '\n', text.len) : NULL;
 	int crlf = end && end > text.p && end[-1] == '\r', r;
 
 	if ((r = smx_buf_put(out, text.p, bom)) == 0 && (r = smx_include_line(inc, out)) == 0 &&
 		(r = smx_buf_put_str(out, crlf ? "\r\n" : "\n")) == 0 && text.len > bom)
 		r = smx_buf_put(out, text.p + bom, text.len - bom);
+	return r;
+}
+
+/* ---- blocks of the user's for the same names ---------------------------------------------------
+ */
+
+/* As ssh does: some pattern matches, no negated one does. One that is for all hosts is no overlap.
+ */
+static int host_line_matches(const struct smx_ssh_config_line *line, const char *name)
+{
+	struct smx_view text = smx_view_of(name, strlen(name));
+	int found = 0;
+
+	for (size_t i = 0; i < line->n_words; i++) {
+		const char *word = line->words[i].text;
+		int negated = word[0] == '!';
+		struct smx_view pattern = smx_view_of(word + negated, strlen(word + negated));
+
+		if (!smx_pattern_match(text, pattern, 0))
+			continue;
+		if (negated)
+			return 0;
+		found |= pattern.p[strspn(word, "*")] != '\0';
+	}
+	return found;
+}
+
+int smx_overlap_find(
+	const struct smx_routes *routes, struct smx_view text, smx_overlap_fn *found, void *arg)
+{
+	struct smx_ssh_config_reader rd;
+	struct smx_ssh_config_line line;
+	size_t bom = bom_len(text);
+	int r;
+
+	if (bom)
+		text = (struct smx_view){ text.p + bom, text.len - bom };
+	smx_ssh_config_reader_init(&rd, text);
+	while ((r = smx_ssh_config_next(&rd, &line)) > 0) {
+		for (size_t i = 0; line.kind == SMX_SSH_CONFIG_HOST && i < routes->n_routes; i++)
+			if (host_line_matches(&line, routes->routes[i].name) &&
+				(r = found(arg, i, line.number)) != 0)
+				goto out;
+	}
+out:
+	smx_ssh_config_reader_release(&rd);
 	return r;
 }

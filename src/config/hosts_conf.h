@@ -29,6 +29,7 @@ enum smx_hosts_option {
 	SMX_HOSTS_KNOWN_HOSTS_COMMAND, /* 8.5 */
 	SMX_HOSTS_OBSCURE_KEYSTROKES, /* 9.5 */
 	SMX_HOSTS_GSSAPI_KEX, /* a patch that many distributions have */
+	SMX_HOSTS_PKCS11, /* not every build has it */
 	SMX_HOSTS_WARN_WEAK_CRYPTO, /* 10.1 */
 	SMX_HOSTS_MLKEM, /* 9.9; no line of its own */
 	SMX_HOSTS_OPTIONS,
@@ -97,8 +98,9 @@ struct smx_include_found {
 	int has_bom; /* the text starts with a byte order mark */
 };
 
-/* Where the text has our Include: by its bare name or "~/.ssh/" if is_home, or by its path. */
-void smx_include_find(
+/* Where the text has our Include: by its bare name or "~/.ssh/" if is_home, or by its path.
+ * SMX_ENOMEM. */
+int smx_include_find(
 	const struct smx_include *inc, struct smx_view text, struct smx_include_found *ret);
 
 /*
@@ -106,5 +108,15 @@ void smx_include_find(
  * files at all wants it first), ended as the first line of the text is. Every other byte stays.
  */
 int smx_include_prepend(const struct smx_include *inc, struct smx_view text, struct smx_buf *out);
+
+/* ---- blocks of the user's for the same names ---------------------------------------------------
+ */
+
+/* A Host line matches the name of routes->routes[route]. Anything but 0 ends the search. */
+typedef int smx_overlap_fn(void *arg, size_t route, unsigned line);
+
+/* Tells of each, but for patterns that match every host. 0, SMX_ENOMEM, or what found returned. */
+int smx_overlap_find(
+	const struct smx_routes *routes, struct smx_view text, smx_overlap_fn *found, void *arg);
 
 #endif

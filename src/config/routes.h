@@ -41,13 +41,14 @@
 #include "base/wire.h"
 #include "config/names.h"
 
-#define SMX_ROUTES_MAX       4096 /* routes in a table */
-#define SMX_HOPS_MAX         8 /* hops of a route, the target included */
-#define SMX_IDENTITIES_MAX   16 /* key files of a hop */
-#define SMX_SEND_ENV_MAX     64 /* names in a send_env */
-#define SMX_ROUTES_ERROR_MAX 1024 /* good cap for an error buffer */
-#define SMX_CONFIG_PATH_MAX  1024 /* bytes in a path of the file */
-#define SMX_DEFAULT_SSH_PORT 22
+#define SMX_ROUTES_MAX        4096 /* routes in a table */
+#define SMX_HOPS_MAX          8 /* hops of a route, the target included */
+#define SMX_IDENTITIES_MAX    16 /* key files of a hop */
+#define SMX_SEND_ENV_MAX      64 /* names in a send_env */
+#define SMX_ROUTES_ERROR_MAX  1024 /* good cap for an error buffer */
+#define SMX_ROUTES_ERRORS_MAX 50 /* that smx_routes_check tells of */
+#define SMX_CONFIG_PATH_MAX   1024 /* bytes in a path of the file */
+#define SMX_DEFAULT_SSH_PORT  22
 
 struct smx_hop {
 	char *name; /* of the route it is written in; NULL for [jump] and in direct mode */
@@ -70,7 +71,7 @@ struct smx_route {
 	int allow_remote_loopback_any_port; /* effective (R5: route OR top level) */
 	char **send_env; /* effective: route and top level */
 	size_t n_send_env;
-	unsigned line; /* of [routes.NAME]; 0 in direct mode */
+	unsigned line, column; /* of NAME in [routes.NAME]; 0 in direct mode */
 };
 
 struct smx_routes {
@@ -94,6 +95,13 @@ static inline const struct smx_hop *smx_route_target(const struct smx_route *rou
  */
 int smx_routes_parse(struct smx_view text, const char *file_name, struct smx_routes **ret,
 	struct smx_buf *ret_error);
+
+/*
+ * As that, but tells of every error (at most SMX_ROUTES_ERRORS_MAX), each as such a line with a
+ * newline: for who corrects a file. What is no TOML has one error.
+ */
+int smx_routes_check(struct smx_view text, const char *file_name, struct smx_routes **ret,
+	struct smx_buf *ret_errors);
 
 /*
  * Direct mode (R6): a table whose one route serves any user name. SMX_EINVAL with a line appended

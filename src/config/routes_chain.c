@@ -90,9 +90,9 @@ static int resolve_one(struct routes_parser *p, struct route_draft *d, unsigned 
 		return 0;
 	d->state = DRAFT_VISITING;
 	if (d->direct && d->jump)
-		return smx_routes_fail(
+		r = smx_routes_fail(
 			p, d, d->jump, "excludes \"direct = true\"; leave one of them away");
-	if (!d->jump && !d->direct && p->has_jump)
+	else if (!d->jump && !d->direct && p->has_jump)
 		r = add_hop(p, d, ROUTE_HOP_JUMP);
 	else if (d->jump && d->jump->type == SMX_TOML_ARRAY)
 		for (size_t i = 0; r == 0 && i < d->jump->n_items; i++)
@@ -101,8 +101,7 @@ static int resolve_one(struct routes_parser *p, struct route_draft *d, unsigned 
 		r = add_jump(p, d, d->jump, 1, depth);
 	if (r == 0)
 		r = add_hop(p, d, (size_t)(d - p->drafts));
-	if (r == 0)
-		d->state = DRAFT_DONE;
+	d->state = DRAFT_DONE; /* also one in error: it is told of once */
 	return r;
 }
 
@@ -110,7 +109,7 @@ int smx_routes_resolve(struct routes_parser *p)
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < p->n_drafts; i++)
+	for (size_t i = 0; smx_routes_goes_on(p, r) && i < p->n_drafts; i++)
 		r = resolve_one(p, &p->drafts[i], 0);
 	return r;
 }

@@ -3,6 +3,7 @@
 #ifndef SMX_CONFIG_ROUTES_INT_H
 #define SMX_CONFIG_ROUTES_INT_H
 
+#include "base/err.h"
 #include "config/routes.h"
 #include "config/toml.h"
 
@@ -33,6 +34,8 @@ struct route_draft {
 struct routes_parser {
 	const char *file_name;
 	struct smx_buf *error;
+	int wants_all; /* errors are collected, as lines, and reading goes on where it can */
+	unsigned n_errors;
 	struct route_draft top, jump;
 	int has_jump;
 	struct route_draft *drafts;
@@ -45,6 +48,12 @@ struct routes_parser {
  */
 int smx_routes_fail(struct routes_parser *p, const struct route_draft *draft,
 	const struct smx_toml *at, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/* Whether reading goes on after r; errors of the text were counted by smx_routes_fail. */
+static inline int smx_routes_goes_on(const struct routes_parser *p, int r)
+{
+	return r == 0 || (r == SMX_ESYNTAX && p->wants_all && p->n_errors < SMX_ROUTES_ERRORS_MAX);
+}
 
 /* routes_keys.c: reads the keys of a draft from its node. */
 enum { SECTION_TOP = 1, SECTION_JUMP = 2, SECTION_ROUTE = 4 };

@@ -322,17 +322,15 @@ static const struct key_spec *find_key(const struct smx_toml *item, unsigned sec
 int smx_routes_read_keys(struct routes_parser *p, struct route_draft *draft, unsigned section)
 {
 	const struct smx_toml *table = draft->node;
-	int r;
+	int r = 0;
 
-	for (size_t i = 0; i < table->n_items; i++) {
+	for (size_t i = 0; smx_routes_goes_on(p, r) && i < table->n_items; i++) {
 		const struct smx_toml *item = table->items[i];
 		const struct key_spec *spec = find_key(item, section);
 
-		if (!spec)
-			return fail_unknown(p, draft, item, section);
-		if ((r = read_value(p, draft, item, spec)) != 0)
-			return r;
-		draft->present |= spec->bit;
+		r = spec ? read_value(p, draft, item, spec) : fail_unknown(p, draft, item, section);
+		if (spec)
+			draft->present |= spec->bit;
 	}
-	return 0;
+	return r;
 }

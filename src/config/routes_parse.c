@@ -54,10 +54,11 @@ int smx_routes_fail(struct routes_parser *p, const struct route_draft *draft,
 	section_of(p, draft, section);
 	if (!is_section && at->key)
 		printable(at->key, at->key_len, key);
-	r = smx_buf_printf(p->error, "%s:%u:%u: %s%s%s%s%s%s%s", p->file_name,
+	p->n_errors++;
+	r = smx_buf_printf(p->error, "%s:%u:%u: %s%s%s%s%s%s%s%s", p->file_name,
 		at->key ? at->key_line : at->line, at->key ? at->key_column : at->column, section,
 		*section && *key ? " " : "", *key ? "key \"" : "", key, *key ? "\"" : "",
-		*section || *key ? ": " : "", what);
+		*section || *key ? ": " : "", what, p->wants_all ? "\n" : "");
 	return r == SMX_ENOMEM ? r : SMX_ESYNTAX;
 }
 
@@ -89,16 +90,15 @@ static int read_hop_section(struct routes_parser *p, struct route_draft *d, unsi
 	int r;
 
 	d->port = SMX_DEFAULT_SSH_PORT;
-	if ((r = smx_routes_read_keys(p, d, section)) != 0)
-		return r;
-	if (!(d->present & KEY_HOST))
-		return smx_routes_fail(p, d, d->node,
+	r = smx_routes_read_keys(p, d, section);
+	if (smx_routes_goes_on(p, r) && !(d->present & KEY_HOST))
+		r = smx_routes_fail(p, d, d->node,
 			"key \"host\" is missing; write "
 			"host = \"name or address\"");
-	if (!(d->present & KEY_USER))
-		return smx_routes_fail(
+	if (smx_routes_goes_on(p, r) && !(d->present & KEY_USER))
+		r = smx_routes_fail(
 			p, d, d->node, "key \"user\" is missing; write user = \"login name\"");
-	return 0;
+	return r;
 }
 
 static int read_route(struct routes_parser *p, const struct smx_toml *item)
@@ -128,28 +128,25 @@ static int read_all(struct routes_parser *p, const struct smx_toml *root)
 	int r;
 
 	p->top.node = root;
-	if ((r = smx_routes_read_keys(p, &p->top, SECTION_TOP)) != 0)
-		return r;
-	if ((jump = smx_toml_get(root, "jump")) != NULL) {
+	r = smx_routes_read_keys(p, &p->top, SECTION_TOP);
+	jump = smx_toml_get(root, "jump");
+	if (smx_routes_goes_on(p, r) && jump && jump->type == SMX_TOML_TABLE) {
 		p->jump.node = jump;
 		p->has_jump = 1;
-		if ((r = read_hop_section(p, &p->jump, SECTION_JUMP)) != 0)
-			return r;
+		r = read_hop_section(p, &p->jump, SECTION_JUMP);
 	}
 	routes = smx_toml_get(root, "routes");
-	if (!routes)
-		return 0;
+	if (!smx_routes_goes_on(p, r) || !routes || routes->type != SMX_TOML_TABLE)
+		return r;
 	if (routes->n_items > SMX_ROUTES_MAX)
 		return smx_routes_fail(
 			p, &p->top, routes, "has more than %d routes", SMX_ROUTES_MAX);
 	p->drafts = smx_calloc(routes->n_items, sizeof(*p->drafts));
 	if (!p->drafts)
 		return SMX_ENOMEM;
-	for (size_t i = 0; i < routes->n_items; i++) {
-		if ((r = read_route(p, routes->items[i])) != 0)
-			return r;
-	}
-	return smx_routes_resolve(p);
+	for (size_t i = 0; smx_routes_goes_on(p, r) && i < routes->n_items; i++)
+		r = read_route(p, routes->items[i]);
+	return smx_routes_goes_on(p, r) ? smx_routes_resolve(p) : r;
 }
 
 /* --- putting together ------------------------------------------------------------- */
@@ -203,6 +200,7 @@ static int make_route(
 	int r;
 
 	route->line = d->node->key_line;
+	route->column = d->node->key_column;
 	/* R5: OR. */
 	route->allow_remote_loopback_any_port = d->allow_loopback || p->top.allow_loopback;
 	if ((r = copy_text(d->name, &route->name)) != 0 ||
@@ -248,10 +246,9 @@ static int make_table(const struct routes_parser *p, struct smx_routes **ret)
 	return 0;
 }
 
-int smx_routes_parse(struct smx_view text, const char *file_name, struct smx_routes **ret,
-	struct smx_buf *ret_error)
+static int parse(struct routes_parser *p, struct smx_view text, struct smx_routes **ret)
 {
-	struct routes_parser p = { .file_name = file_name, .error = ret_error };
+	const char *end = p->wants_all ? "\n" : "";
 	struct smx_toml_error error;
 	struct smx_toml *root;
 	int r;
@@ -259,17 +256,36 @@ int smx_routes_parse(struct smx_view text, const char *file_name, struct smx_rou
 	r = smx_toml_parse((const char *)text.p, text.len, &root, &error);
 	if (r == SMX_ESYNTAX) {
 		if (error.line > 0)
-			r = smx_buf_printf(ret_error, "%s:%u:%u: %s", file_name, error.line,
-				error.column, error.what);
+			r = smx_buf_printf(p->error, "%s:%u:%u: %s%s", p->file_name, error.line,
+				error.column, error.what, end);
 		else
-			r = smx_buf_printf(ret_error, "%s: %s", file_name, error.what);
+			r = smx_buf_printf(p->error, "%s: %s%s", p->file_name, error.what, end);
 		return r == SMX_ENOMEM ? r : SMX_ESYNTAX;
 	}
 	if (r != 0)
 		return r;
-	if ((r = read_all(&p, root)) == 0)
-		r = make_table(&p, ret);
-	release_parser(&p);
+	r = read_all(p, root);
+	if (smx_routes_goes_on(p, r) && p->n_errors)
+		r = SMX_ESYNTAX; /* those that were gone on after */
+	if (r == 0)
+		r = make_table(p, ret);
+	release_parser(p);
 	smx_toml_free(root);
 	return r;
+}
+
+int smx_routes_parse(struct smx_view text, const char *file_name, struct smx_routes **ret,
+	struct smx_buf *ret_error)
+{
+	struct routes_parser p = { .file_name = file_name, .error = ret_error };
+
+	return parse(&p, text, ret);
+}
+
+int smx_routes_check(struct smx_view text, const char *file_name, struct smx_routes **ret,
+	struct smx_buf *ret_errors)
+{
+	struct routes_parser p = { .file_name = file_name, .error = ret_errors, .wants_all = 1 };
+
+	return parse(&p, text, ret);
 }

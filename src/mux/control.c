@@ -250,7 +250,7 @@ static int do_request(struct control_client *c, const struct smx_control_request
 	case SMX_CONTROL_LOCK:
 	case SMX_CONTROL_UNLOCK:
 		m->is_locked = req->cmd == SMX_CONTROL_LOCK;
-		log_info(m->is_locked ? "locked: no new sessions" : "unlocked");
+		log_info("%s", m->is_locked ? "locked: no new sessions" : "unlocked");
 		return smx_control_ok_build(&c->out, req->id);
 	case SMX_CONTROL_PROXY:
 		return attach(c, req, &(struct door_way){ .route = req->route });

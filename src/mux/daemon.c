@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "mux/daemon.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -134,6 +135,16 @@ static int load_host_key(struct mux *m)
 	return r;
 }
 
+static void tell_start(const struct mux *m)
+{
+	char where[64] = "its control endpoint only";
+
+	if (m->door)
+		(void)snprintf(where, sizeof(where), "127.0.0.1 port %u", m->opts->port);
+	log_info("ssh-mux %s serves on %s: process %lld, %zu routes", SMX_VERSION, where,
+		(long long)smx_os_pid(), m->routes->n_routes);
+}
+
 static int start(struct mux *m)
 {
 	int r;
@@ -153,11 +164,7 @@ static int start(struct mux *m)
 		(void)uv_timer_start(&m->tick_timer, on_tick, TICK_MS, TICK_MS);
 		(void)uv_signal_start(&m->sigint, on_signal, SIGINT);
 		(void)uv_signal_start(&m->sigterm, on_signal, SIGTERM);
-		if (m->door)
-			log_info("ssh-mux %s serves on 127.0.0.1 port %u", SMX_VERSION,
-				m->opts->port);
-		else
-			log_info("ssh-mux %s serves on its control endpoint only", SMX_VERSION);
+		tell_start(m);
 		if (m->opts->ready)
 			m->opts->ready();
 		return 0;
@@ -197,5 +204,7 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	keyring_free(m.keyring);
 	smx_key_free(m.host_key);
 	smx_routes_unref(m.routes);
+	if (r == 0)
+		log_info("stopped: process %lld", (long long)smx_os_pid());
 	return r;
 }

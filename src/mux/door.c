@@ -11,6 +11,7 @@
 #include "config/policy.h"
 #include "mux/keyring.h"
 #include "mux/relay.h"
+#include "mux/say.h"
 #include "os/os.h"
 
 #define BACKLOG     128
@@ -38,11 +39,12 @@ static void reject(
 	struct client *c, struct smx_chan *chan, enum smx_open_failure reason, const char *text)
 {
 	const char *name = client_route(c);
+	struct mux_ids ids = ids_of_client(c);
 	char route[SMX_USER_SIZE];
 	int r;
 
 	smx_sanitize(name, strlen(name), route, sizeof(route));
-	log_warn("channel open rejected for route \"%s\": %s", route, text);
+	say_warn(&ids, "channel open rejected for route \"%s\": %s", route, text);
 	if ((r = smx_conn_open_fail(&c->link->conn, chan, reason, text)) != 0)
 		link_fail(c->link, r, NULL);
 }
@@ -132,14 +134,14 @@ static int key_ok(void *arg, struct smx_view blob)
 static int on_auth(struct link *l, struct smx_view payload)
 {
 	struct client *c = l->owner;
-	char user[SMX_USER_SIZE];
+	struct mux_ids ids;
 	int r;
 
 	if ((r = smx_auth_server_handle(&c->auth, payload)) != 0)
 		return r;
 	if (c->auth.is_done) {
-		smx_sanitize(c->auth.user, strlen(c->auth.user), user, sizeof(user));
-		log_debug("client %llu: route \"%s\", key %s", (unsigned long long)l->id, user,
+		ids = ids_of_client(c);
+		say_debug(&ids, "client authenticated, key: %s",
 			*c->auth.fingerprint ? c->auth.fingerprint : "none needed");
 	}
 	return 0;
@@ -153,13 +155,14 @@ static void on_ready(struct link *l)
 static void on_dead(struct link *l, int r, const char *why)
 {
 	struct client *c = l->owner;
+	struct mux_ids ids = ids_of_client(c);
 	char clean[CLEAN_SIZE];
 
 	smx_sanitize(why, strlen(why), clean, sizeof(clean));
 	if (smx_errclass(r) == SMX_CLASS_PEER && r != SMX_EEOF && r != SMX_EDISCONNECTED)
-		log_warn("client %llu ended: %s", (unsigned long long)l->id, clean);
+		say_warn(&ids, "client ended: %s", clean);
 	else
-		log_debug("client %llu ended: %s", (unsigned long long)l->id, clean);
+		say_debug(&ids, "client ended: %s", clean);
 	smx_list_del(&c->node);
 	c->mux->n_clients--;
 	smx_free(c->route);
@@ -167,7 +170,7 @@ static void on_dead(struct link *l, int r, const char *why)
 	smx_free(c);
 }
 
-static const struct link_ops client_ops = { NULL, on_ready, on_auth, on_open, on_dead };
+static const struct link_ops client_ops = { NULL, on_ready, on_auth, on_open, on_dead, "client" };
 
 /* --- accepting --- */
 
@@ -220,6 +223,7 @@ static struct client *add_client(struct mux *m)
 	smx_list_add_tail(&m->clients, &c->node);
 	m->n_clients++;
 	keyring_refresh(m->keyring);
+	say_debug(&(struct mux_ids){ .client = c->link->id }, "client came");
 	return c;
 }
 

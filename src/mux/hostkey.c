@@ -6,9 +6,9 @@
 #include <time.h>
 
 #include "base/err.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "mux/say.h"
 #include "trust/host_cert.h"
 
 #define LINE_MAX_LEN     8192
@@ -71,20 +71,31 @@ out:
 	return r;
 }
 
+/* A host key on its way to a verdict. */
+struct judged {
+	struct mux_ids ids;
+	struct smx_view plain; /* the key's blob; of a certificate, that of the key in it */
+	struct smx_hostkey_decision decision;
+	const char *what; /* the reason, as text */
+	const char *source; /* the line that decided, if one did */
+	unsigned line;
+};
+
 static void explain_unknown(const struct prepared *p, const char *host, uint16_t port,
-	struct smx_view blob, const char *what, char *why, size_t size)
+	const struct judged *j, const char *what, char *why, size_t size)
 {
 	struct smx_buf line;
 	const char *text = "";
 
 	smx_buf_init(&line, LINE_MAX_LEN);
-	if (smx_known_hosts_line(host, port, blob, 0, &line) == 0) {
+	if (smx_known_hosts_line(host, port, j->plain, 0, &line) == 0) {
 		smx_buf_truncate(&line, smx_buf_len(&line) - 1); /* its newline */
 		text = smx_buf_cstr(&line) ? smx_buf_cstr(&line) : "";
 	}
 	/* An RSA key is too long for the text of a refused channel; the log takes it whole. */
 	if (strlen(text) >= LINE_IN_TEXT_MAX) {
-		log_warn("host key of %s: the line for %s: %s", host, p->known_hosts_path, text);
+		say_warn(&j->ids, "host key of %s: the line for %s: %s", host, p->known_hosts_path,
+			text);
 		text = "(the log of ssh-mux has it)";
 	}
 	(void)snprintf(why, size,
@@ -93,15 +104,6 @@ static void explain_unknown(const struct prepared *p, const char *host, uint16_t
 		what, p->known_hosts_path, text);
 	smx_buf_release(&line);
 }
-
-/* A host key on its way to a verdict. */
-struct judged {
-	struct smx_view plain; /* the key's blob; of a certificate, that of the key in it */
-	struct smx_hostkey_decision decision;
-	const char *what; /* the reason, as text */
-	const char *source; /* the line that decided, if one did */
-	unsigned line;
-};
 
 static int judge_plain(const struct smx_known_hosts *kh, const char *host, uint16_t port,
 	struct smx_view blob, enum smx_hostkey_asking asking, int behind_jump, struct judged *ret)
@@ -146,11 +148,13 @@ static int judge_cert(const struct smx_known_hosts *kh, const char *host, uint16
 	}
 	smx_sanitize((const char *)cert->key_id.p, cert->key_id.len, key_id, sizeof(key_id));
 	if (v.status == SMX_HOST_CERT_OK)
-		log_debug("host key of %s port %u: certificate \"%s\" serial %llu, authority %s:%u",
+		say_debug(&ret->ids,
+			"host key of %s port %u: certificate \"%s\" serial %llu, authority %s:%u",
 			host, port, key_id, (unsigned long long)cert->serial, v.source_view,
 			v.line);
 	else if (v.status != SMX_HOST_CERT_UNKNOWN_CA)
-		log_warn("host key of %s port %u: certificate \"%s\" serial %llu is not used: %s",
+		say_warn(&ret->ids,
+			"host key of %s port %u: certificate \"%s\" serial %llu is not used: %s",
 			host, port, key_id, (unsigned long long)cert->serial,
 			smx_host_cert_text(v.status));
 	return 0;
@@ -190,7 +194,7 @@ static void explain(const struct prepared *p, const char *host, uint16_t port,
 	default:
 		break;
 	}
-	explain_unknown(p, host, port, j->plain, what, why, why_size);
+	explain_unknown(p, host, port, j, what, why, why_size);
 }
 
 /* The keys that known_hosts has for the host beside this one (K3), and the authority's warning
@@ -245,12 +249,25 @@ static int make_question(const struct prepared *p, const struct smx_hop *hop, co
 	return r;
 }
 
+/* K1: what a login rests on. */
+static void tell_accepted(const struct judged *j, const char *host, uint16_t port)
+{
+	char fingerprint[SMX_FINGERPRINT_SIZE] = "";
+	struct smx_view type = { NULL, 0 };
+
+	(void)smx_blob_type(j->plain, &type);
+	(void)smx_blob_fingerprint(j->plain, fingerprint);
+	say_info(&j->ids, "host key of %s port %u (%.*s %s) accepted: %s:%u", host, port,
+		(int)(type.len < 40 ? type.len : 40), (const char *)type.p, fingerprint,
+		j->source ? j->source : "known", j->line);
+}
+
 int hostkey_check(const struct prepared *p, const struct smx_hop *hop, int behind_jump,
 	enum smx_hostkey_asking asking, struct smx_view blob, struct hostkey_question *ret_q,
 	char *why, size_t why_size)
 {
 	struct smx_cert *cert = NULL;
-	struct judged j = { .source = NULL };
+	struct judged j = { .ids = { .conn = ret_q->conn } };
 	const char *host;
 	uint16_t port;
 	int r;
@@ -272,6 +289,8 @@ int hostkey_check(const struct prepared *p, const struct smx_hop *hop, int behin
 	} else if (r == 0 && j.decision.action != SMX_HOSTKEY_ACCEPT) {
 		explain(p, host, port, &j, why, why_size);
 		r = SMX_EHOSTKEY;
+	} else if (r == 0) {
+		tell_accepted(&j, host, port);
 	}
 	if (r != 0 && r != SMX_EAGAIN && r != SMX_EHOSTKEY) {
 		(void)snprintf(why, why_size, "host key: %s", smx_strerror(r));

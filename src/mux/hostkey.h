@@ -9,6 +9,7 @@
 int hostkey_algs(const struct prepared *p, const struct smx_hop *hop, struct smx_buf *ret);
 /* What a person is to be asked about a key. */
 struct hostkey_question {
+	uint64_t conn; /* for the log; to be set before the check */
 	const char *host; /* its name in known_hosts; lives as long as the hop */
 	uint16_t port;
 	struct smx_buf plain; /* the key to be trusted: its blob; release it */

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "crypto/randomart.h"
 #include "mux/prompt.h"
+#include "mux/say.h"
 #include "os/os.h"
 
 #define TEXT_MAX  4096
@@ -22,6 +22,7 @@ struct hostkey_ask {
 	hostkey_ask_cb *cb; /* NULL: cancelled */
 	void *arg;
 	struct prompt *prompt;
+	uint64_t conn; /* for the log */
 	unsigned n_asked;
 	char *question; /* what is asked first */
 	char fingerprint[SMX_FINGERPRINT_SIZE];
@@ -70,7 +71,8 @@ static void on_pinned(uv_work_t *work, int status)
 	char why[LINE_SIZE];
 
 	if (d.action == SMX_HOSTKEY_ACCEPT) {
-		log_info("host key of %s (%s) added to %s", a->host, a->fingerprint, a->path);
+		say_info(&(struct mux_ids){ .conn = a->conn }, "host key of %s (%s) added to %s",
+			a->host, a->fingerprint, a->path);
 		finish(a, 0, NULL);
 	} else {
 		(void)snprintf(why, sizeof(why),
@@ -192,6 +194,7 @@ struct hostkey_ask *hostkey_ask_start(struct pool_entry *e, const struct prepare
 	a->entry = e;
 	a->cb = cb;
 	a->arg = arg;
+	a->conn = q->conn;
 	smx_buf_init(&a->blob, SMX_KEY_BLOB_MAX);
 	smx_buf_init(&a->line, 2 * SMX_KEY_BLOB_MAX);
 	smx_buf_init(&a->err, LINE_SIZE);

@@ -147,7 +147,7 @@ static void on_conn_message(struct link *l, struct smx_view payload)
 
 	link_touch(l);
 	if (r != 0) {
-		log_warn("connection %llu: %s (message %u)", (unsigned long long)l->id,
+		log_warn("%s=%llu %s (message %u)", l->ops->id_name, (unsigned long long)l->id,
 			smx_strerror(r), payload.p[0]);
 		link_disconnect(l, SMX_DISCONNECT_PROTOCOL_ERROR, r, smx_strerror(r));
 		return;

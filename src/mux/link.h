@@ -54,6 +54,7 @@ struct link_ops {
 	int (*auth)(struct link *l, struct smx_view payload); /* messages before CONNECTION */
 	void (*open)(struct link *l, struct smx_conn_event *ev); /* the peer asks for a channel */
 	void (*dead)(struct link *l, int r, const char *why); /* last call; frees the owner */
+	const char *id_name; /* of its number, in the log */
 };
 
 /* What a link without a socket stands on. */

@@ -6,13 +6,13 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "mux/agent_io.h"
 #include "mux/keyload.h"
 #include "mux/pool.h"
 #include "mux/prompt.h"
+#include "mux/say.h"
 #include "ssh/agent.h"
 
 #define CANDIDATES_MAX (SMX_AGENT_KEYS_MAX + SMX_IDENTITIES_MAX)
@@ -60,6 +60,7 @@ struct login {
 	struct smx_key *unlocked; /* of the candidate at hand, until it has signed */
 	unsigned n_passphrases; /* asked for it */
 	char key_note[240];
+	char methods[400]; /* that succeeded */
 };
 
 static void finish(struct login *lg, int r, const char *why)
@@ -535,16 +536,65 @@ static void ask_passphrase(struct login *lg)
 		give_up_key(lg, "its passphrase can't be asked for");
 }
 
+/* --- the log: which methods, and nothing of what was said --- */
+
+const char *login_methods(const struct login *lg)
+{
+	return lg->methods[0] ? lg->methods : "nothing";
+}
+
+static void name_method(const struct login *lg, enum smx_auth_wait wait, char *out, size_t size)
+{
+	char fingerprint[SMX_FINGERPRINT_SIZE] = "";
+	const struct smx_buf *blob = &lg->auth.key_blob;
+
+	switch (wait) {
+	case SMX_AUTH_WAIT_NONE:
+		(void)snprintf(out, size, "none");
+		break;
+	case SMX_AUTH_WAIT_PASSWORD:
+		(void)snprintf(out, size, "password");
+		break;
+	case SMX_AUTH_WAIT_KBDINT:
+		(void)snprintf(out, size, "keyboard-interactive");
+		break;
+	default:
+		(void)smx_blob_fingerprint(smx_buf_as_view(blob), fingerprint);
+		(void)snprintf(out, size, "publickey %s", fingerprint);
+		break;
+	}
+}
+
+/* The server answered what was tried. */
+static void note_method(struct login *lg, const char *method, const struct smx_auth_event *ev)
+{
+	struct mux_ids ids = { .conn = lg->link->id, .route = lg->entry->route->name };
+	size_t used = strlen(lg->methods);
+
+	if (ev->type != SMX_AUTH_EV_DONE && !ev->is_partial) {
+		say_debug(&ids, "%s: refused by the server", method);
+		return;
+	}
+	if (ev->is_partial)
+		say_debug(&ids, "%s: taken by the server, which wants more", method);
+	(void)snprintf(
+		lg->methods + used, sizeof(lg->methods) - used, "%s%s", used ? ", " : "", method);
+}
+
 int login_handle(struct login *lg, struct smx_view payload)
 {
 	int was_kbdint = lg->auth.wait == SMX_AUTH_WAIT_KBDINT;
+	char method[SMX_FINGERPRINT_SIZE + 16];
 	struct smx_auth_event ev;
 	int r;
 
 	if (!lg->cb)
 		return 0;
+	name_method(lg, lg->auth.wait, method, sizeof(method));
 	if ((r = smx_auth_client_handle(&lg->auth, payload, &ev)) != 0)
 		return r;
+	if (ev.type == SMX_AUTH_EV_DONE || ev.type == SMX_AUTH_EV_CHOOSE)
+		note_method(lg, method, &ev);
 	switch (ev.type) {
 	case SMX_AUTH_EV_NONE:
 	case SMX_AUTH_EV_BANNER:

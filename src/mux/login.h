@@ -33,6 +33,8 @@ int login_handle(struct login *lg, struct smx_view payload);
 /* Whether it took, or is taking, a person (B2; the time limit stands still while one is asked). */
 int login_wants_person(const struct login *lg);
 int login_is_asking(const struct login *lg);
+/* What the server took so far, in words: for the log. */
+const char *login_methods(const struct login *lg);
 void login_free(struct login *lg); /* NULL works */
 
 #endif

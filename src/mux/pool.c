@@ -4,8 +4,8 @@
 #include <stdio.h>
 
 #include "base/err.h"
-#include "base/log.h"
 #include "base/mem.h"
+#include "mux/say.h"
 #include "mux/upstream.h"
 
 #define UPSTREAMS_MAX 32 /* of one entry */
@@ -269,6 +269,7 @@ void pool_cancel(struct open_req *req)
 
 int pool_session_refused(struct pool_entry *e, struct upstream *up, struct open_req *req)
 {
+	struct mux_ids ids;
 	unsigned n_open;
 
 	(void)upstream_sessions(up, &n_open);
@@ -278,8 +279,9 @@ int pool_session_refused(struct pool_entry *e, struct upstream *up, struct open_
 	 */
 	up->sessions_max = n_open;
 	if (n_open > e->session_limit) {
-		log_info("connection %llu takes %u sessions (MaxSessions of the server)",
-			(unsigned long long)up->link->id, n_open);
+		ids = ids_of_upstream(up);
+		say_info(&ids, "the connection takes %u sessions (MaxSessions of the server)",
+			n_open);
 		e->session_limit = n_open;
 	}
 	smx_list_add_tail(&e->waiting, &req->node);

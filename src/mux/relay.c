@@ -5,16 +5,26 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "config/policy.h"
 #include "base/text.h"
+#include "mux/say.h"
 #include "mux/upstream.h"
 
 enum { REPLY_PEER, REPLY_REFUSED };
 
+static struct mux_ids ids_of(const struct relay *rl)
+{
+	return (struct mux_ids){ rl->conn, rl->id, rl->client, rl->route->name };
+}
+
 static void relay_free(struct relay *rl)
 {
+	struct mux_ids ids = ids_of(rl);
+
+	if (rl->is_open)
+		say_debug(&ids, "channel closed: %llu bytes sent, %llu received",
+			(unsigned long long)rl->up.bytes, (unsigned long long)rl->down.bytes);
 	flow_release(&rl->up);
 	flow_release(&rl->down);
 	open_req_release(&rl->req);
@@ -60,21 +70,24 @@ static void send_refusals(struct endpoint *asker, struct replies *q)
 }
 
 /* One channel whose answers don't come (its client is stopped, say) is the end of that channel. */
-static void asked_too_often(struct endpoint *asker)
+static void asked_too_often(const struct relay *rl, struct endpoint *asker)
 {
+	struct mux_ids ids = ids_of(rl);
+
 	if (asker->chan->close_sent)
 		return;
-	log_warn(
-		"a channel was closed: more than %d requests without an answer", RELAY_REPLIES_MAX);
+	say_warn(&ids, "a channel was closed: more than %d requests without an answer",
+		RELAY_REPLIES_MAX);
 	failed(asker->link, smx_conn_send_close(&asker->link->conn, asker->chan));
 }
 
-static void refuse(struct endpoint *asker, struct replies *q, int want_reply)
+static void refuse(
+	const struct relay *rl, struct endpoint *asker, struct replies *q, int want_reply)
 {
 	if (!want_reply)
 		return;
 	if (!note_reply(q, REPLY_REFUSED)) {
-		asked_too_often(asker);
+		asked_too_often(rl, asker);
 		return;
 	}
 	send_refusals(asker, q);
@@ -92,18 +105,21 @@ static void pass_reply(struct endpoint *asker, struct replies *q, int success)
 	send_refusals(asker, q);
 }
 
-static void pass_request(struct endpoint *asker, struct replies *q, struct flow *f,
-	struct smx_conn_event *ev, int is_urgent)
+static void pass_request(const struct relay *rl, struct endpoint *asker, struct replies *q,
+	struct flow *f, struct smx_conn_event *ev, int is_urgent)
 {
+	struct mux_ids ids = ids_of(rl);
+
 	if (f->out->chan && ev->payload.len > smx_transport_payload_max(f->out->link->t)) {
 		/* More than a peer has to take: it would be the end of its connection. */
-		log_warn("a request of %zu bytes was refused: more than the other side need take",
+		say_warn(&ids,
+			"a request of %zu bytes was refused: more than the other side need take",
 			ev->payload.len);
-		refuse(asker, q, ev->want_reply);
+		refuse(rl, asker, q, ev->want_reply);
 		return;
 	}
 	if (ev->want_reply && !note_reply(q, REPLY_PEER)) {
-		asked_too_often(asker);
+		asked_too_often(rl, asker);
 		return;
 	}
 	flow_request(f, ev, is_urgent);
@@ -138,7 +154,7 @@ static void local_request(struct relay *rl, struct smx_conn_event *ev)
 	int is_urgent;
 
 	if (is_refused(rl, ev)) {
-		refuse(&rl->local, &rl->local_replies, ev->want_reply);
+		refuse(rl, &rl->local, &rl->local_replies, ev->want_reply);
 		return;
 	}
 	if (smx_view_eq(ev->kind, "pty-req"))
@@ -146,7 +162,7 @@ static void local_request(struct relay *rl, struct smx_conn_event *ev)
 	/* Not part of the data stream: a Ctrl-C must not wait behind a blocked upload. */
 	is_urgent = smx_view_eq(ev->kind, "signal") || smx_view_eq(ev->kind, "window-change") ||
 		    smx_view_eq(ev->kind, "break");
-	pass_request(&rl->local, &rl->local_replies, &rl->up, ev, is_urgent);
+	pass_request(rl, &rl->local, &rl->local_replies, &rl->up, ev, is_urgent);
 }
 
 /* --- events of the client's channel --- */
@@ -252,9 +268,9 @@ static void remote_event(struct endpoint *ep, struct smx_conn_event *ev)
 		/* sshd's ClientAlive asks on any open channel; one stopped client must not fail it.
 		 */
 		if (smx_view_eq(ev->kind, "keepalive@openssh.com"))
-			refuse(&rl->remote, &rl->remote_replies, ev->want_reply);
+			refuse(rl, &rl->remote, &rl->remote_replies, ev->want_reply);
 		else
-			pass_request(&rl->remote, &rl->remote_replies, &rl->down, ev, 0);
+			pass_request(rl, &rl->remote, &rl->remote_replies, &rl->down, ev, 0);
 		break;
 	case SMX_CONN_REPLY:
 		pass_reply(&rl->local, &rl->local_replies, ev->success);
@@ -313,9 +329,13 @@ static void on_opened(
 	struct open_req *req, struct upstream *up, struct smx_chan *chan, struct smx_view specific)
 {
 	struct relay *rl = SMX_CONTAINER(req, struct relay, req);
+	struct mux_ids ids;
 	int r;
 
 	rl->is_open = 1;
+	rl->conn = up->link->id;
+	ids = ids_of(rl);
+	say_debug(&ids, "channel opened: %s", rl->kind);
 	open_req_release(req); /* what it asked for may be some KiB */
 	rl->remote = (struct endpoint){ &remote_ops, up->link, chan, rl->is_session };
 	chan->user = &rl->remote;
@@ -327,11 +347,12 @@ static void on_failed(struct open_req *req, uint32_t code, const char *text)
 {
 	struct relay *rl = SMX_CONTAINER(req, struct relay, req);
 	struct link *l = rl->local.link;
+	struct mux_ids ids = ids_of(rl);
 	char clean[512];
 	int r;
 
 	smx_sanitize(text, strlen(text), clean, sizeof(clean));
-	log_warn("channel open rejected for route \"%s\": remote session failed: %s",
+	say_warn(&ids, "channel open rejected for route \"%s\": remote session failed: %s",
 		rl->route->name, clean);
 	rl->local.chan->user = NULL;
 	if (code < SMX_OPEN_ADMINISTRATIVELY_PROHIBITED || code > SMX_OPEN_RESOURCE_SHORTAGE)
@@ -359,6 +380,7 @@ int relay_start(struct link *local, struct attach *attach, struct smx_chan *chan
 	rl->is_session = smx_view_eq(kind, "session");
 	rl->kind = kind_name(kind);
 	rl->id = ++rl->mux->next_id;
+	rl->client = local->id;
 	rl->born_ms = mux_now(rl->mux);
 	flow_init(&rl->up, rl->mux, &rl->local, &rl->remote);
 	flow_init(&rl->down, rl->mux, &rl->remote, &rl->local);

@@ -31,6 +31,7 @@ struct relay {
 	const struct smx_route *route;
 	int is_session, is_open;
 	uint64_t id, born_ms; /* for status; ids are those of connections and clients, too */
+	uint64_t conn, client; /* for the log: what it joins, though that may be gone */
 	const char *kind; /* the type of its channels, or "other" */
 };
 

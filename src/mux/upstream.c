@@ -5,11 +5,12 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "mux/dial.h"
 #include "mux/hostkey_ask.h"
 #include "mux/prompt.h"
+#include "mux/say.h"
 #include "mux/tunnel.h"
 
 #define LOGIN_TIMEOUT_MS   (90 * 1000)
@@ -47,6 +48,9 @@ static void fail(struct upstream *up, int r, const char *why)
 static void on_login(void *arg, int r, const char *why)
 {
 	struct upstream *up = arg;
+	struct mux_ids ids = ids_of_upstream(up);
+	const char *software = smx_transport_peer_software(up->link->t);
+	char clean[128];
 
 	if (r != 0) {
 		(void)snprintf(up->cause, sizeof(up->cause), "%s", why);
@@ -57,9 +61,9 @@ static void on_login(void *arg, int r, const char *why)
 	up->state = UPSTREAM_READY;
 	up->entry->needs_person |= login_wants_person(up->login);
 	up->idle_since_ms = mux_now(up->entry->mux);
-	log_info("connection %llu: logged in to %s@%s port %u (%s)",
-		(unsigned long long)up->link->id, up->hop->user, up->hop->host, up->hop->port,
-		smx_transport_peer_software(up->link->t));
+	smx_sanitize(software, strlen(software), clean, sizeof(clean));
+	say_info(&ids, "logged in to %s@%s port %u (%s) by %s", up->hop->user, up->hop->host,
+		up->hop->port, clean, login_methods(up->login));
 	pool_assign(up->entry);
 }
 
@@ -84,6 +88,7 @@ static int on_host_key(struct link *l, struct smx_view blob)
 		asking = SMX_HOSTKEY_NO_CHANNEL;
 	else if (prompt_is_possible(up->entry))
 		asking = SMX_HOSTKEY_CAN_ASK;
+	q.conn = l->id;
 	r = hostkey_check(up->prepared, up->hop, is_behind_jump(up), asking, blob, &q, up->cause,
 		sizeof(up->cause));
 	if (r != SMX_EAGAIN)
@@ -135,11 +140,14 @@ static void forget_login(struct upstream *up)
 static void on_dead(struct link *l, int r, const char *why)
 {
 	struct upstream *up = l->owner;
+	struct mux_ids ids = ids_of_upstream(up);
 	char text[600];
 
 	(void)snprintf(text, sizeof(text), "%s", up->cause[0] ? up->cause : why);
-	log_info("connection %llu to %s@%s port %u ended: %s", (unsigned long long)l->id,
-		up->hop->user, up->hop->host, up->hop->port, text);
+	say_info(&ids, "%s %s@%s port %u ended: %s",
+		up->state < UPSTREAM_READY ? "login to" : "connection to", up->hop->user,
+		up->hop->host, up->hop->port, text);
+	(void)l;
 	(void)r;
 	prepare_cancel(up->prepare);
 	dial_cancel(up->dial);
@@ -158,8 +166,8 @@ static void on_dead(struct link *l, int r, const char *why)
 	free_upstream(up);
 }
 
-static const struct link_ops upstream_link_ops = { on_host_key, on_ready, on_auth, on_open,
-	on_dead };
+static const struct link_ops upstream_link_ops = { on_host_key, on_ready, on_auth, on_open, on_dead,
+	"conn" };
 
 /* --- the carrier --- */
 
@@ -279,8 +287,10 @@ static int open_tunnel(struct upstream *up)
 static void on_prepared(void *arg, struct prepared *result)
 {
 	struct upstream *up = arg;
+	struct mux_ids ids = ids_of_upstream(up);
 	int r = result->r;
 
+	say_info(&ids, "logging in to %s@%s port %u", up->hop->user, up->hop->host, up->hop->port);
 	up->prepare = NULL;
 	up->prepared = result;
 	up->state = UPSTREAM_DIALLING;

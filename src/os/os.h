@@ -332,6 +332,9 @@ int smx_os_self_path(char **ret_path);
  */
 int smx_os_find_program(const char *name, char **ret_path);
 
+/* Where OpenSSH's own build for this system has the client configuration for all users. Static. */
+const char *smx_os_system_ssh_config(void);
+
 /*
  * Runs a program (argv[0]: absolute path; NULL at the end) to its end, in a process group of its
  * own, with our environment, no input, and nothing of our descriptors. What it writes is appended

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Errors, lists, the log and memory. */
+/* Errors, lists and memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,6 @@
 
 #include "base/err.h"
 #include "base/list.h"
-#include "base/log.h"
 #include "base/mem.h"
 
 static void every_error_has_name_text_and_class(void **state)
@@ -75,75 +74,6 @@ static void lists(void **state)
 	assert_true(smx_list_empty(&items[2].node));
 }
 
-struct captured {
-	char line[4096];
-	size_t len;
-	int n;
-	enum smx_log_level level;
-};
-
-static void capture(void *arg, enum smx_log_level level, const char *line, size_t len)
-{
-	struct captured *c = arg;
-
-	assert_true(len < sizeof(c->line));
-	memcpy(c->line, line, len);
-	c->line[len] = '\0';
-	c->len = len;
-	c->level = level;
-	c->n++;
-}
-
-/* D4; and nothing that a remote sends can forge a line or drive a terminal (A7). */
-static void D4_log_lines_are_one_line(void **state)
-{
-	struct captured c = { .n = 0 };
-	char huge[5000];
-
-	(void)state;
-	smx_log_set_sink(capture, &c);
-	log_warn("evil: %s", "a\nb\r\x1b[31m\x7f\tc");
-	assert_int_equal(c.n, 1);
-	assert_int_equal(c.level, SMX_LOG_WARN);
-	assert_non_null(strstr(c.line, "warn  evil: a\\x0ab\\x0d\\x1b[31m\\x7f\\x09c\n"));
-	assert_ptr_equal(strchr(c.line, '\n'), c.line + c.len - 1);
-	assert_int_equal(c.line[10], 'T');
-
-	memset(huge, '\n', sizeof(huge) - 1);
-	huge[sizeof(huge) - 1] = '\0';
-	log_error("%s", huge);
-	assert_int_equal(c.n, 2);
-	assert_ptr_equal(strchr(c.line, '\n'), c.line + c.len - 1);
-	smx_log_set_sink(NULL, NULL);
-}
-
-static void D4_log_levels(void **state)
-{
-	struct captured c = { .n = 0 };
-	enum smx_log_level level = SMX_LOG_ERROR;
-	int evaluated = 0;
-
-	(void)state;
-	smx_log_set_sink(capture, &c);
-	log_debug("%d", evaluated = 1);
-	assert_int_equal(c.n, 0);
-	assert_int_equal(evaluated, 0); /* what is not logged costs nothing */
-	assert_int_equal(smx_log_level_parse("debug", &level), 0);
-	assert_int_equal(level, SMX_LOG_DEBUG);
-	smx_log_set_level(level);
-	assert_true(smx_log_enabled(SMX_LOG_DEBUG));
-	log_debug("x");
-	assert_int_equal(c.n, 1);
-	assert_int_equal(smx_log_level_parse("loud", &level), SMX_EINVAL);
-	assert_int_equal(level, SMX_LOG_DEBUG);
-	assert_int_equal(smx_log_level_parse("error", &level), 0);
-	smx_log_set_level(level);
-	log_warn("x");
-	assert_int_equal(c.n, 1);
-	smx_log_set_level(SMX_LOG_INFO);
-	smx_log_set_sink(NULL, NULL);
-}
-
 static void memory(void **state)
 {
 	long before = smx_mem_alive();
@@ -182,8 +112,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_error_has_name_text_and_class),
 		cmocka_unit_test(lists),
-		cmocka_unit_test(D4_log_lines_are_one_line),
-		cmocka_unit_test(D4_log_levels),
 		cmocka_unit_test(memory),
 	};
 

@@ -368,6 +368,8 @@ static void ages_and_bytes(void **state)
 	}
 }
 
+static const struct smx_cli_look plain;
+
 /* 0 or SMX_ENOMEM. */
 static int fill(struct smx_status *st)
 {
@@ -417,7 +419,7 @@ static void status_table(void **state)
 	(void)state;
 	smx_buf_init(&out, 65536);
 	assert_int_equal(fill(&st), 0);
-	assert_int_equal(smx_cli_status_text(&st, &out), 0);
+	assert_int_equal(smx_cli_status_text(&st, &plain, &out), 0);
 	assert_string_equal(smx_buf_cstr(&out),
 		"ssh-mux 0.1.0, process 4711, up 1h23m, 127.0.0.1 port 2222\n"
 		"SSH directory /home/u/.ssh\n"
@@ -460,7 +462,7 @@ static void p8_l5_lock_and_warnings_are_prominent(void **state)
 	st.omitted = 7;
 	assert_int_equal(smx_status_add_warning(&st, "all id_*.pub are authorised"), 0);
 	assert_int_equal(smx_status_add_warning(&st, "\x1b[2Jsecond"), 0);
-	assert_int_equal(smx_cli_status_text(&st, &out), 0);
+	assert_int_equal(smx_cli_status_text(&st, &plain, &out), 0);
 	text = smx_buf_cstr(&out);
 	assert_non_null(strstr(text,
 		"\n\nLOCKED: new sessions are refused; to accept them: ssh-mux unlock\n"
@@ -485,7 +487,7 @@ static void failing_allocations(void **state)
 
 		smx_buf_init(&out, 65536);
 		smx_mem_fail_after(n);
-		r = smx_cli_status_text(&st, &out);
+		r = smx_cli_status_text(&st, &plain, &out);
 		smx_mem_fail_after(-1);
 		smx_buf_release(&out);
 		assert_int_equal(smx_mem_alive(), filled);

@@ -487,6 +487,102 @@ static void r3_errors(void **state)
 	}
 }
 
+/* R3: who corrects a file is told of all that is wrong with it, each fault once. */
+static void r3_check_tells_of_every_error(void **state)
+{
+	static const char text[] = "pinentri = '/bin/p'\n"
+				   "[jump]\n"
+				   "host = 'a b'\n"
+				   "[routes.web]\n"
+				   "host = '-x'\n"
+				   "user = '$(id)'\n"
+				   "prot = 22\n"
+				   "port = 0\n"
+				   "[routes.\"a b\"]\n"
+				   "host = 'never read'\n"
+				   "[routes.empty]\n"
+				   "[routes.one]\n"
+				   "host = 'h'\n"
+				   "user = 'u'\n"
+				   "jump = 'two'\n"
+				   "[routes.two]\n"
+				   "host = 'h'\n"
+				   "user = 'u'\n"
+				   "jump = 'one'\n"
+				   "[routes.three]\n"
+				   "host = 'h'\n"
+				   "user = 'u'\n"
+				   "jump = 'nowhere'\n"
+				   "[routes.four]\n"
+				   "host = 'h'\n"
+				   "user = 'u'\n"
+				   "jump = 'three'\n"
+				   "[routes]\n";
+	static const char *const want[] = { "f:1:1: key \"pinentri\": unknown key",
+		"f:3:1: [jump] key \"host\": must not have white space",
+		"f:2:2: [jump]: key \"user\" is missing",
+		"f:5:1: [routes.web] key \"host\": must not start with '-'",
+		"f:6:1: [routes.web] key \"user\": must not have quotes or shell metacharacters",
+		"f:7:1: [routes.web] key \"prot\": unknown key; did you mean \"port\"?",
+		"f:8:1: [routes.web] key \"port\": must be from 1 to 65535",
+		"f:9:9: [routes] name \"a b\" may only have",
+		"f:11:9: [routes.empty]: key \"host\" is missing",
+		"f:11:9: [routes.empty]: key \"user\" is missing",
+		"f:19:1: [routes.two] key \"jump\": goes round in a circle",
+		"f:23:1: [routes.three] key \"jump\": there is no route \"nowhere\"" };
+	struct smx_routes *routes = NULL;
+	struct smx_buf errors;
+	const char *at;
+
+	(void)state;
+	smx_buf_init(&errors, 16384);
+	assert_int_equal(
+		smx_routes_check(smx_view_of(text, sizeof(text) - 1), "f", &routes, &errors),
+		SMX_ESYNTAX);
+	assert_null(routes);
+	at = smx_buf_cstr(&errors);
+	for (size_t i = 0; i < SMX_ARRAY_LEN(want); i++) {
+		if (strncmp(at, want[i], strlen(want[i])) != 0)
+			fail_msg("want %s\n got %s", want[i], at);
+		at = strchr(at, '\n');
+		assert_non_null(at++);
+	}
+	assert_string_equal(at, "");
+	smx_buf_reset(&errors);
+
+	/* One that is good is as smx_routes_parse has it, place included. */
+	assert_int_equal(
+		smx_routes_check(smx_view_of(ROUTE, strlen(ROUTE)), "f", &routes, &errors), 0);
+	assert_int_equal(smx_buf_len(&errors), 0);
+	assert_int_equal(routes->routes[0].line, 1);
+	assert_int_equal(routes->routes[0].column, 9);
+	smx_routes_unref(routes);
+	/* What is no TOML ends with a newline as well. */
+	assert_int_equal(smx_routes_check(smx_view_of("a", 1), "f", &routes, &errors), SMX_ESYNTAX);
+	at = smx_buf_cstr(&errors);
+	assert_ptr_equal(strchr(at, '\n'), at + strlen(at) - 1);
+	smx_buf_release(&errors);
+}
+
+static void r3_check_has_an_end(void **state)
+{
+	static char text[64 * 1024];
+	struct smx_routes *routes = NULL;
+	struct smx_buf errors;
+	size_t n = 0, lines = 0;
+
+	(void)state;
+	for (int i = 0; i < 1000; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "key%d = 1\n", i);
+	smx_buf_init(&errors, 256 * 1024);
+	assert_int_equal(
+		smx_routes_check(smx_view_of(text, n), "f", &routes, &errors), SMX_ESYNTAX);
+	for (const char *at = smx_buf_cstr(&errors); *at; at++)
+		lines += *at == '\n';
+	assert_int_equal(lines, SMX_ROUTES_ERRORS_MAX);
+	smx_buf_release(&errors);
+}
+
 static void r3_limits(void **state)
 {
 	static char text[400 * 1024];
@@ -673,6 +769,8 @@ int main(void)
 		cmocka_unit_test(a6_pinentry),
 		cmocka_unit_test(l8_send_env_of_route_and_top),
 		cmocka_unit_test(r3_errors),
+		cmocka_unit_test(r3_check_tells_of_every_error),
+		cmocka_unit_test(r3_check_has_an_end),
 		cmocka_unit_test(r3_limits),
 		cmocka_unit_test(r6_direct_mode),
 		cmocka_unit_test(p1_hops_equal_compares_each_part),

@@ -36,8 +36,8 @@
 #define HAS_PHDR 0
 #endif
 
-#include "base/log.h"
 #include "base/mem.h"
+#include "base/stamp.h"
 #include "os/unix/unix.h"
 
 #define FRAMES_MAX   64

@@ -63,10 +63,12 @@ static int open_checked(int dir, const char *name, int extra_flags, enum smx_os_
 	if (fd < 0) {
 		int open_error = errno;
 
-		/* A symlink, a socket: say what it is rather than what open made of it. */
-		if (extra_flags != 0 && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-			!S_ISREG(st.st_mode))
-			return smx_unix_check_file(&st, kind, path, err);
+		/* A symlink, a socket, another's: say what it is rather than what open made of it.
+		 */
+		if (fstatat(dir, name, &st, extra_flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0) ==
+				0 &&
+			(r = smx_unix_check_file(&st, kind, path, err)) != 0)
+			return r;
 		return smx_unix_fail(err, "cannot open", path, open_error);
 	}
 	if (fstat(fd, &st) != 0)

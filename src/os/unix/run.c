@@ -145,6 +145,11 @@ int smx_os_find_program(const char *name, char **ret_path)
 	return SMX_ENOTFOUND;
 }
 
+const char *smx_os_system_ssh_config(void)
+{
+	return "/etc/ssh/ssh_config";
+}
+
 int smx_os_glob(const char *pattern, char ***ret_paths, size_t *ret_count)
 {
 	glob_t g = { 0 };

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The terminal of `ssh-mux connect` (D2). */
+/* The terminal of `ssh-mux connect` (D2) and `ssh-mux top` (B10). */
 #include "os/os.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <strings.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
@@ -196,7 +198,18 @@ int smx_os_terminal_modes(int fd, struct smx_buf *out)
 
 /* What a signal handler needs; written before the handlers are there. */
 static struct termios saved, raw;
-static volatile sig_atomic_t raw_fd = -1;
+static volatile sig_atomic_t raw_fd = -1, screen_fd = -1;
+
+/* The other screen, the cursor, the wrapping of lines; the end of an update that was begun. */
+static const char screen_on[] = "\033[?1049h\033[?25l\033[?7l\033[2J\033[H";
+static const char screen_off[] = "\033[?2026l\033[0m\033[2J\033[?7h\033[?25h\033[?1049l";
+
+/* Best effort, and fit for a signal handler. */
+static void tell_screen(const char *text, size_t len)
+{
+	if (screen_fd >= 0)
+		(void)!write(screen_fd, text, len);
+}
 
 /* Signals that end a process and can be caught. */
 static const int deadly[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGABRT, SIGALRM, SIGPIPE, SIGUSR1,
@@ -220,6 +233,7 @@ static void on_continue(int signum)
 	/* A shell has had the terminal meanwhile. */
 	if (raw_fd >= 0)
 		(void)tcsetattr(raw_fd, TCSADRAIN, &raw);
+	tell_screen(screen_on, sizeof(screen_on) - 1);
 	errno = e;
 }
 
@@ -270,6 +284,35 @@ void smx_os_terminal_restore(void)
 	(void)sigemptyset(&ttou);
 	(void)sigaddset(&ttou, SIGTTOU);
 	(void)sigprocmask(SIG_BLOCK, &ttou, &old);
+	tell_screen(screen_off, sizeof(screen_off) - 1);
+	screen_fd = -1;
 	(void)tcsetattr(fd, TCSADRAIN, &saved);
 	(void)sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
+int smx_os_terminal_full(int in, int out)
+{
+	int r;
+
+	if (!isatty(out))
+		return SMX_ENOTFOUND;
+	if ((r = smx_os_terminal_raw(in)) != 0)
+		return r;
+	screen_fd = out;
+	tell_screen(screen_on, sizeof(screen_on) - 1);
+	return 0;
+}
+
+int smx_os_terminal_is_utf8(void)
+{
+	static const char *const names[] = { "LC_ALL", "LC_CTYPE", "LANG" };
+	const char *value = NULL;
+
+	/* The first that is set counts. Whether this system has that locale is no matter here. */
+	for (size_t i = 0; i < SMX_ARRAY_LEN(names) && (!value || !*value); i++)
+		value = getenv(names[i]);
+	for (; value && *value; value++)
+		if (strncasecmp(value, "utf-8", 5) == 0 || strncasecmp(value, "utf8", 4) == 0)
+			return 1;
+	return 0;
 }

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: MIT */
+/* Whether the daemon runs, is this one, and has the port that clients use. */
+#include "cli/doctor.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#define ANSWER_TIMEOUT_MS 5000
+#define READ_CHUNK        4096
+
+/* ---- its status --------------------------------------------------------------------------------
+ */
+
+struct wire {
+	int fd;
+	uint64_t deadline;
+	struct smx_control_reader reader;
+	struct smx_buf in;
+};
+
+static int read_line(struct wire *w, struct smx_view *ret_line)
+{
+	uint64_t now;
+	uint8_t *to;
+	size_t n;
+	int r;
+
+	for (;;) {
+		if (smx_buf_len(&w->in) > 0) {
+			r = smx_control_reader_feed(&w->reader, smx_buf_view(&w->in),
+				smx_buf_len(&w->in), &n, ret_line);
+			if (r < 0)
+				return r;
+			smx_buf_consume(&w->in, n);
+			if (r > 0)
+				return 0;
+		}
+		if ((now = smx_os_monotonic_ms()) >= w->deadline)
+			return SMX_ETIMEOUT;
+		if ((r = smx_buf_reserve(&w->in, READ_CHUNK, &to)) != 0 ||
+			(r = smx_os_ipc_read(
+				 w->fd, to, READ_CHUNK, (int)(w->deadline - now), &n)) != 0)
+			return r;
+		smx_buf_commit(&w->in, n);
+	}
+}
+
+static int greet_and_ask(struct wire *w)
+{
+	struct smx_control_hello hello, ours = { .version = SMX_CONTROL_VERSION };
+	struct smx_view line;
+	struct smx_buf out;
+	int r, version;
+
+	if ((r = read_line(w, &line)) != 0 || (r = smx_control_hello_parse(line, &hello)) != 0 ||
+		(r = smx_control_hello_agree(&hello, &version)) != 0)
+		return r;
+	ours.pid = smx_os_pid();
+	memcpy(ours.program, SMX_VERSION, sizeof(SMX_VERSION));
+	smx_buf_init(&out, 2 * SMX_CONTROL_LINE_MAX);
+	if ((r = smx_control_hello_build(&out, &ours)) == 0 &&
+		(r = smx_control_request_build(&out, 1, SMX_CONTROL_STATUS)) == 0)
+		r = smx_os_ipc_write(
+			w->fd, smx_buf_view(&out), smx_buf_len(&out), ANSWER_TIMEOUT_MS);
+	smx_buf_release(&out);
+	return r;
+}
+
+/* SMX_ENOTFOUND: nobody listens there. */
+static int fetch_status(struct doctor *d, const char *control_path, struct smx_buf *err)
+{
+	struct wire w = { .deadline = smx_os_monotonic_ms() + ANSWER_TIMEOUT_MS };
+	struct smx_control_answer answer;
+	struct smx_view line;
+	int r;
+
+	if ((r = smx_os_ipc_connect(control_path, ANSWER_TIMEOUT_MS, &w.fd, err)) != 0)
+		return r;
+	smx_control_reader_init(&w.reader);
+	smx_buf_init(&w.in, 2 * SMX_CONTROL_LINE_MAX);
+	for (r = greet_and_ask(&w); r == 0;) {
+		if ((r = read_line(&w, &line)) != 0 ||
+			(r = smx_control_answer_parse(line, &answer)) != 0)
+			break;
+		r = answer.ok ? smx_status_from_line(&d->status, line) : SMX_EREFUSED;
+	}
+	smx_os_ipc_close(w.fd);
+	smx_control_reader_release(&w.reader);
+	smx_buf_release(&w.in);
+	/* Somebody listens there, whatever went wrong: never "none runs". */
+	return r > 0 ? 0 : r == SMX_ENOTFOUND ? SMX_EPROTOCOL : r;
+}
+
+void doctor_ask_daemon(struct doctor *d)
+{
+	d->control_result = smx_os_control_look(
+		d->ssh_dir, SMX_OS_WHERE_HERE, &d->control_path, &d->control_err);
+	d->status_result = d->control_result != 0
+				   ? SMX_ENOTFOUND
+				   : fetch_status(d, d->control_path, &d->control_err);
+	d->has_daemon = d->status_result == 0;
+}
+
+/* ---- is it there -------------------------------------------------------------------------------
+ */
+
+static void say_runtime_dir(struct doctor *d)
+{
+	const char *xdg = getenv("XDG_RUNTIME_DIR");
+	int r = d->control_result;
+
+	if (r != 0 && r != SMX_ENOTFOUND)
+		doctor_say_err(d, DOCTOR_FAIL, &d->control_err, r, "have it removed");
+	else if (xdg && xdg[0] && !smx_os_path_is_absolute(xdg))
+		doctor_say(d, DOCTOR_WARN, "run: unset XDG_RUNTIME_DIR",
+			"XDG_RUNTIME_DIR is not an absolute path, and not used: %s", xdg);
+}
+
+/* One that was started with another XDG_RUNTIME_DIR, as by a service manager, is not found. */
+static int find_elsewhere(struct doctor *d)
+{
+	const char *here = d->control_path;
+
+	for (int where = SMX_OS_WHERE_TMP; where < SMX_OS_WHERE_COUNT; where++) {
+		char *path, *end;
+		int fd, is_ours;
+
+		if (smx_os_control_look(d->ssh_dir, (enum smx_os_where)where, &path, NULL) != 0)
+			continue;
+		is_ours = (!here || strcmp(path, here) != 0) &&
+			  smx_os_ipc_connect(path, 1000, &fd, NULL) == 0;
+		if (is_ours) {
+			smx_os_ipc_close(fd);
+			/* <XDG_RUNTIME_DIR>/ssh-mux/control-….sock */
+			for (int i = 0; i < 2 && where == SMX_OS_WHERE_LOGIN; i++)
+				if ((end = strrchr(path, '/')) != NULL)
+					*end = '\0';
+			doctor_say(d, DOCTOR_FAIL,
+				where == SMX_OS_WHERE_LOGIN
+					? doctor_fix(d, "run: export XDG_RUNTIME_DIR=%s",
+						  doctor_quote(d, path))
+					: "run: unset XDG_RUNTIME_DIR; or stop that daemon and "
+					  "start it "
+					  "from here",
+				"a daemon runs, but can't be found from here: it was started with "
+				"another XDG_RUNTIME_DIR (%s)",
+				path);
+		}
+		smx_free(path);
+		if (is_ours)
+			return 1;
+	}
+	return 0;
+}
+
+static void say_absent(struct doctor *d)
+{
+	const char *path = d->control_path;
+	struct smx_os_stamp stamp;
+
+	if (path && smx_os_file_stamp(path, &stamp) == 0)
+		doctor_say(d, DOCTOR_NOTE, "nothing to do: the next daemon replaces it",
+			"a daemon that did not end well has left its socket, %s", path);
+	if (d->via == DOCTOR_VIA_PROXY)
+		doctor_say(d, DOCTOR_NOTE, "nothing to do: the first ssh starts one",
+			"no daemon runs");
+	else
+		doctor_say(d, d->via == DOCTOR_VIA_TCP ? DOCTOR_FAIL : DOCTOR_WARN,
+			"start one: ssh-mux daemon (or, for each login from now on: ssh-mux "
+			"install)",
+			"no daemon runs%s",
+			d->via == DOCTOR_VIA_TCP ? ", so ssh gets \"Connection refused\"" : "");
+}
+
+/* ---- what it says of itself --------------------------------------------------------------------
+ */
+
+static void say_running(struct doctor *d)
+{
+	const struct smx_status *st = &d->status;
+	char age[SMX_CLI_TEXT_MAX];
+
+	doctor_say(d, DOCTOR_OK, NULL, "the daemon runs: process %" PRId64 ", for %s", st->pid,
+		smx_cli_text_age(st->uptime_s, age));
+	if (st->version && strcmp(st->version, SMX_VERSION) != 0)
+		doctor_say(d, DOCTOR_WARN, "run: ssh-mux stop && ssh-mux daemon",
+			"the daemon is version %s, this program %s", st->version, SMX_VERSION);
+	if (st->ssh_dir && strcmp(st->ssh_dir, d->ssh_dir) != 0)
+		doctor_say(d, DOCTOR_FAIL, "run: ssh-mux stop && ssh-mux daemon",
+			"the daemon uses the SSH directory %s, not %s", st->ssh_dir, d->ssh_dir);
+	if (st->locked)
+		doctor_say(d, DOCTOR_WARN, "run: ssh-mux unlock",
+			"the daemon is locked: new sessions are refused");
+	/* What the other checks have found is said there, with its remedy. */
+	for (size_t i = 0; i < st->warning_count; i++)
+		if (!strstr(st->warnings[i], "SECURITY DOWNGRADE"))
+			doctor_say(d, DOCTOR_WARN, "see the other findings, and its log",
+				"the daemon warns: %s", st->warnings[i]);
+}
+
+static void check_known_routes(struct doctor *d)
+{
+	struct doctor_names missing = { 0 };
+
+	for (size_t i = 0; i < doctor_route_count(d); i++) {
+		const char *name = doctor_route(d, i)->name;
+		size_t k = 0;
+
+		while (k < d->status.route_count && strcmp(d->status.routes[k].name, name) != 0 &&
+			strcmp(d->status.routes[k].name, "*") != 0)
+			k++;
+		if (k == d->status.route_count)
+			doctor_name_add(&missing, name);
+	}
+	if (missing.count > 0 && d->status.omitted == 0)
+		doctor_say(d, DOCTOR_FAIL, "run: ssh-mux stop && ssh-mux daemon",
+			"the daemon does not know %s: it has read another routes file, or an older "
+			"one",
+			doctor_names_text(&missing));
+}
+
+/* ---- the port ----------------------------------------------------------------------------------
+ */
+
+static void describe_owner(uint16_t port, const struct doctor_peer *peer, char *out, size_t size)
+{
+	struct smx_os_listener who;
+	char program[sizeof(who.program)];
+	int n = 0;
+
+	if (smx_os_tcp_listener(port, &who) == 0) {
+		smx_sanitize(who.program, strlen(who.program), program, sizeof(program));
+		n = snprintf(out, size, "%s", program[0] ? program : "a program");
+		if (who.pid > 0)
+			n += snprintf(out + n, size - (size_t)n, " (process %" PRId64 ")", who.pid);
+		if (who.is_mine == 0)
+			n += snprintf(out + n, size - (size_t)n, " of user %s", who.user);
+	} else {
+		n = snprintf(out, size, "another program");
+	}
+	if (peer->software[0])
+		(void)snprintf(out + n, size - (size_t)n, ", an SSH server: %s", peer->software);
+}
+
+static void say_taken(struct doctor *d, uint16_t port, const struct doctor_peer *peer)
+{
+	int is_ours =
+		smx_buf_len(&d->host_key) > 0 && smx_buf_len(&peer->host_key) > 0 &&
+		smx_view_eq_view(smx_buf_as_view(&d->host_key), smx_buf_as_view(&peer->host_key));
+	uint16_t other = port < UINT16_MAX ? (uint16_t)(port + 1) : SMX_DEFAULT_PORT;
+	char owner[512];
+
+	describe_owner(port, peer, owner, sizeof(owner));
+	if (is_ours)
+		doctor_say(d, DOCTOR_FAIL,
+			"stop that process, then run: ssh-mux daemon (or use the XDG_RUNTIME_DIR "
+			"it "
+			"was started with)",
+			"port %u is served with your own host key by a daemon that can't be found "
+			"from here: %s",
+			port, owner);
+	else
+		doctor_say(d, DOCTOR_FAIL,
+			doctor_fix(d,
+				"choose another port: ssh-mux setup-config -p %u && ssh-mux daemon "
+				"-p %u",
+				other, other),
+			"port %u of 127.0.0.1 is taken by %s", port, owner);
+}
+
+/* With a daemon: is what listens there this daemon? */
+static void check_own_port(struct doctor *d, uint16_t port, const struct doctor_peer *peer)
+{
+	if (smx_buf_len(&d->host_key) == 0 ||
+		smx_view_eq_view(smx_buf_as_view(&peer->host_key), smx_buf_as_view(&d->host_key)))
+		doctor_say(d, DOCTOR_OK, NULL, "port %u of 127.0.0.1 is the daemon's", port);
+	else
+		doctor_say(d, DOCTOR_FAIL, "run: ssh-mux stop && ssh-mux daemon",
+			"what answers on port %u shows another host key than the file has; the "
+			"file "
+			"was changed while the daemon ran",
+			port);
+}
+
+static void check_port(struct doctor *d)
+{
+	uint16_t port = doctor_port(d), served = d->has_daemon ? (uint16_t)d->status.port : 0;
+	struct doctor_peer peer;
+	int r = doctor_probe(port, &peer);
+
+	if (served != 0 && served != port)
+		doctor_say(d, DOCTOR_FAIL,
+			doctor_fix(d, "run: ssh-mux stop && ssh-mux daemon -p %u", port),
+			"the daemon serves port %u, not %u", served, port);
+	if (served == port && r == 0)
+		check_own_port(d, port, &peer);
+	else if (served == port)
+		doctor_say(d, DOCTOR_FAIL, "run: ssh-mux stop && ssh-mux daemon",
+			"the daemon says it serves port %u, but no SSH server answers there: %s",
+			port, peer.why);
+	else if (r != SMX_EREFUSED)
+		say_taken(d, port, &peer);
+	else if (d->has_daemon && served == 0)
+		doctor_say(d, d->via == DOCTOR_VIA_TCP ? DOCTOR_FAIL : DOCTOR_NOTE,
+			doctor_fix(d, "for SSH clients, run: ssh-mux stop && ssh-mux daemon -p %u",
+				port),
+			"the daemon serves no port: ssh-mux connect and ssh-mux proxy work, ssh by "
+			"port %u does not",
+			port);
+	else if (!d->has_daemon)
+		doctor_say(d, DOCTOR_OK, NULL, "port %u of 127.0.0.1 is free for the daemon", port);
+	smx_buf_release(&peer.host_key);
+}
+
+void doctor_check_daemon(struct doctor *d)
+{
+	doctor_area(d, "Daemon");
+	say_runtime_dir(d);
+	if (d->has_daemon) {
+		say_running(d);
+		check_known_routes(d);
+	} else if (d->status_result == SMX_EDENIED || d->status_result == SMX_EUNSAFE) {
+		doctor_say_err(d, DOCTOR_FAIL, &d->control_err, d->status_result,
+			"have that program stopped");
+	} else if (d->status_result != SMX_ENOTFOUND) {
+		doctor_say(d, DOCTOR_FAIL,
+			"stop its process (a hung one by kill -9), then run: ssh-mux daemon",
+			"a daemon is there, but does not answer as it should: %s",
+			smx_strerror(d->status_result));
+	} else if (!find_elsewhere(d)) {
+		say_absent(d);
+	}
+	check_port(d);
+}
