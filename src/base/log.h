@@ -13,6 +13,7 @@
 
 #include <stddef.h>
 
+#include "base/attr.h"
 #include "base/stamp.h"
 
 enum smx_log_level { SMX_LOG_ERROR, SMX_LOG_WARN, SMX_LOG_INFO, SMX_LOG_DEBUG };
@@ -29,7 +30,7 @@ void smx_log_set_sink(smx_log_sink *sink, void *arg);
 /* "error" "warn" "info" "debug"; 0 or SMX_EINVAL. */
 int smx_log_level_parse(const char *name, enum smx_log_level *ret);
 
-void smx_log(enum smx_log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void smx_log(enum smx_log_level level, const char *fmt, ...) SMX_PRINTF(2, 3);
 int smx_log_enabled(enum smx_log_level level);
 
 /* What a sink would get for this text, now. out: SMX_LOG_LINE_SIZE bytes. Returns its length. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/attr.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -61,7 +62,7 @@ static void put(struct check *c, enum kind kind, const char *place, const char *
 }
 
 static void say(struct check *c, enum kind kind, const char *place, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
+	SMX_PRINTF(4, 5);
 
 static void say(struct check *c, enum kind kind, const char *place, const char *fmt, ...)
 {

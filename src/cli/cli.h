@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/attr.h"
 #include "base/buf.h"
 #include "cli/color.h"
 #include "control/protocol.h"
@@ -51,10 +52,9 @@ int smx_cli_main(int argc, char **argv);
  */
 
 /* "ssh-mux: what\n" or "ssh-mux: what; remedy\n" on stderr, in one line; returns code. */
-int smx_cli_fail(enum smx_exit code, const char *remedy, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+int smx_cli_fail(enum smx_exit code, const char *remedy, const char *fmt, ...) SMX_PRINTF(3, 4);
 /* "ssh-mux: warning: ...\n" on stderr, in one line. */
-void smx_cli_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void smx_cli_warn(const char *fmt, ...) SMX_PRINTF(1, 2);
 /* The exit code for an SMX_E*. */
 enum smx_exit smx_cli_exit_code(int err);
 /*
@@ -235,10 +235,9 @@ struct smx_cli_table {
 
 void smx_cli_table_init(struct smx_cli_table *t, size_t columns, unsigned right_mask);
 void smx_cli_table_release(struct smx_cli_table *t);
-void smx_cli_table_cell(struct smx_cli_table *t, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+void smx_cli_table_cell(struct smx_cli_table *t, const char *fmt, ...) SMX_PRINTF(2, 3);
 void smx_cli_table_styled(struct smx_cli_table *t, enum smx_cli_style style, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+	SMX_PRINTF(3, 4);
 /* Appends the rows, each behind `indent`. SMX_ENOMEM, SMX_ELIMIT. */
 int smx_cli_table_print(const struct smx_cli_table *t, const char *indent, struct smx_buf *out);
 

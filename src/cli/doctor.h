@@ -13,6 +13,8 @@
 #include "trust/authorized_keys.h"
 #include "trust/known_hosts.h"
 
+#include "base/attr.h"
+
 #define DOCTOR_TEXT_MAX       2048 /* of a finding, of a remedy */
 #define DOCTOR_FILE_MAX       (4u << 20) /* of a configuration file that is looked at */
 #define DOCTOR_NAMED_MAX      3 /* names in a finding about many */
@@ -69,10 +71,9 @@ void doctor_area(struct doctor *d, const char *title);
 /* One finding, in one line; fix (NULL only for DOCTOR_OK) is the line below it. Anything may be in
  * the texts. */
 void doctor_say(struct doctor *d, enum doctor_level level, const char *fix, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
+	SMX_PRINTF(4, 5);
 /* A text for `fix`; valid until the next call. */
-const char *doctor_fix(struct doctor *d, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+const char *doctor_fix(struct doctor *d, const char *fmt, ...) SMX_PRINTF(2, 3);
 /* A path as a shell must be given it. The fourth call after this one overwrites it. */
 const char *doctor_quote(struct doctor *d, const char *path);
 /*

@@ -7,6 +7,8 @@
 #include "config/service_text.h"
 #include "os/os.h"
 
+#include "base/attr.h"
+
 #define SMX_PROGRAM_FILE "ssh-mux" /* in the SSH directory (C6) */
 #define SMX_PROGRAM_MAX  (512u << 20)
 #define SMX_INSTALL_ERR  (8 * SMX_OS_PATH_MAX)
@@ -37,8 +39,7 @@ struct smx_install_running {
 };
 
 /* "subject: text\n" on stdout. */
-void smx_install_say(const char *subject, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+void smx_install_say(const char *subject, const char *fmt, ...) SMX_PRINTF(2, 3);
 /* The text in err, which is emptied, or that of r. Valid until err's next use. */
 const char *smx_install_words(struct smx_buf *err, int r);
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/attr.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "os/os.h"
@@ -34,8 +35,7 @@ static void write_stderr(const char *line, size_t len)
 }
 
 /* As smx_log, for what is about the log itself. */
-static void put_note(struct smx_os_log *file, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+static void put_note(struct smx_os_log *file, const char *fmt, ...) SMX_PRINTF(2, 3);
 
 static void put_note(struct smx_os_log *file, const char *fmt, ...)
 {

@@ -5,6 +5,8 @@
 
 #include "mux/daemon.h"
 
+#include "base/attr.h"
+
 #define SMX_LOG_FILE "ssh-mux.log" /* in the SSH directory (D4) */
 
 /*
@@ -17,7 +19,6 @@ void smx_cli_log_stop(void);
 /* Sets the level as said above. NULL, or the variable's value if it is none. */
 const char *smx_cli_log_level(struct smx_serve_options *o);
 /* To the log file only: why nothing could be started, which has been said on stderr. */
-void smx_cli_log_failure(const char *ssh_dir, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+void smx_cli_log_failure(const char *ssh_dir, const char *fmt, ...) SMX_PRINTF(2, 3);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "base/attr.h"
 #include "base/err.h"
 #include "base/list.h"
 #include "base/mem.h"
@@ -69,7 +70,7 @@ struct session {
 	int code; /* -1: none came */
 };
 
-static void fail(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void fail(struct session *s, const char *fmt, ...) SMX_PRINTF(2, 3);
 static void pump(struct session *s);
 
 /* --- the end --- */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/attr.h"
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -38,7 +39,7 @@ static int grow(struct smx_cli_table *t)
 }
 
 static void add_cell(struct smx_cli_table *t, enum smx_cli_style style, const char *fmt, va_list ap)
-	__attribute__((format(printf, 3, 0)));
+	SMX_PRINTF(3, 0);
 
 static void add_cell(struct smx_cli_table *t, enum smx_cli_style style, const char *fmt, va_list ap)
 {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/attr.h"
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -15,8 +16,9 @@
 #define COLS_DEFAULT 80
 #define WARNINGS_MAX 2 /* shown on a terminal; `status` shows them all */
 #define SPARK_MAX    30
-#define SPARK_FLOOR  4096 /* bytes a second that fill a bar at least: keepalives are no mountains \
-			   */
+#define SPARK_FLOOR                                                                  \
+	4096 /* bytes a second that fill a bar at least: keepalives are no mountains \
+	      */
 
 /* The three parts of the view; of the body a part may be shown. Lines end with '\n'. */
 struct view {
@@ -53,7 +55,7 @@ static struct line line_begin(struct smx_buf *out, const struct smx_cli_look *lo
 }
 
 static void line_put(struct line *l, enum smx_cli_style style, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+	SMX_PRINTF(3, 4);
 
 static void line_put(struct line *l, enum smx_cli_style style, const char *fmt, ...)
 {

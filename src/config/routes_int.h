@@ -3,6 +3,7 @@
 #ifndef SMX_CONFIG_ROUTES_INT_H
 #define SMX_CONFIG_ROUTES_INT_H
 
+#include "base/attr.h"
 #include "base/err.h"
 #include "config/routes.h"
 #include "config/toml.h"
@@ -47,7 +48,7 @@ struct routes_parser {
  * section comes from draft, the place from at (key NULL: of the section itself).
  */
 int smx_routes_fail(struct routes_parser *p, const struct route_draft *draft,
-	const struct smx_toml *at, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+	const struct smx_toml *at, const char *fmt, ...) SMX_PRINTF(4, 5);
 
 /* Whether reading goes on after r; errors of the text were counted by smx_routes_fail. */
 static inline int smx_routes_goes_on(const struct routes_parser *p, int r)

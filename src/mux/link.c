@@ -312,7 +312,7 @@ static void ack_handshake(struct link *l)
 
 	if (!l->dead && smx_transport_get_phase(l->t) < SMX_PHASE_CONNECTION &&
 		uv_fileno((uv_handle_t *)l->tcp, &fd) == 0)
-		smx_os_tcp_ack_now(fd);
+		smx_os_tcp_ack_now((int64_t)(intptr_t)fd);
 }
 
 static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)

@@ -12,6 +12,7 @@
 
 #include <stdint.h>
 
+#include "base/attr.h"
 #include "base/log.h"
 
 struct client;
@@ -24,7 +25,7 @@ struct mux_ids {
 };
 
 void mux_say(enum smx_log_level level, const struct mux_ids *ids, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+	SMX_PRINTF(3, 4);
 
 #define say_warn(ids, ...) mux_say(SMX_LOG_WARN, (ids), __VA_ARGS__)
 #define say_info(ids, ...) mux_say(SMX_LOG_INFO, (ids), __VA_ARGS__)

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "base/attr.h"
 #include "base/buf.h"
 #include "os/os.h"
 
@@ -34,7 +35,7 @@ struct smx_unix_place {
 const char *smx_unix_place_path(const struct smx_unix_place *pl, char out[SMX_UNIX_PLACE_PATH_MAX]);
 
 /* Adds text to err, if there is one. A full or failing err loses text and nothing else. */
-void smx_unix_say(struct smx_buf *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void smx_unix_say(struct smx_buf *err, const char *fmt, ...) SMX_PRINTF(2, 3);
 /* "<what> <path>: <text of errno>"; returns SMX_ENOTFOUND for ENOENT, else SMX_ESYS. */
 int smx_unix_fail(struct smx_buf *err, const char *what, const char *path, int error_number);
 

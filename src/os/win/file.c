@@ -22,8 +22,7 @@
 
 static int too_big(size_t max_len, const char *path, struct smx_buf *err)
 {
-	smx_win_say(err, "%s is larger than %lu bytes, which can't be right", path,
-		(unsigned long)max_len);
+	smx_win_say(err, "%s is larger than %zu bytes, which can't be right", path, max_len);
 	return SMX_ELIMIT;
 }
 

@@ -13,11 +13,12 @@
 #endif
 #include <windows.h>
 
+#include "base/attr.h"
 #include "base/buf.h"
 #include "os/os.h"
 
 /* Adds text to err, if there is one. A full or failing err loses text and nothing else. */
-void smx_win_say(struct smx_buf *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void smx_win_say(struct smx_buf *err, const char *fmt, ...) SMX_PRINTF(2, 3);
 /*
  * "<what> <path>: <the system's text for `code`>"; returns SMX_ENOTFOUND where nothing is of that
  * name, SMX_EDENIED where we may not, SMX_ENOMEM, else SMX_ESYS.
