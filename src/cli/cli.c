@@ -279,7 +279,7 @@ static void print_usage(FILE *to)
 		    "\n"
 		    "commands:\n");
 	for (size_t i = 0; i < SMX_ARRAY_LEN(commands); i++)
-		fprintf(to, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
+		fprintf(to, "  %-13s %s\n", commands[i]->name, commands[i]->summary);
 	fprintf(to, "\n"
 		    "  -h, --help     this text; ssh-mux COMMAND --help for a command\n"
 		    "  -V, --version  the version\n");
@@ -319,6 +319,8 @@ int smx_cli_main(int argc, char **argv)
 	for (size_t i = 0; i < SMX_ARRAY_LEN(commands); i++)
 		if (strcmp(commands[i]->name, word) == 0)
 			return flushed(commands[i]->run(argc - 1, argv + 1));
+	if (strcmp(word, smx_cmd_routes.name) == 0)
+		return flushed(smx_cmd_routes.run(argc - 1, argv + 1));
 	if (word[0] == '-')
 		return smx_cli_fail(SMX_EXIT_USAGE, "see: ssh-mux --help",
 			"unknown option %s before the command", word);

@@ -45,6 +45,9 @@ extern const struct smx_command smx_cmd_serve, smx_cmd_status, smx_cmd_stop, smx
 	smx_cmd_import_config, smx_cmd_setup_config, smx_cmd_check_config, smx_cmd_install,
 	smx_cmd_uninstall, smx_cmd_doctor;
 
+/* For the completions of shells; in no list. */
+extern const struct smx_command smx_cmd_routes;
+
 /* argv as main got it. */
 int smx_cli_main(int argc, char **argv);
 

@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "cli/uplink.h"
+#include "config/names.h"
 #include "os/os.h"
 
 /* Bytes on their way to one side; over it, the other is not read. */
@@ -152,12 +153,25 @@ static int stream(int fd, struct smx_view early)
 	return r;
 }
 
+/* Files and devices like /dev/null can't be waited for, and libuv would end the process. */
+static int can_stream(int fd)
+{
+	return uv_guess_handle(fd) != UV_FILE && uv_guess_handle(fd) != UV_UNKNOWN_HANDLE;
+}
+
 static int proxy(const char *route)
 {
+	const char *fault = smx_route_name_fault(smx_view_of(route, strlen(route)));
 	struct smx_cli_client c;
 	struct smx_view early;
 	int code, r;
 
+	if (fault)
+		return smx_cli_fail(SMX_EXIT_USAGE, "for the names of routes, run: ssh-mux status",
+			"proxy: the name %s %s", route, fault);
+	if (!can_stream(0) || !can_stream(1))
+		return smx_cli_fail(SMX_EXIT_USAGE, "use it as a ProxyCommand of ssh",
+			"standard input and output must be pipes or sockets");
 	if ((code = smx_cli_client_open_or_start(&c)) != 0)
 		return code;
 	if ((code = smx_cli_client_proxy(&c, route)) != 0) {

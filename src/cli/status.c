@@ -63,7 +63,7 @@ static void init_table(struct smx_cli_table *t, const char *const *head, size_t 
 static int put_styled(struct smx_buf *out, const struct smx_cli_look *look,
 	enum smx_cli_style style, const char *label, const char *text)
 {
-	return smx_buf_printf(out, "%s%s%s%s\n", smx_cli_color(look->color, style), label,
+	return smx_buf_printf(out, "%s%s%s %s\n", smx_cli_color(look->color, style), label,
 		smx_cli_color(look->color, SMX_STYLE_NONE), text);
 }
 
@@ -82,12 +82,15 @@ static int put_head(
 	if (r == 0 && st->ssh_dir && st->ssh_dir[0])
 		r = smx_buf_printf(out, "SSH directory %s\n", st->ssh_dir);
 	/* What changes how it behaves stands before what it does (P8, L5). */
+	if (r == 0 && (st->locked || st->warning_count > 0))
+		r = smx_buf_put(out, "\n", 1);
 	if (r == 0 && st->locked)
 		r = put_styled(out, look, SMX_STYLE_BAD,
-			"\nLOCKED: ", "new sessions are refused; to accept them: ssh-mux unlock");
+			"LOCKED:", "new sessions are refused; to accept them: ssh-mux unlock");
+	if (r == 0 && st->locked && st->warning_count > 0)
+		r = smx_buf_put(out, "\n", 1);
 	for (size_t i = 0; i < st->warning_count && r == 0; i++)
-		r = put_styled(out, look, SMX_STYLE_WARN,
-			i == 0 ? "\nWARNING: " : "WARNING: ", st->warnings[i]);
+		r = put_styled(out, look, SMX_STYLE_WARN, "WARNING:", st->warnings[i]);
 	return r;
 }
 

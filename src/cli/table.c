@@ -128,7 +128,7 @@ static void fit(const struct smx_cli_table *t, size_t room, struct layout *l)
 
 static void measure(const struct smx_cli_table *t, struct layout *l)
 {
-	*l = (struct layout){ .gone = 0 };
+	*l = (struct layout){ .gone = t->hidden_mask };
 	for (size_t c = 0; c < t->columns; c++)
 		l->widths[c] = t->shrink_mask >> c & 1 ? 0 : t->min_width[c];
 	for (size_t i = 0; i < t->cell_count; i++) {

@@ -139,7 +139,7 @@ static int put_title(const struct top_model *m, const struct top_ui *ui, struct 
 		line_put(&l, SMX_STYLE_NONE, "  port %u", (unsigned)m->st.port);
 	else
 		line_put(&l, SMX_STYLE_NONE, "  no local port");
-	if (!m->st.locked)
+	if (!m->st.locked && l.left >= sizeof("  unlocked"))
 		line_put(&l, SMX_STYLE_DIM, "  unlocked");
 	return line_end(&l);
 }
@@ -289,7 +289,10 @@ static void connection_row(struct smx_cli_table *t, const struct top_model *m,
 		smx_cli_table_cell(t, "-");
 	else
 		smx_cli_table_cell(t, "%" PRId64 "ms", c->rtt_ms);
-	left_cell(t, c->idle_left_s, "in use");
+	if (t->hidden_mask) /* one column for both: the end that comes first */
+		left_cell(t, c->idle_left_s >= 0 ? c->idle_left_s : c->lifetime_left_s, "-");
+	else
+		left_cell(t, c->idle_left_s, "in use");
 	left_cell(t, c->lifetime_left_s, "-");
 	rate_cell(t, rate ? rate->in_rate : 0);
 	rate_cell(t, rate ? rate->out_rate : 0);
@@ -299,10 +302,12 @@ static void connection_row(struct smx_cli_table *t, const struct top_model *m,
 
 static int put_connections(const struct top_model *m, const struct top_ui *ui, struct smx_buf *out)
 {
-	static const char *const head[] = { "ID", "CONNECTION", "STATE", "AGE", "CH", "RTT", "IDLE",
-		"LIFE", "IN/s", "OUT/s", "LAST MINUTE" };
+	int is_narrow = ui->look.width > 0 && ui->look.width < 100;
+	const char *const head[] = { "ID", "CONNECTION", "STATE", "AGE", "CH", "RTT",
+		is_narrow ? "LEFT" : "IDLE", "LIFE", "IN/s", "OUT/s",
+		is_narrow ? "MINUTE" : "LAST MINUTE" };
 	static const uint8_t widths[] = { 2, 18, 5, 6, 2, 5, 6, 6, 5, 5, 0 };
-	static const uint8_t drops[] = { 0, 7, 3, 6, 10, 4, 5, 2 };
+	static const uint8_t drops[] = { 3, 6, 10, 0, 4, 5, 2 };
 	size_t n = m->st.connection_count;
 	struct smx_cli_table t;
 	struct row *rows;
@@ -322,6 +327,7 @@ static int put_connections(const struct top_model *m, const struct top_ui *ui, s
 	qsort(rows, n, sizeof(*rows), by_key);
 	init_table(&t, ui, head, widths, SMX_ARRAY_LEN(head), 0x3f9);
 	t.shrink_mask = 0x2;
+	t.hidden_mask = is_narrow ? 1u << 7 : 0;
 	t.drops = drops;
 	t.drop_count = sizeof(drops);
 	for (size_t i = 0; i < n; i++)
@@ -375,7 +381,7 @@ static int put_channels(const struct top_model *m, const struct top_ui *ui, stru
 {
 	static const char *const head[] = { "ID", "CHANNEL", "KIND", "STATE", "CONN", "CLIENT",
 		"AGE", "IN", "OUT", "IN/s", "OUT/s" };
-	static const uint8_t widths[] = { 2, 8, 7, 5, 4, 6, 6, 5, 5, 5, 5 };
+	static const uint8_t widths[] = { 2, 12, 7, 5, 4, 6, 6, 5, 5, 5, 5 };
 	static const uint8_t drops[] = { 0, 8, 7, 5, 3, 4, 6 };
 	size_t n = m->st.channel_count;
 	struct smx_cli_table t;
@@ -456,24 +462,25 @@ static int put_lines(
 		if (i < first)
 			continue;
 		max--;
-		if ((r = smx_buf_printf(out, "\033[%zuH", ++*ret_row)) == 0 &&
-			(r = smx_buf_put(out, p, (size_t)(newline - p))) == 0)
-			r = smx_buf_put_str(out, "\033[0m\033[K");
+		/* Cleared first: at the end the cursor may still be on the last column. */
+		if ((r = smx_buf_printf(out, "\033[%zuH\033[K", ++*ret_row)) == 0)
+			r = smx_buf_put(out, p, (size_t)(newline - p));
 	}
 	return r;
 }
 
 static int put_foot(
-	const struct top_model *m, const struct top_ui *ui, size_t below, struct smx_buf *out)
+	const struct top_model *m, const struct top_ui *ui, size_t body, struct smx_buf *out)
 {
 	static const char *const sorts[] = { "id", "traffic", "age", "name" };
 	struct line l = line_begin(out, &ui->look);
-	const char *const *s = sorts;
 
-	line_put(&l, SMX_STYLE_DIM, "q quit  s sort:%s  l %s", s[ui->sort],
+	line_put(&l, SMX_STYLE_DIM, "q quit  s sort:%s  l %s", sorts[ui->sort],
 		m->st.locked ? "unlock" : "lock");
-	if (ui->scroll > 0 || below > 0)
-		line_put(&l, SMX_STYLE_NOTE, "  j/k %zu above, %zu below", ui->scroll, below);
+	if (ui->page > 0 && body > ui->page)
+		line_put(&l, SMX_STYLE_NOTE,
+			ui->look.width < 60 ? " %zu-%zu/%zu" : "  j/k: lines %zu to %zu of %zu",
+			ui->scroll + 1, ui->scroll + ui->page, body);
 	return line_end(&l);
 }
 
@@ -498,7 +505,7 @@ int top_view_screen(const struct top_model *m, struct top_ui *ui, struct smx_buf
 	room = ui->page = ui->rows - head - 1;
 	if (ui->scroll + room > body)
 		ui->scroll = body > room ? body - room : 0;
-	r = put_foot(m, ui, body - ui->scroll > room ? body - ui->scroll - room : 0, &v.foot);
+	r = put_foot(m, ui, body, &v.foot);
 	/* One write between the marks of a synchronised update: nothing flickers. */
 	if (r != 0 || (r = smx_buf_put_str(out, "\033[?2026h")) != 0 ||
 		(r = put_lines(&v.head, 0, head, &row, out)) != 0 ||

@@ -130,7 +130,7 @@ static const char *const fixed[] = {
 	"MACs " MACS,
 	/* Nothing to gain between two processes of one machine. */
 	"Compression no",
-	"RekeyLimit default none",
+	"RekeyLimit default 1w",
 	/* The local server refuses it; asked for, it would be a complaint in every session. */
 	"ForwardX11 no",
 };

@@ -195,7 +195,7 @@ static void status_text_and_json(void **state)
 				 &(struct script){ HELLO, "\"cmd\":\"status\"", answer, 0 }),
 		0);
 	assert_memory_equal(out_text, "{\"version\":\"0.1.0\"", 18);
-	assert_non_null(strstr(out_text, "\"clients\":[]}\n"));
+	assert_non_null(strstr(out_text, "\"clients\":[],\"channels\":[]}\n"));
 }
 
 static void refusals_are_said(void **state)

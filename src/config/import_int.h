@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* What the parts of import share. Private to src/config/import*.c. */
+#ifndef SMX_CONFIG_IMPORT_INT_H
+#define SMX_CONFIG_IMPORT_INT_H
+
+#include "config/import.h"
+#include "config/routes_int.h"
+#include "config/ssh_config.h"
+
+#define IMPORT_NONE SIZE_MAX
+
+/* A host that ssh is asked about: an alias, or a jump host that is none. */
+struct import_host {
+	char *ask_host, *ask_user; /* ask_host: the alias */
+	unsigned ask_port;
+	int is_alias; /* found in the configuration, not only as somebody's jump host */
+	int is_jump; /* somebody's jump host */
+	unsigned depth; /* of jump hosts of jump hosts: 0 for aliases */
+	char *file; /* where it was found; of a jump host, where whom it is for was */
+	unsigned line, column;
+	char *why; /* left out, for this reason; else NULL */
+	int is_why_of_ssh;
+
+	/* The answer. */
+	char *host, *user, *host_key_alias, *identity_agent;
+	unsigned port;
+	int identities_only;
+	struct smx_strings identity, send_env;
+	struct smx_strings notes; /* comments: what has no place in a route */
+	size_t jumps[SMX_HOPS_MAX];
+	size_t n_jumps;
+
+	/* smx_import_finish. */
+	size_t same_as; /* the host that stands for this one: mostly itself */
+	char *name; /* of the route; NULL: it needs none */
+	size_t users; /* routes that would have it as [jump] */
+};
+
+struct smx_import {
+	struct smx_import_options o; /* strings owned */
+	struct import_host *hosts;
+	size_t n_hosts, cap;
+	struct smx_strings default_identity;
+	char *default_known_hosts, *local_user;
+	size_t jump; /* the host that is [jump], or IMPORT_NONE */
+	size_t *order; /* hosts with a name, sorted */
+	size_t n_order;
+};
+
+/* import_answer.c */
+
+/* Sets the reason, unless there is one. SMX_ENOMEM. */
+int import_refuse(struct import_host *h, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* Finds or adds a host to ask about. SMX_ENOMEM, SMX_ELIMIT. */
+int import_find_or_add(
+	struct smx_import *im, const char *host, const char *user, unsigned port, size_t *ret_at);
+
+#endif

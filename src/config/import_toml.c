@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/* An import as the text of a routes file (C3, R1). */
+#include <string.h>
+
+#include "base/err.h"
+#include "base/text.h"
+#include "config/import_int.h"
+
+/* A basic string of TOML. Values are UTF-8 without control characters; one that is not would not
+ * be read again, and the caller sees to that. */
+static int put_string(struct smx_buf *out, const char *s)
+{
+	int r = smx_buf_put(out, "\"", 1);
+
+	for (; r == 0 && *s; s++) {
+		unsigned char c = (unsigned char)*s;
+
+		if (c == '"' || c == '\\')
+			r = smx_buf_printf(out, "\\%c", c);
+		else if (c < 0x20 || c == 0x7f)
+			r = smx_buf_printf(out, "\\u%04X", c);
+		else
+			r = smx_buf_put(out, s, 1);
+	}
+	return r != 0 ? r : smx_buf_put(out, "\"", 1);
+}
+
+static int put_key_string(struct smx_buf *out, const char *key, const char *value)
+{
+	int r;
+
+	if (!value)
+		return 0;
+	(void)((r = smx_buf_printf(out, "%s = ", key)) != 0 || (r = put_string(out, value)) != 0 ||
+		(r = smx_buf_put(out, "\n", 1)) != 0);
+	return r;
+}
+
+/* A string where there is one, else an array. */
+static int put_key_strings(struct smx_buf *out, const char *key, char *const *v, size_t n)
+{
+	int r;
+
+	if (n == 0)
+		return 0;
+	if (n == 1)
+		return put_key_string(out, key, v[0]);
+	r = smx_buf_printf(out, "%s = [", key);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		(void)((r = smx_buf_put_str(out, i ? ", " : "")) != 0 ||
+			(r = put_string(out, v[i])) != 0);
+	return r != 0 ? r : smx_buf_put_str(out, "]\n");
+}
+
+/* The keys that [jump] and a route share. */
+static int put_hop(struct smx_buf *out, const struct import_host *h)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < h->notes.n; i++)
+		r = smx_buf_printf(out, "# %s\n", h->notes.v[i]);
+	if (r != 0 || (r = put_key_string(out, "host", h->host)) != 0 ||
+		(r = smx_buf_printf(out, "port = %u\n", h->port)) != 0 ||
+		(r = put_key_string(out, "user", h->user)) != 0 ||
+		(r = put_key_string(out, "host_key_alias", h->host_key_alias)) != 0 ||
+		(r = put_key_strings(out, "identity", h->identity.v, h->identity.n)) != 0 ||
+		(h->identities_only && (r = smx_buf_put_str(out, "identities_only = true\n")) != 0))
+		return r;
+	return put_key_string(out, "identity_agent", h->identity_agent);
+}
+
+/* Whether host `at` goes through [jump] and nothing else. */
+static int is_via_jump(const struct smx_import *im, const struct import_host *h)
+{
+	return im->jump != IMPORT_NONE && h->n_jumps == 1 &&
+	       im->hosts[h->jumps[0]].same_as == im->jump;
+}
+
+static int put_route(const struct smx_import *im, const struct import_host *h, struct smx_buf *out)
+{
+	/* A dot would make two tables of it. */
+	const char *quote = strchr(h->name, '.') ? "\"" : "";
+	char *jumps[SMX_HOPS_MAX];
+	int r;
+
+	if ((r = smx_buf_printf(out, "\n[routes.%s%s%s]\n", quote, h->name, quote)) != 0)
+		return r;
+	if (!h->is_alias && (r = smx_buf_put_str(out, "# a jump host that has no Host of its "
+						      "own\n")) != 0)
+		return r;
+	if ((r = put_hop(out, h)) != 0)
+		return r;
+	for (size_t i = 0; i < h->n_jumps; i++)
+		jumps[i] = im->hosts[im->hosts[h->jumps[i]].same_as].name;
+	if (h->n_jumps == 0)
+		r = smx_buf_put_str(out, "direct = true\n");
+	else if (!is_via_jump(im, h))
+		r = put_key_strings(out, "jump", jumps, h->n_jumps);
+	return r != 0 ? r : put_key_strings(out, "send_env", h->send_env.v, h->send_env.n);
+}
+
+static int put_jump(const struct smx_import *im, struct smx_buf *out)
+{
+	const struct import_host *h;
+	int r;
+
+	if (im->jump == IMPORT_NONE)
+		return 0;
+	h = &im->hosts[im->jump];
+	(void)((r = smx_buf_printf(out,
+			"\n# %s\n# The jump host of every route that says neither `direct` nor "
+			"`jump`: of %zu here.\n[jump]\n",
+			h->ask_host, h->users)) != 0 ||
+		(r = put_hop(out, h)) != 0);
+	return r;
+}
+
+static int put_header(const struct smx_import *im, struct smx_buf *out)
+{
+	char source[512];
+
+	smx_sanitize(im->o.source, strlen(im->o.source), source, sizeof(source));
+	return smx_buf_printf(out,
+		"# Routes of ssh-mux: one for each Host alias of\n"
+		"# %s\n"
+		"# as `ssh -G` resolved it. To make this file anew from there, which loses what "
+		"is\n"
+		"# changed here: ssh-mux import-config --write --force\n"
+		"#\n"
+		"# VS Code, Cursor and the like reach their server on a random port of the "
+		"remote's\n"
+		"# loopback. To allow that on every route, take the '#' away:\n"
+		"#default_allow_remote_loopback_any_port = true\n",
+		source);
+}
+
+static int put_left_out(const struct smx_import *im, struct smx_buf *out)
+{
+	struct smx_import_left_out l;
+	char name[SMX_ROUTE_NAME_MAX + 1];
+	size_t at = 0;
+	int r = 0, is_first = 1;
+
+	while (r == 0 && smx_import_left_out(im, &at, &l)) {
+		smx_sanitize(l.name, strlen(l.name), name, sizeof(name));
+		if (is_first)
+			r = smx_buf_put_str(
+				out, "\n# Left out; ssh goes on with them as before:\n");
+		is_first = 0;
+		if (r == 0)
+			/* ssh may name lines, which move. */
+			r = smx_buf_printf(
+				out, "# %s: %s\n", name, l.is_of_ssh ? "ssh -G failed" : l.why);
+	}
+	return r;
+}
+
+int smx_import_toml(const struct smx_import *im, struct smx_buf *out)
+{
+	int r;
+
+	if ((r = put_header(im, out)) != 0 || (r = put_jump(im, out)) != 0)
+		return r;
+	for (size_t i = 0; i < im->n_order; i++) {
+		if ((r = put_route(im, &im->hosts[im->order[i]], out)) != 0)
+			return r;
+	}
+	return put_left_out(im, out);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+#include "mux/mux.h"
+
+#include "base/err.h"
+#include "base/log.h"
+#include "mux/control.h"
+#include "mux/door.h"
+#include "mux/link.h"
+#include "mux/pool.h"
+#include "mux/reload.h"
+
+void mux_settle(struct mux *m)
+{
+	struct smx_list *node;
+
+	if (m->is_settling)
+		return;
+	m->is_settling = 1;
+	while (!smx_list_empty(&m->dirty) || !smx_list_empty(&m->dying)) {
+		while (!smx_list_empty(&m->dirty)) {
+			node = m->dirty.next;
+			smx_list_del(node);
+			link_flush(SMX_CONTAINER(node, struct link, dirty_node));
+		}
+		if (!smx_list_empty(&m->dying))
+			link_reap(SMX_CONTAINER(m->dying.next, struct link, dying_node));
+	}
+	pool_sweep(m);
+	m->is_settling = 0;
+}
+
+void mux_stop(struct mux *m, const char *why)
+{
+	struct smx_list *it, *tmp;
+
+	if (m->is_stopping)
+		return;
+	m->is_stopping = 1;
+	log_info("stopping: %s", why);
+	door_close(m);
+	SMX_LIST_FOREACH (it, tmp, &m->links)
+		link_disconnect(SMX_CONTAINER(it, struct link, node), SMX_DISCONNECT_BY_APPLICATION,
+			SMX_ECANCELLED, "ssh-mux was stopped");
+	control_close(m);
+	reload_close(m);
+	uv_close((uv_handle_t *)&m->tick_timer, NULL);
+	uv_close((uv_handle_t *)&m->breath_timer, NULL);
+	uv_close((uv_handle_t *)&m->sigint, NULL);
+	uv_close((uv_handle_t *)&m->sigterm, NULL);
+}

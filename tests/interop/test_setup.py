@@ -1,0 +1,441 @@
+# SPDX-License-Identifier: MIT
+"""`ssh-mux setup-config` (C1, C2): what it tells ssh is what ssh understands, nothing of the user's
+bleeds into the hop to the local server or is changed, and no moment to be killed at is a bad one."""
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import time
+
+import pytest
+
+from peers import BINARY, ROOT, SSH, USER, Mux, hop, poll, routes_toml, short_dir
+
+INCLUDE = "ssh-mux-hosts.conf"
+# What a careless `Host *` may say, and what would break the hop to the local server.
+NASTY = """
+Host t db *.corp
+    HostName elsewhere.example
+    Port 7
+    User somebody
+    HostKeyAlias elsewhere
+    HostKeyAlgorithms ssh-rsa
+    KexAlgorithms diffie-hellman-group14-sha256
+    Ciphers aes256-ctr
+    MACs hmac-sha2-512
+    ProxyJump nowhere.example
+    IdentityFile {dir}/other_key
+    IdentitiesOnly yes
+    PubkeyAcceptedAlgorithms rsa-sha2-512
+    PreferredAuthentications password
+    StrictHostKeyChecking no
+    UserKnownHostsFile {dir}/nothing
+    IgnoreUnknown UseKeychain,Whatever
+    UseKeychain yes
+
+Host *
+    ProxyCommand nc nowhere.example 22
+    GlobalKnownHostsFile {dir}/nothing
+    NoHostAuthenticationForLocalhost yes
+    KnownHostsCommand {dir}/nothing
+    VerifyHostKeyDNS yes
+    CheckHostIP yes
+    UpdateHostKeys yes
+    Compression yes
+    RekeyLimit 1M 10
+    AddressFamily inet6
+    BindAddress 192.0.2.1
+    BindInterface nonesuch0
+    CanonicalizeHostname always
+    ControlMaster auto
+    ControlPath {dir}/cm-%h-%p
+    PubkeyAuthentication no
+    PasswordAuthentication yes
+    KbdInteractiveAuthentication yes
+    ForwardX11 yes
+    ProxyUseFdpass yes
+"""
+# What ssh -G is to say of a route whatever comes later in the file.
+WANTED = {
+    "hostname": "127.0.0.1",
+    "hostkeyalias": "ssh-mux",
+    "hostkeyalgorithms": "ssh-ed25519",
+    "stricthostkeychecking": "true",
+    "ciphers": "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com",
+    "macs": "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com",
+    "preferredauthentications": "publickey",
+    "pubkeyauthentication": "true",
+    "passwordauthentication": "no",
+    "kbdinteractiveauthentication": "no",
+    "nohostauthenticationforlocalhost": "no",
+    "verifyhostkeydns": "false",
+    "checkhostip": "no",
+    "updatehostkeys": "false",
+    "compression": "no",
+    "rekeylimit": "0 604800",
+    "addressfamily": "inet",
+    "bindaddress": "127.0.0.1",
+    "canonicalizehostname": "false",
+    "controlmaster": "false",
+    "forwardx11": "no",
+    "proxyusefdpass": None,  # of the form with a ProxyCommand
+    "identitiesonly": "yes",
+    "knownhostscommand": "none",
+}
+
+
+class Place:
+    """A private SSH directory with routes, and what setup-config is run with."""
+
+    def __init__(self, directory, routes=("t", "db", "app.corp"), config=None):
+        self.dir = pathlib.Path(directory)
+        self.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.config = self.dir / "config"
+        self.hosts = self.dir / INCLUDE
+        self.known = self.dir / "ssh-mux-known-hosts"
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith("SSH_")}
+        self.env["SSH_MUX_SSH_DIR"] = str(self.dir)
+        if routes:
+            table = {r: {"host": "127.0.0.1", "user": USER} for r in routes}
+            self.put("ssh-mux-routes.toml", routes_toml({f'"{r}"': t for r, t in table.items()}))
+        if config is not None:
+            self.put("config", config)
+
+    def put(self, name, text):
+        path = self.dir / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        path.chmod(0o600)
+        return path
+
+    def run(self, *args, code=0, **kwargs):
+        done = subprocess.run([BINARY, "setup-config", *map(str, args)], env=self.env, text=True,
+                              capture_output=True, stdin=subprocess.DEVNULL, timeout=60, **kwargs)
+        assert done.returncode == code, done
+        # One line each, and nothing else, for everything there is to say.
+        assert all(l.startswith("ssh-mux: ") for l in done.stderr.splitlines()), done.stderr
+        assert code == 0 or done.stderr.count("ssh-mux: ") - done.stderr.count("warning:") == 1
+        return done
+
+    def ask(self, alias, *options, config=None):
+        """ssh -G, as a dictionary of lists."""
+        done = subprocess.run([SSH, "-T", "-F", str(config or self.config), *options, "-G", alias],
+                              capture_output=True, text=True, timeout=20, env=self.env,
+                              stdin=subprocess.DEVNULL)
+        assert done.returncode == 0 and not done.stderr, done
+        answer = {}
+        for line in done.stdout.splitlines():
+            key, _, value = line.partition(" ")
+            answer.setdefault(key, []).append(value)
+        return answer
+
+    def state(self):
+        """Everything about every file."""
+        out = {}
+        for path in sorted(self.dir.iterdir()):
+            st = path.lstat()
+            data = os.readlink(path) if path.is_symlink() else path.read_bytes()
+            out[path.name] = (data, st.st_mtime_ns, st.st_ino, st.st_mode)
+        return out
+
+
+@pytest.fixture
+def place(tmp_path, keys):
+    p = Place(tmp_path / "ssh")
+    shutil.copy(f"{keys.make('local')}.pub", p.dir / "id_local.pub")
+    shutil.copy(keys.make("local"), p.dir / "id_local")
+    return p
+
+
+def knows(option):
+    return subprocess.run([SSH, "-F", "none", "-T", "-G", "-o", option, "x"], timeout=20,
+                          capture_output=True).returncode == 0
+
+
+# ---- what ssh makes of it ------------------------------------------------------------------------
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("via", ["tcp", "proxy"])
+def test_C1_no_later_block_gets_into_the_hop(place, via):
+    """C1, B5: ssh itself is asked, option by option."""
+    place.put("config", NASTY.format(dir=place.dir))
+    place.run("-p", "2345", "--via", via)
+    for name in ("t", "db", "app.corp"):
+        got = place.ask(name)
+        for key, value in WANTED.items():
+            if value is not None and (key != "knownhostscommand" or key in got):
+                assert got[key] == [value], (name, key, got[key])
+        assert got["user"] == [name] and got["port"] == ["2345"]
+        assert got["userknownhostsfile"] == got["globalknownhostsfile"] == [str(place.known)]
+        assert got["identityfile"][0] == str(place.dir / "id_local")
+        assert got["kexalgorithms"][0].startswith(("ecdh-sha2-nistp256,", "mlkem768x25519-"))
+        assert "controlpath" not in got and "proxyjump" not in got
+        if via == "tcp":
+            assert "proxycommand" not in got
+        else:
+            assert got["proxycommand"][0].endswith(f"/ssh-mux\" proxy {name}")
+            assert got["proxyusefdpass"] == ["no"]
+        if knows("ObscureKeystrokeTiming=no"):
+            assert got["obscurekeystroketiming"] == ["no"]
+    text = place.hosts.read_text()
+    assert "IgnoreUnknown" not in text and re.findall(r"^Host (.*)", text, re.M) == [
+        "t", "db", "app.corp"]
+
+
+@pytest.mark.core
+def test_C2_nothing_changes_for_any_other_host(place):
+    """C2: an IgnoreUnknown, a HostKeyAlias and a KexAlgorithms of the user's are as they were."""
+    text = "IgnoreUnknown UseKeychain\nUseKeychain yes\n" + NASTY.format(dir=place.dir)
+    place.put("config", text)
+    others = ["other", "x.corp", "127.0.0.1", "tt"]
+    before = {o: place.ask(o) for o in others}
+    place.run()
+    assert {o: place.ask(o) for o in others} == before
+    assert place.ask("t")["hostkeyalias"] == ["ssh-mux"]
+    assert place.config.read_text() == f'Include "{place.hosts}"\n' + text
+
+
+CONFIGS = {
+    "none": None,
+    "empty": b"",
+    "lf": b"Host a\n  User b\n",
+    "crlf": b"Host a\r\n  User b\r\n",
+    "no newline at the end": b"Host a\n  User b",
+    "comments first": b"# mine\n\n\nHost *\n",
+    "utf-8": "# gr\u00fc\u00dfe\nHost b\u00fccher\n".encode(),
+    "latin-1": b"# gr\xfc\xdfe\n",
+    "bom": b"\xef\xbb\xbf# x\nHost a\n",
+    "ours in a comment": b"#Include ssh-mux-hosts.conf\n",
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_C2_config_is_as_it_was_but_for_one_line(place, name):
+    before = CONFIGS[name]
+    if before is not None:
+        place.put("config", before).chmod(0o640)
+    done = place.run()
+    text = place.config.read_bytes()
+    end = b"\r\n" if name == "crlf" else b"\n"
+    line = b'Include "%s"' % str(place.hosts).encode() + end
+    bom = b"\xef\xbb\xbf" if name == "bom" else b""
+    assert text == bom + line + (before or b"")[len(bom):]
+    assert stat.S_IMODE(place.config.stat().st_mode) == (0o600 if before is None else 0o640)
+    assert stat.S_IMODE(place.hosts.stat().st_mode) == 0o600
+    assert stat.S_IMODE(place.known.stat().st_mode) == 0o600
+    assert ("byte order mark" in done.stderr) == (name == "bom")
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("via", ["tcp", "proxy"])
+def test_C2_second_run_changes_no_byte_and_no_time(place, via):
+    """C2: idempotent; also after a run the other way round and back."""
+    place.put("config", NASTY.format(dir=place.dir))
+    place.run("--via", via)
+    before = place.state()
+    done = place.run("--via", via)
+    assert place.state() == before
+    assert "Nothing has changed" in done.stdout and "unchanged" in done.stdout
+    assert place.run("--via", via, "--dry-run").stdout.count("\n") == 2
+    place.run("--via", "proxy" if via == "tcp" else "tcp")
+    place.run("--via", via)
+    assert {k: v[0] for k, v in place.state().items()} == {k: v[0] for k, v in before.items()}
+
+
+def test_C2_dry_run_shows_a_diff_and_touches_nothing(place):
+    place.put("config", "Host a\n")
+    before = place.state()
+    done = place.run("--dry-run")
+    assert place.state() == before  # no host key either (L4)
+    assert f'+Include "{place.hosts}"\n Host a\n' in done.stdout
+    assert "+Host t\n" in done.stdout and "ssh-mux-host-key would be made" in done.stdout
+    assert "\033[" not in done.stdout
+    place.run()
+    before = place.state()
+    done = place.run("-n", "-p", "2300")
+    assert place.state() == before
+    assert done.stdout.count("-    Port 2222\n+    Port 2300\n") == 3
+    assert "config" not in done.stdout.replace(str(place.dir), "")
+
+
+def test_C2_overlapping_names_are_listed_in_one_warning(place):
+    place.put("config", "Host t\n User x\nHost *.corp !x\nHost *\nHost other\n")
+    warnings = [l for l in place.run().stderr.splitlines() if "match routes too" in l]
+    assert len(warnings) == 1 and "t (config:2), app.corp (config:4);" in warnings[0]
+    assert "LocalForward" in warnings[0] and "db" not in warnings[0]
+
+
+@pytest.mark.parametrize("text,words", [
+    ("Host x\n  User y\nInclude {}\n", "below a Host or Match"),
+    ("Compression yes\nInclude {}\n", "behind other options"),
+    ("Include {0}\nHost x\nInclude {0}\n", "2 times"),
+])
+def test_C2_an_include_elsewhere_stays_and_is_said(place, text, words):
+    """C2: the user has moved it; a second one would not be what he meant."""
+    text = text.format(place.hosts)
+    place.put("config", text)
+    done = place.run()
+    assert words in done.stderr and place.config.read_text() == text
+
+
+# ---- keys ----------------------------------------------------------------------------------------
+
+
+def test_L4_host_key_is_made_and_pinned(place):
+    """L4, C1: with ssh-keygen as the judge."""
+    place.run()
+    key = place.dir / "ssh-mux-host-key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    public = subprocess.run(["ssh-keygen", "-y", "-f", key], capture_output=True, text=True,
+                            check=True).stdout.split()[:2]
+    assert place.known.read_text() == " ".join(["ssh-mux", *public]) + "\n"
+    assert "StrictHostKeyChecking yes" in place.hosts.read_text()
+    # The server's key is a new one: it takes the old one's place, what else is there stays.
+    mine = "# mine\nother " + " ".join(public) + "\n"
+    place.put("ssh-mux-known-hosts", mine + place.known.read_text())
+    key.unlink()
+    done = place.run()
+    assert "had another key" in done.stderr
+    text = place.known.read_text()
+    assert text.startswith(mine) and text.count("\nssh-mux ") == 1
+    assert " ".join(public) not in text[len(mine):]
+
+
+def test_C1_a_revoked_key_is_not_overruled(place):
+    place.run()
+    place.put("ssh-mux-known-hosts", "@revoked " + place.known.read_text())
+    assert "revokes" in place.run(code=78).stderr
+
+
+def test_C1_the_keys_that_log_in_are_named(place, keys):
+    """C1, L5: all of them have their files here, or some may be elsewhere."""
+    place.run()
+    assert place.ask("t")["identityfile"] == [str(place.dir / "id_local")]
+    assert place.ask("t")["identitiesonly"] == ["yes"]
+    shutil.copy(f"{keys.make('more')}.pub", place.dir / "id_more.pub")
+    place.put("ssh-mux-authorized-keys", keys.public(keys.make("local")))
+    place.run()
+    assert place.ask("t")["identityfile"] == [str(place.dir / "id_local")]
+    place.put("ssh-mux-authorized-keys",
+              keys.public(keys.make("local")) + keys.public(keys.make("elsewhere")))
+    place.run()
+    assert place.ask("t")["identityfile"] == [str(place.dir / "id_local")]
+    assert place.ask("t")["identitiesonly"] == ["no"]
+    place.put("ssh-mux-authorized-keys", "# nobody\n")
+    assert "no key may log in" in place.run().stderr
+
+
+# ---- what it refuses -----------------------------------------------------------------------------
+
+
+def test_C1_without_routes_it_says_how_to_make_them(tmp_path):
+    place = Place(tmp_path / "ssh", routes=None)
+    assert "ssh-mux import-config --write" in place.run(code=66).stderr
+    assert not list(place.dir.iterdir())
+    assert "there is no routes file" in place.run("--config", tmp_path / "no", code=66).stderr
+
+
+@pytest.mark.parametrize("name", [
+    "-oProxyCommand=x", "a b", "*", "?", "!t", "a,b", "a\\nProxyCommand x", "a\\\"b", "$(x)", "a;b",
+    "a/b", "a%h", "\\u202e", "", "a#b", "'a'", "a\\tb", "[x]", "~", "a=b", "a@b",
+])
+def test_C1_hostile_route_names_never_reach_ssh(tmp_path, name):
+    """C1, R3: with the place of the fault, and nothing written."""
+    place = Place(tmp_path / "ssh", routes=None)
+    place.put("ssh-mux-routes.toml", f'[routes."{name}"]\nhost = "h"\nuser = "u"\n')
+    done = place.run(code=78)
+    assert "ssh-mux-routes.toml:1:" in done.stderr
+    assert [p.name for p in place.dir.iterdir()] == ["ssh-mux-routes.toml"]
+
+
+@pytest.mark.parametrize("name", ["a%b", "a${HOME}", "a\nb"])
+def test_C1_directories_that_ssh_would_misread(tmp_path, name):
+    place = Place(tmp_path / name)
+    done = place.run(code=78)
+    assert "give it another name" in done.stderr and not place.hosts.exists()
+
+
+def test_C8_symlinked_config_is_left_alone_and_the_line_is_told(place, tmp_path):
+    """C2, C8: as dotfile managers have it. With the line in it there is nothing to complain of."""
+    real = tmp_path / "dotfiles"
+    real.write_text("Host a\n")
+    place.config.symlink_to(real)
+    done = place.run(code=77)
+    line = f'Include "{place.hosts}"'
+    assert "symlink" in done.stderr and line in done.stderr
+    assert real.read_text() == "Host a\n" and place.config.is_symlink()
+    real.write_text(f"{line}\nHost a\n")
+    done = place.run()
+    assert "includes" in done.stderr and "already" in done.stderr
+    assert real.read_text() == f"{line}\nHost a\n"
+
+
+@pytest.mark.parametrize("name", [INCLUDE, "ssh-mux-known-hosts", "ssh-mux-host-key"])
+def test_C8_symlinked_targets_are_refused(place, tmp_path, name):
+    real = tmp_path / "real"
+    real.write_text("")
+    (place.dir / name).symlink_to(real)
+    assert "symlink" in place.run(code=77).stderr
+    assert real.read_text() == "" and not place.config.exists()
+
+
+def test_C1_a_file_of_that_name_that_is_not_ours_stays(place):
+    place.put(INCLUDE, "Host mine\n")
+    assert "was not made by setup-config" in place.run(code=78).stderr
+    assert place.hosts.read_text() == "Host mine\n" and not place.config.exists()
+
+
+def test_D1_options_are_checked(place):
+    """D1: usage errors are 64 and touch nothing."""
+    before = place.state()
+    for args in (["-p", "0"], ["-p", "x"], ["--via", "pigeon"], ["more"], ["--prot", "1"]):
+        place.run(*args, code=64)
+    place.run("--ssh-bin", "/nonexistent/ssh", code=66)
+    place.run("--ssh-bin", "/bin/false", code=66)
+    assert place.state() == before
+
+
+# ---- which ssh -----------------------------------------------------------------------------------
+
+
+def fake_ssh(tmp_path, knows, not_knows=()):
+    path = tmp_path / "fake-ssh"
+    lines = [f'*{k}*) exit 0;;' for k in knows] + [f'*{k}*) exit 255;;' for k in not_knows]
+    path.write_text('#!/bin/sh\ncase "$*" in\n' + "\n".join(lines) + f'\nesac\nexec {SSH} "$@"\n')
+    path.chmod(0o700)
+    return path
+
+
+def test_C1_an_ssh_that_warns_of_weak_kex_has_no_reason_to(place, tmp_path):
+    """C1: 10.1 and later warn at every connection without a post-quantum kex. Where we have ML-KEM
+    it goes first; where we don't the warning is turned off."""
+    place.run("--ssh-bin", fake_ssh(tmp_path, ["WarnWeakCrypto", "mlkem768x25519-sha256"]))
+    text = place.hosts.read_text()
+    assert ("WarnWeakCrypto no-pq-kex" in text) != ("KexAlgorithms mlkem768x25519-sha256," in text)
+    place.run("--ssh-bin", fake_ssh(tmp_path, ["WarnWeakCrypto"], ["mlkem768x25519-sha256"]))
+    text = place.hosts.read_text()
+    assert text.count("WarnWeakCrypto no-pq-kex") == 3 and "mlkem" not in text
+
+
+def test_C1_an_old_ssh_gets_only_what_it_knows(place, tmp_path):
+    new = ["ObscureKeystrokeTiming", "KnownHostsCommand", "PubkeyAcceptedAlgorithms", "GSSAPI",
+           "WarnWeakCrypto", "PKCS11Provider"]
+    place.run("--ssh-bin", fake_ssh(tmp_path, [], new))
+    assert not [n for n in new if n in place.hosts.read_text()]
+    # What an option makes ssh say, it would say in every call.
+    noisy = tmp_path / "noisy"
+    noisy.write_text(f'#!/bin/sh\ncase "$*" in *GSSAPI*) echo "Unsupported option" >&2;; esac\n'
+                     f'exec {SSH} "$@"\n')
+    noisy.chmod(0o700)
+    place.run("--ssh-bin", noisy)
+    assert "GSSAPI" not in place.hosts.read_text()
+
+
+def test_C1_without_an_ssh_it_goes_on_with_a_warning(place):
+    place.env["PATH"] = "/nonexistent"
+    assert "no ssh that knows -G" in place.run().stderr
+    assert "HostKeyAlias ssh-mux" in place.hosts.read_text()
