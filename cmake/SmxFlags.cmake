@@ -21,7 +21,7 @@ if(NOT MINGW)
 endif()
 if(MINGW)
 	# One file without a DLL of the compiler's beside it; addresses that nobody can foresee.
-	add_link_options(-static -Wl,--dynamicbase,--nxcompat,--high-entropy-va)
+	add_link_options(-static -fstack-protector-strong -Wl,--dynamicbase,--nxcompat,--high-entropy-va)
 	add_compile_definitions(_WIN32_WINNT=0x0A00 __USE_MINGW_ANSI_STDIO=1)
 endif()
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)

@@ -21,7 +21,9 @@
 #define CONTROL_OUT_MAX SMX_STATUS_LINES_MAX
 
 struct control {
-	uv_pipe_t pipe;
+	uv_pipe_t pipe; /* listens, where that is possible; else clients are announced by: */
+	uv_async_t waiting;
+	int is_listening;
 	struct mux *mux;
 	struct smx_os_ipc_server *server;
 	struct smx_list clients;
@@ -380,16 +382,13 @@ static int greet(struct control_client *c)
 	return smx_control_hello_build(&c->out, &hello);
 }
 
-static void on_connection(uv_stream_t *server, int status)
+static struct control_client *client_new(struct control *ctl)
 {
-	struct control *ctl = SMX_CONTAINER((uv_pipe_t *)server, struct control, pipe);
+	struct control_client *c = smx_calloc(1, sizeof(*c));
 	struct mux *m = ctl->mux;
-	struct control_client *c;
-	uv_os_fd_t fd;
-	int r;
 
-	if (status != 0 || !(c = smx_calloc(1, sizeof(*c))))
-		return;
+	if (!c)
+		return NULL;
 	c->mux = m;
 	smx_list_init(&c->node);
 	smx_list_add_tail(&ctl->clients, &c->node);
@@ -403,13 +402,20 @@ static void on_connection(uv_stream_t *server, int status)
 	(void)uv_timer_init(m->loop, &c->timer);
 	c->n_handles = 2;
 	c->pipe.data = c->timer.data = c;
-	r = uv_accept(server, (uv_stream_t *)&c->pipe);
-	if (r == 0 && ctl->n_clients > CONTROL_CLIENTS_MAX) {
+	return c;
+}
+
+/* Its pipe is open, or (r) could not be. */
+static void client_begin(struct control_client *c, int r)
+{
+	uv_os_fd_t fd;
+
+	if (r == 0 && c->mux->control->n_clients > CONTROL_CLIENTS_MAX) {
 		refuse(c, "busy", "too many control connections");
 		return;
 	}
 	if (r != 0 || uv_fileno((uv_handle_t *)&c->pipe, &fd) != 0 ||
-		smx_os_ipc_peer_check(fd, &c->pid) != 0 || greet(c) != 0 ||
+		smx_os_ipc_peer_check((intptr_t)fd, &c->pid) != 0 || greet(c) != 0 ||
 		uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read) != 0) {
 		log_warn("control client turned away");
 		client_end(c);
@@ -417,6 +423,54 @@ static void on_connection(uv_stream_t *server, int status)
 	}
 	arm(c);
 	write_out(c);
+}
+
+static void on_connection(uv_stream_t *server, int status)
+{
+	struct control *ctl = SMX_CONTAINER((uv_pipe_t *)server, struct control, pipe);
+	struct control_client *c;
+
+	if (status == 0 && (c = client_new(ctl)) != NULL)
+		client_begin(c, uv_accept(server, (uv_stream_t *)&c->pipe));
+}
+
+static void on_waiting(uv_async_t *async)
+{
+	struct control *ctl = SMX_CONTAINER(async, struct control, waiting);
+	struct control_client *c;
+	int fd, r;
+
+	while (ctl->mux->control == ctl && smx_os_ipc_server_accept(ctl->server, &fd) == 0) {
+		if ((c = client_new(ctl)) == NULL) {
+			smx_os_ipc_close(fd);
+			continue;
+		}
+		if ((r = uv_pipe_open(&c->pipe, fd)) != 0)
+			smx_os_ipc_close(fd);
+		client_begin(c, r);
+	}
+}
+
+/* In a thread of the server's. */
+static void wake(void *arg)
+{
+	(void)uv_async_send(arg);
+}
+
+/* 0 or a libuv error. ctl->pipe and ctl->waiting are handles from here on. */
+static int listen_at(struct control *ctl)
+{
+	int fd = smx_os_ipc_server_take_fd(ctl->server), r;
+
+	(void)uv_pipe_init(ctl->mux->loop, &ctl->pipe, 0);
+	if ((r = uv_async_init(ctl->mux->loop, &ctl->waiting, on_waiting)) != 0)
+		return r;
+	ctl->is_listening = 1;
+	if (fd < 0)
+		return smx_os_ipc_server_start(ctl->server, wake, &ctl->waiting) == 0 ? 0 : UV_EIO;
+	if ((r = uv_pipe_open(&ctl->pipe, fd)) != 0)
+		return r;
+	return uv_listen((uv_stream_t *)&ctl->pipe, CONTROL_BACKLOG, on_connection);
 }
 
 int control_open(struct mux *m)
@@ -434,10 +488,8 @@ int control_open(struct mux *m)
 	if ((r = smx_os_control_path(m->opts->ssh_dir, &path, &err)) != 0 ||
 		(r = smx_os_ipc_listen(path, &ctl->server, &err)) != 0)
 		goto out;
-	(void)uv_pipe_init(m->loop, &ctl->pipe, 0);
 	m->control = ctl;
-	if (uv_pipe_open(&ctl->pipe, smx_os_ipc_server_take_fd(ctl->server)) != 0 ||
-		uv_listen((uv_stream_t *)&ctl->pipe, CONTROL_BACKLOG, on_connection) != 0) {
+	if (listen_at(ctl) != 0) {
 		control_close(m);
 		ctl = NULL;
 		r = SMX_ESYS;
@@ -457,12 +509,21 @@ out:
 	return r;
 }
 
-static void on_control_closed(uv_handle_t *h)
+static void on_async_closed(uv_handle_t *h)
+{
+	smx_free(SMX_CONTAINER((uv_async_t *)h, struct control, waiting));
+}
+
+static void on_pipe_closed(uv_handle_t *h)
 {
 	struct control *ctl = SMX_CONTAINER((uv_pipe_t *)h, struct control, pipe);
 
+	/* Its thread, where it has one, says no word after this. */
 	smx_os_ipc_server_free(ctl->server);
-	smx_free(ctl);
+	if (ctl->is_listening)
+		uv_close((uv_handle_t *)&ctl->waiting, on_async_closed);
+	else
+		smx_free(ctl);
 }
 
 void control_close(struct mux *m)
@@ -479,5 +540,5 @@ void control_close(struct mux *m)
 		write_out(c);
 	}
 	m->control = NULL;
-	uv_close((uv_handle_t *)&ctl->pipe, on_control_closed);
+	uv_close((uv_handle_t *)&ctl->pipe, on_pipe_closed);
 }

@@ -132,6 +132,4 @@ void smx_os_crash_install(const char *program)
 	program_name = program;
 	(void)SetUnhandledExceptionFilter(on_exception);
 	(void)signal(SIGABRT, on_abort);
-	/* No window, no report to anybody. */
-	(void)_set_abort_behavior(0, _WRITE_ABORT_MSG | _CALL_REPORTFAULT);
 }

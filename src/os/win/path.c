@@ -170,3 +170,10 @@ int smx_os_ssh_dir(char **ret_path, struct smx_buf *warning, struct smx_buf *err
 	smx_free(home);
 	return r;
 }
+
+const char *smx_os_system_ssh_config(void)
+{
+	/* __PROGRAMDATA__\\ssh in Win32-OpenSSH's own words: the folder has this name since Vista.
+	 */
+	return "C:/ProgramData/ssh/ssh_config";
+}
