@@ -10,7 +10,6 @@
 #include "os/os.h"
 
 #define NOTES_MAX          4096
-#define GLOBAL_KNOWN_HOSTS "/etc/ssh/ssh_known_hosts"
 
 struct prepare {
 	uv_work_t req;
@@ -107,7 +106,7 @@ static int read_known_hosts(struct prepared *res, const char *ssh_dir)
 		(r = smx_os_path_join(ssh_dir, "known_hosts", &res->known_hosts_path)) != 0 ||
 		(r = add_known_hosts(res, res->known_hosts_path, 0)) != 0)
 		return r;
-	return add_known_hosts(res, GLOBAL_KNOWN_HOSTS, 1);
+	return add_known_hosts(res, smx_os_system_known_hosts(), 1);
 }
 
 /* The public part of an encrypted key: from the file itself, or the .pub beside it. */

@@ -334,6 +334,8 @@ int smx_os_find_program(const char *name, char **ret_path);
 
 /* Where OpenSSH's own build for this system has the client configuration for all users. Static. */
 const char *smx_os_system_ssh_config(void);
+/* And the known host keys for all users. Static. */
+const char *smx_os_system_known_hosts(void);
 
 /*
  * Runs a program (argv[0]: absolute path; NULL at the end) to its end, in a process group of its

@@ -150,6 +150,11 @@ const char *smx_os_system_ssh_config(void)
 	return "/etc/ssh/ssh_config";
 }
 
+const char *smx_os_system_known_hosts(void)
+{
+	return "/etc/ssh/ssh_known_hosts";
+}
+
 int smx_os_glob(const char *pattern, char ***ret_paths, size_t *ret_count)
 {
 	glob_t g = { 0 };

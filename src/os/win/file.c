@@ -10,7 +10,7 @@
 #include "os/win/dacl.h"
 #include "os/win/walk.h"
 
-#define READ_CHUNK     (64u << 10)
+#define READ_CHUNK     16384
 #define TEMP_TRYS      16
 #define LOCK_WAIT_MS   10000
 #define ROUNDS_MAX     500
@@ -29,9 +29,9 @@ static int too_big(size_t max_len, const char *path, struct smx_buf *err)
 static int read_handle(
 	HANDLE h, size_t max_len, const char *path, struct smx_buf *out, struct smx_buf *err)
 {
-	size_t before = smx_buf_len(out), room;
+	size_t before = smx_buf_len(out);
+	uint8_t piece[READ_CHUNK];
 	LARGE_INTEGER size;
-	uint8_t *to;
 	DWORD n = 0;
 	int r = 0;
 
@@ -40,19 +40,14 @@ static int read_handle(
 	if (size.QuadPart < 0 || (uint64_t)size.QuadPart > max_len)
 		return too_big(max_len, path, err);
 	do {
-		room = max_len - (smx_buf_len(out) - before);
-		/* One byte more than may be: it tells that there is too much. */
-		room = room < READ_CHUNK ? room + 1 : READ_CHUNK;
-		if ((r = smx_buf_reserve(out, room, &to)) != 0)
-			break;
-		if (!ReadFile(h, to, (DWORD)room, &n, NULL)) {
+		if (!ReadFile(h, piece, sizeof(piece), &n, NULL))
 			r = smx_win_fail(err, "cannot read", path, GetLastError());
-			break;
-		}
-		smx_buf_commit(out, n);
-		if (smx_buf_len(out) - before > max_len)
+		else if (smx_buf_len(out) - before + n > max_len)
 			r = too_big(max_len, path, err);
+		else
+			r = smx_buf_put(out, piece, n);
 	} while (r == 0 && n > 0);
+	smx_wipe(piece, sizeof(piece)); /* it may be a key */
 	if (r != 0)
 		smx_buf_truncate(out, before);
 	return r;

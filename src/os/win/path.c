@@ -177,3 +177,8 @@ const char *smx_os_system_ssh_config(void)
 	 */
 	return "C:/ProgramData/ssh/ssh_config";
 }
+
+const char *smx_os_system_known_hosts(void)
+{
+	return "C:/ProgramData/ssh/ssh_known_hosts";
+}
