@@ -108,8 +108,16 @@ void doctor_say(struct doctor *d, enum doctor_level level, const char *fix, cons
 	else
 		print_text(d, level, text, clean_fix);
 	(void)fflush(stdout);
+	(void)smx_buf_printf(&d->said, "%s\n", text); /* what exceeds the cap may be repeated */
 	d->is_first = d->is_area_new = 0;
 	d->count[level]++;
+}
+
+int doctor_has_said(struct doctor *d, const char *text)
+{
+	const char *said = smx_buf_cstr(&d->said);
+
+	return said && strstr(said, text) != NULL;
 }
 
 const char *doctor_fix(struct doctor *d, const char *fmt, ...)
@@ -191,6 +199,17 @@ int doctor_read(struct doctor *d, const char *name, size_t max_len, enum smx_os_
 	return r != 0 ? SMX_ENOMEM : smx_os_file_read(*ret_path, max_len, kind, out, err);
 }
 
+char *doctor_expand(const struct doctor *d, const char *path)
+{
+	char *full = NULL;
+
+	if (strncmp(path, "~/", 2) != 0)
+		return smx_strdup(path);
+	if (d->home)
+		(void)smx_os_path_join(d->home, path + 2, &full);
+	return full;
+}
+
 uint16_t doctor_port(const struct doctor *d)
 {
 	if (d->port_option != 0)
@@ -256,6 +275,7 @@ static void release(struct doctor *d)
 	smx_buf_release(&d->control_err);
 	smx_buf_release(&d->dir_warning);
 	smx_buf_release(&d->host_key);
+	smx_buf_release(&d->said);
 	smx_routes_unref(d->routes);
 	smx_authorized_keys_free(d->authorized);
 	smx_status_release(&d->status);
@@ -348,6 +368,7 @@ static int run(int argc, char **argv)
 		return smx_cli_fail(SMX_EXIT_OSERR, NULL, "out of memory");
 	smx_buf_init(&d->dir_warning, 4 * SMX_OS_PATH_MAX);
 	smx_buf_init(&d->host_key, SMX_KEY_BLOB_MAX);
+	smx_buf_init(&d->said, DOCTOR_SAID_MAX);
 	smx_buf_init(&d->control_err, 4 * SMX_OS_PATH_MAX);
 	smx_status_init(&d->status);
 	if (parse(d, argc, argv, &r) && (r = prepare(d)) == 0) {

@@ -14,6 +14,7 @@
 #include "trust/known_hosts.h"
 
 #define DOCTOR_TEXT_MAX       2048 /* of a finding, of a remedy */
+#define DOCTOR_SAID_MAX       (1u << 20)
 #define DOCTOR_FILE_MAX       (4u << 20) /* of a configuration file that is looked at */
 #define DOCTOR_NAMED_MAX      3 /* names in a finding about many */
 #define DOCTOR_IDENTITIES_MAX 16
@@ -56,6 +57,7 @@ struct doctor {
 	size_t n_identities;
 	/* said */
 	unsigned count[DOCTOR_FAIL + 1];
+	struct smx_buf said; /* the texts of all findings, a line each */
 	const char *area;
 	int is_area_new, is_first, color;
 	unsigned columns; /* of the terminal; 0: none, lines are not broken */
@@ -70,6 +72,8 @@ void doctor_area(struct doctor *d, const char *title);
  * the texts. */
 void doctor_say(struct doctor *d, enum doctor_level level, const char *fix, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+/* Whether that was said already, maybe with more around it. */
+int doctor_has_said(struct doctor *d, const char *text);
 /* A text for `fix`; valid until the next call. */
 const char *doctor_fix(struct doctor *d, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -85,6 +89,8 @@ void doctor_say_err(struct doctor *d, enum doctor_level level, struct smx_buf *e
  * *ret_path (the caller's) is set in any case, or it is SMX_ENOMEM. */
 int doctor_read(struct doctor *d, const char *name, size_t max_len, enum smx_os_file_kind kind,
 	char **ret_path, struct smx_buf *out, struct smx_buf *err);
+/* "~/x" to a path below the home; else a copy. The caller's; NULL: no memory or no home. */
+char *doctor_expand(const struct doctor *d, const char *path);
 /* The port that SSH clients should use. */
 uint16_t doctor_port(const struct doctor *d);
 /* The routes in question: all, or the one that was named. */
@@ -110,6 +116,8 @@ void doctor_check_servers(struct doctor *d); /* doctor_servers.c */
 void doctor_check_editors(struct doctor *d); /* doctor_editor.c */
 void doctor_check_system(struct doctor *d); /* doctor_log.c */
 
+/* What the daemon warns of and nobody has said yet (doctor_daemon.c). */
+void doctor_say_warnings(struct doctor *d);
 /* Fill in control_* and status (doctor_daemon.c), and via (doctor_config.c); they say nothing. */
 void doctor_ask_daemon(struct doctor *d);
 void doctor_find_via(struct doctor *d);

@@ -11,7 +11,6 @@
 #include "base/mem.h"
 #include "config/hosts_conf.h"
 #include "config/ssh_config.h"
-#include "mux/prepare.h"
 #include "trust/pattern.h"
 
 #define ERR_MAX         (4 * SMX_OS_PATH_MAX)
@@ -246,7 +245,7 @@ static void keep_offers(struct doctor *d, const struct smx_ssh_answer *a)
 	for (size_t i = 0; i < a->identities.n && d->n_identities < DOCTOR_IDENTITIES_MAX; i++) {
 		(void)snprintf(path, sizeof(path), "%.*s", (int)a->identities.v[i].len,
 			(const char *)a->identities.v[i].p);
-		if ((d->identities[d->n_identities] = prepare_expand(path)) != NULL)
+		if ((d->identities[d->n_identities] = doctor_expand(d, path)) != NULL)
 			d->n_identities++;
 	}
 }

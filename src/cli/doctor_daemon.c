@@ -197,11 +197,22 @@ static void say_running(struct doctor *d)
 	if (st->locked)
 		doctor_say(d, DOCTOR_WARN, "run: ssh-mux unlock",
 			"the daemon is locked: new sessions are refused");
-	/* What the other checks have found is said there, with its remedy. */
-	for (size_t i = 0; i < st->warning_count; i++)
-		if (!strstr(st->warnings[i], "SECURITY DOWNGRADE"))
-			doctor_say(d, DOCTOR_WARN, "see the other findings, and its log",
-				"the daemon warns: %s", st->warnings[i]);
+}
+
+void doctor_say_warnings(struct doctor *d)
+{
+	char text[SMX_STATUS_TEXT_MAX + 1], *cut;
+
+	for (size_t i = 0; i < d->status.warning_count; i++) {
+		/* "what is wrong; what to do", as all of them are. */
+		(void)snprintf(text, sizeof(text), "%s", d->status.warnings[i]);
+		if ((cut = strstr(text, "; ")) != NULL)
+			*cut = '\0';
+		if (strstr(text, "SECURITY DOWNGRADE") || doctor_has_said(d, text))
+			continue;
+		doctor_say(d, DOCTOR_WARN, cut ? cut + 2 : "its log may say more",
+			"the daemon warns: %s", text);
+	}
 }
 
 static void check_known_routes(struct doctor *d)
@@ -219,9 +230,10 @@ static void check_known_routes(struct doctor *d)
 			doctor_name_add(&missing, name);
 	}
 	if (missing.count > 0 && d->status.omitted == 0)
-		doctor_say(d, DOCTOR_FAIL, "run: ssh-mux stop && ssh-mux daemon",
-			"the daemon does not know %s: it has read another routes file, or an older "
-			"one",
+		doctor_say(d, DOCTOR_FAIL,
+			doctor_fix(d, "run: ssh-mux stop && ssh-mux daemon --config %s",
+				doctor_quote(d, d->routes_path)),
+			"the daemon does not know %s: it has read another routes file",
 			doctor_names_text(&missing));
 }
 

@@ -119,7 +119,7 @@ int doctor_setting(struct smx_view text, const char *key, char *ret_value, size_
 
 static void check_config_file(struct doctor *d, const char *editor, struct smx_view text)
 {
-	char value[VALUE_MAX], *ours = NULL, *full = NULL;
+	char value[VALUE_MAX], *ours = NULL, *full;
 
 	if (smx_os_path_join(d->ssh_dir, SMX_SSH_CONFIG_FILE, &ours) != 0)
 		return;
@@ -130,8 +130,7 @@ static void check_config_file(struct doctor *d, const char *editor, struct smx_v
 				"%s reads the config in ~/.ssh, which is not your SSH directory",
 				editor);
 	} else {
-		if (strncmp(value, "~/", 2) == 0 && d->home)
-			(void)smx_os_path_join(d->home, value + 2, &full);
+		full = doctor_expand(d, value);
 		if (strcmp(full ? full : value, ours) != 0)
 			doctor_say(d, DOCTOR_WARN,
 				doctor_fix(d,
@@ -139,8 +138,8 @@ static void check_config_file(struct doctor *d, const char *editor, struct smx_v
 					ours),
 				"%s reads %s, not %s: it does not know the routes", editor, value,
 				ours);
+		smx_free(full);
 	}
-	smx_free(full);
 	smx_free(ours);
 }
 

@@ -59,16 +59,15 @@ static int exchange(
 	int r;
 
 	for (;;) {
-		if ((r = flush(t, fd, deadline)) != 0)
-			return r;
 		r = smx_transport_next(t, &ev);
-		if (r == SMX_EAGAIN)
-			r = receive(t, fd, deadline);
-		else if (r == 0 && ev.type == SMX_EV_HOST_KEY)
+		if (r == 0 && ev.type == SMX_EV_HOST_KEY)
 			return smx_buf_put(ret_host_key, ev.payload.p, ev.payload.len);
-		else if (r == 0 && ev.type == SMX_EV_WORK) {
+		if (r == 0 && ev.type == SMX_EV_WORK) {
 			smx_work_run(ev.work);
 			smx_transport_work_done(t, ev.work);
+		} else if (r == SMX_EAGAIN && (r = flush(t, fd, deadline)) == 0) {
+			/* Whatever is to be said has been; now it is their turn. */
+			r = receive(t, fd, deadline);
 		}
 		if (r != 0)
 			return r;

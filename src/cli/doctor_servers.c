@@ -10,7 +10,6 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/keyfile.h"
-#include "mux/prepare.h"
 
 #define ERR_MAX            (4 * SMX_OS_PATH_MAX)
 #define GLOBAL_KNOWN_HOSTS "/etc/ssh/ssh_known_hosts"
@@ -200,7 +199,7 @@ static void check_agent(struct doctor *d, struct key_files *k, const char *agent
 	int r;
 
 	if (!agent || strcmp(agent, "none") == 0 || strcmp(agent, "SSH_AUTH_SOCK") == 0 ||
-		!see(&k->agents, agent) || !(path = prepare_expand(agent)))
+		!see(&k->agents, agent) || !(path = doctor_expand(d, agent)))
 		return;
 	if ((r = doctor_agent(path, ignore_key, NULL)) == 0)
 		k->agents_good++;
@@ -221,7 +220,7 @@ static void check_hop_keys(
 
 	check_agent(d, k, hop->identity_agent, route);
 	for (size_t i = 0; i < hop->n_identity; i++) {
-		if (!(path = prepare_expand(hop->identity[i])))
+		if (!(path = doctor_expand(d, hop->identity[i])))
 			continue;
 		if (see(&k->seen, path))
 			check_key(d, k, path, route);
