@@ -142,9 +142,9 @@ void keyring_refresh(struct keyring *k)
 	if (!exists || add_file(k, set, k->path, !is_same) == SMX_ENOTFOUND) {
 		add_public_keys(k, set);
 		exists = 0;
-	} else if (!k->is_loaded || !k->has_file ||
-		   smx_authorized_keys_count(set) != smx_authorized_keys_count(k->set)) {
-		log_info("%zu authorised keys from %s", smx_authorized_keys_count(set), k->path);
+	} else if (!is_same) {
+		log_info("%zu authorised keys %sfrom %s", smx_authorized_keys_count(set),
+			k->is_loaded ? "re-read " : "", k->path);
 	}
 	smx_authorized_keys_free(k->set);
 	k->set = set;
