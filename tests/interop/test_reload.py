@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Routes and keys are re-read without a restart (B10, L5).
 
-The rows kept here: B10, L3, L5, P1, R4.
+The rows kept here: B10, L3, L5, P1, R4, R6.
 """
 import os
 import re
@@ -15,6 +15,7 @@ import pytest
 from hostile import toml_string
 from peers import hop, poll, routes_toml
 from pyssh import Client
+from serve_terminal import Terminal, TerminalMux
 
 OPEN_FAILURE = 92
 OPEN_SUCCESS = 91
@@ -359,6 +360,35 @@ def test_B10_sighup_re_reads_and_answers(routed):
     routed.wait_log("asked by a signal", LONG)
     wait_routes(routed, "t", "new")
     assert routed.alive()
+
+
+def test_B10_sighup_in_direct_mode_reads_the_keys(make_mux, make_sshd, keys):
+    """R6: there is no file to read, and still nothing dies of it."""
+    mux = make_mux(direct=make_sshd())
+    mux.put("ssh-mux-authorized-keys", keys.public(keys.make("other")))
+    mux.proc.send_signal(signal.SIGHUP)
+    mux.wait_log("authorised keys re-read", LONG)
+    assert mux.alive() and not mux.status()["warnings"]
+    assert mux.ssh("t", "true").returncode == 255
+
+
+@pytest.mark.parametrize("is_closed", [False, True], ids=["open", "closed"])
+def test_B10_sighup_at_a_terminal(keys, cleanup, make_sshd, is_closed):
+    """A request while the terminal is there; its end, when it was closed."""
+    terminal = Terminal(lambda question: None)
+    target = make_sshd()
+    mux = TerminalMux(keys, routes=text_of(target, "t"), known_hosts=target.known_hosts(),
+                      terminal=terminal)  # fmt: skip
+    cleanup(mux)
+    os.close(terminal.slave)
+    if is_closed:
+        os.close(terminal.master)
+        assert mux.proc.wait(LONG) == 0
+        mux.wait_log("terminal was closed")
+    else:
+        mux.proc.send_signal(signal.SIGHUP)
+        mux.wait_log("asked by a signal", LONG)
+        mux.check_works()
 
 
 def test_B10_a_directory_that_is_replaced_is_watched_anew(make_mux, make_sshd):
