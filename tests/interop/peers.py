@@ -446,18 +446,23 @@ class Agent:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        poll(self.sock.exists, what="ssh-agent's socket")
+        # The socket has its name a moment before anybody listens: 2 is "can't connect".
+        poll(lambda: self.sock.exists() and self.call("ssh-add", "-l").returncode != 2,
+             what="ssh-agent's socket")
         if paths:
             self.add(*paths)
 
-    def add(self, *paths):
-        subprocess.run(
-            ["ssh-add", "-q", *map(str, paths)],
-            check=True,
+    def call(self, *argv, check=False):
+        return subprocess.run(
+            argv,
+            check=check,
             env=dict(os.environ, SSH_AUTH_SOCK=str(self.sock)),
             stdin=subprocess.DEVNULL,
             capture_output=True,
         )
+
+    def add(self, *paths):
+        self.call("ssh-add", "-q", *map(str, paths), check=True)
 
     def stop(self):
         self.proc.kill()
