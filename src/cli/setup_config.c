@@ -18,7 +18,6 @@
 #include "cli/diff.h"
 #include "cli/setup.h"
 #include "config/hosts_conf.h"
-#include "config/ssh_config.h"
 #include "mux/keyring.h"
 #include "mux/local_key.h"
 #include "os/os.h"
@@ -27,8 +26,6 @@
 #define ERR_MAX          (4 * SMX_OS_PATH_MAX)
 #define PROBE_TIMEOUT_MS 10000
 #define PROBE_OUT_MAX    (256 * 1024)
-#define LISTED_MAX       40 /* overlapping aliases in one warning */
-#define LISTED_TEXT_MAX  6000
 
 struct setup {
 	const struct smx_cli_setup *o;
@@ -464,52 +461,6 @@ static int put_include(struct setup *s)
 	return r;
 }
 
-/* ---- what of it is the user's as well (C2) -----------------------------------------------------
- */
-
-struct overlap {
-	const struct setup *s;
-	const char *file; /* as it is shown */
-	struct smx_buf text;
-	size_t count, listed;
-};
-
-static int on_overlap(void *arg, size_t route, unsigned line)
-{
-	struct overlap *o = arg;
-
-	o->count++;
-	if (o->listed == LISTED_MAX ||
-		smx_buf_printf(&o->text, "%s%s (%s:%u)", o->listed ? ", " : "",
-			o->s->routes->routes[route].name, o->file, line) != 0)
-		return 0;
-	o->listed++;
-	return 0;
-}
-
-static void warn_of_overlaps(const struct setup *s)
-{
-	struct overlap o = { .s = s, .file = SMX_SSH_CONFIG_FILE };
-	struct smx_buf text;
-	char more[48] = "";
-
-	smx_buf_init(&text, SMX_USER_CONF_MAX);
-	smx_buf_init(&o.text, LISTED_TEXT_MAX);
-	if (smx_os_file_read(s->config_path, SMX_USER_CONF_MAX, SMX_OS_FILE_PLAIN, &text, NULL) ==
-		0)
-		(void)smx_overlap_find(s->routes, smx_buf_as_view(&text), on_overlap, &o);
-	if (o.count > o.listed)
-		(void)snprintf(more, sizeof(more), " and %zu more", o.count - o.listed);
-	if (o.listed && smx_buf_cstr(&o.text))
-		smx_cli_warn("blocks of your own match routes too: %s%s; the routes' options win, "
-			     "but what adds up (LocalForward, RemoteForward, DynamicForward, "
-			     "SendEnv) and what they leave open (RemoteCommand, RequestTTY) still "
-			     "applies",
-			smx_buf_cstr(&o.text), more);
-	smx_buf_release(&text);
-	smx_buf_release(&o.text);
-}
-
 /* ---- all of it ---------------------------------------------------------------------------------
  */
 
@@ -541,7 +492,7 @@ int smx_cli_setup(const struct smx_cli_setup *o)
 		(r = put_hosts(&s)) != 0)
 		goto out;
 	r = put_include(&s);
-	warn_of_overlaps(&s);
+	smx_setup_warn_overlaps(s.routes, s.config_path, s.hosts_path);
 	if (r == 0 && !s.changed)
 		printf("Nothing has changed.\n");
 out:

@@ -437,8 +437,19 @@ static int host_line_matches(const struct smx_ssh_config_line *line, const char 
 	return found;
 }
 
-int smx_overlap_find(
-	const struct smx_routes *routes, struct smx_view text, smx_overlap_fn *found, void *arg)
+static int on_host(const struct smx_routes *routes, const struct smx_ssh_config_line *line,
+	smx_overlap_fn *found, void *arg)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < routes->n_routes; i++)
+		if (host_line_matches(line, routes->routes[i].name))
+			r = found(arg, i, line->number);
+	return r;
+}
+
+int smx_overlap_find(const struct smx_routes *routes, struct smx_view text, smx_overlap_fn *found,
+	smx_overlap_include_fn *include, void *arg)
 {
 	struct smx_ssh_config_reader rd;
 	struct smx_ssh_config_line line;
@@ -449,12 +460,15 @@ int smx_overlap_find(
 		text = (struct smx_view){ text.p + bom, text.len - bom };
 	smx_ssh_config_reader_init(&rd, text);
 	while ((r = smx_ssh_config_next(&rd, &line)) > 0) {
-		for (size_t i = 0; line.kind == SMX_SSH_CONFIG_HOST && i < routes->n_routes; i++)
-			if (host_line_matches(&line, routes->routes[i].name) &&
-				(r = found(arg, i, line.number)) != 0)
-				goto out;
+		r = 0;
+		if (line.kind == SMX_SSH_CONFIG_HOST)
+			r = on_host(routes, &line, found, arg);
+		for (size_t i = 0;
+			line.kind == SMX_SSH_CONFIG_INCLUDE && r == 0 && i < line.n_words; i++)
+			r = include(arg, line.words[i].text);
+		if (r != 0)
+			break;
 	}
-out:
 	smx_ssh_config_reader_release(&rd);
 	return r;
 }

@@ -379,6 +379,11 @@ static int note(void *arg, size_t route, unsigned line)
 	return smx_buf_printf(arg, "%zu:%u ", route, line);
 }
 
+static int note_include(void *arg, const char *word)
+{
+	return smx_buf_printf(arg, "<%s> ", word);
+}
+
 static void C2_blocks_for_the_same_names_are_found(void **state)
 {
 	static const char *const lines[][2] = {
@@ -387,6 +392,7 @@ static void C2_blocks_for_the_same_names_are_found(void **state)
 		{ "Host * !web", "" }, { "Host d* !db", "" }, { "Host WEB", "" },
 		{ "# Host web\nMatch host web\nHost other\n", "" },
 		{ "\xef\xbb\xbfHost a\r\n\r\nHost web\r\n", "0:3 " },
+		{ "Host web\nInclude \"a b\" c*\nHost web\n", "0:1 <a b> <c*> 0:3 " },
 		{ "Host \"web", "" }, /* ssh does not take it either */
 	};
 	struct smx_routes *routes = three();
@@ -396,7 +402,8 @@ static void C2_blocks_for_the_same_names_are_found(void **state)
 		struct smx_buf b;
 
 		smx_buf_init(&b, 256);
-		assert_int_equal(smx_overlap_find(routes, test_str(lines[i][0]), note, &b), 0);
+		assert_int_equal(
+			smx_overlap_find(routes, test_str(lines[i][0]), note, note_include, &b), 0);
 		assert_string_equal(smx_buf_cstr(&b), lines[i][1]);
 		smx_buf_release(&b);
 	}
@@ -425,7 +432,8 @@ static void failing_memory(void **state)
 			(r = smx_include_find(
 				 &home, test_str("Host a b\nInclude c d\n"), &found)) != 0 ||
 			(r = smx_include_prepend(&home, test_str("Host a\n"), &b)) != 0 ||
-			(r = smx_overlap_find(routes, test_str("Host web\n"), note, &b)) != 0);
+			(r = smx_overlap_find(routes, test_str("Host web\nInclude x\n"), note,
+				 note_include, &b)) != 0);
 		smx_mem_fail_after(-1);
 		smx_buf_release(&b);
 		assert_int_equal(smx_mem_alive(), before);
