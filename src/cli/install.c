@@ -241,10 +241,10 @@ static int take_option(struct smx_install *in, const char **routes, int c, const
 		smx_free(in->ssh_bin);
 		in->ssh_bin = NULL;
 		/* A bare name is looked for in PATH. */
-		if (!strchr(text, '/'))
-			in->ssh_bin = smx_strdup(text);
-		else
+		if (strchr(text, '/'))
 			(void)smx_os_path_absolute(text, &in->ssh_bin);
+		else if (*text)
+			in->ssh_bin = smx_strdup(text);
 		if (!in->ssh_bin)
 			r = smx_cli_fail(SMX_EXIT_USAGE, "check the name",
 				"install: --ssh-bin %s can't be used", text);

@@ -77,12 +77,8 @@ int smx_install_stop(const struct smx_install *in)
 static int is_stale(const struct smx_install_running *now, const char *path)
 {
 	struct smx_os_stamp st;
-	int64_t ns;
 
-	if (smx_os_file_stamp(path, &st) != 0)
-		return 0;
-	ns = st.changed_ns ? st.changed_ns : st.mtime_ns;
-	return ns / 1000000000 > now->started_s;
+	return smx_os_file_stamp(path, &st) == 0 && st.mtime_ns / 1000000000 > now->started_s;
 }
 
 /* Whether the user lets its channels go. */
