@@ -508,7 +508,9 @@ int top_view_screen(const struct top_model *m, struct top_ui *ui, struct smx_buf
 		ui->scroll = body > room ? body - room : 0;
 	r = put_foot(m, ui, body, &v.foot);
 	/* One write between the marks of a synchronised update: nothing flickers. */
-	if (r != 0 || (r = smx_buf_put_str(out, "\033[?2026h")) != 0 ||
+	if (r != 0 ||
+		(r = smx_buf_put_str(out, ui->is_stale ? "\033[?2026h\033[2J" : "\033[?2026h")) !=
+			0 ||
 		(r = put_lines(&v.head, 0, head, &row, out)) != 0 ||
 		(r = put_lines(&v.body, ui->scroll, room, &row, out)) != 0)
 		goto out;
@@ -516,6 +518,7 @@ int top_view_screen(const struct top_model *m, struct top_ui *ui, struct smx_buf
 		r = smx_buf_printf(out, "\033[%zuH\033[K", ++row);
 	if (r == 0 && (r = put_lines(&v.foot, 0, 1, &row, out)) == 0)
 		r = smx_buf_put_str(out, "\033[?2026l");
+	ui->is_stale = 0;
 out:
 	view_release(&v);
 	return r;
