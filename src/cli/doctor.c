@@ -89,7 +89,7 @@ static void print_text(struct doctor *d, enum doctor_level level, const char *te
 		printf("%s\n", text);
 	/* Never broken by us: it is there to be copied. */
 	if (*fix)
-		printf("%*s%s\n", LEVEL_INDENT + 2, "", fix);
+		printf("%*s-> %s\n", LEVEL_INDENT, "", fix);
 }
 
 void doctor_say(struct doctor *d, enum doctor_level level, const char *fix, const char *fmt, ...)
@@ -216,6 +216,8 @@ uint16_t doctor_port(const struct doctor *d)
 		return d->port_option;
 	if (d->has_daemon && d->status.port > 0 && d->status.port <= UINT16_MAX)
 		return (uint16_t)d->status.port;
+	if (d->hosts_port != 0)
+		return d->hosts_port;
 	return SMX_DEFAULT_PORT;
 }
 

@@ -38,7 +38,8 @@ struct doctor {
 	struct smx_routes *routes;
 	const struct smx_route *route; /* of route_name */
 	struct smx_buf host_key; /* blob, empty if there is none */
-	enum doctor_via via;
+	enum doctor_via via; /* of ssh-mux-hosts.conf, as is its port (0: none) */
+	uint16_t hosts_port;
 	struct smx_authorized_keys *authorized;
 	char *control_path; /* of the daemon's endpoint */
 	int control_result; /* of finding that path */
@@ -91,7 +92,7 @@ int doctor_read(struct doctor *d, const char *name, size_t max_len, enum smx_os_
 	char **ret_path, struct smx_buf *out, struct smx_buf *err);
 /* "~/x" to a path below the home; else a copy. The caller's; NULL: no memory or no home. */
 char *doctor_expand(const struct doctor *d, const char *path);
-/* The port that SSH clients should use. */
+/* The port that SSH clients should use: -p, else the daemon's, else that of ssh-mux-hosts.conf. */
 uint16_t doctor_port(const struct doctor *d);
 /* The routes in question: all, or the one that was named. */
 size_t doctor_route_count(const struct doctor *d);

@@ -159,7 +159,18 @@ static int find_elsewhere(struct doctor *d)
 	return 0;
 }
 
-static void say_absent(struct doctor *d)
+static const char *start_one(struct doctor *d)
+{
+	char port[16] = "";
+
+	if (doctor_port(d) != SMX_DEFAULT_PORT)
+		(void)snprintf(port, sizeof(port), " -p %u", doctor_port(d));
+	return doctor_fix(d,
+		"start one: ssh-mux daemon%s (for each login from now on: ssh-mux install%s)", port,
+		port);
+}
+
+static void say_absent(struct doctor *d, int is_taken)
 {
 	const char *path = d->control_path;
 	struct smx_os_stamp stamp;
@@ -172,10 +183,11 @@ static void say_absent(struct doctor *d)
 			"no daemon runs");
 	else
 		doctor_say(d, d->via == DOCTOR_VIA_TCP ? DOCTOR_FAIL : DOCTOR_WARN,
-			"start one: ssh-mux daemon (or, for each login from now on: ssh-mux "
-			"install)",
+			is_taken ? "none can have that port: do what is said above" : start_one(d),
 			"no daemon runs%s",
-			d->via == DOCTOR_VIA_TCP ? ", so ssh gets \"Connection refused\"" : "");
+			d->via == DOCTOR_VIA_TCP && !is_taken
+				? ", so ssh gets \"Connection refused\""
+				: "");
 }
 
 /* ---- what it says of itself --------------------------------------------------------------------
@@ -260,7 +272,8 @@ static void describe_owner(uint16_t port, const struct doctor_peer *peer, char *
 		(void)snprintf(out + n, size - (size_t)n, ", an SSH server: %s", peer->software);
 }
 
-static void say_taken(struct doctor *d, uint16_t port, const struct doctor_peer *peer)
+/* 1: by a daemon of ours. */
+static int say_taken(struct doctor *d, uint16_t port, const struct doctor_peer *peer)
 {
 	int is_ours =
 		smx_buf_len(&d->host_key) > 0 && smx_buf_len(&peer->host_key) > 0 &&
@@ -284,6 +297,7 @@ static void say_taken(struct doctor *d, uint16_t port, const struct doctor_peer 
 				"-p %u",
 				other, other),
 			"port %u of 127.0.0.1 is taken by %s", port, owner);
+	return is_ours;
 }
 
 /* With a daemon: is what listens there this daemon? */
@@ -300,25 +314,14 @@ static void check_own_port(struct doctor *d, uint16_t port, const struct doctor_
 			port);
 }
 
-static void check_port(struct doctor *d)
-{
-	uint16_t port = doctor_port(d), served = d->has_daemon ? (uint16_t)d->status.port : 0;
-	struct doctor_peer peer;
-	int r = doctor_probe(port, &peer);
+enum port { PORT_FREE, PORT_SERVED, PORT_TAKEN, PORT_HIDDEN /* served by a daemon not found */ };
 
-	if (served != 0 && served != port)
-		doctor_say(d, DOCTOR_FAIL,
-			doctor_fix(d, "run: ssh-mux stop && ssh-mux daemon -p %u", port),
-			"the daemon serves port %u, not %u", served, port);
-	if (served == port && r == 0)
-		check_own_port(d, port, &peer);
-	else if (served == port)
-		doctor_say(d, DOCTOR_FAIL, "run: ssh-mux stop && ssh-mux daemon",
-			"the daemon says it serves port %u, but no SSH server answers there: %s",
-			port, peer.why);
-	else if (r != SMX_EREFUSED)
-		say_taken(d, port, &peer);
-	else if (d->has_daemon && served == 0)
+static enum port check_free_port(
+	struct doctor *d, uint16_t port, int r, const struct doctor_peer *peer)
+{
+	if (r != SMX_EREFUSED)
+		return say_taken(d, port, peer) ? PORT_HIDDEN : PORT_TAKEN;
+	if (d->has_daemon && d->status.port == 0)
 		doctor_say(d, d->via == DOCTOR_VIA_TCP ? DOCTOR_FAIL : DOCTOR_NOTE,
 			doctor_fix(d, "for SSH clients, run: ssh-mux stop && ssh-mux daemon -p %u",
 				port),
@@ -327,26 +330,51 @@ static void check_port(struct doctor *d)
 			port);
 	else if (!d->has_daemon)
 		doctor_say(d, DOCTOR_OK, NULL, "port %u of 127.0.0.1 is free for the daemon", port);
+	return PORT_FREE;
+}
+
+static enum port check_port(struct doctor *d)
+{
+	uint16_t port = doctor_port(d), served = d->has_daemon ? (uint16_t)d->status.port : 0;
+	enum port result = PORT_SERVED;
+	struct doctor_peer peer;
+	int r = doctor_probe(port, &peer);
+
+	if (served != 0 && served != port)
+		doctor_say(d, DOCTOR_FAIL,
+			doctor_fix(d, "run: ssh-mux stop && ssh-mux daemon -p %u", port),
+			"the daemon serves port %u, not %u", served, port);
+	if (served != port)
+		result = check_free_port(d, port, r, &peer);
+	else if (r == 0)
+		check_own_port(d, port, &peer);
+	else
+		doctor_say(d, DOCTOR_FAIL, "run: ssh-mux stop && ssh-mux daemon",
+			"the daemon says it serves port %u, but that does not answer: %s", port,
+			peer.why);
 	smx_buf_release(&peer.host_key);
+	return result;
 }
 
 void doctor_check_daemon(struct doctor *d)
 {
+	enum port port;
+
 	doctor_area(d, "Daemon");
 	say_runtime_dir(d);
-	if (d->has_daemon) {
+	if (d->has_daemon)
 		say_running(d);
+	port = check_port(d);
+	if (d->has_daemon)
 		check_known_routes(d);
-	} else if (d->status_result == SMX_EDENIED || d->status_result == SMX_EUNSAFE) {
+	else if (d->status_result == SMX_EDENIED || d->status_result == SMX_EUNSAFE)
 		doctor_say_err(d, DOCTOR_FAIL, &d->control_err, d->status_result,
 			"have that program stopped");
-	} else if (d->status_result != SMX_ENOTFOUND) {
+	else if (d->status_result != SMX_ENOTFOUND)
 		doctor_say(d, DOCTOR_FAIL,
 			"stop its process (a hung one by kill -9), then run: ssh-mux daemon",
 			"a daemon is there, but does not answer as it should: %s",
 			smx_strerror(d->status_result));
-	} else if (!find_elsewhere(d)) {
-		say_absent(d);
-	}
-	check_port(d);
+	else if (!find_elsewhere(d) && port != PORT_HIDDEN)
+		say_absent(d, port == PORT_TAKEN);
 }

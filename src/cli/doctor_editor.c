@@ -210,7 +210,8 @@ static int check_editor(struct doctor *d, const char *base, const char *editor, 
 		check_timeout(d, editor, view);
 		check_local_server(d, editor, view);
 		if (d->count[DOCTOR_NOTE] + d->count[DOCTOR_WARN] == before)
-			doctor_say(d, DOCTOR_OK, NULL, "%s (%s)", editor, path);
+			doctor_say(d, DOCTOR_OK, NULL, "%s: its settings suit ssh-mux (%s)", editor,
+				path);
 	} else if (r != SMX_ENOTFOUND) {
 		doctor_say(d, DOCTOR_NOTE, "look at its remote.SSH settings yourself",
 			"%s: its settings were not read: %s", editor,
@@ -233,12 +234,12 @@ static void check_loopback(struct doctor *d)
 	if (without.count > 0)
 		doctor_say(d, DOCTOR_NOTE,
 			doctor_fix(d,
-				"where you edit, add to [routes.NAME] in %s: " LOOPBACK_OPTION
-				" = true",
+				"to edit there, put this line below [routes.NAME] in "
+				"%s: " LOOPBACK_OPTION " = true",
 				d->routes_path),
-			"Remote-SSH ends in \"administratively prohibited\" on %s: its ports may "
-			"not "
-			"be forwarded",
+			"Remote-SSH can't work on %s (\"administratively prohibited\"): its ports "
+			"may "
+			"not be forwarded",
 			doctor_names_text(&without));
 	else if (n > 0)
 		doctor_say(

@@ -43,8 +43,8 @@ static void say_skipped(struct doctor *d, struct smx_buf *warnings)
 	if (!text || n == 0)
 		return;
 	doctor_say(d, DOCTOR_WARN,
-		"a key counts only without options in front of it, and if its type is one ssh-mux "
-		"verifies",
+		"ssh-mux honours no options: write the key alone (an ed25519, ecdsa, rsa or sk- "
+		"one)",
 		"%zu line%s left out: %.*s", n, n == 1 ? " is" : "s are", (int)strcspn(text, "\n"),
 		text);
 }
@@ -226,10 +226,15 @@ static void say_offers(struct doctor *d, const struct offers *o)
 
 	if (smx_authorized_keys_count(d->authorized) == 0)
 		return; /* said already */
+	if (!d->knows_offers && d->via != DOCTOR_VIA_NONE)
+		return; /* why ssh could not be asked is said already, too */
 	if (o->allowed > 0) {
-		doctor_say(d, DOCTOR_OK, NULL,
-			"%zu of the %zu key%s that ssh would offer may log in", o->allowed,
-			o->count, o->count == 1 ? "" : "s");
+		if (o->count == 1)
+			doctor_say(d, DOCTOR_OK, NULL, "the key that ssh offers may log in");
+		else
+			doctor_say(d, DOCTOR_OK, NULL,
+				"%zu of the %zu keys that ssh offers may log in", o->allowed,
+				o->count);
 		return;
 	}
 	if (smx_os_path_join(d->ssh_dir, KEYRING_FILE, &list) != 0)
@@ -241,19 +246,17 @@ static void say_offers(struct doctor *d, const struct offers *o)
 			"it to your ssh config",
 			"no key was found that ssh would offer by itself (the agent's, or "
 			"~/.ssh/id_*)");
-	else if (o->first_pub[0])
-		doctor_say(d, DOCTOR_FAIL,
-			doctor_fix(d, "run: cat %s >> %s", doctor_quote(d, o->first_pub),
-				doctor_quote(d, list)),
-			"none of the %zu keys that ssh would offer is in %s, so it ends in "
-			"\"Permission denied (publickey)\"",
-			o->count, list);
 	else
 		doctor_say(d, DOCTOR_FAIL,
-			doctor_fix(d, "run: ssh-add -L | head -n 1 >> %s", doctor_quote(d, list)),
-			"none of the agent's %zu keys is in %s, so ssh ends in \"Permission denied "
-			"(publickey)\"",
-			o->count, list);
+			o->first_pub[0]
+				? doctor_fix(d, "run: cat %s >> %s", doctor_quote(d, o->first_pub),
+					  doctor_quote(d, list))
+				: doctor_fix(d, "run: ssh-add -L | head -n 1 >> %s",
+					  doctor_quote(d, list)),
+			"%s in %s, so ssh ends in \"Permission denied (publickey)\"",
+			o->count == 1 ? "the key that ssh offers is not"
+				      : "none of the keys that ssh offers is",
+			list);
 	smx_free(list);
 }
 
