@@ -7,7 +7,7 @@
  */
 #include "os_box.h"
 
-#define RACE_MS 1000
+#define RACE_MS 500
 
 /* The swaps; each leaves things as they were, and may fail at any step: the next one mends it. */
 
