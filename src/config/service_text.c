@@ -149,7 +149,6 @@ int smx_service_unit_text(const struct smx_service_spec *spec, struct smx_buf *o
 			"\n"
 			"[Unit]\n"
 			"Description=One login per server, shared by every SSH client\n"
-			"Documentation=man:ssh-mux(1)\n"
 			"StartLimitIntervalSec=60\n"
 			"StartLimitBurst=5\n"
 			"\n"
