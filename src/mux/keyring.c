@@ -122,7 +122,9 @@ static void add_public_keys(struct keyring *k, struct smx_authorized_keys *set)
 
 static int is_young(const struct smx_os_stamp *stamp)
 {
-	return (int64_t)time(NULL) - stamp->mtime_ns / 1000000000 <= YOUNG_S;
+	int64_t last = stamp->changed_ns > stamp->mtime_ns ? stamp->changed_ns : stamp->mtime_ns;
+
+	return (int64_t)time(NULL) - last / 1000000000 <= YOUNG_S;
 }
 
 void keyring_refresh(struct keyring *k)
