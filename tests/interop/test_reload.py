@@ -77,6 +77,17 @@ def test_B10_a_new_route_works_without_a_restart(routed):
     assert routed.target.logins() == 1
 
 
+def test_B10_an_edit_costs_nobody_a_login(routed):
+    """P1: a pooled connection that nobody uses at the moment outlives an edit of other things."""
+    routed.check_works()
+    routed.put("ssh-mux-routes.toml", text_of(routed.target, "new", "t"))
+    wait_routes(routed, "t", "new")
+    time.sleep(3)  # the pool is gone through each second
+    assert len(routed.connections()) == 1
+    routed.check_works()
+    assert routed.target.logins() == 1
+
+
 def test_B10_L3_a_removed_route_ends_for_new_channels_only(routed, client):
     """What runs goes on; the next channel of the same client is refused as any unknown route."""
     c = client(routed)
@@ -182,10 +193,14 @@ def test_B10_a_broken_edit_keeps_the_old_routes_and_says_so(routed):
     said = f'{path}:{line}:1: [routes.late] key "prot"'
     assert routed.log().count(said) == 1
     routed.put("ssh-mux-routes.toml", broken)
+    time.sleep(5)  # a complaint takes a second, and a look comes every three
+    assert routed.log().count(said) == 1 and warnings_of(routed) == [shown]
+    # Somebody who asks is told again.
     routed.proc.send_signal(signal.SIGHUP)
+    poll(lambda: routed.log().count(said) == 2, LONG, "the answer to the signal")
+    assert warnings_of(routed) == [shown]
     routed.put("ssh-mux-routes.toml", "# another\n" + broken)
     assert wait_warning(routed, f"{path}:{line + 1}:1: ") != shown
-    assert routed.log().count(said) <= 2  # once more if asked by the signal
     routed.put("ssh-mux-routes.toml", good)
     wait_routes(routed, "t", "late")
     wait_no_warning(routed)
@@ -256,6 +271,14 @@ def test_B10_no_routes_is_what_a_comment_says(routed):
 
 # ---- how editors write ----
 
+pauses = []  # how long each really was, on a machine that has other things to do
+
+
+def pause(seconds):
+    start = time.monotonic()
+    time.sleep(seconds)
+    pauses.append(time.monotonic() - start)
+
 
 def write_in_place(path, text):
     path.write_text(text)
@@ -267,18 +290,18 @@ def write_slowly(path, text):
         for i in range(0, len(text), 40):
             f.write(text[i:i + 40])
             f.flush()
-            time.sleep(0.03)
+            pause(0.03)
 
 
 def write_empty_for_a_while(path, text):
     path.write_text("")
-    time.sleep(0.4)
+    pause(0.4)
     path.write_text(text)
 
 
 def write_broken_for_a_while(path, text):
     path.write_text("[routes.")
-    time.sleep(0.4)
+    pause(0.4)
     path.write_text(text)
 
 
@@ -296,7 +319,7 @@ def write_as_vim(path, text):
     probe.unlink()
     backup = path.with_name(path.name + "~")
     path.rename(backup)
-    time.sleep(0.1)
+    pause(0.1)
     path.write_text(text)
     path.chmod(0o600)
     backup.unlink()
@@ -313,7 +336,7 @@ def write_as_emacs(path, text):
 
 def write_removed_first(path, text):
     path.unlink()
-    time.sleep(0.3)
+    pause(0.3)
     path.write_text(text)
     path.chmod(0o600)
 
@@ -324,7 +347,7 @@ def write_chmod_later(path, text):
     new.write_text(text)
     new.chmod(0o664)
     new.rename(path)
-    time.sleep(0.1)
+    pause(0.1)
     path.chmod(0o600)
 
 
@@ -334,11 +357,20 @@ def write_chmod_later(path, text):
                          ids=lambda f: f.__name__[6:])  # fmt: skip
 def test_B10_the_way_an_editor_writes_is_no_change_of_mind(routed, write):
     """From old to new in one step: nothing between them was in use or complained about."""
-    names = ["t"] + [f"r{n}" for n in range(12)]
-    write(routed.routes_path, text_of(routed.target, *names))
-    wait_routes(routed, *names)
-    assert not warnings_of(routed)
-    log = routed.log()
+    # Half a file that nobody touches for a while is a file; half a one that is wrong, for longer.
+    longest = 0.2 if write is write_slowly else 0.7
+    for attempt in range(5):
+        names = ["t"] + [f"r{attempt}x{n}" for n in range(12)]
+        since = len(routed.log())
+        pauses.clear()
+        write(routed.routes_path, text_of(routed.target, *names))
+        wait_routes(routed, *names)
+        wait_no_warning(routed)
+        if max(pauses, default=0) < longest:
+            break
+    else:
+        pytest.skip("too busy a machine to write a file without pauses")
+    log = routed.log()[since:]
     assert "from before go on" not in log
     assert re.findall(r"routes re-read from \S+: (\d+)", log) == ["13"]
 
@@ -463,16 +495,15 @@ def test_L5_a_key_revoked_while_a_client_is_at_the_door(routed, keys, cleanup):
 
 
 def test_L5_every_edit_counts_also_two_in_a_moment(routed, keys):
-    """The same size and, on many a file system, the same time: the second is seen all the same."""
+    """The same size and the same time as before: the second is seen all the same."""
     local, other = (keys.public(keys.make(n)) for n in ("local", "other"))
     size = max(len(local), len(other))
-    for _ in range(15):
-        routed.put("ssh-mux-authorized-keys", local.rstrip("\n").ljust(size) + "\n")
+    for _ in range(10):
+        path = routed.put("ssh-mux-authorized-keys", local.rstrip("\n").ljust(size) + "\n")
+        os.utime(path, (1e9, 1e9))
         assert routed.ssh("t", "true").returncode == 0
-        path = routed.ssh_dir / "ssh-mux-authorized-keys"
-        times = path.stat()
         path.write_text(other.rstrip("\n").ljust(size) + "\n")
-        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        os.utime(path, (1e9, 1e9))
         assert routed.ssh("t", "true").returncode == 255
 
 
