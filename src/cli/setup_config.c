@@ -472,7 +472,9 @@ static void set_conf(struct setup *s)
 	s->conf.port = s->o->port ? s->o->port : SMX_DEFAULT_PORT;
 	s->conf.program = s->program;
 	s->conf.program_ssh_dir = s->is_home ? NULL : s->o->ssh_dir;
-	s->include = (struct smx_include){ .path = s->hosts_path, .is_home = s->is_home };
+	s->include = (struct smx_include){
+		.path = s->hosts_path, .name = SMX_HOSTS_FILE, .is_home = s->is_home
+	};
 }
 
 int smx_cli_setup(const struct smx_cli_setup *o)

@@ -93,7 +93,7 @@ static const char *const probes[SMX_HOSTS_OPTIONS] = {
 	/* A token's PIN is not asked for where no key of a token logs in. */
 	[SMX_HOSTS_PKCS11] = "PKCS11Provider=none",
 	[SMX_HOSTS_WARN_WEAK_CRYPTO] = "WarnWeakCrypto=no-pq-kex",
-	[SMX_HOSTS_MLKEM] = "KexAlgorithms=" MLKEM,
+	[SMX_HOSTS_MLKEM] = ("KexAlgorithms=" MLKEM),
 };
 
 const char *smx_hosts_option_probe(enum smx_hosts_option option)
@@ -295,19 +295,12 @@ int smx_hosts_conf_is_ours(struct smx_view text)
 /* ---- the Include line --------------------------------------------------------------------------
  */
 
-static const char *bare_name(const struct smx_include *inc)
-{
-	const char *slash = strrchr(inc->path, '/');
-
-	return slash ? slash + 1 : inc->path;
-}
-
 int smx_include_line(const struct smx_include *inc, struct smx_buf *out)
 {
 	int r;
 
 	if (inc->is_home)
-		return smx_buf_printf(out, "Include %s", bare_name(inc));
+		return smx_buf_printf(out, "Include %s", inc->name);
 	if (smx_conf_path_fault(inc->path, 1))
 		return SMX_EINVAL;
 	if ((r = smx_buf_put_str(out, "Include ")) == 0)
@@ -337,7 +330,7 @@ static int is_ours(const struct smx_include *inc, const char *word)
 		return 0;
 	if (strncmp(word, home, sizeof(home) - 1) == 0)
 		word += sizeof(home) - 1;
-	return is_path(word, bare_name(inc));
+	return is_path(word, inc->name);
 }
 
 /* "Host *" and "Match all" match everything: what is below them is merely late. */

@@ -75,6 +75,7 @@ const char *smx_conf_path_fault(const char *path, int in_include);
 
 struct smx_include {
 	const char *path; /* of the file to include, absolute */
+	const char *name; /* the last part of it */
 	/*
 	 * Its directory is ~/.ssh, against which ssh resolves relative names even with -F: the bare
 	 * name will do.

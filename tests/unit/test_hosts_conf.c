@@ -248,7 +248,7 @@ static void C1_paths_that_ssh_would_read_otherwise(void **state)
 	smx_buf_init(&b, SMX_HOSTS_CONF_MAX);
 	for (size_t i = 0; i < SMX_ARRAY_LEN(bad); i++) {
 		struct smx_hosts_conf known = plain, from = plain, key = plain;
-		struct smx_include inc = { .path = bad[i] };
+		struct smx_include inc = { .path = bad[i], .name = bad[i] };
 
 		known.known_path = from.routes_path = bad[i];
 		key.identity = &bad[i];
@@ -276,8 +276,11 @@ static void C1_paths_that_ssh_would_read_otherwise(void **state)
 /* ---- Include ----------------------------------------------------------------------------------
  */
 
-static const struct smx_include home = { .path = "/home/me/.ssh/ssh-mux-hosts.conf", .is_home = 1 };
-static const struct smx_include other = { .path = "/o d/[x]/ssh-mux-hosts.conf" };
+static const struct smx_include home = {
+	.name = "ssh-mux-hosts.conf", .path = "/home/me/.ssh/ssh-mux-hosts.conf", .is_home = 1
+};
+static const struct smx_include other = { .name = "ssh-mux-hosts.conf",
+	.path = "/o d/[x]/ssh-mux-hosts.conf" };
 
 static void C1_include_is_bare_only_below_home(void **state)
 {
