@@ -319,17 +319,28 @@ static void D4_full_disk_is_an_error_and_no_end(void **state)
 
 #ifdef __linux__
 
-/* What the writer's writev does first: others may be faster than it. */
-static void (*before_write)(void);
+/* What the writer's writev and flock do first: others may be faster than it. */
+static void (*before_write)(void), (*before_lock)(void);
+
+static void call_once(void (**hook)(void))
+{
+	void (*f)(void) = *hook;
+
+	*hook = NULL;
+	if (f)
+		f();
+}
 
 ssize_t writev(int fd, const struct iovec *iov, int n)
 {
-	void (*hook)(void) = before_write;
-
-	before_write = NULL;
-	if (hook)
-		hook();
+	call_once(&before_write);
 	return syscall(SYS_writev, fd, iov, n);
+}
+
+int flock(int fd, int how)
+{
+	call_once(&before_lock);
+	return (int)syscall(SYS_flock, fd, how);
 }
 
 static void rotate_twice(void)
@@ -361,6 +372,27 @@ static void D4_line_whose_file_went_away_is_written_again(void **state)
 	assert_int_equal(put_line(l, "four\n"), 0);
 	expect_content(at("log.old"), "newer\n");
 	expect_content(at("log"), "new\nfour\n");
+	smx_os_log_free(l);
+}
+
+static void rotate_as_another(void)
+{
+	rotate_once();
+	put_file(at("log"), "begun\n", 0600);
+}
+
+/* D4: two find it full; the second must not rename what the first has begun. */
+static void D4_full_file_is_renamed_once(void **state)
+{
+	struct smx_os_log *l = new_log(16);
+
+	(void)state;
+	assert_int_equal(put_line(l, "12345678\n"), 0);
+	before_lock = rotate_as_another;
+	assert_int_equal(put_line(l, "123456789\n"), 0);
+	assert_null(before_lock);
+	expect_content(at("log.old"), "12345678\n");
+	expect_content(at("log"), "begun\n123456789\n");
 	smx_os_log_free(l);
 }
 
@@ -461,6 +493,7 @@ int main(void)
 		TEST(D4_lock_of_a_stopped_process),
 #ifdef __linux__
 		TEST(D4_line_whose_file_went_away_is_written_again),
+		TEST(D4_full_file_is_renamed_once),
 #endif
 		TEST(D4_stderr_follows),
 		TEST(D4_no_memory),
