@@ -576,7 +576,7 @@ const char *smx_import_common_fault(const struct smx_import *im)
 
 		if (!h->is_alias)
 			continue;
-		if (!h->why || (why && strcmp(why, h->why) != 0))
+		if (!h->is_why_of_ssh || (why && strcmp(why, h->why) != 0))
 			return NULL;
 		why = h->why;
 	}

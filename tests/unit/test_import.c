@@ -541,11 +541,15 @@ static void c3_same_bytes(void **state)
 static void c3_common_fault(void **state)
 {
 	static const struct said said[] = { { "a", ANSWER("1", "") } };
+	static const struct said cloud[] = { { "a", ANSWER("1", "proxycommand x\n") } };
 	struct outcome o = import("x y z", said, 1), p = import("x a", said, 1);
+	struct outcome q = import("a", cloud, 1);
 
 	(void)state;
 	assert_string_equal(smx_import_common_fault(o.im), "no luck");
 	assert_null(smx_import_common_fault(p.im));
+	assert_null(smx_import_common_fault(q.im)); /* that is no mistake */
+	release(&q);
 	release(&o);
 	release(&p);
 }
