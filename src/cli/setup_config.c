@@ -374,23 +374,35 @@ static int edit_config(
 	return s->found.place != SMX_INCLUDE_NONE ? 1 : smx_include_prepend(&s->include, old, out);
 }
 
-/* Whether ssh, given this config, comes to our block: the one way to know of a config that is not
- * for us to read. */
-static int ssh_has_include(const struct setup *s)
+/*
+ * What ssh, given this config, says of a route: 1 if it comes to our block, 0 if not, with what is
+ * wrong added to why; -1 if it can't be asked.
+ */
+static int ask_about_route(const struct setup *s, struct smx_buf *why)
 {
-	const char *argv[] = { s->ssh, "-F", s->config_path, "-T", "-G", NULL, NULL };
+	const char *argv[] = { s->ssh, "-F", s->config_path, "-T", "-G", NULL, NULL }, *text;
 	struct smx_buf out, err;
-	int code = -1, found = 0;
-	const char *text;
+	int r, code = 0, found = -1;
 
 	if (!s->ssh || s->routes->n_routes == 0)
-		return 0;
+		return -1;
 	argv[5] = s->routes->routes[0].name;
 	smx_buf_init(&out, PROBE_OUT_MAX);
-	smx_buf_init(&err, 1);
-	if (smx_os_run(argv, PROBE_TIMEOUT_MS, &out, &err, &code) == 0 && code == 0 &&
-		(text = smx_buf_cstr(&out)) != NULL)
+	smx_buf_init(&err, SMX_OS_PATH_MAX);
+	r = smx_os_run(argv, PROBE_TIMEOUT_MS, &out, &err, &code);
+	if (r == 0 && code != 0) {
+		found = 0;
+		text = smx_buf_cstr(&err);
+		(void)smx_buf_printf(why, "it says: %.*s", text ? (int)strcspn(text, "\r\n") : 0,
+			text ? text : "");
+	} else if (r == 0 && (text = smx_buf_cstr(&out)) != NULL) {
 		found = strstr(text, "\nhostkeyalias " SMX_HOST_KEY_ALIAS "\n") != NULL;
+		if (!found)
+			(void)smx_buf_printf(why,
+				"something before the Include line says otherwise; compare: "
+				"ssh -G -F \"%s\" %s",
+				s->config_path, argv[5]);
+	}
 	smx_buf_release(&out);
 	smx_buf_release(&err);
 	return found;
@@ -405,12 +417,14 @@ static int config_refused(struct setup *s, struct smx_buf *err, int r)
 	struct smx_buf line, remedy;
 	int code;
 
-	if (r == SMX_EUNSAFE && ssh_has_include(s)) {
+	smx_buf_init(&line, 4 * SMX_OS_PATH_MAX);
+	if (r == SMX_EUNSAFE && ask_about_route(s, &line) == 1) {
 		smx_cli_warn("%s was left alone, for %s; it includes %s already", s->config_path,
 			said(err, r), s->hosts_path);
+		smx_buf_release(&line);
 		return 0;
 	}
-	smx_buf_init(&line, 4 * SMX_OS_PATH_MAX);
+	smx_buf_reset(&line);
 	smx_buf_init(&remedy, 5 * SMX_OS_PATH_MAX);
 	if (r != SMX_EUNSAFE || smx_include_line(&s->include, &line) != 0 ||
 		smx_buf_printf(&remedy, "or put this line at its top yourself: %s",
@@ -461,6 +475,20 @@ static int put_include(struct setup *s)
 	return r;
 }
 
+/* The proof: whatever stands in the way, and wherever it is included from, is found here. */
+static void check_effect(const struct setup *s)
+{
+	struct smx_buf why;
+
+	smx_buf_init(&why, 4 * SMX_OS_PATH_MAX);
+	if (ask_about_route(s, &why) == 0 && smx_buf_cstr(&why))
+		smx_cli_warn("ssh, asked about %s, does not come to the local server: %s",
+			s->routes->routes[0].name, smx_buf_cstr(&why));
+	smx_buf_release(&why);
+	if (!s->is_home)
+		printf("ssh reads it with: ssh -F \"%s\" ROUTE\n", s->config_path);
+}
+
 /* ---- all of it ---------------------------------------------------------------------------------
  */
 
@@ -495,6 +523,8 @@ int smx_cli_setup(const struct smx_cli_setup *o)
 		goto out;
 	r = put_include(&s);
 	smx_setup_warn_overlaps(s.routes, s.config_path, s.hosts_path);
+	if (r == 0 && !o->dry_run)
+		check_effect(&s);
 	if (r == 0 && !s.changed)
 		printf("Nothing has changed.\n");
 out:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`ssh-mux setup-config` (C1, C2): what it tells ssh is what ssh understands, nothing of the user's
 bleeds into the hop to the local server or is changed, and no moment to be killed at is a bad one."""
+import fcntl
 import os
 import pathlib
 import random
@@ -282,6 +283,20 @@ def test_C2_an_include_elsewhere_stays_and_is_said(place, text, words):
     assert words in done.stderr and place.config.read_text() == text
 
 
+@pytest.mark.parametrize("text,words", [
+    ("Include {dir}/first\n{ours}", "something before the Include line"),
+    ("{ours}Host x\n  Nonsense yes\n", "Bad configuration option"),
+    ("Host x\n{ours}", "something before the Include line"),
+])
+def test_C1_that_it_has_no_effect_is_said(place, text, words):
+    """C1: ssh is asked at the end, for another program's Include may have come before ours."""
+    place.put("first", "Host *\n HostKeyAlias theirs\n")
+    place.put("config", text.format(dir=place.dir, ours=f"Include {place.hosts}\n"))
+    assert words in place.run().stderr
+    place.put("config", f"Include {place.hosts}\nInclude {place.dir}/first\n")
+    assert "does not come" not in place.run().stderr
+
+
 # ---- keys ----------------------------------------------------------------------------------------
 
 
@@ -303,6 +318,26 @@ def test_L4_host_key_is_made_and_pinned(place):
     text = place.known.read_text()
     assert text.startswith(mine) and text.count("\nssh-mux ") == 1
     assert " ".join(public) not in text[len(mine):]
+
+
+def test_C1_accept_new_until_the_key_could_be_put_there(place):
+    """C1: somebody keeps the directory locked meanwhile; the next run is
+    strict."""
+    place.run()
+    place.known.unlink()
+    place.hosts.unlink()
+    lock = os.open(place.dir, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    child = subprocess.Popen([BINARY, "setup-config"], env=place.env, text=True,
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE)
+    # Its warning is the first thing it writes.
+    assert "at first sight" in child.stderr.readline()
+    os.close(lock)
+    assert child.communicate(timeout=60) and child.returncode == 0
+    assert place.ask("t")["stricthostkeychecking"] == ["accept-new"]
+    place.run()
+    assert place.ask("t")["stricthostkeychecking"] == ["true"] and place.known.exists()
 
 
 def test_C1_a_revoked_key_is_not_overruled(place):
