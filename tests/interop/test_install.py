@@ -363,6 +363,18 @@ def test_C5_routes_elsewhere(place, make_sshd):
     assert place.ssh("r0", "echo here").stdout == "here\n"
 
 
+def test_C5_routes_are_made_where_they_are_asked_for(place):
+    """C5, C3: a routes file that --config names and that is not there is imported to that place."""
+    place.put("config", "Host one\n  HostName 192.0.2.7\n  User me\n")
+    made = place.dir / "made.toml"
+    done = place.install("--config", str(made))
+    assert '[routes.one]' in made.read_text()
+    assert not (place.ssh_dir / "ssh-mux-routes.toml").exists()
+    assert f"--config {made}" in done.stdout and done.stdout.endswith(" one\n"), done
+    place.uninstall("--purge")
+    assert made.exists()  # not one of ours by its name
+
+
 def test_D1_install_complains_in_one_line(place):
     """D1: what is wrong with the command line is said before anything is done."""
     before = snapshot(place.ssh_dir)
