@@ -130,6 +130,32 @@ const char *doctor_fix(struct doctor *d, const char *fmt, ...)
 	return d->fix;
 }
 
+const char *doctor_command(struct doctor *d, const char *command)
+{
+	uint16_t port = d->better_port ? d->better_port : doctor_port(d);
+	size_t size = sizeof(d->command), at;
+
+	at = (size_t)snprintf(d->command, size, "ssh-mux %s", command);
+	if (port != SMX_DEFAULT_PORT)
+		at += (size_t)snprintf(d->command + at, size - at, " -p %u", port);
+	if (d->via == DOCTOR_VIA_PROXY && strcmp(command, "setup-config") == 0)
+		at += (size_t)snprintf(d->command + at, size - at, " --via proxy");
+	if (d->config_option)
+		(void)snprintf(d->command + at, size - at, " --config %.900s",
+			doctor_quote(d, d->routes_path));
+	return d->command;
+}
+
+const char *doctor_setup(struct doctor *d)
+{
+	return doctor_fix(d, "run: %s", doctor_command(d, "setup-config"));
+}
+
+const char *doctor_restart(struct doctor *d)
+{
+	return doctor_fix(d, "run: ssh-mux stop && %s", doctor_command(d, "daemon"));
+}
+
 const char *doctor_quote(struct doctor *d, const char *path)
 {
 	char *out = d->quoted[d->next_quoted++ % SMX_ARRAY_LEN(d->quoted)];

@@ -14,6 +14,7 @@
 #include "trust/known_hosts.h"
 
 #define DOCTOR_TEXT_MAX       2048 /* of a finding, of a remedy */
+#define DOCTOR_COMMAND_MAX    1024
 #define DOCTOR_SAID_MAX       (1u << 20)
 #define DOCTOR_FILE_MAX       (4u << 20) /* of a configuration file that is looked at */
 #define DOCTOR_NAMED_MAX      3 /* names in a finding about many */
@@ -40,6 +41,7 @@ struct doctor {
 	struct smx_buf host_key; /* blob, empty if there is none */
 	enum doctor_via via; /* of ssh-mux-hosts.conf, as is its port (0: none) */
 	uint16_t hosts_port;
+	uint16_t better_port; /* the port is taken, and this one is free; 0: it is not */
 	struct smx_authorized_keys *authorized;
 	char *control_path; /* of the daemon's endpoint */
 	int control_result; /* of finding that path */
@@ -62,7 +64,7 @@ struct doctor {
 	const char *area;
 	int is_area_new, is_first, color;
 	unsigned columns; /* of the terminal; 0: none, lines are not broken */
-	char fix[DOCTOR_TEXT_MAX];
+	char fix[DOCTOR_TEXT_MAX], command[DOCTOR_COMMAND_MAX];
 	char quoted[4][SMX_OS_PATH_MAX];
 	unsigned next_quoted;
 };
@@ -73,6 +75,14 @@ void doctor_area(struct doctor *d, const char *title);
  * the texts. */
 void doctor_say(struct doctor *d, enum doctor_level level, const char *fix, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+/*
+ * "ssh-mux COMMAND" with the port and the routes file that are meant, where they are not the
+ * defaults; setup-config gets the --via that there is. Valid until the next call.
+ */
+const char *doctor_command(struct doctor *d, const char *command);
+/* Fixes: "run: ssh-mux setup-config", "run: ssh-mux stop && ssh-mux daemon". */
+const char *doctor_setup(struct doctor *d);
+const char *doctor_restart(struct doctor *d);
 /* Whether that was said already, maybe with more around it. */
 int doctor_has_said(struct doctor *d, const char *text);
 /* A text for `fix`; valid until the next call. */

@@ -17,14 +17,6 @@
 #define SSH_OUT_MAX     (256u << 10)
 #define SSH_TIMEOUT_MS  5000 /* one ssh -G; a Match exec may take its time */
 #define SSH_TIMEOUTS_MS 20000 /* all of them */
-#define SETUP           "run: ssh-mux setup-config"
-
-/* As it was made, with the port it should have. */
-static const char *setup_again(struct doctor *d)
-{
-	return doctor_fix(d, SETUP " -p %u%s", doctor_port(d),
-		d->via == DOCTOR_VIA_PROXY ? " --via proxy" : "");
-}
 
 /* The value of an option in a line of ssh-mux-hosts.conf, if it is that option. */
 static int has_option(struct smx_view line, const char *option, struct smx_view *ret_value)
@@ -99,7 +91,7 @@ static void check_left_over(struct doctor *d, const char *path, struct smx_view 
 				doctor_name_add(&left, line.words[i].text);
 	smx_ssh_config_reader_release(&rd);
 	if (left.count > 0)
-		doctor_say(d, DOCTOR_WARN, setup_again(d), "%s still has %s, which %s not in %s",
+		doctor_say(d, DOCTOR_WARN, doctor_setup(d), "%s still has %s, which %s not in %s",
 			path, doctor_names_text(&left), left.count == 1 ? "is" : "are",
 			d->routes_path);
 }
@@ -115,10 +107,10 @@ static int check_hosts_file(struct doctor *d)
 	smx_buf_init(&err, ERR_MAX);
 	r = doctor_read(d, SMX_HOSTS_FILE, DOCTOR_FILE_MAX, SMX_OS_FILE_PLAIN, &path, &text, &err);
 	if (r == SMX_ENOTFOUND)
-		doctor_say(d, DOCTOR_WARN, SETUP,
+		doctor_say(d, DOCTOR_WARN, doctor_setup(d),
 			"there is no %s, so ssh does not know the routes by their names", path);
 	else if (r != 0)
-		doctor_say_err(d, DOCTOR_FAIL, &err, r, SETUP);
+		doctor_say_err(d, DOCTOR_FAIL, &err, r, "make it a file that only you can change");
 	else
 		check_left_over(d, path, smx_buf_as_view(&text));
 	smx_free(path);
@@ -129,7 +121,7 @@ static int check_hosts_file(struct doctor *d)
 
 static void say_include(struct doctor *d, const char *path, struct smx_view text)
 {
-	struct smx_include inc = { .is_home = !d->is_other_dir };
+	struct smx_include inc = { .name = SMX_HOSTS_FILE, .is_home = !d->is_other_dir };
 	struct smx_include_found found;
 	char *hosts;
 
@@ -156,7 +148,7 @@ static void say_include(struct doctor *d, const char *path, struct smx_view text
 			path, found.line);
 		break;
 	default:
-		doctor_say(d, DOCTOR_FAIL, SETUP,
+		doctor_say(d, DOCTOR_FAIL, doctor_setup(d),
 			"%s does not include " SMX_HOSTS_FILE ", so ssh goes past ssh-mux", path);
 	}
 }
@@ -172,10 +164,10 @@ static void check_config_file(struct doctor *d)
 	r = doctor_read(
 		d, SMX_SSH_CONFIG_FILE, SMX_USER_CONF_MAX, SMX_OS_FILE_PLAIN, &path, &text, &err);
 	if (r == SMX_ENOTFOUND)
-		doctor_say(
-			d, DOCTOR_FAIL, SETUP, "there is no %s to include " SMX_HOSTS_FILE, path);
+		doctor_say(d, DOCTOR_FAIL, doctor_setup(d),
+			"there is no %s to include " SMX_HOSTS_FILE, path);
 	else if (r != 0)
-		doctor_say_err(d, DOCTOR_FAIL, &err, r, SETUP);
+		doctor_say_err(d, DOCTOR_FAIL, &err, r, "make it a file that only you can change");
 	else
 		say_include(d, path, smx_buf_as_view(&text));
 	if (d->is_other_dir && r == 0)
@@ -295,7 +287,7 @@ static void keep_offers(struct doctor *d, const struct smx_ssh_answer *a)
 
 static void say_misled(struct doctor *d, struct misled *m)
 {
-	const char *again = setup_again(d);
+	const char *again = doctor_setup(d);
 
 	if (m->past.count)
 		doctor_say(d, DOCTOR_FAIL, again, "ssh goes past ssh-mux, to %s, for: %s",
@@ -336,7 +328,8 @@ static void say_ssh_failed(struct doctor *d, const char *name, struct smx_buf *e
 			"ssh -G %s does not end", name);
 	else
 		doctor_say(d, DOCTOR_FAIL,
-			"repair that, or if it is about a line of ours, run: ssh-mux setup-config",
+			doctor_fix(d, "repair that; if it is about a line of ssh-mux, run: %s",
+				doctor_command(d, "setup-config")),
 			"ssh refuses the configuration for %s: %.*s", name,
 			(int)(text ? strcspn(text, "\r\n") : 0), text ? text : "");
 }

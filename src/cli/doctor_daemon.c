@@ -13,6 +13,7 @@
 
 #define ANSWER_TIMEOUT_MS 5000
 #define READ_CHUNK        4096
+#define PORTS_TRIED       20
 
 /* ---- its status --------------------------------------------------------------------------------
  */
@@ -161,13 +162,11 @@ static int find_elsewhere(struct doctor *d)
 
 static const char *start_one(struct doctor *d)
 {
-	char port[16] = "";
+	char start[DOCTOR_COMMAND_MAX];
 
-	if (doctor_port(d) != SMX_DEFAULT_PORT)
-		(void)snprintf(port, sizeof(port), " -p %u", doctor_port(d));
-	return doctor_fix(d,
-		"start one: ssh-mux daemon%s (for each login from now on: ssh-mux install%s)", port,
-		port);
+	(void)snprintf(start, sizeof(start), "%s", doctor_command(d, "daemon"));
+	return doctor_fix(d, "start one: %s (for each login from now on: %s)", start,
+		doctor_command(d, "install"));
 }
 
 static void say_absent(struct doctor *d, int is_taken)
@@ -201,10 +200,10 @@ static void say_running(struct doctor *d)
 	doctor_say(d, DOCTOR_OK, NULL, "the daemon runs: process %" PRId64 ", for %s", st->pid,
 		smx_cli_text_age(st->uptime_s, age));
 	if (st->version && strcmp(st->version, SMX_VERSION) != 0)
-		doctor_say(d, DOCTOR_WARN, "run: ssh-mux stop && ssh-mux daemon",
+		doctor_say(d, DOCTOR_WARN, doctor_restart(d),
 			"the daemon is version %s, this program %s", st->version, SMX_VERSION);
 	if (st->ssh_dir && strcmp(st->ssh_dir, d->ssh_dir) != 0)
-		doctor_say(d, DOCTOR_FAIL, "run: ssh-mux stop && ssh-mux daemon",
+		doctor_say(d, DOCTOR_FAIL, doctor_restart(d),
 			"the daemon uses the SSH directory %s, not %s", st->ssh_dir, d->ssh_dir);
 	if (st->locked)
 		doctor_say(d, DOCTOR_WARN, "run: ssh-mux unlock",
@@ -243,8 +242,8 @@ static void check_known_routes(struct doctor *d)
 	}
 	if (missing.count > 0 && d->status.omitted == 0)
 		doctor_say(d, DOCTOR_FAIL,
-			doctor_fix(d, "run: ssh-mux stop && ssh-mux daemon --config %s",
-				doctor_quote(d, d->routes_path)),
+			doctor_fix(d, "run: ssh-mux stop && ssh-mux daemon -p %u --config %s",
+				doctor_port(d), doctor_quote(d, d->routes_path)),
 			"the daemon does not know %s: it has read another routes file",
 			doctor_names_text(&missing));
 }
@@ -272,13 +271,29 @@ static void describe_owner(uint16_t port, const struct doctor_peer *peer, char *
 		(void)snprintf(out + n, size - (size_t)n, ", an SSH server: %s", peer->software);
 }
 
+/* A port that is free now, for all remedies from here on. */
+static const char *choose_port(struct doctor *d, uint16_t taken)
+{
+	char set_up[DOCTOR_COMMAND_MAX];
+	uint16_t port = taken;
+	int fd, r = 0;
+
+	for (int i = 0; i < PORTS_TRIED && r != SMX_EREFUSED; i++) {
+		port = port < UINT16_MAX ? (uint16_t)(port + 1) : 1024;
+		if ((r = smx_os_tcp_connect("127.0.0.1", port, 1000, &fd, NULL)) == 0)
+			smx_os_ipc_close(fd);
+	}
+	d->better_port = port;
+	(void)snprintf(set_up, sizeof(set_up), "%s", doctor_command(d, "setup-config"));
+	return doctor_fix(d, "choose another port: %s && %s", set_up, doctor_command(d, "daemon"));
+}
+
 /* 1: by a daemon of ours. */
 static int say_taken(struct doctor *d, uint16_t port, const struct doctor_peer *peer)
 {
 	int is_ours =
 		smx_buf_len(&d->host_key) > 0 && smx_buf_len(&peer->host_key) > 0 &&
 		smx_view_eq_view(smx_buf_as_view(&d->host_key), smx_buf_as_view(&peer->host_key));
-	uint16_t other = port < UINT16_MAX ? (uint16_t)(port + 1) : SMX_DEFAULT_PORT;
 	char owner[512];
 
 	describe_owner(port, peer, owner, sizeof(owner));
@@ -291,11 +306,7 @@ static int say_taken(struct doctor *d, uint16_t port, const struct doctor_peer *
 			"from here: %s",
 			port, owner);
 	else
-		doctor_say(d, DOCTOR_FAIL,
-			doctor_fix(d,
-				"choose another port: ssh-mux setup-config -p %u && ssh-mux daemon "
-				"-p %u",
-				other, other),
+		doctor_say(d, DOCTOR_FAIL, choose_port(d, port),
 			"port %u of 127.0.0.1 is taken by %s", port, owner);
 	return is_ours;
 }
@@ -307,7 +318,7 @@ static void check_own_port(struct doctor *d, uint16_t port, const struct doctor_
 		smx_view_eq_view(smx_buf_as_view(&peer->host_key), smx_buf_as_view(&d->host_key)))
 		doctor_say(d, DOCTOR_OK, NULL, "port %u of 127.0.0.1 is the daemon's", port);
 	else
-		doctor_say(d, DOCTOR_FAIL, "run: ssh-mux stop && ssh-mux daemon",
+		doctor_say(d, DOCTOR_FAIL, doctor_restart(d),
 			"what answers on port %u shows another host key than the file has; the "
 			"file "
 			"was changed while the daemon ran",
@@ -349,7 +360,7 @@ static enum port check_port(struct doctor *d)
 	else if (r == 0)
 		check_own_port(d, port, &peer);
 	else
-		doctor_say(d, DOCTOR_FAIL, "run: ssh-mux stop && ssh-mux daemon",
+		doctor_say(d, DOCTOR_FAIL, doctor_restart(d),
 			"the daemon says it serves port %u, but that does not answer: %s", port,
 			peer.why);
 	smx_buf_release(&peer.host_key);
