@@ -112,9 +112,9 @@ class Place:
         path.chmod(0o600)
         return path
 
-    def run(self, *args, code=0, **kwargs):
-        done = subprocess.run([BINARY, "setup-config", *map(str, args)], env=self.env, text=True,
-                              capture_output=True, stdin=subprocess.DEVNULL, timeout=60, **kwargs)
+    def run(self, *args, code=0, binary=BINARY):
+        done = subprocess.run([binary, "setup-config", *map(str, args)], env=self.env, text=True,
+                              capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
         assert done.returncode == code, done
         # One line each, and nothing else, for everything there is to say.
         assert all(l.startswith("ssh-mux: ") for l in done.stderr.splitlines()), done.stderr
@@ -178,7 +178,7 @@ def test_C1_no_later_block_gets_into_the_hop(place, via):
         if via == "tcp":
             assert "proxycommand" not in got
         else:
-            assert got["proxycommand"][0].endswith(f"/ssh-mux\" proxy {name}")
+            assert got["proxycommand"][0].endswith(f'"{os.path.realpath(BINARY)}" proxy {name}')
             assert got["proxyusefdpass"] == ["no"]
         if knows("ObscureKeystrokeTiming=no"):
             assert got["obscurekeystroketiming"] == ["no"]
@@ -556,10 +556,14 @@ def test_C1_ssh_goes_through_the_daemon(make_ready):
 
 
 @pytest.mark.core
-def test_B5_ssh_goes_through_proxy_and_starts_the_daemon(make_ready, cleanup):
-    """C1, B5: --via proxy, from an SSH directory whose name needs quotes for ssh and the shell."""
+@pytest.mark.parametrize("where", ["bin", "it's", "it's 100% \"$HOME\" `x`!\\"])
+def test_B5_ssh_goes_through_proxy_and_starts_the_daemon(make_ready, where):
+    """C1, B5: --via proxy, from directories whose names need quotes for ssh and the shell."""
     mux = make_ready(start=False)
-    mux.place.run("--via", "proxy")
+    binary = mux.dir / where / "ssh-mux"
+    binary.parent.mkdir()
+    shutil.copy(BINARY, binary)
+    mux.place.run("--via", "proxy", binary=binary)
     try:
         done = through_config(mux, "t", "echo over there; exit 3")
         assert (done.returncode, done.stdout) == (3, b"over there\n"), done
