@@ -178,8 +178,9 @@ def kill_quietly(pid, sig=signal.SIGKILL):
 _secrets = set()  # as they are, and as a careless dump would show them
 _codes = set()  # one-time codes
 _CODE = re.compile(r"(?<![\w.:+/=-])\d{6}(?![\w.:+/=-])")
-# Numbers of six digits that are none: ports and process ids, bytes, JSON's members.
-_NUMBER = re.compile(r'\b(?:process|port|signal) \d+|\b\d+ (?:bytes|received|s\b|ms\b)|"\w+": ?\d+')
+# Numbers of six digits that are none: process ids, bytes, JSON's members and lists.
+_NUMBER = re.compile(r"\b(?:process|port|signal) \d+|\b\d+ (?:bytes|received|s\b|ms\b)"
+                     r'|"\w+": ?-?\d+|\[[-\d, ]*\]')
 
 
 def secret(text):

@@ -415,7 +415,8 @@ def test_D4_a_leak_would_be_seen(serving):
         peers.check_no_leak(mux)
     mux.said.clear()
     # Six digits of something else are no code.
-    mux.said.append('"bytes_in": 990817, process 990817, port 990817, 990817 bytes, 0x990817')
+    mux.said.append('"bytes_in": 990817, process 990817, port 990817, 990817 bytes, 0x990817, '
+                    '"rates": [1, 990817]')
     peers.check_no_leak(mux)
 
 

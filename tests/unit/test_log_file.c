@@ -278,6 +278,15 @@ static void S1_D4_unsafe_files_are_refused(void **state)
 		smx_os_sleep_ms(10);
 	expect_content(at("log"), "four\n");
 	smx_os_log_free(l);
+
+	/* What lies where the old one goes is replaced, never written through. */
+	assert_int_equal(symlink("victim", at("log.old")), 0);
+	l = new_log(8);
+	assert_int_equal(put_line(l, "five\n"), 0);
+	expect_content(at("log"), "five\n");
+	expect_content(at("log.old"), "four\n");
+	expect_content(at("victim"), "safe");
+	smx_os_log_free(l);
 }
 
 /* In a child: the limit of a file's size stays. A full disk is the same to a writer. */
