@@ -137,7 +137,7 @@ static int step_setup(struct smx_install *in)
 	return smx_cli_setup(&o);
 }
 
-/* The first route, for the example; NULL if there is none. */
+/* The routes, for an example; NULL if they can't be read. */
 static struct smx_routes *read_routes(struct smx_install *in)
 {
 	struct smx_routes *routes = NULL;
@@ -151,18 +151,33 @@ static struct smx_routes *read_routes(struct smx_install *in)
 	return routes;
 }
 
+/* The path of config as a shell wants it. */
+static int say_config(const struct smx_install *in, struct smx_buf *out)
+{
+	char *path;
+	int r = smx_os_path_join(in->ssh_dir, SMX_SSH_CONFIG_FILE, &path);
+
+	if (r != 0)
+		return r;
+	r = smx_service_shell_word(out, path);
+	smx_free(path);
+	return r;
+}
+
 static void say_next(struct smx_install *in)
 {
 	struct smx_routes *routes = read_routes(in);
+	struct smx_buf config;
 
+	smx_buf_init(&config, 4 * SMX_OS_PATH_MAX);
 	printf("\nThe log is %s.\n", in->log_path);
 	if (!routes || routes->n_routes == 0)
 		printf("Write a route into %s, and run ssh-mux install again.\n", in->routes_path);
 	else if (in->is_usual_dir)
 		printf("Next: ssh %s\n", routes->routes[0].name);
-	else
-		printf("Next: ssh -F %s/%s %s\n", in->ssh_dir, SMX_SSH_CONFIG_FILE,
-			routes->routes[0].name);
+	else if (say_config(in, &config) == 0 && smx_buf_cstr(&config))
+		printf("Next: ssh -F %s %s\n", smx_buf_cstr(&config), routes->routes[0].name);
+	smx_buf_release(&config);
 	smx_routes_unref(routes);
 }
 

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: MIT
 """install and uninstall (C5, C6): from a config as people have them to a service that runs, and
 back to the byte."""
+import contextlib
 import json
 import os
 import pathlib
 import pty
+import random
 import re
 import select
+import shlex
 import shutil
+import signal
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -375,6 +380,39 @@ def test_C5_routes_are_made_where_they_are_asked_for(place):
     assert made.exists()  # not one of ours by its name
 
 
+def test_C5_C8_killed_at_any_moment(place):
+    """C5, C8: install and uninstall that are killed in the middle leave config as it was or with
+    one line more, and no program that is not whole; the next install completes, the next uninstall
+    takes all back."""
+    text = CONFIGS["crlf"]
+    config = place.put("config", text)
+    place.route()
+    started = time.monotonic()
+    place.install()
+    took = time.monotonic() - started
+    whole, with_it = place.binary.read_bytes(), config.read_bytes()
+    for i in range(16):
+        args = ["uninstall"] if i % 2 == 0 else ["install", "-p", str(place.port)]
+        proc = subprocess.Popen(
+            [str(place.binary), *args], env=place.env, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            proc.wait(random.uniform(0, took if i % 2 else took / 4))
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(proc.pid, signal.SIGKILL)
+        proc.wait()
+        assert config.read_bytes() in (text, with_it)
+        copy = place.ssh_dir / "ssh-mux"
+        assert not copy.exists() or copy.read_bytes() == whole
+    place.install()
+    assert config.read_bytes() == with_it
+    place.uninstall()
+    assert config.read_bytes() == text
+    left = [n for n in snapshot(place.ssh_dir) if n.endswith(".tmp")]
+    assert left == [], left
+
+
 def test_D1_install_complains_in_one_line(place):
     """D1: what is wrong with the command line is said before anything is done."""
     before = snapshot(place.ssh_dir)
@@ -592,7 +630,8 @@ def test_C6_a_failed_start_is_seen(account, user, make_sshd):
     user.run("systemctl", "--user", "stop", UNIT)
     assert account.call("daemon", "-p", str(account.port)).returncode == 0
     by_hand = account.status()["pid"]
-    account.install()
+    done = account.install()
+    assert f"process id {by_hand} ended, for the service" in done.stdout, done
     assert account.pid() == account.status()["pid"] != by_hand
     assert account.ssh("r0", "echo works").stdout == "works\n"
 
@@ -606,6 +645,8 @@ def test_C6_D3_the_unit_survives_odd_paths(keys, cleanup, user, make_sshd, name)
     routes = account.route(make_sshd()).rename(user.home / 'r %h%% $HOME "q" \\ z.toml')
     done = account.install("--config", str(routes))
     assert "started, process id" in done.stdout, done
+    hint = shlex.split(done.stdout.rpartition("Next: ")[2])
+    assert hint == ["ssh", "-F", str(account.ssh_dir / "config"), "r0"]
     assert account.status()["ssh_dir"] == str(account.ssh_dir)
     words = user.run("cat", f"/proc/{account.pid()}/cmdline").stdout.split("\0")
     assert words[0] == str(account.ssh_dir / "ssh-mux") and str(routes) in words
