@@ -30,6 +30,12 @@ static const struct smx_command *const commands[] = {
 	&smx_cmd_stop,
 };
 
+/* Run by programs, and not listed. */
+static const struct smx_command *const internal[] = {
+	&smx_cmd_routes,
+	&smx_cmd_prompt,
+};
+
 static void print_version(void)
 {
 	printf("ssh-mux %s\n", SMX_VERSION);
@@ -319,8 +325,9 @@ int smx_cli_main(int argc, char **argv)
 	for (size_t i = 0; i < SMX_ARRAY_LEN(commands); i++)
 		if (strcmp(commands[i]->name, word) == 0)
 			return flushed(commands[i]->run(argc - 1, argv + 1));
-	if (strcmp(word, smx_cmd_routes.name) == 0)
-		return flushed(smx_cmd_routes.run(argc - 1, argv + 1));
+	for (size_t i = 0; i < SMX_ARRAY_LEN(internal); i++)
+		if (strcmp(internal[i]->name, word) == 0)
+			return flushed(internal[i]->run(argc - 1, argv + 1));
 	if (word[0] == '-')
 		return smx_cli_fail(SMX_EXIT_USAGE, "see: ssh-mux --help",
 			"unknown option %s before the command", word);

@@ -43,7 +43,7 @@ struct smx_command {
 extern const struct smx_command smx_cmd_serve, smx_cmd_status, smx_cmd_stop, smx_cmd_lock,
 	smx_cmd_unlock, smx_cmd_proxy, smx_cmd_connect, smx_cmd_daemon, smx_cmd_top,
 	smx_cmd_import_config, smx_cmd_setup_config, smx_cmd_check_config, smx_cmd_install,
-	smx_cmd_uninstall, smx_cmd_doctor;
+	smx_cmd_uninstall, smx_cmd_doctor, smx_cmd_prompt;
 
 /* For the completions of shells; in no list. */
 extern const struct smx_command smx_cmd_routes;

@@ -40,21 +40,26 @@ static int list(const char *path)
 static int run(int argc, char **argv)
 {
 	static const struct option options[] = { SMX_CLI_COMMON_OPTIONS };
-	char *ssh_dir = NULL, *control_path = NULL, *path = NULL;
+	char *ssh_dir = NULL, *path = NULL;
+	struct smx_buf err;
 	int c, r;
 
 	while ((c = smx_cli_getopt(argc, argv, "+:hV", options, &smx_cmd_routes, &r)) != -1)
 		if (c == -2)
 			return r;
-	if ((r = smx_cli_no_arguments(argc, argv, &smx_cmd_routes)) != 0 ||
-		(r = smx_cli_paths(&ssh_dir, &control_path)) != 0)
+	if ((r = smx_cli_no_arguments(argc, argv, &smx_cmd_routes)) != 0)
 		return r;
-	if ((r = smx_os_path_join(ssh_dir, SMX_ROUTES_FILE, &path)) == 0)
+	smx_buf_init(&err, 4 * SMX_OS_PATH_MAX);
+	/* That an override is ignored the next command will say. */
+	if ((r = smx_os_ssh_dir(&ssh_dir, NULL, &err)) == 0 &&
+		(r = smx_os_path_join(ssh_dir, SMX_ROUTES_FILE, &path)) == 0)
 		r = list(path);
 	else
-		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", smx_strerror(r));
+		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s",
+			smx_buf_len(&err) > 0 && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
+								    : smx_strerror(r));
+	smx_buf_release(&err);
 	smx_free(path);
-	smx_free(control_path);
 	smx_free(ssh_dir);
 	return r;
 }

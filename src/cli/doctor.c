@@ -89,7 +89,7 @@ static void print_text(struct doctor *d, enum doctor_level level, const char *te
 		printf("%s\n", text);
 	/* Never broken by us: it is there to be copied. */
 	if (*fix)
-		printf("%*s%s\n", LEVEL_INDENT + 2, "", fix);
+		printf("%*s-> %s\n", LEVEL_INDENT, "", fix);
 }
 
 void doctor_say(struct doctor *d, enum doctor_level level, const char *fix, const char *fmt, ...)
@@ -108,8 +108,16 @@ void doctor_say(struct doctor *d, enum doctor_level level, const char *fix, cons
 	else
 		print_text(d, level, text, clean_fix);
 	(void)fflush(stdout);
+	(void)smx_buf_printf(&d->said, "%s\n", text); /* what exceeds the cap may be repeated */
 	d->is_first = d->is_area_new = 0;
 	d->count[level]++;
+}
+
+int doctor_has_said(struct doctor *d, const char *text)
+{
+	const char *said = smx_buf_cstr(&d->said);
+
+	return said && strstr(said, text) != NULL;
 }
 
 const char *doctor_fix(struct doctor *d, const char *fmt, ...)
@@ -120,6 +128,32 @@ const char *doctor_fix(struct doctor *d, const char *fmt, ...)
 	(void)vsnprintf(d->fix, sizeof(d->fix), fmt, ap);
 	va_end(ap);
 	return d->fix;
+}
+
+const char *doctor_command(struct doctor *d, const char *command)
+{
+	uint16_t port = d->better_port ? d->better_port : doctor_port(d);
+	size_t size = sizeof(d->command), at;
+
+	at = (size_t)snprintf(d->command, size, "ssh-mux %s", command);
+	if (port != SMX_DEFAULT_PORT)
+		at += (size_t)snprintf(d->command + at, size - at, " -p %u", port);
+	if (d->via == DOCTOR_VIA_PROXY && strcmp(command, "setup-config") == 0)
+		at += (size_t)snprintf(d->command + at, size - at, " --via proxy");
+	if (d->config_option)
+		(void)snprintf(d->command + at, size - at, " --config %.900s",
+			doctor_quote(d, d->routes_path));
+	return d->command;
+}
+
+const char *doctor_setup(struct doctor *d)
+{
+	return doctor_fix(d, "run: %s", doctor_command(d, "setup-config"));
+}
+
+const char *doctor_restart(struct doctor *d)
+{
+	return doctor_fix(d, "run: ssh-mux stop && %s", doctor_command(d, "daemon"));
 }
 
 const char *doctor_quote(struct doctor *d, const char *path)
@@ -191,12 +225,25 @@ int doctor_read(struct doctor *d, const char *name, size_t max_len, enum smx_os_
 	return r != 0 ? SMX_ENOMEM : smx_os_file_read(*ret_path, max_len, kind, out, err);
 }
 
+char *doctor_expand(const struct doctor *d, const char *path)
+{
+	char *full = NULL;
+
+	if (strncmp(path, "~/", 2) != 0)
+		return smx_strdup(path);
+	if (d->home)
+		(void)smx_os_path_join(d->home, path + 2, &full);
+	return full;
+}
+
 uint16_t doctor_port(const struct doctor *d)
 {
 	if (d->port_option != 0)
 		return d->port_option;
 	if (d->has_daemon && d->status.port > 0 && d->status.port <= UINT16_MAX)
 		return (uint16_t)d->status.port;
+	if (d->hosts_port != 0)
+		return d->hosts_port;
 	return SMX_DEFAULT_PORT;
 }
 
@@ -256,6 +303,7 @@ static void release(struct doctor *d)
 	smx_buf_release(&d->control_err);
 	smx_buf_release(&d->dir_warning);
 	smx_buf_release(&d->host_key);
+	smx_buf_release(&d->said);
 	smx_routes_unref(d->routes);
 	smx_authorized_keys_free(d->authorized);
 	smx_status_release(&d->status);
@@ -348,6 +396,7 @@ static int run(int argc, char **argv)
 		return smx_cli_fail(SMX_EXIT_OSERR, NULL, "out of memory");
 	smx_buf_init(&d->dir_warning, 4 * SMX_OS_PATH_MAX);
 	smx_buf_init(&d->host_key, SMX_KEY_BLOB_MAX);
+	smx_buf_init(&d->said, DOCTOR_SAID_MAX);
 	smx_buf_init(&d->control_err, 4 * SMX_OS_PATH_MAX);
 	smx_status_init(&d->status);
 	if (parse(d, argc, argv, &r) && (r = prepare(d)) == 0) {

@@ -16,6 +16,8 @@
 #include "base/attr.h"
 
 #define DOCTOR_TEXT_MAX       2048 /* of a finding, of a remedy */
+#define DOCTOR_COMMAND_MAX    1024
+#define DOCTOR_SAID_MAX       (1u << 20)
 #define DOCTOR_FILE_MAX       (4u << 20) /* of a configuration file that is looked at */
 #define DOCTOR_NAMED_MAX      3 /* names in a finding about many */
 #define DOCTOR_IDENTITIES_MAX 16
@@ -39,7 +41,9 @@ struct doctor {
 	struct smx_routes *routes;
 	const struct smx_route *route; /* of route_name */
 	struct smx_buf host_key; /* blob, empty if there is none */
-	enum doctor_via via;
+	enum doctor_via via; /* of ssh-mux-hosts.conf, as is its port (0: none) */
+	uint16_t hosts_port;
+	uint16_t better_port; /* the port is taken, and this one is free; 0: it is not */
 	struct smx_authorized_keys *authorized;
 	char *control_path; /* of the daemon's endpoint */
 	int control_result; /* of finding that path */
@@ -58,10 +62,11 @@ struct doctor {
 	size_t n_identities;
 	/* said */
 	unsigned count[DOCTOR_FAIL + 1];
+	struct smx_buf said; /* the texts of all findings, a line each */
 	const char *area;
 	int is_area_new, is_first, color;
 	unsigned columns; /* of the terminal; 0: none, lines are not broken */
-	char fix[DOCTOR_TEXT_MAX];
+	char fix[DOCTOR_TEXT_MAX], command[DOCTOR_COMMAND_MAX];
 	char quoted[4][SMX_OS_PATH_MAX];
 	unsigned next_quoted;
 };
@@ -72,6 +77,16 @@ void doctor_area(struct doctor *d, const char *title);
  * the texts. */
 void doctor_say(struct doctor *d, enum doctor_level level, const char *fix, const char *fmt, ...)
 	SMX_PRINTF(4, 5);
+/*
+ * "ssh-mux COMMAND" with the port and the routes file that are meant, where they are not the
+ * defaults; setup-config gets the --via that there is. Valid until the next call.
+ */
+const char *doctor_command(struct doctor *d, const char *command);
+/* Fixes: "run: ssh-mux setup-config", "run: ssh-mux stop && ssh-mux daemon". */
+const char *doctor_setup(struct doctor *d);
+const char *doctor_restart(struct doctor *d);
+/* Whether that was said already, maybe with more around it. */
+int doctor_has_said(struct doctor *d, const char *text);
 /* A text for `fix`; valid until the next call. */
 const char *doctor_fix(struct doctor *d, const char *fmt, ...) SMX_PRINTF(2, 3);
 /* A path as a shell must be given it. The fourth call after this one overwrites it. */
@@ -86,7 +101,9 @@ void doctor_say_err(struct doctor *d, enum doctor_level level, struct smx_buf *e
  * *ret_path (the caller's) is set in any case, or it is SMX_ENOMEM. */
 int doctor_read(struct doctor *d, const char *name, size_t max_len, enum smx_os_file_kind kind,
 	char **ret_path, struct smx_buf *out, struct smx_buf *err);
-/* The port that SSH clients should use. */
+/* "~/x" to a path below the home; else a copy. The caller's; NULL: no memory or no home. */
+char *doctor_expand(const struct doctor *d, const char *path);
+/* The port that SSH clients should use: -p, else the daemon's, else that of ssh-mux-hosts.conf. */
 uint16_t doctor_port(const struct doctor *d);
 /* The routes in question: all, or the one that was named. */
 size_t doctor_route_count(const struct doctor *d);
@@ -111,6 +128,8 @@ void doctor_check_servers(struct doctor *d); /* doctor_servers.c */
 void doctor_check_editors(struct doctor *d); /* doctor_editor.c */
 void doctor_check_system(struct doctor *d); /* doctor_log.c */
 
+/* What the daemon warns of and nobody has said yet (doctor_daemon.c). */
+void doctor_say_warnings(struct doctor *d);
 /* Fill in control_* and status (doctor_daemon.c), and via (doctor_config.c); they say nothing. */
 void doctor_ask_daemon(struct doctor *d);
 void doctor_find_via(struct doctor *d);

@@ -11,41 +11,54 @@
 #include "base/mem.h"
 #include "config/hosts_conf.h"
 #include "config/ssh_config.h"
-#include "mux/prepare.h"
 #include "trust/pattern.h"
 
 #define ERR_MAX         (4 * SMX_OS_PATH_MAX)
 #define SSH_OUT_MAX     (256u << 10)
 #define SSH_TIMEOUT_MS  5000 /* one ssh -G; a Match exec may take its time */
 #define SSH_TIMEOUTS_MS 20000 /* all of them */
-#define SETUP           "run: ssh-mux setup-config"
 
-/* How the first block of ssh-mux-hosts.conf sends ssh to us. */
-static enum doctor_via find_via(struct smx_view text)
+/* The value of an option in a line of ssh-mux-hosts.conf, if it is that option. */
+static int has_option(struct smx_view line, const char *option, struct smx_view *ret_value)
+{
+	size_t n = strlen(option);
+
+	while (line.len > 0 && (line.p[0] == ' ' || line.p[0] == '\t')) {
+		line.p++;
+		line.len--;
+	}
+	if (line.len <= n || strncasecmp((const char *)line.p, option, n) != 0 || line.p[n] != ' ')
+		return 0;
+	*ret_value = (struct smx_view){ line.p + n + 1, line.len - n - 1 };
+	return 1;
+}
+
+/* How the first block of ssh-mux-hosts.conf sends ssh to us; the others are like it. */
+static void read_first_block(struct doctor *d, struct smx_view text)
 {
 	struct smx_ssh_config_reader rd;
 	struct smx_ssh_config_line line;
-	enum doctor_via via = DOCTOR_VIA_NONE;
+	struct smx_view value;
+	uint64_t port;
+	char digits[8];
 
 	smx_ssh_config_reader_init(&rd, text);
-	while (via != DOCTOR_VIA_PROXY && smx_ssh_config_next(&rd, &line) == 1) {
-		const char *s = (const char *)line.text.p;
-
-		if (line.kind == SMX_SSH_CONFIG_HOST && via == DOCTOR_VIA_TCP)
+	while (smx_ssh_config_next(&rd, &line) == 1) {
+		if (line.kind == SMX_SSH_CONFIG_HOST && d->via != DOCTOR_VIA_NONE)
 			break;
 		if (line.kind == SMX_SSH_CONFIG_HOST)
-			via = DOCTOR_VIA_TCP;
-		while (line.text.len > 0 && (*s == ' ' || *s == '\t')) {
-			s++;
-			line.text.len--;
+			d->via = DOCTOR_VIA_TCP;
+		if (has_option(line.text, "ProxyCommand", &value) &&
+			smx_pattern_match(value, smx_view_of("* proxy *", 9), 0))
+			d->via = DOCTOR_VIA_PROXY;
+		if (has_option(line.text, "Port", &value)) {
+			(void)snprintf(digits, sizeof(digits), "%.*s", (int)value.len,
+				(const char *)value.p);
+			if (smx_cli_parse_number(digits, 1, UINT16_MAX, &port) == 0)
+				d->hosts_port = (uint16_t)port;
 		}
-		if (line.text.len > 12 && strncasecmp(s, "ProxyCommand", 12) == 0 &&
-			smx_pattern_match(
-				smx_view_of(s, line.text.len), smx_view_of("* proxy *", 9), 0))
-			via = DOCTOR_VIA_PROXY;
 	}
 	smx_ssh_config_reader_release(&rd);
-	return via;
 }
 
 void doctor_find_via(struct doctor *d)
@@ -56,13 +69,32 @@ void doctor_find_via(struct doctor *d)
 	smx_buf_init(&buf, SMX_HOSTS_CONF_MAX);
 	if (doctor_read(d, SMX_HOSTS_FILE, SMX_HOSTS_CONF_MAX, SMX_OS_FILE_PLAIN, &path, &buf,
 		    NULL) == 0)
-		d->via = find_via(smx_buf_as_view(&buf));
+		read_first_block(d, smx_buf_as_view(&buf));
 	smx_free(path);
 	smx_buf_release(&buf);
 }
 
 /* ---- the files ---------------------------------------------------------------------------------
  */
+
+/* Hosts that are routes no more: ssh goes to the daemon for them, and is turned away. */
+static void check_left_over(struct doctor *d, const char *path, struct smx_view text)
+{
+	struct smx_ssh_config_reader rd;
+	struct smx_ssh_config_line line;
+	struct doctor_names left = { 0 };
+
+	smx_ssh_config_reader_init(&rd, text);
+	while (d->routes && smx_ssh_config_next(&rd, &line) == 1)
+		for (size_t i = 0; line.kind == SMX_SSH_CONFIG_HOST && i < line.n_words; i++)
+			if (!smx_routes_find(d->routes, line.words[i].text))
+				doctor_name_add(&left, line.words[i].text);
+	smx_ssh_config_reader_release(&rd);
+	if (left.count > 0)
+		doctor_say(d, DOCTOR_WARN, doctor_setup(d), "%s still has %s, which %s not in %s",
+			path, doctor_names_text(&left), left.count == 1 ? "is" : "are",
+			d->routes_path);
+}
 
 /* 1 if it is there and good. */
 static int check_hosts_file(struct doctor *d)
@@ -75,10 +107,12 @@ static int check_hosts_file(struct doctor *d)
 	smx_buf_init(&err, ERR_MAX);
 	r = doctor_read(d, SMX_HOSTS_FILE, DOCTOR_FILE_MAX, SMX_OS_FILE_PLAIN, &path, &text, &err);
 	if (r == SMX_ENOTFOUND)
-		doctor_say(d, DOCTOR_WARN, SETUP,
+		doctor_say(d, DOCTOR_WARN, doctor_setup(d),
 			"there is no %s, so ssh does not know the routes by their names", path);
 	else if (r != 0)
-		doctor_say_err(d, DOCTOR_FAIL, &err, r, SETUP);
+		doctor_say_err(d, DOCTOR_FAIL, &err, r, "make it a file that only you can change");
+	else
+		check_left_over(d, path, smx_buf_as_view(&text));
 	smx_free(path);
 	smx_buf_release(&text);
 	smx_buf_release(&err);
@@ -87,7 +121,7 @@ static int check_hosts_file(struct doctor *d)
 
 static void say_include(struct doctor *d, const char *path, struct smx_view text)
 {
-	struct smx_include inc = { .is_home = !d->is_other_dir };
+	struct smx_include inc = { .name = SMX_HOSTS_FILE, .is_home = !d->is_other_dir };
 	struct smx_include_found found;
 	char *hosts;
 
@@ -114,7 +148,7 @@ static void say_include(struct doctor *d, const char *path, struct smx_view text
 			path, found.line);
 		break;
 	default:
-		doctor_say(d, DOCTOR_FAIL, SETUP,
+		doctor_say(d, DOCTOR_FAIL, doctor_setup(d),
 			"%s does not include " SMX_HOSTS_FILE ", so ssh goes past ssh-mux", path);
 	}
 }
@@ -130,10 +164,10 @@ static void check_config_file(struct doctor *d)
 	r = doctor_read(
 		d, SMX_SSH_CONFIG_FILE, SMX_USER_CONF_MAX, SMX_OS_FILE_PLAIN, &path, &text, &err);
 	if (r == SMX_ENOTFOUND)
-		doctor_say(
-			d, DOCTOR_FAIL, SETUP, "there is no %s to include " SMX_HOSTS_FILE, path);
+		doctor_say(d, DOCTOR_FAIL, doctor_setup(d),
+			"there is no %s to include " SMX_HOSTS_FILE, path);
 	else if (r != 0)
-		doctor_say_err(d, DOCTOR_FAIL, &err, r, SETUP);
+		doctor_say_err(d, DOCTOR_FAIL, &err, r, "make it a file that only you can change");
 	else
 		say_include(d, path, smx_buf_as_view(&text));
 	if (d->is_other_dir && r == 0)
@@ -246,15 +280,14 @@ static void keep_offers(struct doctor *d, const struct smx_ssh_answer *a)
 	for (size_t i = 0; i < a->identities.n && d->n_identities < DOCTOR_IDENTITIES_MAX; i++) {
 		(void)snprintf(path, sizeof(path), "%.*s", (int)a->identities.v[i].len,
 			(const char *)a->identities.v[i].p);
-		if ((d->identities[d->n_identities] = prepare_expand(path)) != NULL)
+		if ((d->identities[d->n_identities] = doctor_expand(d, path)) != NULL)
 			d->n_identities++;
 	}
 }
 
 static void say_misled(struct doctor *d, struct misled *m)
 {
-	const char *again = doctor_fix(d, SETUP " -p %u%s", doctor_port(d),
-		d->via == DOCTOR_VIA_PROXY ? " --via proxy" : "");
+	const char *again = doctor_setup(d);
 
 	if (m->past.count)
 		doctor_say(d, DOCTOR_FAIL, again, "ssh goes past ssh-mux, to %s, for: %s",
@@ -295,7 +328,8 @@ static void say_ssh_failed(struct doctor *d, const char *name, struct smx_buf *e
 			"ssh -G %s does not end", name);
 	else
 		doctor_say(d, DOCTOR_FAIL,
-			"repair that, or if it is about a line of ours, run: ssh-mux setup-config",
+			doctor_fix(d, "repair that; if it is about a line of ssh-mux, run: %s",
+				doctor_command(d, "setup-config")),
 			"ssh refuses the configuration for %s: %.*s", name,
 			(int)(text ? strcspn(text, "\r\n") : 0), text ? text : "");
 }

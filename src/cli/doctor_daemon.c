@@ -13,6 +13,7 @@
 
 #define ANSWER_TIMEOUT_MS 5000
 #define READ_CHUNK        4096
+#define PORTS_TRIED       20
 
 /* ---- its status --------------------------------------------------------------------------------
  */
@@ -159,7 +160,16 @@ static int find_elsewhere(struct doctor *d)
 	return 0;
 }
 
-static void say_absent(struct doctor *d)
+static const char *start_one(struct doctor *d)
+{
+	char start[DOCTOR_COMMAND_MAX];
+
+	(void)snprintf(start, sizeof(start), "%s", doctor_command(d, "daemon"));
+	return doctor_fix(d, "start one: %s (for each login from now on: %s)", start,
+		doctor_command(d, "install"));
+}
+
+static void say_absent(struct doctor *d, int is_taken)
 {
 	const char *path = d->control_path;
 	struct smx_os_stamp stamp;
@@ -172,10 +182,11 @@ static void say_absent(struct doctor *d)
 			"no daemon runs");
 	else
 		doctor_say(d, d->via == DOCTOR_VIA_TCP ? DOCTOR_FAIL : DOCTOR_WARN,
-			"start one: ssh-mux daemon (or, for each login from now on: ssh-mux "
-			"install)",
+			is_taken ? "none can have that port: do what is said above" : start_one(d),
 			"no daemon runs%s",
-			d->via == DOCTOR_VIA_TCP ? ", so ssh gets \"Connection refused\"" : "");
+			d->via == DOCTOR_VIA_TCP && !is_taken
+				? ", so ssh gets \"Connection refused\""
+				: "");
 }
 
 /* ---- what it says of itself --------------------------------------------------------------------
@@ -189,19 +200,30 @@ static void say_running(struct doctor *d)
 	doctor_say(d, DOCTOR_OK, NULL, "the daemon runs: process %" PRId64 ", for %s", st->pid,
 		smx_cli_text_age(st->uptime_s, age));
 	if (st->version && strcmp(st->version, SMX_VERSION) != 0)
-		doctor_say(d, DOCTOR_WARN, "run: ssh-mux stop && ssh-mux daemon",
+		doctor_say(d, DOCTOR_WARN, doctor_restart(d),
 			"the daemon is version %s, this program %s", st->version, SMX_VERSION);
 	if (st->ssh_dir && strcmp(st->ssh_dir, d->ssh_dir) != 0)
-		doctor_say(d, DOCTOR_FAIL, "run: ssh-mux stop && ssh-mux daemon",
+		doctor_say(d, DOCTOR_FAIL, doctor_restart(d),
 			"the daemon uses the SSH directory %s, not %s", st->ssh_dir, d->ssh_dir);
 	if (st->locked)
 		doctor_say(d, DOCTOR_WARN, "run: ssh-mux unlock",
 			"the daemon is locked: new sessions are refused");
-	/* What the other checks have found is said there, with its remedy. */
-	for (size_t i = 0; i < st->warning_count; i++)
-		if (!strstr(st->warnings[i], "SECURITY DOWNGRADE"))
-			doctor_say(d, DOCTOR_WARN, "see the other findings, and its log",
-				"the daemon warns: %s", st->warnings[i]);
+}
+
+void doctor_say_warnings(struct doctor *d)
+{
+	char text[SMX_STATUS_TEXT_MAX + 1], *cut;
+
+	for (size_t i = 0; i < d->status.warning_count; i++) {
+		/* "what is wrong; what to do", as all of them are. */
+		(void)snprintf(text, sizeof(text), "%s", d->status.warnings[i]);
+		if ((cut = strstr(text, "; ")) != NULL)
+			*cut = '\0';
+		if (strstr(text, "SECURITY DOWNGRADE") || doctor_has_said(d, text))
+			continue;
+		doctor_say(d, DOCTOR_WARN, cut ? cut + 2 : "its log may say more",
+			"the daemon warns: %s", text);
+	}
 }
 
 static void check_known_routes(struct doctor *d)
@@ -219,9 +241,10 @@ static void check_known_routes(struct doctor *d)
 			doctor_name_add(&missing, name);
 	}
 	if (missing.count > 0 && d->status.omitted == 0)
-		doctor_say(d, DOCTOR_FAIL, "run: ssh-mux stop && ssh-mux daemon",
-			"the daemon does not know %s: it has read another routes file, or an older "
-			"one",
+		doctor_say(d, DOCTOR_FAIL,
+			doctor_fix(d, "run: ssh-mux stop && ssh-mux daemon -p %u --config %s",
+				doctor_port(d), doctor_quote(d, d->routes_path)),
+			"the daemon does not know %s: it has read another routes file",
 			doctor_names_text(&missing));
 }
 
@@ -248,12 +271,29 @@ static void describe_owner(uint16_t port, const struct doctor_peer *peer, char *
 		(void)snprintf(out + n, size - (size_t)n, ", an SSH server: %s", peer->software);
 }
 
-static void say_taken(struct doctor *d, uint16_t port, const struct doctor_peer *peer)
+/* A port that is free now, for all remedies from here on. */
+static const char *choose_port(struct doctor *d, uint16_t taken)
+{
+	char set_up[DOCTOR_COMMAND_MAX];
+	uint16_t port = taken;
+	int fd, r = 0;
+
+	for (int i = 0; i < PORTS_TRIED && r != SMX_EREFUSED; i++) {
+		port = port < UINT16_MAX ? (uint16_t)(port + 1) : 1024;
+		if ((r = smx_os_tcp_connect("127.0.0.1", port, 1000, &fd, NULL)) == 0)
+			smx_os_ipc_close(fd);
+	}
+	d->better_port = port;
+	(void)snprintf(set_up, sizeof(set_up), "%s", doctor_command(d, "setup-config"));
+	return doctor_fix(d, "choose another port: %s && %s", set_up, doctor_command(d, "daemon"));
+}
+
+/* 1: by a daemon of ours. */
+static int say_taken(struct doctor *d, uint16_t port, const struct doctor_peer *peer)
 {
 	int is_ours =
 		smx_buf_len(&d->host_key) > 0 && smx_buf_len(&peer->host_key) > 0 &&
 		smx_view_eq_view(smx_buf_as_view(&d->host_key), smx_buf_as_view(&peer->host_key));
-	uint16_t other = port < UINT16_MAX ? (uint16_t)(port + 1) : SMX_DEFAULT_PORT;
 	char owner[512];
 
 	describe_owner(port, peer, owner, sizeof(owner));
@@ -266,12 +306,9 @@ static void say_taken(struct doctor *d, uint16_t port, const struct doctor_peer 
 			"from here: %s",
 			port, owner);
 	else
-		doctor_say(d, DOCTOR_FAIL,
-			doctor_fix(d,
-				"choose another port: ssh-mux setup-config -p %u && ssh-mux daemon "
-				"-p %u",
-				other, other),
+		doctor_say(d, DOCTOR_FAIL, choose_port(d, port),
 			"port %u of 127.0.0.1 is taken by %s", port, owner);
+	return is_ours;
 }
 
 /* With a daemon: is what listens there this daemon? */
@@ -281,32 +318,21 @@ static void check_own_port(struct doctor *d, uint16_t port, const struct doctor_
 		smx_view_eq_view(smx_buf_as_view(&peer->host_key), smx_buf_as_view(&d->host_key)))
 		doctor_say(d, DOCTOR_OK, NULL, "port %u of 127.0.0.1 is the daemon's", port);
 	else
-		doctor_say(d, DOCTOR_FAIL, "run: ssh-mux stop && ssh-mux daemon",
+		doctor_say(d, DOCTOR_FAIL, doctor_restart(d),
 			"what answers on port %u shows another host key than the file has; the "
 			"file "
 			"was changed while the daemon ran",
 			port);
 }
 
-static void check_port(struct doctor *d)
-{
-	uint16_t port = doctor_port(d), served = d->has_daemon ? (uint16_t)d->status.port : 0;
-	struct doctor_peer peer;
-	int r = doctor_probe(port, &peer);
+enum port { PORT_FREE, PORT_SERVED, PORT_TAKEN, PORT_HIDDEN /* served by a daemon not found */ };
 
-	if (served != 0 && served != port)
-		doctor_say(d, DOCTOR_FAIL,
-			doctor_fix(d, "run: ssh-mux stop && ssh-mux daemon -p %u", port),
-			"the daemon serves port %u, not %u", served, port);
-	if (served == port && r == 0)
-		check_own_port(d, port, &peer);
-	else if (served == port)
-		doctor_say(d, DOCTOR_FAIL, "run: ssh-mux stop && ssh-mux daemon",
-			"the daemon says it serves port %u, but no SSH server answers there: %s",
-			port, peer.why);
-	else if (r != SMX_EREFUSED)
-		say_taken(d, port, &peer);
-	else if (d->has_daemon && served == 0)
+static enum port check_free_port(
+	struct doctor *d, uint16_t port, int r, const struct doctor_peer *peer)
+{
+	if (r != SMX_EREFUSED)
+		return say_taken(d, port, peer) ? PORT_HIDDEN : PORT_TAKEN;
+	if (d->has_daemon && d->status.port == 0)
 		doctor_say(d, d->via == DOCTOR_VIA_TCP ? DOCTOR_FAIL : DOCTOR_NOTE,
 			doctor_fix(d, "for SSH clients, run: ssh-mux stop && ssh-mux daemon -p %u",
 				port),
@@ -315,26 +341,51 @@ static void check_port(struct doctor *d)
 			port);
 	else if (!d->has_daemon)
 		doctor_say(d, DOCTOR_OK, NULL, "port %u of 127.0.0.1 is free for the daemon", port);
+	return PORT_FREE;
+}
+
+static enum port check_port(struct doctor *d)
+{
+	uint16_t port = doctor_port(d), served = d->has_daemon ? (uint16_t)d->status.port : 0;
+	enum port result = PORT_SERVED;
+	struct doctor_peer peer;
+	int r = doctor_probe(port, &peer);
+
+	if (served != 0 && served != port)
+		doctor_say(d, DOCTOR_FAIL,
+			doctor_fix(d, "run: ssh-mux stop && ssh-mux daemon -p %u", port),
+			"the daemon serves port %u, not %u", served, port);
+	if (served != port)
+		result = check_free_port(d, port, r, &peer);
+	else if (r == 0)
+		check_own_port(d, port, &peer);
+	else
+		doctor_say(d, DOCTOR_FAIL, doctor_restart(d),
+			"the daemon says it serves port %u, but that does not answer: %s", port,
+			peer.why);
 	smx_buf_release(&peer.host_key);
+	return result;
 }
 
 void doctor_check_daemon(struct doctor *d)
 {
+	enum port port;
+
 	doctor_area(d, "Daemon");
 	say_runtime_dir(d);
-	if (d->has_daemon) {
+	if (d->has_daemon)
 		say_running(d);
+	port = check_port(d);
+	if (d->has_daemon)
 		check_known_routes(d);
-	} else if (d->status_result == SMX_EDENIED || d->status_result == SMX_EUNSAFE) {
+	else if (d->status_result == SMX_EDENIED || d->status_result == SMX_EUNSAFE)
 		doctor_say_err(d, DOCTOR_FAIL, &d->control_err, d->status_result,
 			"have that program stopped");
-	} else if (d->status_result != SMX_ENOTFOUND) {
+	else if (d->status_result != SMX_ENOTFOUND)
 		doctor_say(d, DOCTOR_FAIL,
 			"stop its process (a hung one by kill -9), then run: ssh-mux daemon",
 			"a daemon is there, but does not answer as it should: %s",
 			smx_strerror(d->status_result));
-	} else if (!find_elsewhere(d)) {
-		say_absent(d);
-	}
-	check_port(d);
+	else if (!find_elsewhere(d) && port != PORT_HIDDEN)
+		say_absent(d, port == PORT_TAKEN);
 }

@@ -119,7 +119,7 @@ int doctor_setting(struct smx_view text, const char *key, char *ret_value, size_
 
 static void check_config_file(struct doctor *d, const char *editor, struct smx_view text)
 {
-	char value[VALUE_MAX], *ours = NULL, *full = NULL;
+	char value[VALUE_MAX], *ours = NULL, *full;
 
 	if (smx_os_path_join(d->ssh_dir, SMX_SSH_CONFIG_FILE, &ours) != 0)
 		return;
@@ -130,8 +130,7 @@ static void check_config_file(struct doctor *d, const char *editor, struct smx_v
 				"%s reads the config in ~/.ssh, which is not your SSH directory",
 				editor);
 	} else {
-		if (strncmp(value, "~/", 2) == 0 && d->home)
-			(void)smx_os_path_join(d->home, value + 2, &full);
+		full = doctor_expand(d, value);
 		if (strcmp(full ? full : value, ours) != 0)
 			doctor_say(d, DOCTOR_WARN,
 				doctor_fix(d,
@@ -139,8 +138,8 @@ static void check_config_file(struct doctor *d, const char *editor, struct smx_v
 					ours),
 				"%s reads %s, not %s: it does not know the routes", editor, value,
 				ours);
+		smx_free(full);
 	}
-	smx_free(full);
 	smx_free(ours);
 }
 
@@ -211,7 +210,8 @@ static int check_editor(struct doctor *d, const char *base, const char *editor, 
 		check_timeout(d, editor, view);
 		check_local_server(d, editor, view);
 		if (d->count[DOCTOR_NOTE] + d->count[DOCTOR_WARN] == before)
-			doctor_say(d, DOCTOR_OK, NULL, "%s (%s)", editor, path);
+			doctor_say(d, DOCTOR_OK, NULL, "%s: its settings suit ssh-mux (%s)", editor,
+				path);
 	} else if (r != SMX_ENOTFOUND) {
 		doctor_say(d, DOCTOR_NOTE, "look at its remote.SSH settings yourself",
 			"%s: its settings were not read: %s", editor,
@@ -234,12 +234,12 @@ static void check_loopback(struct doctor *d)
 	if (without.count > 0)
 		doctor_say(d, DOCTOR_NOTE,
 			doctor_fix(d,
-				"where you edit, add to [routes.NAME] in %s: " LOOPBACK_OPTION
-				" = true",
+				"to edit there, put this line below [routes.NAME] in "
+				"%s: " LOOPBACK_OPTION " = true",
 				d->routes_path),
-			"Remote-SSH ends in \"administratively prohibited\" on %s: its ports may "
-			"not "
-			"be forwarded",
+			"Remote-SSH can't work on %s (\"administratively prohibited\"): its ports "
+			"may "
+			"not be forwarded",
 			doctor_names_text(&without));
 	else if (n > 0)
 		doctor_say(

@@ -169,17 +169,17 @@ static void check_host_key(struct doctor *d)
 		doctor_say(d, DOCTOR_OK, NULL, "host key of the local server %s", print);
 	else if (r == SMX_ENOTFOUND)
 		doctor_say(d, DOCTOR_NOTE,
-			"it is made at the first start; run: ssh-mux setup-config",
+			doctor_fix(d, "it is made by: %s", doctor_command(d, "setup-config")),
 			"the local server has no host key yet (%s)", path);
 	else if (r != 0 && smx_buf_len(&err) > 0)
 		doctor_say_err(d, DOCTOR_FAIL, &err, r, "make it a file of yours with mode 600");
 	else
 		doctor_say(d, DOCTOR_FAIL,
 			doctor_fix(d,
-				"for a new one, run: mv %s %s.bad && ssh-mux setup-config, and "
-				"start "
-				"the daemon again",
-				doctor_quote(d, path), doctor_quote(d, path)),
+				"for a new one, run: mv %s %s.bad && %s (and start the daemon "
+				"anew)",
+				doctor_quote(d, path), doctor_quote(d, path),
+				doctor_command(d, "setup-config")),
 			"the host key %s is damaged: %s", path, smx_strerror(r));
 	smx_buf_release(&err);
 	smx_free(path);
@@ -201,11 +201,11 @@ static void say_known(struct doctor *d, const char *path, const struct smx_known
 			"%s revokes the host key of the local server", path);
 		return;
 	case SMX_KNOWN_UNKNOWN:
-		doctor_say(d, DOCTOR_WARN, "run: ssh-mux setup-config",
+		doctor_say(d, DOCTOR_WARN, doctor_setup(d),
 			"%s does not hold the host key of the local server", path);
 		return;
 	default:
-		doctor_say(d, DOCTOR_FAIL, "run: ssh-mux setup-config",
+		doctor_say(d, DOCTOR_FAIL, doctor_setup(d),
 			"%s holds another host key than the local server has, so clients say "
 			"\"Host "
 			"key verification failed\"",
@@ -226,10 +226,10 @@ static void check_known_file(struct doctor *d)
 	if (r == 0 && (r = smx_known_hosts_new(&known)) == 0)
 		r = smx_known_hosts_add_text(known, path, smx_buf_as_view(&text), NULL);
 	if (r == SMX_ENOTFOUND)
-		doctor_say(d, DOCTOR_WARN, "run: ssh-mux setup-config",
+		doctor_say(d, DOCTOR_WARN, doctor_setup(d),
 			"%s is missing, so ssh asks about the local server's key", path);
 	else if (r != 0)
-		doctor_say_err(d, DOCTOR_FAIL, &err, r, "run: ssh-mux setup-config");
+		doctor_say_err(d, DOCTOR_FAIL, &err, r, "make it a file that only you can change");
 	else if (smx_buf_len(&d->host_key) > 0)
 		say_known(d, path, known);
 	smx_known_hosts_free(known);

@@ -20,6 +20,8 @@ struct offers {
 	struct doctor *d;
 	size_t count, allowed;
 	char first_pub[SMX_OS_PATH_MAX]; /* a .pub file of a key that is not allowed */
+	int is_open_line; /* the list does not end with a newline: what is added must begin with one
+			   */
 };
 
 static void offer(struct offers *o, struct smx_view blob, const char *path)
@@ -43,13 +45,14 @@ static void say_skipped(struct doctor *d, struct smx_buf *warnings)
 	if (!text || n == 0)
 		return;
 	doctor_say(d, DOCTOR_WARN,
-		"a key counts only without options in front of it, and if its type is one ssh-mux "
-		"verifies",
+		"ssh-mux honours no options: write the key alone (an ed25519, ecdsa, rsa or sk- "
+		"one)",
 		"%zu line%s left out: %.*s", n, n == 1 ? " is" : "s are", (int)strcspn(text, "\n"),
 		text);
 }
 
-static int add_file(struct doctor *d, const char *path, struct smx_buf *warnings)
+/* ret_is_open (may be NULL): the last line of the file has no end. */
+static int add_file(struct doctor *d, const char *path, struct smx_buf *warnings, int *ret_is_open)
 {
 	struct smx_buf text, err;
 	int r;
@@ -60,6 +63,8 @@ static int add_file(struct doctor *d, const char *path, struct smx_buf *warnings
 	if (r == 0)
 		r = smx_authorized_keys_add_text(
 			d->authorized, path, smx_buf_as_view(&text), warnings);
+	if (r == 0 && ret_is_open && smx_buf_len(&text) > 0)
+		*ret_is_open = smx_buf_view(&text)[smx_buf_len(&text) - 1] != '\n';
 	if (r != 0 && r != SMX_ENOTFOUND)
 		doctor_say_err(d, DOCTOR_FAIL, &err, r, "make it a file that only you can change");
 	smx_buf_release(&text);
@@ -77,7 +82,7 @@ static void add_public_keys(struct doctor *d, const char *list, struct smx_buf *
 	for (size_t i = 0; i < n; i++) {
 		if (smx_os_path_join(d->ssh_dir, names[i], &path) != 0)
 			continue;
-		(void)add_file(d, path, warnings);
+		(void)add_file(d, path, warnings, NULL);
 		smx_free(path);
 	}
 	(void)snprintf(first, sizeof(first), "%s/%s", d->ssh_dir, n > 0 ? names[0] : "");
@@ -91,7 +96,7 @@ static void add_public_keys(struct doctor *d, const char *list, struct smx_buf *
 	smx_os_names_free(names, n);
 }
 
-static void check_list(struct doctor *d)
+static void check_list(struct doctor *d, struct offers *o)
 {
 	struct smx_buf warnings;
 	char *path;
@@ -102,7 +107,7 @@ static void check_list(struct doctor *d)
 		smx_os_path_join(d->ssh_dir, KEYRING_FILE, &path) != 0)
 		return;
 	smx_buf_init(&warnings, WARNINGS_MAX);
-	r = add_file(d, path, &warnings);
+	r = add_file(d, path, &warnings, &o->is_open_line);
 	if (r == SMX_ENOTFOUND)
 		add_public_keys(d, path, &warnings);
 	say_skipped(d, &warnings);
@@ -226,10 +231,15 @@ static void say_offers(struct doctor *d, const struct offers *o)
 
 	if (smx_authorized_keys_count(d->authorized) == 0)
 		return; /* said already */
+	if (!d->knows_offers && d->via != DOCTOR_VIA_NONE)
+		return; /* why ssh could not be asked is said already, too */
 	if (o->allowed > 0) {
-		doctor_say(d, DOCTOR_OK, NULL,
-			"%zu of the %zu key%s that ssh would offer may log in", o->allowed,
-			o->count, o->count == 1 ? "" : "s");
+		if (o->count == 1)
+			doctor_say(d, DOCTOR_OK, NULL, "the key that ssh offers may log in");
+		else
+			doctor_say(d, DOCTOR_OK, NULL,
+				"%zu of the %zu keys that ssh offers may log in", o->allowed,
+				o->count);
 		return;
 	}
 	if (smx_os_path_join(d->ssh_dir, KEYRING_FILE, &list) != 0)
@@ -241,19 +251,22 @@ static void say_offers(struct doctor *d, const struct offers *o)
 			"it to your ssh config",
 			"no key was found that ssh would offer by itself (the agent's, or "
 			"~/.ssh/id_*)");
-	else if (o->first_pub[0])
-		doctor_say(d, DOCTOR_FAIL,
-			doctor_fix(d, "run: cat %s >> %s", doctor_quote(d, o->first_pub),
-				doctor_quote(d, list)),
-			"none of the %zu keys that ssh would offer is in %s, so it ends in "
-			"\"Permission denied (publickey)\"",
-			o->count, list);
 	else
 		doctor_say(d, DOCTOR_FAIL,
-			doctor_fix(d, "run: ssh-add -L | head -n 1 >> %s", doctor_quote(d, list)),
-			"none of the agent's %zu keys is in %s, so ssh ends in \"Permission denied "
-			"(publickey)\"",
-			o->count, list);
+			o->first_pub[0]
+				? doctor_fix(d,
+					  o->is_open_line ? "run: (echo; cat %s) >> %s"
+							  : "run: cat %s >> %s",
+					  doctor_quote(d, o->first_pub), doctor_quote(d, list))
+				: doctor_fix(d,
+					  o->is_open_line
+						  ? "run: (echo; ssh-add -L | head -n 1) >> %s"
+						  : "run: ssh-add -L | head -n 1 >> %s",
+					  doctor_quote(d, list)),
+			"%s in %s, so ssh ends in \"Permission denied (publickey)\"",
+			o->count == 1 ? "the key that ssh offers is not"
+				      : "none of the keys that ssh offers is",
+			list);
 	smx_free(list);
 }
 
@@ -262,7 +275,7 @@ void doctor_check_keys(struct doctor *d)
 	struct offers o = { .d = d };
 
 	doctor_area(d, "Keys for the local server");
-	check_list(d);
+	check_list(d, &o);
 	if (!d->authorized)
 		return;
 	ask_agent(&o);

@@ -175,6 +175,7 @@ static void check_limits(struct doctor *d)
 void doctor_check_system(struct doctor *d)
 {
 	doctor_area(d, "Log and system");
+	doctor_say_warnings(d);
 	check_log(d);
 	check_limits(d);
 }

@@ -59,16 +59,15 @@ static int exchange(
 	int r;
 
 	for (;;) {
-		if ((r = flush(t, fd, deadline)) != 0)
-			return r;
 		r = smx_transport_next(t, &ev);
-		if (r == SMX_EAGAIN)
-			r = receive(t, fd, deadline);
-		else if (r == 0 && ev.type == SMX_EV_HOST_KEY)
+		if (r == 0 && ev.type == SMX_EV_HOST_KEY)
 			return smx_buf_put(ret_host_key, ev.payload.p, ev.payload.len);
-		else if (r == 0 && ev.type == SMX_EV_WORK) {
+		if (r == 0 && ev.type == SMX_EV_WORK) {
 			smx_work_run(ev.work);
 			smx_transport_work_done(t, ev.work);
+		} else if (r == SMX_EAGAIN && (r = flush(t, fd, deadline)) == 0) {
+			/* Whatever is to be said has been; now it is their turn. */
+			r = receive(t, fd, deadline);
 		}
 		if (r != 0)
 			return r;
@@ -83,7 +82,6 @@ int doctor_probe(uint16_t port, struct doctor_peer *ret)
 	struct smx_transport *t = NULL;
 	struct smx_pool pool;
 	struct smx_buf err;
-	const char *s;
 	int fd, r;
 
 	*ret = (struct doctor_peer){ 0 };
@@ -100,14 +98,15 @@ int doctor_probe(uint16_t port, struct doctor_peer *ret)
 	config.pool = &pool;
 	if ((r = smx_transport_new(&t, &config, smx_os_monotonic_ms())) == 0)
 		r = exchange(t, fd, deadline, &ret->host_key);
-	if (t) {
-		s = smx_transport_peer_software(t);
-		smx_sanitize(s, strlen(s), ret->software, sizeof(ret->software));
+	if (r == 0) {
+		const char *software = smx_transport_peer_software(t);
+
+		smx_sanitize(software, strlen(software), ret->software, sizeof(ret->software));
+	} else {
+		/* Also one that sends back what it gets, and so seems to speak it at first. */
+		(void)snprintf(ret->why, sizeof(ret->why),
+			"no SSH server that ssh-mux can talk to: %s", smx_strerror(r));
 	}
-	if (r != 0)
-		(void)snprintf(ret->why, sizeof(ret->why), "%s",
-			r == SMX_EIDENT || !ret->software[0] ? "it does not speak SSH"
-							     : smx_strerror(r));
 	smx_transport_free(t);
 	smx_pool_release(&pool);
 	smx_os_ipc_close(fd);

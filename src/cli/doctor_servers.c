@@ -10,7 +10,6 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/keyfile.h"
-#include "mux/prepare.h"
 
 #define ERR_MAX            (4 * SMX_OS_PATH_MAX)
 #define GLOBAL_KNOWN_HOSTS "/etc/ssh/ssh_known_hosts"
@@ -103,9 +102,8 @@ static void say_hosts(struct doctor *d, struct hosts *h)
 
 	if (h->unknown.count > 0)
 		doctor_say(d, DOCTOR_NOTE,
-			"you are asked at the first login; compare the fingerprint: ssh-mux "
-			"connect "
-			"NAME",
+			"you are asked at the first login (ssh-mux connect NAME): compare the "
+			"fingerprint",
 			"no host key is known of %s", doctor_names_text(&h->unknown));
 	if (h->skipped.count > 0)
 		doctor_say(d, DOCTOR_WARN, "repair the line, or remove it",
@@ -146,7 +144,7 @@ static void check_hosts(struct doctor *d)
 struct key_files {
 	struct seen seen, agents;
 	struct doctor_names locked;
-	size_t good, agents_good, hops_without;
+	size_t good, bad, agents_good, hops_without;
 };
 
 static void check_key(struct doctor *d, struct key_files *k, const char *path, const char *route)
@@ -180,6 +178,7 @@ static void check_key(struct doctor *d, struct key_files *k, const char *path, c
 				doctor_quote(d, path)),
 			"the key file %s can't be used: %s", path, smx_strerror(r));
 	}
+	k->bad += r != 0 && r != SMX_EPASSPHRASE && (route || r != SMX_ENOTFOUND);
 	d->is_default_key_there |= !route && (r == 0 || r == SMX_EPASSPHRASE);
 	smx_key_free(key);
 	smx_buf_release(&text);
@@ -200,7 +199,7 @@ static void check_agent(struct doctor *d, struct key_files *k, const char *agent
 	int r;
 
 	if (!agent || strcmp(agent, "none") == 0 || strcmp(agent, "SSH_AUTH_SOCK") == 0 ||
-		!see(&k->agents, agent) || !(path = prepare_expand(agent)))
+		!see(&k->agents, agent) || !(path = doctor_expand(d, agent)))
 		return;
 	if ((r = doctor_agent(path, ignore_key, NULL)) == 0)
 		k->agents_good++;
@@ -221,7 +220,7 @@ static void check_hop_keys(
 
 	check_agent(d, k, hop->identity_agent, route);
 	for (size_t i = 0; i < hop->n_identity; i++) {
-		if (!(path = prepare_expand(hop->identity[i])))
+		if (!(path = doctor_expand(d, hop->identity[i])))
 			continue;
 		if (see(&k->seen, path))
 			check_key(d, k, path, route);
@@ -248,7 +247,8 @@ static void say_keys(struct doctor *d, struct key_files *k)
 		doctor_say(d, DOCTOR_NOTE,
 			"you are asked for the passphrase; to be asked once only, use ssh-add",
 			"encrypted: %s", doctor_names_text(&k->locked));
-	if (k->hops_without > 0 && !d->is_default_key_there && d->agent_keys == 0 &&
+	/* One that can't be used was said to be. */
+	if (k->hops_without > 0 && k->bad == 0 && !d->is_default_key_there && d->agent_keys == 0 &&
 		k->agents_good == 0)
 		doctor_say(d, DOCTOR_WARN,
 			doctor_fix(d, "add `identity = \"~/.ssh/KEY\"` to %s, or run: ssh-add KEY",

@@ -259,7 +259,7 @@ static int deliver(const struct import_job *job)
 	int code, r;
 
 	/* One mistake in the configuration makes ssh refuse every host. */
-	if (fault && smx_import_count(job->import) > 1)
+	if (fault)
 		return smx_cli_fail(SMX_EXIT_CONFIG, "nothing was written",
 			"no host of %s can be imported: %s", job->config, fault);
 	smx_buf_init(&text, SMX_IMPORT_TEXT_MAX);

@@ -137,7 +137,7 @@ static int step_setup(struct smx_install *in)
 	return smx_cli_setup(&o);
 }
 
-/* The first route, for the example; NULL if there is none. */
+/* The routes, for an example; NULL if they can't be read. */
 static struct smx_routes *read_routes(struct smx_install *in)
 {
 	struct smx_routes *routes = NULL;
@@ -151,18 +151,33 @@ static struct smx_routes *read_routes(struct smx_install *in)
 	return routes;
 }
 
+/* The path of config as a shell wants it. */
+static int say_config(const struct smx_install *in, struct smx_buf *out)
+{
+	char *path;
+	int r = smx_os_path_join(in->ssh_dir, SMX_SSH_CONFIG_FILE, &path);
+
+	if (r != 0)
+		return r;
+	r = smx_service_shell_word(out, path);
+	smx_free(path);
+	return r;
+}
+
 static void say_next(struct smx_install *in)
 {
 	struct smx_routes *routes = read_routes(in);
+	struct smx_buf config;
 
+	smx_buf_init(&config, 4 * SMX_OS_PATH_MAX);
 	printf("\nThe log is %s.\n", in->log_path);
 	if (!routes || routes->n_routes == 0)
 		printf("Write a route into %s, and run ssh-mux install again.\n", in->routes_path);
 	else if (in->is_usual_dir)
 		printf("Next: ssh %s\n", routes->routes[0].name);
-	else
-		printf("Next: ssh -F %s/%s %s\n", in->ssh_dir, SMX_SSH_CONFIG_FILE,
-			routes->routes[0].name);
+	else if (say_config(in, &config) == 0 && smx_buf_cstr(&config))
+		printf("Next: ssh -F %s %s\n", smx_buf_cstr(&config), routes->routes[0].name);
+	smx_buf_release(&config);
 	smx_routes_unref(routes);
 }
 
@@ -241,10 +256,10 @@ static int take_option(struct smx_install *in, const char **routes, int c, const
 		smx_free(in->ssh_bin);
 		in->ssh_bin = NULL;
 		/* A bare name is looked for in PATH. */
-		if (!strchr(text, '/'))
-			in->ssh_bin = smx_strdup(text);
-		else
+		if (strchr(text, '/'))
 			(void)smx_os_path_absolute(text, &in->ssh_bin);
+		else if (*text)
+			in->ssh_bin = smx_strdup(text);
 		if (!in->ssh_bin)
 			r = smx_cli_fail(SMX_EXIT_USAGE, "check the name",
 				"install: --ssh-bin %s can't be used", text);
@@ -278,28 +293,23 @@ const struct smx_command smx_cmd_install = {
 	.summary = "import, set up and start at login, in one go",
 	.usage = "usage: ssh-mux install [OPTION]...\n"
 		 "\n"
-		 "Makes the routes file from your ssh configuration (import-config) unless there "
-		 "is\n"
-		 "one, tells ssh about the routes (setup-config), and has the daemon run now and "
-		 "from\n"
-		 "each login on: by systemd or launchd, or the command is printed. A program that "
-		 "is\n"
-		 "not the system's is copied into the SSH directory. A second run changes what is "
-		 "to\n"
-		 "be changed, else nothing. ssh-mux uninstall takes it all back.\n"
+		 "Makes the routes file from your ssh configuration unless there is one, as\n"
+		 "import-config does; tells ssh about the routes, as setup-config does; and has\n"
+		 "systemd or launchd run the daemon now and from each login on, or prints the\n"
+		 "command for that. The program is copied into the SSH directory, unless it is\n"
+		 "the system's. Run again, it changes what has to be changed and nothing else.\n"
+		 "ssh-mux uninstall takes it back.\n"
 		 "\n"
-		 "  -c, --config FILE       the routes (default: ssh-mux-routes.toml in the SSH "
-		 "directory)\n"
-		 "  -p, --port PORT         local port (default: 2222)\n"
-		 "      --timeout SECONDS   close a connection that nobody uses after this "
-		 "(default: "
-		 "600)\n"
-		 "      --via HOW           how ssh comes to ssh-mux: tcp (default), or proxy, "
-		 "which\n"
-		 "                          asks its questions where ssh runs\n"
-		 "      --ssh-bin PROGRAM   the ssh to ask (default: that of PATH)\n"
-		 "  -y, --yes               restart a daemon even if that ends open channels\n"
-		 "  -h, --help              this text\n"
-		 "  -V, --version           the version\n",
+		 "  -c, --config FILE      the routes (default: ssh-mux-routes.toml in the SSH\n"
+		 "                         directory)\n"
+		 "  -p, --port PORT        local port (default: 2222)\n"
+		 "      --timeout SECONDS  close a connection that nobody uses after this\n"
+		 "                         (default: 600)\n"
+		 "      --via HOW          how ssh comes to ssh-mux: tcp (default), or proxy,\n"
+		 "                         which asks its questions where ssh runs\n"
+		 "      --ssh-bin PROGRAM  the ssh to ask (default: that of PATH)\n"
+		 "  -y, --yes              restart the daemon even if that ends open channels\n"
+		 "  -h, --help             this text\n"
+		 "  -V, --version          the version\n",
 	.run = run,
 };

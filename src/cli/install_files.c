@@ -164,12 +164,8 @@ int smx_install_keys(struct smx_install *in)
 			smx_install_words(&in->err, r));
 	} else if (list.count > 0) {
 		smx_install_say(path, "made, of %s", smx_buf_cstr(&list.names));
-	} else {
-		smx_cli_warn("there is no id_*.pub in %s, so nobody can log in to the local "
-			     "server; make a key with ssh-keygen, or those of your agent known: "
-			     "ssh-add -L >> %s",
-			in->ssh_dir, path);
 	}
+	/* Without any, setup-config says what to do. */
 	smx_buf_release(&list.text);
 	smx_buf_release(&list.names);
 	smx_free(path);

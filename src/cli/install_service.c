@@ -77,12 +77,8 @@ int smx_install_stop(const struct smx_install *in)
 static int is_stale(const struct smx_install_running *now, const char *path)
 {
 	struct smx_os_stamp st;
-	int64_t ns;
 
-	if (smx_os_file_stamp(path, &st) != 0)
-		return 0;
-	ns = st.changed_ns ? st.changed_ns : st.mtime_ns;
-	return ns / 1000000000 > now->started_s;
+	return smx_os_file_stamp(path, &st) == 0 && st.mtime_ns / 1000000000 > now->started_s;
 }
 
 /* Whether the user lets its channels go. */
@@ -193,15 +189,21 @@ static void say_started(const struct smx_os_service *s, int64_t pid)
 		       "loginctl enable-linger\n");
 }
 
-/* Starts it, again if it runs, in the place of a daemon that is not the service's. */
-static int restart(struct smx_install *in, struct smx_os_service *s, int stop_first)
+/* Starts it, again if it runs, in the place of a daemon that was started by hand. */
+static int restart(
+	struct smx_install *in, struct smx_os_service *s, const struct smx_install_running *by_hand)
 {
 	struct smx_cli_client c;
 	uint64_t from = 0;
 	int log_fd = -1, is_absent, code, r;
 
-	if (stop_first && (code = smx_install_stop(in)) != 0)
-		return code;
+	if (by_hand) {
+		if ((code = smx_install_stop(in)) != 0)
+			return code;
+		smx_install_say("daemon",
+			"process id %lld ended, for the service to take its place",
+			(long long)by_hand->pid);
+	}
 	if (smx_os_log_open(in->log_path, &log_fd, &from, NULL) != 0)
 		log_fd = -1;
 	if ((r = smx_os_service_start(s, &in->err)) != 0) {
@@ -258,7 +260,7 @@ static int run_service(struct smx_install *in, struct smx_os_service *s,
 	if (now->channels > 0)
 		smx_install_say("daemon", "restarted, which ends %llu open channel%s",
 			(unsigned long long)now->channels, now->channels == 1 ? "" : "s");
-	return restart(in, s, now->is_there && !is_current);
+	return restart(in, s, now->is_there && !is_current ? now : NULL);
 }
 
 int smx_install_service(struct smx_install *in)

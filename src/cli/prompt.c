@@ -84,8 +84,7 @@ static int ask(struct prompter *p)
 	r = smx_pinentry_server_answer(&p->talk, r, smx_view_of(answer, strlen(answer)));
 	smx_wipe(answer, sizeof(answer));
 	if (r == 0)
-		r = smx_os_output_write(
-			1, smx_buf_view(&p->talk.out), smx_buf_len(&p->talk.out));
+		r = smx_os_output_write(1, smx_buf_view(&p->talk.out), smx_buf_len(&p->talk.out));
 	smx_buf_reset(&p->talk.out);
 	return r == 0 ? smx_pinentry_server_feed(&p->talk, smx_view_of("", 0)) : r;
 }
@@ -95,7 +94,8 @@ static int serve(struct prompter *p)
 	uv_thread_t thread;
 	int r;
 
-	if ((r = smx_os_output_write(1, smx_buf_view(&p->talk.out), smx_buf_len(&p->talk.out))) != 0)
+	if ((r = smx_os_output_write(1, smx_buf_view(&p->talk.out), smx_buf_len(&p->talk.out))) !=
+		0)
 		return r;
 	smx_buf_reset(&p->talk.out);
 	if (uv_thread_create(&thread, read_all, p) != 0)
@@ -141,8 +141,7 @@ static int run(int argc, char **argv)
 	(void)smx_os_disable_core_dumps();
 	(void)uv_mutex_init(&p.mutex);
 	(void)uv_cond_init(&p.changed);
-	if ((r = smx_pinentry_server_init(&p.talk)) == 0 &&
-		(r = smx_os_input_new(0, &p.in)) == 0)
+	if ((r = smx_pinentry_server_init(&p.talk)) == 0 && (r = smx_os_input_new(0, &p.in)) == 0)
 		r = serve(&p);
 	smx_os_input_free(p.in);
 	smx_pinentry_server_release(&p.talk);
@@ -154,16 +153,15 @@ static int run(int argc, char **argv)
 const struct smx_command smx_cmd_prompt = {
 	.name = "prompt",
 	.summary = "ask in a window, for the daemon",
-	.is_hidden = 1,
-	.usage =
-		"usage: ssh-mux prompt [--script]\n"
-		"\n"
-		"Asks in a window what the daemon wants to know, and speaks the protocol of a\n"
-		"pinentry (Assuan) on its standard streams. The daemon starts it by itself where a\n"
-		"desktop is the place to ask (Windows).\n"
-		"\n"
-		"      --script   by PowerShell in a console window, not by a window of our own\n"
-		"  -h, --help     this text\n"
-		"  -V, --version  the version\n",
+	.usage = "usage: ssh-mux prompt [--script]\n"
+		 "\n"
+		 "Asks in a window what the daemon wants to know, and speaks the protocol of a\n"
+		 "pinentry (Assuan) on its standard streams. The daemon starts it by itself where "
+		 "a\n"
+		 "desktop is the place to ask (Windows).\n"
+		 "\n"
+		 "      --script   by PowerShell in a console window, not by a window of our own\n"
+		 "  -h, --help     this text\n"
+		 "  -V, --version  the version\n",
 	.run = run,
 };

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* setup-config: the keys that ssh and the local server know each other by. */
+/* What the parts of setup-config share. Private to src/cli/setup_*.c. */
 #ifndef SMX_CLI_SETUP_H
 #define SMX_CLI_SETUP_H
 
 #include "base/buf.h"
 #include "base/wire.h"
+#include "config/routes.h"
 #include "os/os.h"
 
 #define SMX_SETUP_IDENTITIES_MAX 16 /* ssh dies of more than 100 */
@@ -39,5 +40,12 @@ struct smx_setup_known {
  * revokes the key, was somebody's intention and is an error.
  */
 smx_os_edit_fn smx_setup_known_edit;
+
+/*
+ * One warning that lists the routes which blocks of the user's match too (C2): in config and what
+ * that includes, except for what we wrote. What can't be read is ssh's to complain about.
+ */
+void smx_setup_warn_overlaps(
+	const struct smx_routes *routes, const char *config_path, const char *hosts_path);
 
 #endif

@@ -18,7 +18,6 @@
 #include "cli/diff.h"
 #include "cli/setup.h"
 #include "config/hosts_conf.h"
-#include "config/ssh_config.h"
 #include "mux/keyring.h"
 #include "mux/local_key.h"
 #include "os/os.h"
@@ -27,8 +26,6 @@
 #define ERR_MAX          (4 * SMX_OS_PATH_MAX)
 #define PROBE_TIMEOUT_MS 10000
 #define PROBE_OUT_MAX    (256 * 1024)
-#define LISTED_MAX       40 /* overlapping aliases in one warning */
-#define LISTED_TEXT_MAX  6000
 
 struct setup {
 	const struct smx_cli_setup *o;
@@ -377,23 +374,35 @@ static int edit_config(
 	return s->found.place != SMX_INCLUDE_NONE ? 1 : smx_include_prepend(&s->include, old, out);
 }
 
-/* Whether ssh, given this config, comes to our block: the one way to know of a config that is not
- * for us to read. */
-static int ssh_has_include(const struct setup *s)
+/*
+ * What ssh, given this config, says of a route: 1 if it comes to our block, 0 if not, with what is
+ * wrong added to why; -1 if it can't be asked.
+ */
+static int ask_about_route(const struct setup *s, struct smx_buf *why)
 {
-	const char *argv[] = { s->ssh, "-F", s->config_path, "-T", "-G", NULL, NULL };
+	const char *argv[] = { s->ssh, "-F", s->config_path, "-T", "-G", NULL, NULL }, *text;
 	struct smx_buf out, err;
-	int code = -1, found = 0;
-	const char *text;
+	int r, code = 0, found = -1;
 
 	if (!s->ssh || s->routes->n_routes == 0)
-		return 0;
+		return -1;
 	argv[5] = s->routes->routes[0].name;
 	smx_buf_init(&out, PROBE_OUT_MAX);
-	smx_buf_init(&err, 1);
-	if (smx_os_run(argv, PROBE_TIMEOUT_MS, &out, &err, &code) == 0 && code == 0 &&
-		(text = smx_buf_cstr(&out)) != NULL)
+	smx_buf_init(&err, SMX_OS_PATH_MAX);
+	r = smx_os_run(argv, PROBE_TIMEOUT_MS, &out, &err, &code);
+	if (r == 0 && code != 0) {
+		found = 0;
+		text = smx_buf_cstr(&err);
+		(void)smx_buf_printf(why, "it says: %.*s", text ? (int)strcspn(text, "\r\n") : 0,
+			text ? text : "");
+	} else if (r == 0 && (text = smx_buf_cstr(&out)) != NULL) {
 		found = strstr(text, "\nhostkeyalias " SMX_HOST_KEY_ALIAS "\n") != NULL;
+		if (!found)
+			(void)smx_buf_printf(why,
+				"something before the Include line says otherwise; compare: "
+				"ssh -G -F \"%s\" %s",
+				s->config_path, argv[5]);
+	}
 	smx_buf_release(&out);
 	smx_buf_release(&err);
 	return found;
@@ -408,12 +417,14 @@ static int config_refused(struct setup *s, struct smx_buf *err, int r)
 	struct smx_buf line, remedy;
 	int code;
 
-	if (r == SMX_EUNSAFE && ssh_has_include(s)) {
+	smx_buf_init(&line, 4 * SMX_OS_PATH_MAX);
+	if (r == SMX_EUNSAFE && ask_about_route(s, &line) == 1) {
 		smx_cli_warn("%s was left alone, for %s; it includes %s already", s->config_path,
 			said(err, r), s->hosts_path);
+		smx_buf_release(&line);
 		return 0;
 	}
-	smx_buf_init(&line, 4 * SMX_OS_PATH_MAX);
+	smx_buf_reset(&line);
 	smx_buf_init(&remedy, 5 * SMX_OS_PATH_MAX);
 	if (r != SMX_EUNSAFE || smx_include_line(&s->include, &line) != 0 ||
 		smx_buf_printf(&remedy, "or put this line at its top yourself: %s",
@@ -464,50 +475,18 @@ static int put_include(struct setup *s)
 	return r;
 }
 
-/* ---- what of it is the user's as well (C2) -----------------------------------------------------
- */
-
-struct overlap {
-	const struct setup *s;
-	const char *file; /* as it is shown */
-	struct smx_buf text;
-	size_t count, listed;
-};
-
-static int on_overlap(void *arg, size_t route, unsigned line)
+/* The proof: whatever stands in the way, and wherever it is included from, is found here. */
+static void check_effect(const struct setup *s)
 {
-	struct overlap *o = arg;
+	struct smx_buf why;
 
-	o->count++;
-	if (o->listed == LISTED_MAX ||
-		smx_buf_printf(&o->text, "%s%s (%s:%u)", o->listed ? ", " : "",
-			o->s->routes->routes[route].name, o->file, line) != 0)
-		return 0;
-	o->listed++;
-	return 0;
-}
-
-static void warn_of_overlaps(const struct setup *s)
-{
-	struct overlap o = { .s = s, .file = SMX_SSH_CONFIG_FILE };
-	struct smx_buf text;
-	char more[48] = "";
-
-	smx_buf_init(&text, SMX_USER_CONF_MAX);
-	smx_buf_init(&o.text, LISTED_TEXT_MAX);
-	if (smx_os_file_read(s->config_path, SMX_USER_CONF_MAX, SMX_OS_FILE_PLAIN, &text, NULL) ==
-		0)
-		(void)smx_overlap_find(s->routes, smx_buf_as_view(&text), on_overlap, &o);
-	if (o.count > o.listed)
-		(void)snprintf(more, sizeof(more), " and %zu more", o.count - o.listed);
-	if (o.listed && smx_buf_cstr(&o.text))
-		smx_cli_warn("blocks of your own match routes too: %s%s; the routes' options win, "
-			     "but what adds up (LocalForward, RemoteForward, DynamicForward, "
-			     "SendEnv) and what they leave open (RemoteCommand, RequestTTY) still "
-			     "applies",
-			smx_buf_cstr(&o.text), more);
-	smx_buf_release(&text);
-	smx_buf_release(&o.text);
+	smx_buf_init(&why, 4 * SMX_OS_PATH_MAX);
+	if (ask_about_route(s, &why) == 0 && smx_buf_cstr(&why))
+		smx_cli_warn("ssh, asked about %s, does not come to the local server: %s",
+			s->routes->routes[0].name, smx_buf_cstr(&why));
+	smx_buf_release(&why);
+	if (!s->is_home)
+		printf("ssh reads it with: ssh -F \"%s\" ROUTE\n", s->config_path);
 }
 
 /* ---- all of it ---------------------------------------------------------------------------------
@@ -521,7 +500,9 @@ static void set_conf(struct setup *s)
 	s->conf.port = s->o->port ? s->o->port : SMX_DEFAULT_PORT;
 	s->conf.program = s->program;
 	s->conf.program_ssh_dir = s->is_home ? NULL : s->o->ssh_dir;
-	s->include = (struct smx_include){ .path = s->hosts_path, .is_home = s->is_home };
+	s->include = (struct smx_include){
+		.path = s->hosts_path, .name = SMX_HOSTS_FILE, .is_home = s->is_home
+	};
 }
 
 int smx_cli_setup(const struct smx_cli_setup *o)
@@ -541,7 +522,9 @@ int smx_cli_setup(const struct smx_cli_setup *o)
 		(r = put_hosts(&s)) != 0)
 		goto out;
 	r = put_include(&s);
-	warn_of_overlaps(&s);
+	smx_setup_warn_overlaps(s.routes, s.config_path, s.hosts_path);
+	if (r == 0 && !o->dry_run)
+		check_effect(&s);
 	if (r == 0 && !s.changed)
 		printf("Nothing has changed.\n");
 out:

@@ -203,7 +203,7 @@ static void on_key(struct top *t, enum top_key key)
 			&t->feed, t->model.st.locked ? SMX_CONTROL_UNLOCK : SMX_CONTROL_LOCK);
 		break;
 	case TOP_KEY_REDRAW:
-		(void)smx_os_output_write(1, "\033[2J", 4);
+		t->ui.is_stale = 1;
 		top_feed_ask(&t->feed);
 		break;
 	case TOP_KEY_NONE:
@@ -252,8 +252,7 @@ static void on_winch(uv_signal_t *handle, int signum)
 	struct top *t = SMX_CONTAINER(handle, struct top, winch);
 
 	(void)signum;
-	/* Lines that the terminal has moved about, or wrapped anew. */
-	(void)smx_os_output_write(1, "\033[2J", 4);
+	t->ui.is_stale = 1; /* the terminal has moved lines about, or wrapped them anew */
 	draw(t);
 }
 

@@ -92,6 +92,7 @@ struct top_ui {
 	size_t rows; /* 0: all */
 	enum top_sort sort;
 	size_t scroll; /* first line of the body that is shown; put right by top_view_screen */
+	int is_stale; /* what is on the terminal is none of ours: cleared by top_view_screen */
 	size_t page; /* lines of the body that fit, as of the last top_view_screen */
 	const char *note; /* a line above all, or "" */
 	int note_is_bad;

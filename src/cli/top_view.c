@@ -353,14 +353,16 @@ static void channel_row(
 	int is_tunnel = strcmp(c->kind, "tunnel") == 0;
 	int64_t pid = is_tunnel ? -1 : pid_of(&m->st, c->client);
 	char text[SMX_CLI_TEXT_MAX];
+	const char *kind;
 
 	smx_cli_table_cell(t, "%" PRIu64, c->id);
 	if (is_tunnel)
-		smx_cli_table_styled(t, SMX_STYLE_DIM, "(connection %" PRIu64 ")", c->id);
+		smx_cli_table_styled(t, SMX_STYLE_DIM, "(conn %" PRIu64 ")", c->id);
 	else
 		smx_cli_table_cell(t, "%s", c->route);
-	/* "direct-streamlocal@openssh.com": what the part behind the @ says nobody needs here. */
-	smx_cli_table_cell(t, "%.*s", (int)strcspn(c->kind, "@"), c->kind);
+	/* "direct-streamlocal@openssh.com": nobody needs the rest here. */
+	kind = strncmp(c->kind, "direct-", 7) == 0 ? c->kind + 7 : c->kind;
+	smx_cli_table_cell(t, "%.*s", (int)strcspn(kind, "@"), kind);
 	smx_cli_table_styled(t, smx_cli_state_style(c->state), "%s", c->state);
 	if (c->connection)
 		smx_cli_table_cell(t, "%" PRIu64, c->connection);
@@ -381,8 +383,8 @@ static int put_channels(const struct top_model *m, const struct top_ui *ui, stru
 {
 	static const char *const head[] = { "ID", "CHANNEL", "KIND", "STATE", "CONN", "CLIENT",
 		"AGE", "IN", "OUT", "IN/s", "OUT/s" };
-	static const uint8_t widths[] = { 2, 12, 7, 5, 4, 6, 6, 5, 5, 5, 5 };
-	static const uint8_t drops[] = { 0, 8, 7, 5, 3, 4, 6 };
+	static const uint8_t widths[] = { 2, 12, 11, 5, 4, 6, 6, 5, 5, 5, 5 };
+	static const uint8_t drops[] = { 0, 8, 7, 5, 4, 3, 6 };
 	size_t n = m->st.channel_count;
 	struct smx_cli_table t;
 	struct row *rows;
@@ -507,7 +509,9 @@ int top_view_screen(const struct top_model *m, struct top_ui *ui, struct smx_buf
 		ui->scroll = body > room ? body - room : 0;
 	r = put_foot(m, ui, body, &v.foot);
 	/* One write between the marks of a synchronised update: nothing flickers. */
-	if (r != 0 || (r = smx_buf_put_str(out, "\033[?2026h")) != 0 ||
+	if (r != 0 ||
+		(r = smx_buf_put_str(out, ui->is_stale ? "\033[?2026h\033[2J" : "\033[?2026h")) !=
+			0 ||
 		(r = put_lines(&v.head, 0, head, &row, out)) != 0 ||
 		(r = put_lines(&v.body, ui->scroll, room, &row, out)) != 0)
 		goto out;
@@ -515,6 +519,7 @@ int top_view_screen(const struct top_model *m, struct top_ui *ui, struct smx_buf
 		r = smx_buf_printf(out, "\033[%zuH\033[K", ++row);
 	if (r == 0 && (r = put_lines(&v.foot, 0, 1, &row, out)) == 0)
 		r = smx_buf_put_str(out, "\033[?2026l");
+	ui->is_stale = 0;
 out:
 	view_release(&v);
 	return r;

@@ -93,7 +93,7 @@ static const char *const probes[SMX_HOSTS_OPTIONS] = {
 	/* A token's PIN is not asked for where no key of a token logs in. */
 	[SMX_HOSTS_PKCS11] = "PKCS11Provider=none",
 	[SMX_HOSTS_WARN_WEAK_CRYPTO] = "WarnWeakCrypto=no-pq-kex",
-	[SMX_HOSTS_MLKEM] = "KexAlgorithms=" MLKEM,
+	[SMX_HOSTS_MLKEM] = ("KexAlgorithms=" MLKEM),
 };
 
 const char *smx_hosts_option_probe(enum smx_hosts_option option)
@@ -295,19 +295,12 @@ int smx_hosts_conf_is_ours(struct smx_view text)
 /* ---- the Include line --------------------------------------------------------------------------
  */
 
-static const char *bare_name(const struct smx_include *inc)
-{
-	const char *slash = strrchr(inc->path, '/');
-
-	return slash ? slash + 1 : inc->path;
-}
-
 int smx_include_line(const struct smx_include *inc, struct smx_buf *out)
 {
 	int r;
 
 	if (inc->is_home)
-		return smx_buf_printf(out, "Include %s", bare_name(inc));
+		return smx_buf_printf(out, "Include %s", inc->name);
 	if (smx_conf_path_fault(inc->path, 1))
 		return SMX_EINVAL;
 	if ((r = smx_buf_put_str(out, "Include ")) == 0)
@@ -337,7 +330,7 @@ static int is_ours(const struct smx_include *inc, const char *word)
 		return 0;
 	if (strncmp(word, home, sizeof(home) - 1) == 0)
 		word += sizeof(home) - 1;
-	return is_path(word, bare_name(inc));
+	return is_path(word, inc->name);
 }
 
 /* "Host *" and "Match all" match everything: what is below them is merely late. */
@@ -437,8 +430,19 @@ static int host_line_matches(const struct smx_ssh_config_line *line, const char 
 	return found;
 }
 
-int smx_overlap_find(
-	const struct smx_routes *routes, struct smx_view text, smx_overlap_fn *found, void *arg)
+static int on_host(const struct smx_routes *routes, const struct smx_ssh_config_line *line,
+	smx_overlap_fn *found, void *arg)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < routes->n_routes; i++)
+		if (host_line_matches(line, routes->routes[i].name))
+			r = found(arg, i, line->number);
+	return r;
+}
+
+int smx_overlap_find(const struct smx_routes *routes, struct smx_view text, smx_overlap_fn *found,
+	smx_overlap_include_fn *include, void *arg)
 {
 	struct smx_ssh_config_reader rd;
 	struct smx_ssh_config_line line;
@@ -449,12 +453,15 @@ int smx_overlap_find(
 		text = (struct smx_view){ text.p + bom, text.len - bom };
 	smx_ssh_config_reader_init(&rd, text);
 	while ((r = smx_ssh_config_next(&rd, &line)) > 0) {
-		for (size_t i = 0; line.kind == SMX_SSH_CONFIG_HOST && i < routes->n_routes; i++)
-			if (host_line_matches(&line, routes->routes[i].name) &&
-				(r = found(arg, i, line.number)) != 0)
-				goto out;
+		r = 0;
+		if (line.kind == SMX_SSH_CONFIG_HOST)
+			r = on_host(routes, &line, found, arg);
+		for (size_t i = 0;
+			line.kind == SMX_SSH_CONFIG_INCLUDE && r == 0 && i < line.n_words; i++)
+			r = include(arg, line.words[i].text);
+		if (r != 0)
+			break;
 	}
-out:
 	smx_ssh_config_reader_release(&rd);
 	return r;
 }

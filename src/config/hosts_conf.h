@@ -75,6 +75,7 @@ const char *smx_conf_path_fault(const char *path, int in_include);
 
 struct smx_include {
 	const char *path; /* of the file to include, absolute */
+	const char *name; /* the last part of it */
 	/*
 	 * Its directory is ~/.ssh, against which ssh resolves relative names even with -F: the bare
 	 * name will do.
@@ -114,9 +115,14 @@ int smx_include_prepend(const struct smx_include *inc, struct smx_view text, str
 
 /* A Host line matches the name of routes->routes[route]. Anything but 0 ends the search. */
 typedef int smx_overlap_fn(void *arg, size_t route, unsigned line);
+/* The text includes what a word of ssh_config says. Anything but 0 ends the search. */
+typedef int smx_overlap_include_fn(void *arg, const char *word);
 
-/* Tells of each, but for patterns that match every host. 0, SMX_ENOMEM, or what found returned. */
-int smx_overlap_find(
-	const struct smx_routes *routes, struct smx_view text, smx_overlap_fn *found, void *arg);
+/*
+ * Tells of each, but for patterns that match every host, and of what is included, in the order of
+ * the text. 0, SMX_ENOMEM, or what a function returned.
+ */
+int smx_overlap_find(const struct smx_routes *routes, struct smx_view text, smx_overlap_fn *found,
+	smx_overlap_include_fn *include, void *arg);
 
 #endif

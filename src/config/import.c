@@ -151,6 +151,63 @@ struct smx_import_ask smx_import_ask(const struct smx_import *im, size_t i)
 	return (struct smx_import_ask){ h->ask_host, h->ask_user, h->ask_port };
 }
 
+/* ---- order -------------------------------------------------------------------------------------
+ */
+
+struct sorted {
+	struct import_host host;
+	size_t was;
+};
+
+static int compare_text(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "");
+}
+
+/* Aliases as they were found; jump hosts by what they are called. */
+static int compare_hosts(const void *a, const void *b)
+{
+	const struct sorted *x = a, *y = b;
+	int d = y->host.is_alias - x->host.is_alias;
+
+	if (d != 0)
+		return d;
+	if (x->host.is_alias)
+		return x->was < y->was ? -1 : 1;
+	if ((d = strcmp(x->host.ask_host, y->host.ask_host)) != 0 ||
+		(d = compare_text(x->host.ask_user, y->host.ask_user)) != 0)
+		return d;
+	return x->host.ask_port < y->host.ask_port ? -1 : 1;
+}
+
+/* Jump hosts are in the order in which answers came, which is another one each time. */
+static int sort_hosts(struct smx_import *im)
+{
+	struct sorted *v = smx_calloc(im->n_hosts, sizeof(*v));
+	size_t *now = smx_calloc(im->n_hosts, sizeof(*now));
+	int r = v && now ? 0 : SMX_ENOMEM;
+
+	if (r != 0)
+		goto out;
+	for (size_t i = 0; i < im->n_hosts; i++)
+		v[i] = (struct sorted){ im->hosts[i], i };
+	qsort(v, im->n_hosts, sizeof(*v), compare_hosts);
+	for (size_t i = 0; i < im->n_hosts; i++)
+		now[v[i].was] = i;
+	for (size_t i = 0; i < im->n_hosts; i++) {
+		struct import_host *h = &im->hosts[i];
+
+		*h = v[i].host;
+		h->same_as = i;
+		for (size_t k = 0; k < h->n_jumps; k++)
+			h->jumps[k] = now[h->jumps[k]];
+	}
+out:
+	smx_free(v);
+	smx_free(now);
+	return r;
+}
+
 /* ---- ways --------------------------------------------------------------------------------------
  */
 
@@ -392,24 +449,29 @@ static int give_names(struct smx_import *im)
 		if (!h->why && h->is_alias && (h->name = smx_strdup(h->ask_host)) == NULL)
 			return SMX_ENOMEM;
 	}
+	/* First who needs one, then which, so that the numbers don't depend on who asks first. */
 	do {
 		changed = 0;
 		for (size_t i = 0; i < im->n_hosts; i++) {
 			const struct import_host *h = &im->hosts[i];
 
-			if (!h->name || (im->jump != IMPORT_NONE && only_jump(im, h) == im->jump))
+			if ((!h->name && !h->needs_name) ||
+				(im->jump != IMPORT_NONE && only_jump(im, h) == im->jump))
 				continue;
 			for (size_t k = 0; k < h->n_jumps; k++) {
 				struct import_host *j = &im->hosts[im->hosts[h->jumps[k]].same_as];
 
-				if (j->name)
-					continue;
-				if ((r = make_up_name(im, j)) != 0)
-					return r;
-				changed = 1;
+				changed |= !j->name && !j->needs_name;
+				j->needs_name = 1;
 			}
 		}
 	} while (changed);
+	for (size_t i = 0; i < im->n_hosts; i++) {
+		struct import_host *h = &im->hosts[i];
+
+		if (h->needs_name && !h->name && (r = make_up_name(im, h)) != 0)
+			return r;
+	}
 	return 0;
 }
 
@@ -452,7 +514,7 @@ int smx_import_finish(struct smx_import *im)
 			(r = import_refuse(&im->hosts[i], "ssh -G was not asked")) != 0)
 			return r;
 	}
-	if ((r = refuse_lost(im)) != 0)
+	if ((r = sort_hosts(im)) != 0 || (r = refuse_lost(im)) != 0)
 		return r;
 	merge_jumps(im);
 	/* Two that are the same now may be on one way. */
@@ -514,7 +576,7 @@ const char *smx_import_common_fault(const struct smx_import *im)
 
 		if (!h->is_alias)
 			continue;
-		if (!h->why || (why && strcmp(why, h->why) != 0))
+		if (!h->is_why_of_ssh || (why && strcmp(why, h->why) != 0))
 			return NULL;
 		why = h->why;
 	}

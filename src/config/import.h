@@ -91,7 +91,7 @@ struct smx_import_counts smx_import_counts(const struct smx_import *im);
 int smx_import_toml(const struct smx_import *im, struct smx_buf *out);
 /* 1 and the next of those left out, in the order they were found; 0 at the end. *at: 0 at first. */
 int smx_import_left_out(const struct smx_import *im, size_t *at, struct smx_import_left_out *ret);
-/* The reason that all aliases share, if not one became a route and there is just one; else NULL. */
+/* What ssh said of every alias, if it refused all of them with the same words; else NULL. */
 const char *smx_import_common_fault(const struct smx_import *im);
 
 #endif

@@ -32,6 +32,7 @@ struct import_host {
 
 	/* smx_import_finish. */
 	size_t same_as; /* the host that stands for this one: mostly itself */
+	int needs_name; /* a route names it as its jump host */
 	char *name; /* of the route; NULL: it needs none */
 	size_t users; /* routes that would have it as [jump] */
 };

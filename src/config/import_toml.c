@@ -36,14 +36,14 @@ static int put_key_string(struct smx_buf *out, const char *key, const char *valu
 	return r;
 }
 
-/* A string where there is one, else an array. */
+/* A string where there is one, else an array; a lone "none" would mean something else. */
 static int put_key_strings(struct smx_buf *out, const char *key, char *const *v, size_t n)
 {
 	int r;
 
 	if (n == 0)
 		return 0;
-	if (n == 1)
+	if (n == 1 && strcmp(v[0], "none") != 0)
 		return put_key_string(out, key, v[0]);
 	r = smx_buf_printf(out, "%s = [", key);
 	for (size_t i = 0; r == 0 && i < n; i++)

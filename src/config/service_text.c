@@ -149,7 +149,6 @@ int smx_service_unit_text(const struct smx_service_spec *spec, struct smx_buf *o
 			"\n"
 			"[Unit]\n"
 			"Description=One login per server, shared by every SSH client\n"
-			"Documentation=man:ssh-mux(1)\n"
 			"StartLimitIntervalSec=60\n"
 			"StartLimitBurst=5\n"
 			"\n"
@@ -279,13 +278,13 @@ int smx_service_plist_text(const struct smx_service_spec *spec, struct smx_buf *
 /* ---- a shell -----------------------------------------------------------------------------------
  */
 
-/* As it is if no shell sees anything in it, else in single quotes. */
-static int put_shell_word(struct smx_buf *out, const char *word)
+int smx_service_shell_word(struct smx_buf *out, const char *word)
 {
 	static const char plain[] =
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@%,";
 	int r;
 
+	/* As it is if there is nothing in it for a shell, else in single quotes. */
 	if (word[0] && word[strspn(word, plain)] == '\0')
 		return smx_buf_put_str(out, word);
 	r = smx_buf_put(out, "'", 1);
@@ -303,11 +302,11 @@ int smx_service_command_text(const struct smx_service_spec *spec, struct smx_buf
 	command_of(spec, 0, &c);
 	if (spec->ssh_dir)
 		(void)((r = smx_buf_put_str(out, "SSH_MUX_SSH_DIR=")) != 0 ||
-			(r = put_shell_word(out, spec->ssh_dir)) != 0 ||
+			(r = smx_service_shell_word(out, spec->ssh_dir)) != 0 ||
 			(r = smx_buf_put(out, " ", 1)) != 0);
 	for (size_t i = 0; r == 0 && i < c.count; i++)
 		if (i == 0 || (r = smx_buf_put(out, " ", 1)) == 0)
-			r = put_shell_word(out, c.args[i]);
+			r = smx_service_shell_word(out, c.args[i]);
 	return finish(out, before, r);
 }
 

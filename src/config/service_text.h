@@ -33,6 +33,9 @@ int smx_service_plist_text(const struct smx_service_spec *spec, struct smx_buf *
  */
 int smx_service_command_text(const struct smx_service_spec *spec, struct smx_buf *out);
 
+/* Appends a word so that a POSIX shell reads it as it is. SMX_ENOMEM, SMX_ELIMIT. */
+int smx_service_shell_word(struct smx_buf *out, const char *word);
+
 /* Whether such a file was made by us, whatever else is in it. */
 int smx_service_is_ours(struct smx_view text);
 

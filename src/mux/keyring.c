@@ -122,7 +122,9 @@ static void add_public_keys(struct keyring *k, struct smx_authorized_keys *set)
 
 static int is_young(const struct smx_os_stamp *stamp)
 {
-	return (int64_t)time(NULL) - stamp->mtime_ns / 1000000000 <= YOUNG_S;
+	int64_t last = stamp->changed_ns > stamp->mtime_ns ? stamp->changed_ns : stamp->mtime_ns;
+
+	return (int64_t)time(NULL) - last / 1000000000 <= YOUNG_S;
 }
 
 void keyring_refresh(struct keyring *k)
@@ -142,9 +144,9 @@ void keyring_refresh(struct keyring *k)
 	if (!exists || add_file(k, set, k->path, !is_same) == SMX_ENOTFOUND) {
 		add_public_keys(k, set);
 		exists = 0;
-	} else if (!k->is_loaded || !k->has_file ||
-		   smx_authorized_keys_count(set) != smx_authorized_keys_count(k->set)) {
-		log_info("%zu authorised keys from %s", smx_authorized_keys_count(set), k->path);
+	} else if (!is_same) {
+		log_info("%zu authorised keys %sfrom %s", smx_authorized_keys_count(set),
+			k->is_loaded ? "re-read " : "", k->path);
 	}
 	smx_authorized_keys_free(k->set);
 	k->set = set;

@@ -16,7 +16,7 @@
 #define WARNING_MAX     (ERR_MAX + 128)
 
 /* How long the file must not have changed before it is read. */
-#define SETTLE_MS 150
+#define SETTLE_MS 250
 /* How long something must be wrong with it before that is said. */
 #define DOUBT_MS 800
 /* How often it is looked at without being told of a change. */

@@ -523,8 +523,8 @@ int smx_os_service_is_usable(struct smx_os_service *s, struct smx_buf *why);
  * makes it start at login from now on, which starts nothing yet. *ret_changed: whether anything had
  * to be done. Errors as smx_os_file_write_atomic, SMX_ETIMEOUT.
  */
-int smx_os_service_put(struct smx_os_service *s, struct smx_view text, int *ret_changed,
-	struct smx_buf *err);
+int smx_os_service_put(
+	struct smx_os_service *s, struct smx_view text, int *ret_changed, struct smx_buf *err);
 /* ret_pid: -1 if it is running (or about to be) and its process is not known, 0 if it is not. */
 int smx_os_service_pid(struct smx_os_service *s, int64_t *ret_pid, struct smx_buf *err);
 /* Starts it, again if it runs. Where the manager is told of readiness it is ready then. */

@@ -44,6 +44,32 @@ static void check_route(const struct smx_routes *routes, const struct smx_route 
 	CHECK(smx_hops_equal(route->hops, route->n_hops, route->hops, route->n_hops));
 }
 
+/* All errors instead of the first: the same verdict, and whole lines of plain text. */
+static void check_all(struct smx_view text, int want)
+{
+	struct smx_routes *routes;
+	struct smx_buf errors;
+	size_t lines = 0, len;
+	int r;
+
+	smx_buf_init(&errors, SMX_ROUTES_ERRORS_MAX * SMX_ROUTES_ERROR_MAX);
+	r = smx_routes_check(text, "fuzz", &routes, &errors);
+	CHECK(r == want);
+	len = smx_buf_len(&errors);
+	CHECK((r == 0) == (len == 0));
+	for (size_t i = 0; i < len; i++) {
+		uint8_t c = smx_buf_view(&errors)[i];
+
+		CHECK((c >= ' ' && c != 0x7f) || c == '\n');
+		lines += c == '\n';
+	}
+	CHECK(len == 0 || smx_buf_view(&errors)[len - 1] == '\n');
+	CHECK(lines <= SMX_ROUTES_ERRORS_MAX);
+	if (r == 0)
+		smx_routes_unref(routes);
+	smx_buf_release(&errors);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -67,6 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			CHECK(smx_buf_view(&error)[i] >= ' ' && smx_buf_view(&error)[i] != 0x7f);
 	}
 	smx_buf_release(&error);
+	check_all(text, r);
 	CHECK(smx_mem_alive() == before);
 	return 0;
 }

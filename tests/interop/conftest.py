@@ -61,6 +61,11 @@ class Cleanup:
                 thing.stop()
             except BaseException as e:  # the others are to be stopped all the same
                 first = first or e
+            try:
+                if hasattr(thing, "ssh_dir"):
+                    peers.check_no_leak(thing)
+            except BaseException as e:
+                first = first or e
             path = getattr(thing, "dir", None)
             if path is not None:
                 shutil.rmtree(path, ignore_errors=True)

@@ -5,6 +5,8 @@ import json
 import os
 import pathlib
 
+from peers import secret
+
 PROGRAM = r'''#!/usr/bin/python3
 import json, os, pathlib, signal, sys, time
 here = pathlib.Path(__file__).resolve().parent
@@ -50,6 +52,9 @@ class Pinentry:
         self.put(*answers)
 
     def put(self, *answers):
+        for answer in answers:
+            if not answer.startswith(("ERR ", "RAW ")):
+                secret(answer)
         (self.dir / "answers").write_text(json.dumps(answers))
 
     def lines(self):

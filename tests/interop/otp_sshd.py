@@ -9,7 +9,7 @@ import glob
 import secrets
 import subprocess
 
-from peers import ROOT, SSHD, USER, Sshd, group_members
+from peers import ROOT, SSHD, USER, Sshd, group_members, secret, secret_code
 
 
 def library(name):
@@ -35,7 +35,7 @@ class OtpSshd(Sshd):
     """As Sshd; besides, code() is the next code, and used() the number of codes taken."""
 
     def __init__(self, keys, name="bastion", **options):
-        self.secret = secrets.token_hex(20)
+        self.secret = secret(secrets.token_hex(20))
         self.prefix = [] if ROOT else ["sudo", "-n"]
         options.setdefault("UsePAM", "yes")
         options.setdefault("KbdInteractiveAuthentication", "yes")
@@ -86,10 +86,11 @@ class OtpSshd(Sshd):
 
     def code(self):
         """The code that is taken next."""
-        return subprocess.run(
+        code = subprocess.run(
             ["oathtool", "--hotp", f"--counter={self.counter()}", self.secret],
             capture_output=True, text=True, check=True,
         ).stdout.strip()  # fmt: skip
+        return secret_code(code)
 
     def kill(self):
         if not ROOT and self.proc is not None and self.proc.poll() is None:
@@ -114,7 +115,7 @@ class PasswordSshd(OtpSshd):
 
     def auth(self):
         passwords = self.dir / "passwords"
-        passwords.write_text(f"{USER}:{self.PASSWORD}:sshd\n")
+        passwords.write_text(f"{USER}:{secret(self.PASSWORD)}:sshd\n")
         passwords.chmod(0o644)
         matrix = library("pam_wrapper/pam_matrix.so")
         return (self.oath("sufficient") if self.codes else "") + (

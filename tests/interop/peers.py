@@ -4,6 +4,7 @@
 Each class starts one of them under a short private directory, on a free loopback port, in a
 process group of its own, with its output in a file that is shown when a test fails.
 """
+import base64
 import contextlib
 import getpass
 import grp
@@ -172,6 +173,51 @@ def kill_quietly(pid, sig=signal.SIGKILL):
         os.kill(pid, sig)
 
 
+# ---- secrets: none may ever be in a log (D4) -----------------------------------------------------
+
+_secrets = set()  # as they are, and as a careless dump would show them
+_codes = set()  # one-time codes
+_CODE = re.compile(r"(?<![\w.:+/=-])\d{6}(?![\w.:+/=-])")
+# Numbers of six digits that are none: process ids, bytes, JSON's members and lists.
+_NUMBER = re.compile(r"\b(?:process|port|signal) \d+|\b\d+ (?:bytes|received|s\b|ms\b)"
+                     r'|"\w+": ?-?\d+|\[[-\d, ]*\]')
+
+
+def secret(text):
+    """Registers what a test logs in with, and gives it back. A short word would be found where it
+    is none; who uses one looks for it in the test itself."""
+    if len(text) >= 6 and not (text.isalpha() and len(text) < 8):
+        raw = text.encode()
+        _secrets.update((text, raw.hex(), base64.b64encode(raw).decode().rstrip("=")[:-1]))
+    return text
+
+
+def secret_code(text):
+    """The same for a code of a few digits."""
+    _codes.add(text)
+    return text
+
+
+def leaks(text):
+    """The registered secrets that are in a text."""
+    found = [s for s in _secrets if s in text]
+    if _codes:
+        found += _codes.intersection(_CODE.findall(_NUMBER.sub(" ", text)))
+    return found
+
+
+def check_no_leak(mux):
+    """Of all that a daemon, and commands about it, have said and written."""
+    texts = list(getattr(mux, "said", []))
+    for path in (mux.log_path, mux.ssh_dir / "ssh-mux.log", mux.ssh_dir / "ssh-mux.log.old"):
+        with contextlib.suppress(OSError):
+            if path.is_file():
+                texts.append(path.read_text(errors="replace"))
+    for text in texts:
+        assert not (found := leaks(text)), (found, [
+            line for line in text.splitlines() if any(f in line for f in found)][:5])
+
+
 class Daemon:
     """A program that runs until stopped. Keeps its output in self.log_path."""
 
@@ -259,6 +305,9 @@ class Keys:
                 check=True,
                 stdin=subprocess.DEVNULL,
             )
+            secret(passphrase)
+            for line in path.read_text().splitlines()[-4:-1]:  # the private part
+                secret(line)
         return path
 
     def public(self, path):
@@ -398,18 +447,23 @@ class Agent:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        poll(self.sock.exists, what="ssh-agent's socket")
+        # The socket has its name a moment before anybody listens: 2 is "can't connect".
+        poll(lambda: self.sock.exists() and self.call("ssh-add", "-l").returncode != 2,
+             what="ssh-agent's socket")
         if paths:
             self.add(*paths)
 
-    def add(self, *paths):
-        subprocess.run(
-            ["ssh-add", "-q", *map(str, paths)],
-            check=True,
+    def call(self, *argv, check=False):
+        return subprocess.run(
+            argv,
+            check=check,
             env=dict(os.environ, SSH_AUTH_SOCK=str(self.sock)),
             stdin=subprocess.DEVNULL,
             capture_output=True,
         )
+
+    def add(self, *paths):
+        self.call("ssh-add", "-q", *map(str, paths), check=True)
 
     def stop(self):
         self.proc.kill()
@@ -487,6 +541,7 @@ class Mux(Daemon):
             self.env["SSH_AUTH_SOCK"] = str(agent.sock)
         self.env.update(env or {})
         self.config_path = self.dir / "ssh_config"
+        self.said = []  # by commands, but for what came from a remote
         self.expect_clean = True
         if start:
             self.start()
@@ -553,7 +608,7 @@ class Mux(Daemon):
     # ---- control ----
 
     def control(self, *args, timeout=20):
-        return subprocess.run(
+        done = subprocess.run(
             [self.binary, *args],
             env=self.env,
             capture_output=True,
@@ -561,6 +616,8 @@ class Mux(Daemon):
             timeout=timeout,
             stdin=subprocess.DEVNULL,
         )
+        self.said += [done.stdout, done.stderr]
+        return done
 
     def status(self):
         done = self.control("status", "--json")

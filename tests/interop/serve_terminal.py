@@ -8,7 +8,7 @@ import select
 import termios
 import threading
 
-from peers import Mux
+from peers import Mux, secret
 
 
 class Terminal:
@@ -44,6 +44,8 @@ class Terminal:
                 typed = self.answer(match.group(1).decode(errors="replace").strip())
                 if typed is not None:
                     self.typed += 1
+                    if b"fingerprint" not in match.group(1):
+                        secret(typed.strip("\r\n"))
                     os.write(self.master, typed.encode())
 
 

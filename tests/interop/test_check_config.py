@@ -128,6 +128,21 @@ def test_R3_hostile_hosts_and_users_are_refused_with_their_place(box, key, value
             assert is_plain(what), (some[i], what)
 
 
+@pytest.mark.parametrize("key, characters", [("host", hostile.OPENSSH_HOST_CHARACTERS),
+                                             ("user", hostile.OPENSSH_USER_CHARACTERS)],
+                         ids=["host", "user"])  # fmt: skip
+def test_R3_what_ssh_refuses_is_refused_wherever_it_stands(box, key, characters):
+    """R3: the characters that OpenSSH's own checks name."""
+    values = [text for c in characters for text in (c + "ab", f"a{c}b", "ab" + c)]
+    other = {"host": "user", "user": "host"}[key]
+    for some in chunks(values):
+        path = box.put(ROUTES, "".join(
+            f'[routes.r{i}]\n{key} = {hostile.toml_string(v)}\n{other} = "x"\n'
+            for i, v in enumerate(some)))  # fmt: skip
+        assert [p for p, _, _ in box.errors()] == [
+            f"{path}:{3 * i + 2}:1" for i in range(len(some))], some  # fmt: skip
+
+
 @pytest.mark.parametrize("table", ["[jump]", "[routes.a]"])
 def test_R3_the_jump_host_is_as_strict(box, table):
     for key, value in [("host", "-oProxyCommand=x"), ("user", "$(id)"), ("host", "a\nb")]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Routes and keys are re-read without a restart (B10, L5).
 
-The rows kept here: B10, L3, L5, P1, R4.
+The rows kept here: B10, L3, L5, P1, R4, R6.
 """
 import os
 import re
@@ -15,6 +15,7 @@ import pytest
 from hostile import toml_string
 from peers import hop, poll, routes_toml
 from pyssh import Client
+from serve_terminal import Terminal, TerminalMux
 
 OPEN_FAILURE = 92
 OPEN_SUCCESS = 91
@@ -73,6 +74,17 @@ def test_B10_a_new_route_works_without_a_restart(routed):
     routed.check_works("new")
     routed.check_works("t")
     # P1: both lead the same way, and the file changed: still one login.
+    assert routed.target.logins() == 1
+
+
+def test_B10_an_edit_costs_nobody_a_login(routed):
+    """P1: a pooled connection that nobody uses at the moment outlives an edit of other things."""
+    routed.check_works()
+    routed.put("ssh-mux-routes.toml", text_of(routed.target, "new", "t"))
+    wait_routes(routed, "t", "new")
+    time.sleep(3)  # the pool is gone through each second
+    assert len(routed.connections()) == 1
+    routed.check_works()
     assert routed.target.logins() == 1
 
 
@@ -181,10 +193,14 @@ def test_B10_a_broken_edit_keeps_the_old_routes_and_says_so(routed):
     said = f'{path}:{line}:1: [routes.late] key "prot"'
     assert routed.log().count(said) == 1
     routed.put("ssh-mux-routes.toml", broken)
+    time.sleep(5)  # a complaint takes a second, and a look comes every three
+    assert routed.log().count(said) == 1 and warnings_of(routed) == [shown]
+    # Somebody who asks is told again.
     routed.proc.send_signal(signal.SIGHUP)
+    poll(lambda: routed.log().count(said) == 2, LONG, "the answer to the signal")
+    assert warnings_of(routed) == [shown]
     routed.put("ssh-mux-routes.toml", "# another\n" + broken)
     assert wait_warning(routed, f"{path}:{line + 1}:1: ") != shown
-    assert routed.log().count(said) <= 2  # once more if asked by the signal
     routed.put("ssh-mux-routes.toml", good)
     wait_routes(routed, "t", "late")
     wait_no_warning(routed)
@@ -255,6 +271,14 @@ def test_B10_no_routes_is_what_a_comment_says(routed):
 
 # ---- how editors write ----
 
+pauses = []  # how long each really was, on a machine that has other things to do
+
+
+def pause(seconds):
+    start = time.monotonic()
+    time.sleep(seconds)
+    pauses.append(time.monotonic() - start)
+
 
 def write_in_place(path, text):
     path.write_text(text)
@@ -266,18 +290,18 @@ def write_slowly(path, text):
         for i in range(0, len(text), 40):
             f.write(text[i:i + 40])
             f.flush()
-            time.sleep(0.03)
+            pause(0.03)
 
 
 def write_empty_for_a_while(path, text):
     path.write_text("")
-    time.sleep(0.4)
+    pause(0.4)
     path.write_text(text)
 
 
 def write_broken_for_a_while(path, text):
     path.write_text("[routes.")
-    time.sleep(0.4)
+    pause(0.4)
     path.write_text(text)
 
 
@@ -295,7 +319,7 @@ def write_as_vim(path, text):
     probe.unlink()
     backup = path.with_name(path.name + "~")
     path.rename(backup)
-    time.sleep(0.1)
+    pause(0.1)
     path.write_text(text)
     path.chmod(0o600)
     backup.unlink()
@@ -312,7 +336,7 @@ def write_as_emacs(path, text):
 
 def write_removed_first(path, text):
     path.unlink()
-    time.sleep(0.3)
+    pause(0.3)
     path.write_text(text)
     path.chmod(0o600)
 
@@ -323,7 +347,7 @@ def write_chmod_later(path, text):
     new.write_text(text)
     new.chmod(0o664)
     new.rename(path)
-    time.sleep(0.1)
+    pause(0.1)
     path.chmod(0o600)
 
 
@@ -333,11 +357,20 @@ def write_chmod_later(path, text):
                          ids=lambda f: f.__name__[6:])  # fmt: skip
 def test_B10_the_way_an_editor_writes_is_no_change_of_mind(routed, write):
     """From old to new in one step: nothing between them was in use or complained about."""
-    names = ["t"] + [f"r{n}" for n in range(12)]
-    write(routed.routes_path, text_of(routed.target, *names))
-    wait_routes(routed, *names)
-    assert not warnings_of(routed)
-    log = routed.log()
+    # Half a file that nobody touches for a while is a file; half a one that is wrong, for longer.
+    longest = 0.2 if write is write_slowly else 0.7
+    for attempt in range(5):
+        names = ["t"] + [f"r{attempt}x{n}" for n in range(12)]
+        since = len(routed.log())
+        pauses.clear()
+        write(routed.routes_path, text_of(routed.target, *names))
+        wait_routes(routed, *names)
+        wait_no_warning(routed)
+        if max(pauses, default=0) < longest:
+            break
+    else:
+        pytest.skip("too busy a machine to write a file without pauses")
+    log = routed.log()[since:]
     assert "from before go on" not in log
     assert re.findall(r"routes re-read from \S+: (\d+)", log) == ["13"]
 
@@ -359,6 +392,35 @@ def test_B10_sighup_re_reads_and_answers(routed):
     routed.wait_log("asked by a signal", LONG)
     wait_routes(routed, "t", "new")
     assert routed.alive()
+
+
+def test_B10_sighup_in_direct_mode_reads_the_keys(make_mux, make_sshd, keys):
+    """R6: there is no file to read, and still nothing dies of it."""
+    mux = make_mux(direct=make_sshd())
+    mux.put("ssh-mux-authorized-keys", keys.public(keys.make("other")))
+    mux.proc.send_signal(signal.SIGHUP)
+    mux.wait_log("authorised keys re-read", LONG)
+    assert mux.alive() and not mux.status()["warnings"]
+    assert mux.ssh("t", "true").returncode == 255
+
+
+@pytest.mark.parametrize("is_closed", [False, True], ids=["open", "closed"])
+def test_B10_sighup_at_a_terminal(keys, cleanup, make_sshd, is_closed):
+    """A request while the terminal is there; its end, when it was closed."""
+    terminal = Terminal(lambda question: None)
+    target = make_sshd()
+    mux = TerminalMux(keys, routes=text_of(target, "t"), known_hosts=target.known_hosts(),
+                      terminal=terminal)  # fmt: skip
+    cleanup(mux)
+    os.close(terminal.slave)
+    if is_closed:
+        os.close(terminal.master)
+        assert mux.proc.wait(LONG) == 0
+        mux.wait_log("terminal was closed")
+    else:
+        mux.proc.send_signal(signal.SIGHUP)
+        mux.wait_log("asked by a signal", LONG)
+        mux.check_works()
 
 
 def test_B10_a_directory_that_is_replaced_is_watched_anew(make_mux, make_sshd):
@@ -433,16 +495,15 @@ def test_L5_a_key_revoked_while_a_client_is_at_the_door(routed, keys, cleanup):
 
 
 def test_L5_every_edit_counts_also_two_in_a_moment(routed, keys):
-    """The same size and, on many a file system, the same time: the second is seen all the same."""
+    """The same size and the same time as before: the second is seen all the same."""
     local, other = (keys.public(keys.make(n)) for n in ("local", "other"))
     size = max(len(local), len(other))
-    for _ in range(15):
-        routed.put("ssh-mux-authorized-keys", local.rstrip("\n").ljust(size) + "\n")
+    for _ in range(10):
+        path = routed.put("ssh-mux-authorized-keys", local.rstrip("\n").ljust(size) + "\n")
+        os.utime(path, (1e9, 1e9))
         assert routed.ssh("t", "true").returncode == 0
-        path = routed.ssh_dir / "ssh-mux-authorized-keys"
-        times = path.stat()
         path.write_text(other.rstrip("\n").ljust(size) + "\n")
-        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        os.utime(path, (1e9, 1e9))
         assert routed.ssh("t", "true").returncode == 255
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`ssh-mux setup-config` (C1, C2): what it tells ssh is what ssh understands, nothing of the user's
 bleeds into the hop to the local server or is changed, and no moment to be killed at is a bad one."""
+import fcntl
 import os
 import pathlib
 import random
@@ -13,7 +14,7 @@ import time
 
 import pytest
 
-from peers import BINARY, ROOT, SSH, USER, Mux, hop, poll, routes_toml, short_dir
+from peers import BINARY, SSH, USER, hop, routes_toml
 
 INCLUDE = "ssh-mux-hosts.conf"
 # What a careless `Host *` may say, and what would break the hop to the local server.
@@ -111,9 +112,9 @@ class Place:
         path.chmod(0o600)
         return path
 
-    def run(self, *args, code=0, **kwargs):
-        done = subprocess.run([BINARY, "setup-config", *map(str, args)], env=self.env, text=True,
-                              capture_output=True, stdin=subprocess.DEVNULL, timeout=60, **kwargs)
+    def run(self, *args, code=0, binary=BINARY):
+        done = subprocess.run([binary, "setup-config", *map(str, args)], env=self.env, text=True,
+                              capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
         assert done.returncode == code, done
         # One line each, and nothing else, for everything there is to say.
         assert all(l.startswith("ssh-mux: ") for l in done.stderr.splitlines()), done.stderr
@@ -177,7 +178,7 @@ def test_C1_no_later_block_gets_into_the_hop(place, via):
         if via == "tcp":
             assert "proxycommand" not in got
         else:
-            assert got["proxycommand"][0].endswith(f"/ssh-mux\" proxy {name}")
+            assert got["proxycommand"][0].endswith(f'"{os.path.realpath(BINARY)}" proxy {name}')
             assert got["proxyusefdpass"] == ["no"]
         if knows("ObscureKeystrokeTiming=no"):
             assert got["obscurekeystroketiming"] == ["no"]
@@ -282,6 +283,20 @@ def test_C2_an_include_elsewhere_stays_and_is_said(place, text, words):
     assert words in done.stderr and place.config.read_text() == text
 
 
+@pytest.mark.parametrize("text,words", [
+    ("Include {dir}/first\n{ours}", "something before the Include line"),
+    ("{ours}Host x\n  Nonsense yes\n", "Bad configuration option"),
+    ("Host x\n{ours}", "something before the Include line"),
+])
+def test_C1_that_it_has_no_effect_is_said(place, text, words):
+    """C1: ssh is asked at the end, for another program's Include may have come before ours."""
+    place.put("first", "Host *\n HostKeyAlias theirs\n")
+    place.put("config", text.format(dir=place.dir, ours=f"Include {place.hosts}\n"))
+    assert words in place.run().stderr
+    place.put("config", f"Include {place.hosts}\nInclude {place.dir}/first\n")
+    assert "does not come" not in place.run().stderr
+
+
 # ---- keys ----------------------------------------------------------------------------------------
 
 
@@ -303,6 +318,26 @@ def test_L4_host_key_is_made_and_pinned(place):
     text = place.known.read_text()
     assert text.startswith(mine) and text.count("\nssh-mux ") == 1
     assert " ".join(public) not in text[len(mine):]
+
+
+def test_C1_accept_new_until_the_key_could_be_put_there(place):
+    """C1: somebody keeps the directory locked meanwhile; the next run is
+    strict."""
+    place.run()
+    place.known.unlink()
+    place.hosts.unlink()
+    lock = os.open(place.dir, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    child = subprocess.Popen([BINARY, "setup-config"], env=place.env, text=True,
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE)
+    # Its warning is the first thing it writes.
+    assert "at first sight" in child.stderr.readline()
+    os.close(lock)
+    assert child.communicate(timeout=60) and child.returncode == 0
+    assert place.ask("t")["stricthostkeychecking"] == ["accept-new"]
+    place.run()
+    assert place.ask("t")["stricthostkeychecking"] == ["true"] and place.known.exists()
 
 
 def test_C1_a_revoked_key_is_not_overruled(place):
@@ -439,3 +474,182 @@ def test_C1_without_an_ssh_it_goes_on_with_a_warning(place):
     place.env["PATH"] = "/nonexistent"
     assert "no ssh that knows -G" in place.run().stderr
     assert "HostKeyAlias ssh-mux" in place.hosts.read_text()
+
+
+def test_C1_bare_include_in_the_accounts_own_directory(tmp_path, keys):
+    """C1: ~/.ssh is the account's (S8), of which ssh itself reads `config` without being told."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    place = Place(home / ".ssh")
+    passwd, group = tmp_path / "passwd", tmp_path / "group"
+    passwd.write_text(f"{USER}:x:{os.getuid()}:{os.getgid()}::{home}:/bin/sh\n")
+    group.write_text(f"{USER}:x:{os.getgid()}:\n")
+    del place.env["SSH_MUX_SSH_DIR"]
+    place.env.update(LD_PRELOAD="libnss_wrapper.so", NSS_WRAPPER_PASSWD=str(passwd),
+                     NSS_WRAPPER_GROUP=str(group), HOME="/nonexistent",
+                     ASAN_OPTIONS="verify_asan_link_order=0:detect_leaks=0")
+    place.put("config", "Host t\n User x\nInclude more.conf\n")
+    place.put("more.conf", "Host d?\n")
+    done = place.run("--via", "proxy")
+    assert place.config.read_text().startswith("Include ssh-mux-hosts.conf\nHost t\n")
+    assert "SSH_MUX_SSH_DIR" not in place.hosts.read_text()
+    assert "t (config:2)" in done.stderr
+    # It starts relative Includes at $HOME, where ours is not asked for.
+    got = subprocess.run([SSH, "-T", "-G", "t"], env={**place.env, "HOME": str(home)}, text=True,
+                         capture_output=True, timeout=20).stdout
+    assert "\nhostkeyalias ssh-mux\n" in got and "\nuser t\n" in got
+    before = place.state()
+    place.run("--via", "proxy")
+    assert place.state() == before
+
+
+# ---- connections ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def make_ready(make_mux, make_sshd, keys):
+    """A daemon whose SSH directory has a difficult name, and a config that is in the way."""
+
+    def make(routes=None, name='my "ssh" [x]', config=NASTY, start=True, servers=1):
+        sshds = [make_sshd(f"sshd{i}") for i in range(servers)]
+        table = {n: hop(s) for n, s in zip(("t", "db"), sshds)}
+        mux = make_mux(routes=routes_toml(table), start=False,
+                       known_hosts="".join(s.known_hosts() for s in sshds))
+        new = mux.dir / name
+        mux.ssh_dir.rename(new)
+        mux.ssh_dir, mux.routes_path = new, new / mux.routes_path.name
+        mux.env["SSH_MUX_SSH_DIR"] = str(new)
+        mux.args = [str(new / "ssh-mux-routes.toml") if a.endswith(".toml") else a
+                    for a in mux.args]
+        for end in ("", ".pub"):
+            shutil.copy(f"{keys.make('local')}{end}", new / f"id_local{end}")
+        keys.make("other_key")
+        for end in ("", ".pub"):
+            shutil.copy(keys.dir / f"other_key{end}", mux.dir / f"other_key{end}")
+        place = Place(new, routes=None, config=config.format(dir=mux.dir))
+        place.env, mux.place = mux.env, place
+        if start:
+            mux.start()
+        return mux
+
+    return make
+
+
+def through_config(mux, alias, *args, options=(), **kwargs):
+    return subprocess.run([SSH, "-F", str(mux.place.config), *options, alias, *args], env=mux.env,
+                          capture_output=True, stdin=subprocess.DEVNULL, timeout=60, **kwargs)
+
+
+@pytest.mark.core
+def test_C1_ssh_goes_through_the_daemon(make_ready):
+    """C1: whatever is in the user's blocks; and ssh has nothing to warn of, whichever it is."""
+    mux = make_ready()
+    mux.place.run("-p", mux.port)
+    done = through_config(mux, "t", "echo over there; exit 3")
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"over there\n", b"")
+    assert len(mux.connections()) == 1
+    # The key was pinned before ssh ever came, and ssh has not added to it.
+    assert mux.place.known.read_text().count("\n") == 1
+    done = through_config(mux, "t", "true", options=("-v",))
+    assert b"KnownHostsCommand" not in done.stderr or done.returncode == 0
+    assert b"aes128-gcm@openssh.com" in done.stderr
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("where", ["bin", "it's", "it's 100% \"$HOME\" `x`!\\"])
+def test_B5_ssh_goes_through_proxy_and_starts_the_daemon(make_ready, where):
+    """C1, B5: --via proxy, from directories whose names need quotes for ssh and the shell."""
+    mux = make_ready(start=False)
+    binary = mux.dir / where / "ssh-mux"
+    binary.parent.mkdir()
+    shutil.copy(BINARY, binary)
+    mux.place.run("--via", "proxy", binary=binary)
+    try:
+        done = through_config(mux, "t", "echo over there; exit 3")
+        assert (done.returncode, done.stdout) == (3, b"over there\n"), done
+        assert b"warning" not in done.stderr.lower()
+    finally:
+        stopped = mux.control("stop")
+    assert stopped.returncode == 0
+
+
+def test_C1_routes_never_meet_at_one_control_socket(make_ready):
+    """C1: a ControlPath by host and port is one and the same for every route, and `ssh db` would
+    go on where `ssh t` has gone."""
+    mux = make_ready(servers=2, config="Host *\n ControlMaster auto\n ControlPath {dir}/cm-%h-%p\n"
+                     " ControlPersist 20\n")
+    mux.place.run("-p", mux.port)
+    ports = [through_config(mux, name, "echo $SSH_CONNECTION").stdout.split()[3]
+             for name in ("t", "db")]
+    assert len(set(ports)) == 2
+    assert not list(mux.dir.glob("cm-*"))
+
+
+def test_C1_a_changed_server_key_is_refused(make_ready):
+    """C1: StrictHostKeyChecking by our own file alone, although the user's says `no`."""
+    mux = make_ready()
+    mux.place.run("-p", mux.port)
+    other = (mux.dir / "other_key.pub").read_text().split()[:2]
+    mux.place.put("ssh-mux-known-hosts", "ssh-mux " + " ".join(other) + "\n")
+    done = through_config(mux, "t", "true")
+    assert done.returncode == 255 and b"IDENTIFICATION HAS CHANGED" in done.stderr
+
+
+# ---- killed at any moment ------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(400)
+def test_C8_kill_9_at_any_moment(place, keys):
+    """C8, C2: never a file half-written, never a second Include; the next run does the rest and
+    leaves no temporary file."""
+    original = NASTY.format(dir=place.dir) * 200
+    included = f'Include "{place.hosts}"\n' + original
+    rng = random.Random(5)
+    place.put("config", original)
+    place.run("-p", "3000")
+    generated = (INCLUDE, "ssh-mux-known-hosts", "ssh-mux-host-key", "ssh-mux-host-key.pub")
+    good = {p: place.hosts.read_text().replace("Port 3000", f"Port {p}") for p in (3000, 3001)}
+    start = time.monotonic()
+    place.run("-p", "3001")
+    whole = time.monotonic() - start
+    killed = leftovers = 0
+    for i in range(120):
+        if i % 2 == 0:
+            place.put("config", original)
+        if i % 4 == 0:
+            for name in generated:
+                (place.dir / name).unlink(missing_ok=True)
+        port = 3000 + i % 2
+        child = subprocess.Popen([BINARY, "setup-config", "-p", str(port)], env=place.env,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                 stdin=subprocess.DEVNULL)
+        # The writes are in the second half, after ssh has been asked.
+        time.sleep(whole * rng.uniform(0.3, 1.1))
+        child.send_signal(signal.SIGKILL)
+        killed += child.wait() == -signal.SIGKILL
+        leftovers += bool(list(place.dir.glob(".ssh-mux-*")))
+        check_whole(place, original, included, good)
+        if i % 3 == 2:
+            place.run("-p", str(port))
+            assert place.config.read_text() == included
+            assert place.hosts.read_text() == good[port]
+            assert not list(place.dir.glob(".*")), list(place.dir.iterdir())
+            before = place.state()
+            place.run("-p", str(port))
+            assert place.state() == before
+    print(f"{killed} of 120 killed, {leftovers} times with a temporary file left")
+    assert killed > 60
+
+
+def check_whole(place, original, included, good):
+    assert place.config.read_text() in (original, included)
+    if place.hosts.exists():
+        assert place.hosts.read_text() in good.values()
+        assert place.known.exists()
+    if place.known.exists():
+        public = (place.dir / "ssh-mux-host-key.pub").read_text().split()[:2]
+        assert place.known.read_text() == " ".join(["ssh-mux", *public]) + "\n"
+    key = place.dir / "ssh-mux-host-key"
+    if key.exists():
+        text = key.read_text()
+        assert text.startswith("-----BEGIN OPENSSH") and text.endswith("PRIVATE KEY-----\n")

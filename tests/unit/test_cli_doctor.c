@@ -13,13 +13,6 @@
 #include "base/mem.h"
 #include "cli/doctor.h"
 
-/* Takes the place of the daemon in the command line's library; never called here. */
-int smx_daemon_run(const struct smx_serve_options *opts)
-{
-	(void)opts;
-	return 0;
-}
-
 #define KEY "remote.SSH.path"
 
 /* B10: the value at the top level and nowhere else, whatever comments and commas are about. */
@@ -53,7 +46,7 @@ static void B10_setting_is_found(void **state)
 		{ "{\"", NULL },
 		{ "/", NULL },
 		{ "/*", NULL },
-		{ "{\"" KEY "\": \"\\", "" },
+		{ "{\"" KEY "\": \"\\", "\\" },
 	};
 	char value[32];
 

@@ -248,7 +248,7 @@ static void C1_paths_that_ssh_would_read_otherwise(void **state)
 	smx_buf_init(&b, SMX_HOSTS_CONF_MAX);
 	for (size_t i = 0; i < SMX_ARRAY_LEN(bad); i++) {
 		struct smx_hosts_conf known = plain, from = plain, key = plain;
-		struct smx_include inc = { .path = bad[i] };
+		struct smx_include inc = { .path = bad[i], .name = bad[i] };
 
 		known.known_path = from.routes_path = bad[i];
 		key.identity = &bad[i];
@@ -276,8 +276,11 @@ static void C1_paths_that_ssh_would_read_otherwise(void **state)
 /* ---- Include ----------------------------------------------------------------------------------
  */
 
-static const struct smx_include home = { .path = "/home/me/.ssh/ssh-mux-hosts.conf", .is_home = 1 };
-static const struct smx_include other = { .path = "/o d/[x]/ssh-mux-hosts.conf" };
+static const struct smx_include home = {
+	.name = "ssh-mux-hosts.conf", .path = "/home/me/.ssh/ssh-mux-hosts.conf", .is_home = 1
+};
+static const struct smx_include other = { .name = "ssh-mux-hosts.conf",
+	.path = "/o d/[x]/ssh-mux-hosts.conf" };
 
 static void C1_include_is_bare_only_below_home(void **state)
 {
@@ -379,6 +382,11 @@ static int note(void *arg, size_t route, unsigned line)
 	return smx_buf_printf(arg, "%zu:%u ", route, line);
 }
 
+static int note_include(void *arg, const char *word)
+{
+	return smx_buf_printf(arg, "<%s> ", word);
+}
+
 static void C2_blocks_for_the_same_names_are_found(void **state)
 {
 	static const char *const lines[][2] = {
@@ -387,6 +395,7 @@ static void C2_blocks_for_the_same_names_are_found(void **state)
 		{ "Host * !web", "" }, { "Host d* !db", "" }, { "Host WEB", "" },
 		{ "# Host web\nMatch host web\nHost other\n", "" },
 		{ "\xef\xbb\xbfHost a\r\n\r\nHost web\r\n", "0:3 " },
+		{ "Host web\nInclude \"a b\" c*\nHost web\n", "0:1 <a b> <c*> 0:3 " },
 		{ "Host \"web", "" }, /* ssh does not take it either */
 	};
 	struct smx_routes *routes = three();
@@ -396,7 +405,8 @@ static void C2_blocks_for_the_same_names_are_found(void **state)
 		struct smx_buf b;
 
 		smx_buf_init(&b, 256);
-		assert_int_equal(smx_overlap_find(routes, test_str(lines[i][0]), note, &b), 0);
+		assert_int_equal(
+			smx_overlap_find(routes, test_str(lines[i][0]), note, note_include, &b), 0);
 		assert_string_equal(smx_buf_cstr(&b), lines[i][1]);
 		smx_buf_release(&b);
 	}
@@ -425,7 +435,8 @@ static void failing_memory(void **state)
 			(r = smx_include_find(
 				 &home, test_str("Host a b\nInclude c d\n"), &found)) != 0 ||
 			(r = smx_include_prepend(&home, test_str("Host a\n"), &b)) != 0 ||
-			(r = smx_overlap_find(routes, test_str("Host web\n"), note, &b)) != 0);
+			(r = smx_overlap_find(routes, test_str("Host web\nInclude x\n"), note,
+				 note_include, &b)) != 0);
 		smx_mem_fail_after(-1);
 		smx_buf_release(&b);
 		assert_int_equal(smx_mem_alive(), before);

@@ -73,6 +73,30 @@ static void c2_edit_makes_changes_and_leaves(void **state)
 	(void)umask(mask);
 }
 
+/* The mode of the old file is about its group, so the new one has that too, or not those bits. */
+static void c8_edit_keeps_the_group_or_shuts_it_out(void **state)
+{
+	struct edit e = { 0 };
+	struct stat st;
+
+	(void)state;
+	need_root();
+	put_file(at("f"), "theirs\n", 0640);
+	assert_int_equal(chown(at("f"), 0, FOREIGN_UID), 0);
+	assert_int_equal(edit_file(at("f"), &e, NULL), 0);
+	assert_int_equal(stat(at("f"), &st), 0);
+	assert_int_equal(st.st_gid, FOREIGN_UID);
+	assert_int_equal(st.st_mode & 07777, 0640);
+	put_file(at("f"), "theirs\n", 0654);
+	assert_int_equal(chown(at("f"), USER_UID, FOREIGN_UID), 0);
+	become_user();
+	assert_int_equal(edit_file(at("f"), &e, NULL), 0);
+	become_root();
+	assert_int_equal(stat(at("f"), &st), 0);
+	assert_int_not_equal(st.st_gid, FOREIGN_UID);
+	assert_int_equal(st.st_mode & 07777, 0604);
+}
+
 static int copy(
 	void *arg, struct smx_view old, int is_missing, struct smx_buf *out, struct smx_buf *err)
 {
@@ -416,6 +440,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(c2_edit_makes_changes_and_leaves),
+		TEST(c8_edit_keeps_the_group_or_shuts_it_out),
 		TEST(c2_the_same_text_is_no_change),
 		TEST(s1_edit_refuses_what_is_no_file_of_ours),
 		TEST(c8_a_failed_edit_changes_nothing),

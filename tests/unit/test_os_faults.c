@@ -76,14 +76,16 @@ int fchmod(int fd, mode_t mode)
 	return is_due() ? -1 : (int)syscall(SYS_fchmod, fd, mode);
 }
 
+/* Not the disk is under test, and it may be busy. */
 int fsync(int fd)
 {
 	int due;
 
+	(void)fd;
 	fault.are_syncs_only = -fault.are_syncs_only;
 	due = is_due();
 	fault.are_syncs_only = -fault.are_syncs_only;
-	return due ? -1 : (int)syscall(SYS_fsync, fd);
+	return due ? -1 : 0;
 }
 
 int flock(int fd, int how)

@@ -713,7 +713,7 @@ static void b10_tables_are_counted(void **state)
 
 static int use_everything(const char *text, int want_error)
 {
-	struct smx_routes *routes = NULL, *direct = NULL;
+	struct smx_routes *routes = NULL, *again = NULL, *direct = NULL;
 	struct smx_buf error;
 	int r;
 
@@ -723,9 +723,16 @@ static int use_everything(const char *text, int want_error)
 		assert_true(want_error && smx_buf_len(&error) > 0);
 		r = 0;
 	}
+	if (r == 0) {
+		smx_buf_reset(&error);
+		r = smx_routes_check(smx_view_of(text, strlen(text)), "f", &again, &error);
+		if (want_error && r == SMX_ESYNTAX)
+			r = 0;
+	}
 	if (r == 0)
 		r = smx_routes_direct("h", 22, "u", 1, &direct, &error);
 	smx_routes_unref(routes);
+	smx_routes_unref(again);
 	smx_routes_unref(direct);
 	smx_buf_release(&error);
 	return r;

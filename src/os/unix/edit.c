@@ -219,8 +219,8 @@ static int make_new(struct edit_job *j)
 		r = r > 0 ? 0 : r;
 		goto out;
 	}
-	r = smx_unix_temp_make(
-		&j->pl, smx_buf_view(&out), smx_buf_len(&out), j->mode_if_new & 0777, &t, j->err);
+	r = smx_unix_temp_make(&j->pl, smx_buf_view(&out), smx_buf_len(&out), j->mode_if_new & 0777,
+		SMX_UNIX_GROUP_ANY, &t, j->err);
 	if (r != 0)
 		goto out;
 	r = smx_unix_temp_publish(&j->pl, &t, 1, j->err);
@@ -290,8 +290,8 @@ static int edit_round(struct edit_job *j)
 	}
 	if (smx_view_eq_view(smx_buf_as_view(&now), smx_buf_as_view(&out)))
 		goto out;
-	r = smx_unix_temp_make(
-		&j->pl, smx_buf_view(&out), smx_buf_len(&out), st.st_mode & 0777, &t, j->err);
+	r = smx_unix_temp_make(&j->pl, smx_buf_view(&out), smx_buf_len(&out), st.st_mode & 0777,
+		st.st_gid, &t, j->err);
 	if (r != 0)
 		goto out;
 	if (!is_unchanged(j, fd, smx_buf_as_view(&now))) {

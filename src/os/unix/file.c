@@ -197,7 +197,8 @@ static int write_file(const char *path, const void *data, size_t len, unsigned m
 	if ((r = smx_unix_walk(path, &pl, err)) != 0)
 		return r;
 	if ((!exclusive && (r = check_target(&pl, path, err)) != 0) ||
-		(r = smx_unix_temp_make(&pl, data, len, mode & 0777, &t, err)) != 0)
+		(r = smx_unix_temp_make(
+			 &pl, data, len, mode & 0777, SMX_UNIX_GROUP_ANY, &t, err)) != 0)
 		goto out;
 	r = smx_unix_temp_publish(&pl, &t, exclusive, err);
 	if (r == SMX_EEXISTS)

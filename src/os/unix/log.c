@@ -4,11 +4,11 @@
  * beside a daemon, an old daemon that is about to end.
  *
  * A line is one write(2) to a descriptor with O_APPEND, so lines neither mix nor overwrite each
- * other. It is done under a shared lock (flock) on the file, after a look whether the file still
- * has its name. Whoever finds it full takes the lock alone, looks once more, and renames it. So
- * nobody writes to a file that was renamed before: no line goes to a file that the next rotation
- * removes, and each writer's lines stay in order over the two files. No lock is waited for long:
- * somebody who holds one may be stopped, and a line in the older file is better than none.
+ * other. Before it there is a look whether the file still has its name; after it, whether it has
+ * any: a file that two rotations in between took away took the line with it, so it is written once
+ * more. Whoever finds the file full takes a lock on it (flock), looks once more, and renames it. So
+ * only full files are renamed, no line is lost, and each writer's stay in order over the two files.
+ * Writers take no lock: who was stopped or delayed in the middle holds up nothing but a rotation.
  */
 #include "os/os.h"
 
@@ -28,9 +28,10 @@
 
 #define FIRST_FD       3 /* 0, 1 and 2 may be closed, and are not for us */
 #define OLD_SUFFIX     ".old"
-#define LOCK_WAIT_MS   20
-#define LOCK_REST_MS   1000 /* after a wait in vain */
-#define REOPEN_TRIES   8
+#define WAITS_MAX      20 /* of a millisecond, for another one's rotation */
+#define REST_MIN_MS    20 /* after waits in vain: without any */
+#define REST_MAX_MS    1000
+#define TRIES_MAX      64
 #define REOPEN_REST_MS 1000
 
 struct smx_os_log {
@@ -40,9 +41,11 @@ struct smx_os_log {
 	int fd; /* -1: could not be opened again */
 	int has_stderr; /* it is this file */
 	int is_torn; /* a write ended in the middle of a line */
-	uint64_t no_lock_until_ms, no_open_until_ms;
+	uint64_t no_open_until_ms, no_wait_until_ms, rest_ms;
+	unsigned n_waits;
 	uint64_t rotate_at; /* the size to try at */
 	int rotate_error; /* errno */
+	int is_rotate_told;
 };
 
 static int check_log(const struct stat *st, const char *path, struct smx_buf *err)
@@ -183,7 +186,8 @@ static int reopen(struct smx_os_log *l, struct smx_buf *err)
 		return r;
 	}
 	l->fd = fd;
-	l->is_torn = 0;
+	l->is_torn = l->is_rotate_told = 0;
+	l->n_waits = 0;
 	l->rotate_at = l->max_bytes;
 	if (had < 0 || fstat(had, &before) != 0)
 		before = st;
@@ -242,34 +246,6 @@ void smx_os_log_free(struct smx_os_log *l)
 	smx_free(l);
 }
 
-/* Whether it could be had in time; where there are no locks at all there is nothing to wait for. */
-static int lock(struct smx_os_log *l, int how)
-{
-	uint64_t now = smx_os_monotonic_ms(), end = now + LOCK_WAIT_MS;
-
-	for (;;) {
-		if (flock(l->fd, how | LOCK_NB) == 0)
-			return 1;
-		if (errno == EINTR)
-			continue;
-		if (errno != EWOULDBLOCK)
-			return 1;
-		if (now < l->no_lock_until_ms)
-			return 0;
-		now = smx_os_monotonic_ms();
-		if (now >= end) {
-			l->no_lock_until_ms = now + LOCK_REST_MS;
-			return 0;
-		}
-		smx_os_sleep_ms(1);
-	}
-}
-
-static void unlock(struct smx_os_log *l)
-{
-	(void)flock(l->fd, LOCK_UN); /* stderr may be the same open file: close would not do it */
-}
-
 /* Whether the file that is open has the name. *ret_st: of what is open. */
 static int is_current(const struct smx_os_log *l, struct stat *ret_st)
 {
@@ -285,27 +261,41 @@ static int is_full(const struct smx_os_log *l, const struct stat *st, size_t len
 	return st->st_size > 0 && (uint64_t)st->st_size + len > l->rotate_at;
 }
 
-/* With the lock of a writer, which is given up. 0: the name may be another file's now. */
+/* 1: look again whether it is full; 0: it stays as it is, for now. */
 static int rotate(struct smx_os_log *l, size_t len)
 {
 	char old[sizeof(l->pl.name) + sizeof(OLD_SUFFIX)];
 	struct stat st;
 
-	unlock(l);
 	l->rotate_error = 0;
-	if (!lock(l, LOCK_EX))
-		return SMX_EAGAIN;
-	if (!is_current(l, &st) || !is_full(l, &st, len)) {
-		unlock(l);
+	/* Where there are no locks at all one has to do without. */
+	if (flock(l->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+		uint64_t now = smx_os_monotonic_ms();
+
+		/* Another one is at it: that takes no time, unless it was stopped. */
+		if (now < l->no_wait_until_ms)
+			return 0;
+		if (++l->n_waits < WAITS_MAX) {
+			smx_os_sleep_ms(1);
+			return 1;
+		}
+		l->n_waits = 0;
+		l->rest_ms = l->rest_ms ? l->rest_ms * 2 : REST_MIN_MS;
+		if (l->rest_ms > REST_MAX_MS)
+			l->rest_ms = REST_MAX_MS;
+		l->no_wait_until_ms = now + l->rest_ms;
 		return 0;
 	}
-	(void)snprintf(old, sizeof(old), "%s" OLD_SUFFIX, l->pl.name);
-	if (renameat(l->pl.dir, l->pl.name, l->pl.dir, old) != 0) {
-		l->rotate_error = errno;
-		l->rotate_at = (uint64_t)st.st_size + l->max_bytes / 8;
+	l->n_waits = l->rest_ms = 0;
+	if (is_current(l, &st) && is_full(l, &st, len)) {
+		(void)snprintf(old, sizeof(old), "%s" OLD_SUFFIX, l->pl.name);
+		if (renameat(l->pl.dir, l->pl.name, l->pl.dir, old) != 0) {
+			l->rotate_error = errno;
+			l->rotate_at = (uint64_t)st.st_size + l->max_bytes / 8;
+		}
 	}
-	unlock(l);
-	return l->rotate_error ? SMX_ESYS : 0;
+	(void)flock(l->fd, LOCK_UN); /* stderr may be the same open file: close would not do it */
+	return l->rotate_error == 0;
 }
 
 static int append(struct smx_os_log *l, const char *line, size_t len, struct smx_buf *err)
@@ -331,34 +321,39 @@ static int append(struct smx_os_log *l, const char *line, size_t len, struct smx
 	return smx_unix_fail(err, "cannot write to", l->path, n < 0 ? errno : ENOSPC);
 }
 
-int smx_os_log_write(struct smx_os_log *l, const char *line, size_t len, struct smx_buf *err)
+/* Makes sure that what is open is the file of that name, and has room. */
+static int prepare(struct smx_os_log *l, size_t len, struct smx_buf *err)
 {
-	int r, is_locked, may_rotate = 1;
+	int may_rotate = 1, r;
 	struct stat st;
 
-	for (int tries = 0;; tries++) {
-		if (l->fd < 0 && (r = reopen(l, err)) != 0)
+	for (int tries = 0; tries < TRIES_MAX; tries++) {
+		if (l->fd >= 0 && is_current(l, &st)) {
+			if (!may_rotate || !is_full(l, &st, len))
+				return 0;
+			may_rotate = rotate(l, len);
+		} else if ((r = reopen(l, err)) != 0) {
 			return r;
-		is_locked = lock(l, LOCK_SH);
-		if (is_current(l, &st)) {
-			if (!may_rotate || tries >= REOPEN_TRIES || !is_full(l, &st, len))
-				break;
-			may_rotate = rotate(l, len) == 0;
-			continue;
 		}
-		if (is_locked)
-			unlock(l);
-		if (tries >= REOPEN_TRIES)
-			break; /* somebody renames it all the time */
-		if ((r = reopen(l, err)) != 0)
-			return r;
 	}
-	r = append(l, line, len, err);
-	if (is_locked)
-		unlock(l);
-	if (r == 0 && !may_rotate && l->rotate_error) {
+	return 0; /* somebody renames it all the time */
+}
+
+int smx_os_log_write(struct smx_os_log *l, const char *line, size_t len, struct smx_buf *err)
+{
+	struct stat st;
+	int r;
+
+	for (int tries = 0; tries < TRIES_MAX; tries++) {
+		if ((r = prepare(l, len, err)) != 0 || (r = append(l, line, len, err)) != 0)
+			return r;
+		if (fstat(l->fd, &st) != 0 || st.st_nlink > 0)
+			break;
+	}
+	if (l->rotate_error && !l->is_rotate_told) {
+		l->is_rotate_told = 1;
 		(void)smx_unix_fail(err, "cannot rename", l->path, l->rotate_error);
 		return 1;
 	}
-	return r;
+	return 0;
 }

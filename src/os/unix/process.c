@@ -100,3 +100,15 @@ void smx_os_tcp_ack_now(int64_t socket)
 	(void)socket;
 #endif
 }
+
+/* A pinentry of the system's asks here (A6). */
+int smx_os_window_ask(enum smx_os_window_kind kind, const struct smx_os_window_question *q,
+	const atomic_int *stop, char *ret_answer, size_t size)
+{
+	(void)kind;
+	(void)q;
+	(void)stop;
+	(void)ret_answer;
+	(void)size;
+	return SMX_EUNSUPPORTED;
+}

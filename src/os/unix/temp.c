@@ -163,24 +163,26 @@ static int temp_open(int dir, struct smx_unix_temp *t)
 	return SMX_ESYS;
 }
 
-static int sync_fd(int fd)
+/* The group that the old file had; what its members could do is for no other group's. */
+static mode_t take_group(int fd, gid_t group, mode_t mode)
 {
-	int r;
+	struct stat st;
 
-	do
-		r = fsync(fd);
-	while (r != 0 && errno == EINTR);
-	return r;
+	if (group == SMX_UNIX_GROUP_ANY || (fstat(fd, &st) == 0 && st.st_gid == group) ||
+		fchown(fd, (uid_t)-1, group) == 0)
+		return mode;
+	return mode & ~(mode_t)070;
 }
 
 /* 0 or an errno. */
-static int temp_fill(int fd, const void *data, size_t len, mode_t mode)
+static int temp_fill(int fd, const void *data, size_t len, mode_t mode, gid_t group)
 {
 	int e, copy;
 
 	if ((e = write_all(fd, data, len)) != 0)
 		return e;
-	if (fchmod(fd, mode) != 0 || sync_fd(fd) != 0)
+	mode = take_group(fd, group, mode);
+	if (fchmod(fd, mode) != 0 || smx_unix_sync(fd) != 0)
 		return errno;
 	/* Some file systems report a full disk at a close; the lock needs fd a little longer. */
 	copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -188,7 +190,7 @@ static int temp_fill(int fd, const void *data, size_t len, mode_t mode)
 }
 
 int smx_unix_temp_make(const struct smx_unix_place *pl, const void *data, size_t len, mode_t mode,
-	struct smx_unix_temp *ret, struct smx_buf *err)
+	gid_t group, struct smx_unix_temp *ret, struct smx_buf *err)
 {
 	const char *dir = pl->dir_path[0] ? pl->dir_path : "/";
 	struct smx_unix_temp t = SMX_UNIX_TEMP_NONE;
@@ -203,7 +205,7 @@ int smx_unix_temp_make(const struct smx_unix_place *pl, const void *data, size_t
 			r == SMX_ESYS ? strerror(errno) : smx_strerror(r));
 		goto fail;
 	}
-	if ((e = temp_fill(t.fd, data, len, mode)) != 0) {
+	if ((e = temp_fill(t.fd, data, len, mode, group)) != 0) {
 		(void)smx_unix_fail(err, "cannot write", smx_unix_place_path(pl, path), e);
 		r = SMX_ESYS;
 		goto fail;
@@ -248,15 +250,6 @@ static int rename_exclusive(int dir, const char *from, const char *to)
 	return errno == ENOENT ? renameat(dir, from, dir, to) : -1;
 }
 
-static int sync_dir(int fd, const char *path, struct smx_buf *err)
-{
-	/* File systems that can't sync a directory say EINVAL: there is nothing to wait for. */
-	if (sync_fd(fd) == 0 || errno == EINVAL || errno == ENOTSUP)
-		return 0;
-	(void)smx_unix_fail(err, "cannot make durable", path, errno);
-	return SMX_ESYS;
-}
-
 int smx_unix_temp_publish(const struct smx_unix_place *pl, struct smx_unix_temp *t, int exclusive,
 	struct smx_buf *err)
 {
@@ -276,7 +269,7 @@ int smx_unix_temp_publish(const struct smx_unix_place *pl, struct smx_unix_temp 
 	t->name[0] = '\0';
 	close(t->fd); /* before anybody could take us for one who still writes to it */
 	t->fd = -1;
-	return sync_dir(t->dir_fd, smx_unix_place_path(pl, path), err);
+	return smx_unix_sync_dir(t->dir_fd, smx_unix_place_path(pl, path), err);
 }
 
 void smx_unix_temp_drop(const struct smx_unix_place *pl, struct smx_unix_temp *t)

@@ -47,6 +47,10 @@ void smx_unix_place_release(struct smx_unix_place *pl);
 int smx_unix_walk_dir(const char *path, int *ret_fd, struct stat *ret_st, struct smx_buf *err);
 /* A descriptor that can be read, locked and synced, for a directory we have one of the walk for. */
 int smx_unix_reopen_dir(int dir, const char *path, int *ret_fd, struct smx_buf *err);
+/* fsync(2), whatever interrupts it. */
+int smx_unix_sync(int fd);
+/* Makes the names of a directory durable, where the file system can do that. */
+int smx_unix_sync_dir(int fd, const char *path, struct smx_buf *err);
 /* Makes the directory `path` (parent walked) with mode 0700 if it is missing, then walks into it.
  */
 int smx_unix_make_dir(const char *path, int *ret_fd, struct stat *ret_st, struct smx_buf *err);
@@ -77,9 +81,12 @@ struct smx_unix_temp {
 		.fd = -1, .dir_fd = -1 \
 	}
 
-/* Written, given its mode and synced. */
+#define SMX_UNIX_GROUP_ANY ((gid_t)-1)
+
+/* Written, given its mode and its group, and synced. If it can't have that group, the mode is
+ * without the group's bits. */
 int smx_unix_temp_make(const struct smx_unix_place *pl, const void *data, size_t len, mode_t mode,
-	struct smx_unix_temp *ret, struct smx_buf *err);
+	gid_t group, struct smx_unix_temp *ret, struct smx_buf *err);
 /*
  * Gives it the place's name, and makes the names of the directory durable. exclusive: SMX_EEXISTS
  * (no text) if that name is taken.

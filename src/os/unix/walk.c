@@ -328,6 +328,41 @@ int smx_unix_reopen_dir(int dir, const char *path, int *ret_fd, struct smx_buf *
 	return 0;
 }
 
+int smx_unix_sync(int fd)
+{
+	int r;
+
+	do
+		r = fsync(fd);
+	while (r != 0 && errno == EINTR);
+	return r;
+}
+
+int smx_unix_sync_dir(int fd, const char *path, struct smx_buf *err)
+{
+	/* File systems that can't sync a directory say EINVAL: there is nothing to wait for. */
+	if (smx_unix_sync(fd) == 0 || errno == EINVAL || errno == ENOTSUP)
+		return 0;
+	(void)smx_unix_fail(err, "cannot make durable", path, errno);
+	return SMX_ESYS;
+}
+
+static int make_dir(const struct smx_unix_place *pl, const char *path, struct smx_buf *err)
+{
+	int fd, r;
+
+	if (mkdirat(pl->dir, pl->name, 0700) != 0)
+		return errno == EEXIST
+			       ? 0
+			       : smx_unix_fail(err, "cannot make the directory", path, errno);
+	/* A parent that we may write but not read can't be synced. */
+	if (smx_unix_reopen_dir(pl->dir, path, &fd, NULL) != 0)
+		return 0;
+	r = smx_unix_sync_dir(fd, path, err);
+	close(fd);
+	return r;
+}
+
 int smx_unix_make_dir(const char *path, int *ret_fd, struct stat *ret_st, struct smx_buf *err)
 {
 	struct smx_unix_place pl;
@@ -335,9 +370,7 @@ int smx_unix_make_dir(const char *path, int *ret_fd, struct stat *ret_st, struct
 
 	if ((r = smx_unix_walk(path, &pl, err)) != 0)
 		return r;
-	if (mkdirat(pl.dir, pl.name, 0700) != 0 && errno != EEXIST)
-		r = smx_unix_fail(err, "cannot make the directory", path, errno);
-	else
+	if ((r = make_dir(&pl, path, err)) == 0)
 		r = enter(&pl, path, ret_fd, ret_st, err);
 	smx_unix_place_release(&pl);
 	return r;

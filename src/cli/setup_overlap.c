@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/* setup-config: which blocks of the user's own are for the same names (C2). */
+#include "cli/setup.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "cli/cli.h"
+#include "config/hosts_conf.h"
+#include "config/ssh_config.h"
+
+#define FILES_MAX       256
+#define LISTED_MAX      40 /* places in the warning */
+#define LISTED_TEXT_MAX 6000
+
+struct search {
+	const struct smx_routes *routes;
+	const char *config_path, *hosts_path;
+	const char *file; /* being read */
+	unsigned depth;
+	size_t n_files, found, listed;
+	struct smx_buf text;
+};
+
+static int read_file(struct search *s, const char *path);
+
+/* From the directory of config on, if it is below. */
+static const char *shown(const struct search *s)
+{
+	const char *slash = strrchr(s->config_path, '/');
+	size_t n = slash ? (size_t)(slash - s->config_path) + 1 : 0;
+
+	return strncmp(s->file, s->config_path, n) == 0 ? s->file + n : s->file;
+}
+
+static int on_host(void *arg, size_t route, unsigned line)
+{
+	struct search *s = arg;
+	int r;
+
+	s->found++;
+	if (s->listed == LISTED_MAX)
+		return 0;
+	r = smx_buf_printf(&s->text, "%s%s (%s:%u)", s->listed ? ", " : "",
+		s->routes->routes[route].name, shown(s), line);
+	s->listed += r == 0;
+	return r == SMX_ELIMIT ? 0 : r;
+}
+
+static int on_include(void *arg, const char *word)
+{
+	struct search *s = arg;
+	const char *file = s->file;
+	struct smx_buf pattern;
+	char **paths = NULL;
+	size_t n = 0;
+	int r = 0;
+
+	if (s->depth == SMX_SSH_CONFIG_DEPTH)
+		return 0;
+	smx_buf_init(&pattern, SMX_OS_PATH_MAX);
+	/* As ssh does it, wherever the file is. */
+	if (word[0] != '~' && !smx_os_path_is_absolute(word))
+		r = smx_buf_put_str(&pattern, "~/.ssh/");
+	if (r == 0 && smx_buf_put_str(&pattern, word) == 0 && smx_buf_cstr(&pattern) &&
+		smx_os_glob(smx_buf_cstr(&pattern), &paths, &n) != 0)
+		n = 0;
+	s->depth++;
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (strcmp(paths[i], s->hosts_path) != 0)
+			r = read_file(s, paths[i]);
+	s->depth--;
+	s->file = file;
+	smx_os_names_free(paths, n);
+	smx_buf_release(&pattern);
+	return r;
+}
+
+static int read_file(struct search *s, const char *path)
+{
+	struct smx_buf text;
+	int r = 0;
+
+	if (s->n_files++ >= FILES_MAX)
+		return 0;
+	s->file = path;
+	smx_buf_init(&text, SMX_SSH_CONFIG_FILE_MAX);
+	if (smx_os_file_read(path, SMX_SSH_CONFIG_FILE_MAX, SMX_OS_FILE_USER_CONFIG, &text, NULL) ==
+		0)
+		r = smx_overlap_find(s->routes, smx_buf_as_view(&text), on_host, on_include, s);
+	smx_buf_release(&text);
+	return r;
+}
+
+void smx_setup_warn_overlaps(
+	const struct smx_routes *routes, const char *config_path, const char *hosts_path)
+{
+	struct search s = {
+		.routes = routes, .config_path = config_path, .hosts_path = hosts_path
+	};
+	char more[48] = "";
+
+	smx_buf_init(&s.text, LISTED_TEXT_MAX);
+	(void)read_file(&s, config_path);
+	if (s.found > s.listed)
+		(void)snprintf(more, sizeof(more), " and %zu more", s.found - s.listed);
+	if (s.listed && smx_buf_cstr(&s.text))
+		smx_cli_warn("blocks of your own match routes too: %s%s; the routes' options win, "
+			     "but what adds up (LocalForward, RemoteForward, DynamicForward, "
+			     "SendEnv) and what they leave open (RemoteCommand, RequestTTY) still "
+			     "applies",
+			smx_buf_cstr(&s.text), more);
+	smx_buf_release(&s.text);
+}

@@ -1,0 +1,586 @@
+# SPDX-License-Identifier: MIT
+"""C3, C4, R3: routes from a client configuration, compared with what the real ssh makes of it."""
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import termios
+import time
+import tomllib
+
+import pytest
+
+import hostile
+from big_config import write_big_config
+from peers import BINARY, SSH, USER, pgrep, poll
+
+SSH_PATH = shutil.which(SSH)
+
+
+class Place:
+    """A home with a .ssh of its own, where import-config runs."""
+
+    def __init__(self, directory):
+        self.home = directory / "home"
+        self.ssh = self.home / ".ssh"
+        self.run_dir = directory / "run"
+        for d in (self.home, self.ssh, self.run_dir):
+            d.mkdir(mode=0o700)
+        self.config = self.ssh / "config"
+        self.routes = self.ssh / "ssh-mux-routes.toml"
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("SSH_", "LC_"))}
+        self.env.update(
+            HOME=str(self.home),  # where ssh looks for the relative files of Include
+            SSH_MUX_SSH_DIR=str(self.ssh),
+            XDG_RUNTIME_DIR=str(self.run_dir),
+            ASAN_OPTIONS="detect_leaks=1:exitcode=99",
+        )
+
+    def put(self, text, name="config", mode=0o600):
+        path = self.ssh / name
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        path.chmod(mode)
+        return path
+
+    def argv(self, *args):
+        return [BINARY, "import-config", *map(str, args)]
+
+    def call(self, *args, code=0, env=None):
+        done = subprocess.run(
+            self.argv(*args),
+            env=dict(self.env, **(env or {})),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=110,
+        )
+        assert done.returncode == code, done
+        assert "Sanitizer" not in done.stderr, done.stderr
+        assert not self.leftovers()
+        return done
+
+    def leftovers(self):
+        """Private copies that are still there."""
+        return list(self.run_dir.rglob("import-*"))
+
+    def toml(self, *args, **kwargs):
+        return tomllib.loads(self.call(*args, **kwargs).stdout)
+
+    def resolve(self, *args):
+        """What ssh -G says of a host, lists for what may be there more than once."""
+        done = subprocess.run(
+            [SSH_PATH, "-F", str(self.config), "-T", "-G", *args],
+            env=self.env,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=30,
+        )
+        assert done.returncode == 0, done
+        answer = {}
+        for line in done.stdout.splitlines():
+            key, _, value = line.partition(" ")
+            answer.setdefault(key.lower(), []).append(value)
+        return answer
+
+    def ssh_hops(self, spec):
+        """The way ssh goes to a host, as (host, port, user) with the target last."""
+        user, at, host = spec.rpartition("@")
+        match = re.fullmatch(r"\[(.*)\](?::(\d+))?|([^:]*)(?::(\d+))?", host)
+        args = ["-l", user] if at else []
+        port = match[2] or match[4]
+        args += ["-p", port] if port else []
+        a = self.resolve(*args, "--", match[1] or match[3])
+        hops = []
+        jumps = [j for j in a.get("proxyjump", [""])[0].split(",") if j]
+        for i, jump in enumerate(jumps):
+            way = self.ssh_hops(jump)
+            hops += way if i == 0 else way[-1:]
+        return hops + [(a["hostname"][0], int(a["port"][0]), a["user"][0])]
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place(tmp_path)
+
+
+def hops(toml, name):
+    """The way of a route as the routes file means it."""
+    route = toml["routes"][name]
+    if route.get("direct"):
+        way = []
+    elif "jump" not in route:
+        way = [toml["jump"]] if "jump" in toml else []
+        way = [(j["host"], j["port"], j["user"]) for j in way]
+    else:
+        jump = route["jump"]
+        jump = [jump] if isinstance(jump, str) else jump
+        way = hops(toml, jump[0])
+        way += [hops(toml, j)[-1] for j in jump[1:]]
+    return way + [(route["host"], route["port"], route["user"])]
+
+
+def left_out(done):
+    """alias -> (place, reason) of the list on stderr."""
+    _, _, text = done.stderr.partition("left out;")
+    rows = re.findall(r"^  (\S.*?)  +(\S+:\d+:\d+)  +(.*)$", text, re.M)
+    return {name: (where, why) for name, where, why in rows}
+
+
+# ---- all of it ----------------------------------------------------------------------------------
+
+
+def test_C3_C4_R3_120_hosts_are_what_ssh_says(place):
+    """C3, C4, R3, B1: each route of a realistic configuration is what ssh -G makes of its alias,
+    jump hosts and all; the others are named with their place and the reason."""
+    info = write_big_config(place.ssh, [("127.0.0.1", 2201), ("127.0.0.1", 2202)])
+    before = info.bytes()
+    done = place.call()
+    toml = tomllib.loads(done.stdout)
+    made_up = [n for n in toml["routes"] if n not in info.aliases]
+    assert all(n.startswith("jump-") for n in made_up), made_up
+    assert sorted(set(toml["routes"]) - set(made_up)) == sorted(info.routes)
+    names = re.findall(r'^\[routes\."?([^"\]]+)"?\]$', done.stdout, re.M)
+    assert names == sorted(names) and len(names) == len(toml["routes"])
+    for name in info.routes:
+        assert hops(toml, name) == place.ssh_hops(name), name
+        route, answer = toml["routes"][name], place.resolve("--", name)
+        assert route.get("host_key_alias") == answer.get("hostkeyalias", [None])[0], name
+        assert route.get("identities_only", False) == (answer["identitiesonly"] == ["yes"]), name
+        assert ("direct" in route) == ("proxyjump" not in answer), name
+    assert toml["routes"]["node07"]["identity"] == "~/.ssh/id_cluster_deploy"
+    assert "identity" not in toml["routes"]["quoted"]
+    assert toml["routes"]["abc-b"]["send_env"] == ["EDITOR", "MY_TOOL"]
+    assert toml["jump"] == {"host": "127.0.0.1", "port": 2201, "user": USER}
+    said = left_out(done)
+    assert set(said) == set(info.left_out)
+    reasons = {
+        "proxycommand": "has a ProxyCommand",
+        "jump": "its jump host i-0001: has a ProxyCommand",
+        "name": "is no name for a route",
+        "host": "HostName ",
+        "user": "User ",
+    }
+    for name, kind in info.left_out.items():
+        where, why = said[name]
+        file, line, column = re.fullmatch(r"(.*):(\d+):(\d+)", where).groups()
+        text = (place.ssh / file).read_text().splitlines()[int(line) - 1]
+        assert text[int(column) - 1 :].strip('"').startswith(name), (where, text)
+        assert why.startswith(reasons[kind]), (name, why)
+    for name in info.patterns:
+        assert name not in toml["routes"]
+    assert info.bytes() == before and not place.routes.exists()
+
+
+def test_C3_C4_imported_routes_lead_there(place, make_sshd, make_mux):
+    """C3, C4, B1: real logins by routes that were imported, through jump hosts of three kinds."""
+    servers = [make_sshd("one"), make_sshd("two")]
+    info = write_big_config(place.ssh, [("127.0.0.1", s.port) for s in servers])
+    place.call("--write")
+    mux = make_mux(
+        routes=place.routes.read_text(), known_hosts="".join(s.known_hosts() for s in servers)
+    )
+    for name in ("quoted", "deep-real", "by-alias", "by-spec", "by-chain", "by-nested", "by-eu"):
+        done = mux.ssh(name, "echo $SSH_CONNECTION")
+        assert done.returncode == 0, (name, done, mux.log()[-2000:])
+        assert int(done.stdout.split()[3]) == info.sample[name][1], name
+
+
+# ---- writing ------------------------------------------------------------------------------------
+
+
+def test_C3_write_and_force(place):
+    """C3, C8: nothing is written without --write, nothing replaced without --force, and the second
+    time nothing changes."""
+    place.put("Host web\n  HostName 10.0.0.1\n")
+    dry = place.call()
+    assert not place.routes.exists() and "import-config --write" in dry.stderr
+    done = place.call("--write")
+    assert done.stdout == "" and f"wrote {place.routes}" in done.stderr
+    assert place.routes.read_text() == dry.stdout
+    assert place.routes.stat().st_mode & 0o777 == 0o600
+    stamp = place.routes.stat().st_mtime_ns, place.routes.stat().st_ino
+    refused = place.call("--write", code=73)
+    assert re.fullmatch(
+        r"ssh-mux: \S+ is there already; to replace it: .*--write --force\n", refused.stderr
+    )
+    assert "left as it is" in place.call("--write", "--force").stderr
+    assert (place.routes.stat().st_mtime_ns, place.routes.stat().st_ino) == stamp
+    place.routes.write_text("# mine\n")
+    place.call("--write", code=73)
+    assert place.routes.read_text() == "# mine\n"
+    place.call("--write", "--force")
+    assert place.routes.read_text() == dry.stdout
+    out = place.home / "elsewhere.toml"
+    place.call("--write", "--out", out)
+    assert out.read_text() == dry.stdout
+    usage = place.call("--force", code=64)
+    assert "--write" in usage.stderr
+
+
+def test_C3_the_source_may_be_a_link_and_read_only(place):
+    """C3: configurations that are links into somebody's dotfiles are read; the source is not
+    touched."""
+    real = place.home / "dotfiles"
+    real.write_text("Host web\n  HostName 10.0.0.1\n")
+    real.chmod(0o444)
+    place.config.symlink_to(real)
+    before = real.stat()
+    assert list(place.toml()["routes"]) == ["web"]
+    after = real.stat()
+    assert (before.st_mtime_ns, before.st_ino) == (after.st_mtime_ns, after.st_ino)
+
+
+# ---- our own Include ----------------------------------------------------------------------------
+
+OWN = """Host {0}
+  HostName 127.0.0.1
+  Port 2222
+  User {0}
+  HostKeyAlias ssh-mux
+  ProxyJump none
+  ProxyCommand none
+"""
+
+
+@pytest.mark.parametrize(
+    "how", ["bare", "absolute", "quoted", "equals", "glob", "several", "nested", "deep", "twice"]
+)
+def test_C3_reimport_as_if_our_include_were_absent(place, how):
+    """C3: however our Include is written, and in whichever file, a second import gives the same
+    bytes, and its complaints name the user's own files and lines."""
+    info = write_big_config(place.ssh, [("127.0.0.1", 2201), ("127.0.0.1", 2202)])
+    first = place.call().stdout
+    own = place.ssh / "ssh-mux-hosts.conf"
+    own.write_text("".join(OWN.format(n) for n in tomllib.loads(first)["routes"]))
+    own.chmod(0o600)
+    lines = {
+        "bare": "Include ssh-mux-hosts.conf",
+        "absolute": f"Include {own}",
+        "quoted": f'include "{own}"',
+        "equals": "INCLUDE=ssh-mux-hosts.conf",
+        "glob": "Include ssh-mux-*",
+        "several": f"Include missing.conf {own} ssh-mux-hosts.conf",
+        "nested": "Include nested/own.conf",
+        "deep": "Include nested/d1.conf",
+        "twice": f"Include ssh-mux-hosts.conf\nInclude {own}",
+    }
+    place.put("Include ssh-mux-hosts.conf\n", "nested/own.conf")
+    place.put("# first\nInclude ~/.ssh/nested/d2.conf\n", "nested/d1.conf")
+    place.put("Include nested/own.conf\nHost never\n", "nested/d2.conf")
+    text = place.config.read_text()
+    place.put(lines[how] + "\n" + text)
+    # ssh itself goes to the listener now.
+    assert place.resolve("--", "quoted")["port"] == ["2222"]
+    expected = first
+    if how == "deep":
+        expected = None  # there is one host more
+    done = place.call()
+    if expected:
+        assert done.stdout == expected
+    else:
+        assert hops(tomllib.loads(done.stdout), "quoted") == [("127.0.0.1", 2201, USER)]
+    assert "2222" not in re.sub(r"2001:db8.*\nport = 2222", "", done.stdout)
+    assert set(left_out(done)) == set(info.left_out)
+
+
+def test_C3_our_listener_is_never_a_route(place):
+    """C3: what leads to our own listener by other roads than our Include is left out."""
+    place.put(OWN.format("copied") + "Host web\n  HostName 10.0.0.1\n")
+    done = place.call()
+    assert list(tomllib.loads(done.stdout)["routes"]) == ["web"]
+    assert left_out(done)["copied"] == ("config:1:6", "leads to ssh-mux itself")
+
+
+def as_home(place, tmp_path):
+    """The environment in which place.home is the account's own."""
+    (tmp_path / "passwd").write_text(f"me:x:{os.getuid()}:{os.getgid()}::{place.home}:/bin/sh\n")
+    (tmp_path / "group").write_text(f"me:x:{os.getgid()}:\n")
+    env = dict(
+        LD_PRELOAD="libnss_wrapper.so",
+        NSS_WRAPPER_PASSWD=str(tmp_path / "passwd"),
+        NSS_WRAPPER_GROUP=str(tmp_path / "group"),
+        NSS_WRAPPER_DISABLE_DEEPBIND="1",
+        ASAN_OPTIONS="verify_asan_link_order=0:detect_leaks=0:exitcode=99",
+    )
+    found = subprocess.run(
+        ["/bin/sh", "-c", "echo ~me"], env=dict(os.environ, **env), capture_output=True, text=True
+    )
+    if found.stdout.strip() != str(place.home):
+        pytest.skip("no nss_wrapper here")
+    del place.env["SSH_MUX_SSH_DIR"]
+    return env
+
+
+def test_C3_the_default_file_is_read_with_the_systems(place, tmp_path):
+    """C3: -F would take the system-wide configuration away; what ssh is given instead of
+    ~/.ssh/config leads to the very same answer, in every line of it."""
+    env = as_home(place, tmp_path)
+    text = "Host web\n  HostName 10.0.0.1\n  SendEnv EDITOR\n"
+    place.put("Include ssh-mux-hosts.conf\n" + text)
+    place.put(OWN.format("web"), "ssh-mux-hosts.conf")
+    log = tmp_path / "log"
+    log.mkdir()
+    spy = tmp_path / "spy"
+    spy.write_text(
+        f'#!/bin/sh\nn={log}/$$\necho "$@" >$n.argv\n{SSH_PATH} "$@" | tee $n.out\n'
+        f'[ "$1" = -F ] && [ "$2" != none ] && cat "$2" >{log}/copy\nexit 0\n'
+    )
+    spy.chmod(0o700)
+    place.call("--ssh-bin", spy, env=env)
+    copy = (log / "copy").read_text()
+    assert copy.startswith("\n" + text) and "ssh-mux-hosts.conf" not in copy
+    got = [f.with_suffix(".out") for f in log.glob("*.argv") if f.read_text().endswith("web\n")]
+    assert len(got) == 1
+    # What plain ssh says where our Include is really absent.
+    place.put(text)
+    plain = subprocess.run(
+        [SSH_PATH, "-T", "-G", "web"],
+        env=dict(place.env, **env),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert plain.stdout == got[0].read_text()
+    assert ("hashknownhosts yes" in plain.stdout) == (
+        "hashknownhosts yes" in subprocess.run(
+            [SSH_PATH, "-T", "-G", "x"], env=place.env, capture_output=True, text=True
+        ).stdout
+    )
+    # And without our Include, ssh reads by itself.
+    (log / "copy").unlink()
+    place.call("--ssh-bin", spy, env=env)
+    assert not (log / "copy").exists()
+
+
+# ---- words --------------------------------------------------------------------------------------
+
+# A line, and the aliases that ssh takes from it.
+WORDS = [
+    ("Host a", ["a"]),
+    ("host\ta b", ["a", "b"]),
+    ("HOST=a", ["a"]),
+    ("Host = a", ["a"]),
+    ("Host =a", ["a"]),
+    ('"Host" a', ["a"]),
+    ('Host "a" \'b\' c"d"e', ["a", "b", "cde"]),
+    ("Host a # b", ["a"]),
+    ("   Host   a   ", ["a"]),
+    ("Host a\r", ["a"]),
+    ("Host a\f", ["a"]),
+    ("Host a !b c*", ["a"]),
+]
+
+
+@pytest.mark.parametrize("line,names", WORDS, ids=[repr(l) for l, _ in WORDS])
+def test_C3_words_are_what_ssh_makes_of_them(place, line, names):
+    """C3: a line names for us what it names for ssh."""
+    place.put(f"{line}\n  Port 4711\nHost *\n  HostName 10.0.0.1\n")
+    toml = place.toml()
+    assert sorted(toml["routes"]) == sorted(names)
+    for name in names:
+        assert place.resolve("--", name)["port"] == ["4711"]
+        assert toml["routes"][name]["port"] == 4711
+
+
+def test_C3_include_forms(place):
+    """C3: several patterns, ~, nested ones, circles, what is no file, and blocks around them."""
+    place.put(
+        "Include missing a.conf d/*.conf ~/.ssh/b.conf d\nHost outer\n  Include in.conf\n"
+        "Match host nothing\n  Include in-match.conf\nHost last\n"
+    )
+    place.put("Host a\n", "a.conf")
+    place.put("Host b\n  Include b2.conf\n", "b.conf")
+    place.put("Host b2\n", "b2.conf")
+    place.put("Host d1\n", "d/1.conf")
+    place.put("Host d2 \n", "d/2.conf")
+    place.put("Host inner\n", "in.conf")
+    place.put("Host in-match\n", "in-match.conf")
+    expected = {"a", "b", "b2", "d1", "d2", "outer", "inner", "in-match", "last"}
+    assert set(place.toml()["routes"]) == expected
+    # A circle ends as ssh ends it, and one that fans out ends too.
+    place.put("Host x\nInclude config config\n")
+    done = place.call(code=78)
+    assert "Too many recursive" in done.stderr and "not looked into" in done.stderr
+
+
+# ---- what must not get in -----------------------------------------------------------------------
+
+
+def test_R3_C3_hostile_names_never_reach_ssh(place, tmp_path):
+    """R3, C3: no alias that is no name for a route becomes an argument of ssh; each is listed with
+    its place."""
+    log = tmp_path / "argv"
+    spy = tmp_path / "spy"
+    spy.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >>{log}\nexec {SSH_PATH} "$@"\n')
+    spy.chmod(0o700)
+    names = [n for n in hostile.NAMES if hostile.fits_line(n)]
+    names = [n for n in names if not set("*?\r") & set(n) and not n.startswith("!")]
+    lines = ['Host "%s"' % n.replace("\\", "\\\\").replace('"', '\\"') for n in names]
+    place.put("\n".join(lines + ["Host good", "Host *", "  HostName 10.0.0.1", ""]))
+    done = place.call("--ssh-bin", spy)
+    assert list(tomllib.loads(done.stdout)["routes"]) == ["good"]
+    said = log.read_text().split("\n")
+    assert "good" in said and not [n for n in names if n in said and n not in ("--", "-F")]
+    text = done.stderr.partition("left out;")[2]
+    for i, name in enumerate(names):
+        assert re.search(rf"  config:{i + 1}:6 .*is no name for a route: it m", text), name
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", done.stderr)
+    assert not (place.home / "pwned").exists()
+
+
+@pytest.mark.parametrize("what", ["hostname", "user", "hostkeyalias", "proxyjump"])
+def test_R3_C3_hostile_values_are_refused(place, tmp_path, what):
+    """R3, C3: whatever ssh -G answers, no hostile value becomes part of a route; the line says
+    which Host it is, and why."""
+    values = hostile.USERS if what == "user" else hostile.HOSTS
+    values = [v for v in values if "\n" not in v and not v.endswith("\r")]
+    if what == "proxyjump":
+        # Of these, lists and forms that are legitimate there.
+        legitimate = {"[a]", "[::1]", "[a]:22", "user@host", "host:22", "ssh://a", "a,b", "%h", ""}
+        values = [v for v in values if v not in legitimate]
+    answers = tmp_path / "answers"
+    answers.mkdir()
+    base = {"hostname": "10.0.0.1", "user": "me", "port": "22"}
+    for i, value in enumerate(values):
+        answer = dict(base, **{what: value})
+        (answers / f"h{i}").write_bytes("".join(f"{k} {v}\n" for k, v in answer.items()).encode())
+    (answers / "ssh-mux").write_text("hostname ssh-mux\nuser me\nport 22\n")
+    (answers / "good").write_text("hostname good\nuser me\nport 22\n")
+    fake = tmp_path / "fake"
+    fake.write_text(f'#!/bin/sh\nfor a; do :; done\ncat "{answers}/$a"\n')
+    fake.chmod(0o700)
+    names = [f"h{i}" for i in range(len(values))]
+    place.put("".join(f"Host {n}\n" for n in names) + "Host good\n")
+    done = place.call("--ssh-bin", fake)
+    assert list(tomllib.loads(done.stdout)["routes"]) == ["good"]
+    said = left_out(done)
+    for i, name in enumerate(names):
+        assert said[name][0] == f"config:{i + 1}:6", ascii(values[i])
+        keyword = {"hostname": "HostName", "user": "User", "hostkeyalias": "HostKeyAlias"}
+        assert said[name][1].startswith(keyword.get(what, "")), (ascii(values[i]), said[name])
+    for text in (done.stderr, done.stdout):
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u0080-\u009f\u202e]", text)
+
+
+# ---- when ssh does not answer -------------------------------------------------------------------
+
+
+def test_C3_match_exec_runs_and_has_its_time(place):
+    """C3: Match exec counts, as when ssh connects; one that does not end costs ten seconds and one
+    host."""
+    place.put(
+        'Match originalhost slow exec "sleep 1000"\n  User x\n'
+        'Match originalhost quick exec "true"\n  User from-exec\nHost quick slow\n'
+    )
+    start = time.monotonic()
+    done = place.call()
+    assert 9 < time.monotonic() - start < 60
+    assert {n: r["user"] for n, r in tomllib.loads(done.stdout)["routes"].items()} == {
+        "quick": "from-exec"
+    }
+    assert "took longer than 10 s" in left_out(done)["slow"][1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_C3_interrupted(place, number):
+    """C3: an import that is interrupted ends at once, with what it started, and leaves nothing."""
+    mark = f"9{os.getpid()}{int(number)}"
+    place.put(f'Include ssh-mux-hosts.conf\nMatch exec "sleep {mark}"\n  User x\nHost a b c d e\n')
+    place.put(OWN.format("a"), "ssh-mux-hosts.conf")
+    with subprocess.Popen(
+        place.argv("--write"), env=place.env, stderr=subprocess.PIPE, text=True
+    ) as proc:
+        poll(lambda: pgrep(f"^sleep {mark}"), 30, "ssh -G runs its Match exec")
+        assert place.leftovers()
+        start = time.monotonic()
+        proc.send_signal(number)
+        assert proc.wait(20) == 128 + number
+        assert time.monotonic() - start < 8
+        assert proc.stderr.read() == "ssh-mux: interrupted; nothing was written\n"
+    assert not place.leftovers() and not place.routes.exists()
+    poll(lambda: not pgrep(f"^sleep {mark}"), 20, "what it started is gone")
+
+
+@pytest.mark.parametrize("is_ours_there", [False, True])
+def test_C3_one_mistake_is_told_once(place, is_ours_there):
+    """C3: a configuration that ssh refuses: one line, which names the user's own file and line,
+    also where ssh was given a copy."""
+    place.put(OWN.format("a"), "ssh-mux-hosts.conf")
+    own = "Include ssh-mux-hosts.conf" if is_ours_there else "# nothing"
+    place.put(f"{own}\nHost a b c\n  HostName x\n  NoSuchOption yes\n")
+    done = place.call("--write", code=78)
+    assert done.stderr.count("\n") == 1 and not place.routes.exists()
+    assert f"{place.config}: line 4: Bad configuration option: nosuchoption" in done.stderr
+
+
+def test_C3_one_host_that_ssh_refuses(place):
+    """C3: a host that ssh can't resolve is left out, and the text does not depend on where."""
+    text = "Host bad\n  ProxyJump bad\nHost good\n"
+    place.put(text)
+    done = place.call()
+    assert list(tomllib.loads(done.stdout)["routes"]) == ["good"]
+    assert "bad" in left_out(done)
+    place.put("\n\n" + text)
+    assert place.call().stdout == done.stdout
+
+
+def test_C3_nothing_to_import(place):
+    """C3: no configuration, an empty one, only patterns; a file or a program that is not there."""
+    done = place.call("--write")
+    assert "there is no" in done.stderr and tomllib.loads(place.routes.read_text()) == {}
+    place.put("")
+    assert place.toml() == {}
+    place.put("Host *\n  User x\nMatch all\n  User y\n")
+    done = place.call()
+    assert tomllib.loads(done.stdout) == {} and "1 pattern" in done.stderr
+    assert "there is no" in place.call("--from", place.home / "none", code=66).stderr
+    assert "there is no program" in place.call("--ssh-bin", "/no/ssh", code=66).stderr
+    assert "--ssh-bin" in place.call(env={"PATH": "/nowhere"}, code=66).stderr
+    assert "cannot ask" in place.call("--ssh-bin", "/bin/false", code=69).stderr
+    assert "cannot ask" in place.call("--ssh-bin", "/bin/echo", code=69).stderr
+
+
+def test_C3_from_another_file(place):
+    """C3: --from, relative to where we are; its relative Includes are those of ~/.ssh, as ssh has
+    them with -F."""
+    other = place.home / "other"
+    other.write_text("Host x\n  HostName 10.9.9.9\nInclude more.conf\n")
+    place.put("Host y\n", "more.conf")
+    done = subprocess.run(
+        place.argv("--from", "./other"), cwd=place.home, env=place.env, capture_output=True
+    )
+    assert sorted(tomllib.loads(done.stdout.decode())["routes"]) == ["x", "y"], done
+
+
+# ---- on a terminal ------------------------------------------------------------------------------
+
+
+def test_C3_progress_on_a_terminal_only(place):
+    """C3: the line that counts is there on a terminal, gone at the end, and never in a file."""
+    write_big_config(place.ssh, [("127.0.0.1", 2201), ("127.0.0.1", 2202)])
+    assert "asking ssh" not in place.call().stderr
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    with subprocess.Popen(
+        place.argv(), env=place.env, stdin=slave, stdout=subprocess.DEVNULL, stderr=slave
+    ) as proc:
+        os.close(slave)
+        text = b""
+        with contextlib.suppress(OSError):  # EIO: the other end is closed
+            while piece := os.read(master, 4096):
+                text += piece
+        assert proc.wait(60) == 0
+    os.close(master)
+    shown = [l.split(b"\r")[-1] for l in text.split(b"\r\n")]
+    assert re.search(rb"asking ssh: \d+ of 1\d\d  \S+", text)
+    # Erased before anything else is said.
+    assert shown[0].startswith(b"\x1b[K") and b"routes from" in shown[0], shown[0]
+    assert not any(b"asking" in l for l in shown)
+    assert max(len(p) for p in text.split(b"\r")[:-1] if b"asking" in p) < 80
