@@ -13,18 +13,28 @@ sys.path.insert(0, os.path.dirname(__file__))
 os.umask(0o077)
 
 import peers  # noqa: E402
-from peers import Agent, Daemon, Dropbear, EchoServer, Keys, Mux, Pump, Sshd, hop, routes_toml  # noqa: E402
+import wine  # noqa: E402
+from peers import Agent, Daemon, Dropbear, EchoServer, Keys, Pump, Sshd, hop, routes_toml  # noqa: E402
+
+
+def pytest_addoption(parser):
+    parser.addoption("--windows", metavar="EXE", default=os.environ.get("SMX_BINARY_WINDOWS"),
+                     help="test this ssh-mux.exe under wine (default: $SMX_BINARY_WINDOWS)")
 
 
 def pytest_configure(config):
+    if config.getoption("--windows"):
+        wine.configure(config.getoption("--windows"))
     # Under nohup it is ignored, and every program started from here would inherit that.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.addinivalue_line("markers", "big: full size or measured; runs alone, release build")
     config.addinivalue_line("markers", "core: the part that other systems run too")
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     for item in items:
+        if config.getoption("--windows") and (why := wine.skip_reason(item.nodeid)):
+            item.add_marker(pytest.mark.skip(reason=f"Windows: {why}"))
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(300 if item.get_closest_marker("big") else 120))
 
@@ -107,7 +117,7 @@ def make_mux(keys, cleanup):
                         top=top,
                     ),
                 )
-        return cleanup(Mux(keys, **kw))
+        return cleanup(peers.Mux(keys, **kw))
 
     return make
 
@@ -136,7 +146,7 @@ def world(keys):
         bastion = c(Sshd(keys, "bastion", MaxSessions=300))
         target = c(Sshd(keys, "target", MaxSessions=300))
         mux = c(
-            Mux(
+            peers.Mux(
                 keys,
                 routes=routes_toml(
                     {
