@@ -18,6 +18,7 @@ static void stderr_sink(void *arg, enum smx_log_level level, const char *line, s
 	(void)arg;
 	(void)level;
 	(void)fwrite(line, 1, len, stderr);
+	(void)fflush(stderr); /* Windows' C library keeps it back where it goes to a file */
 }
 
 static smx_log_sink *log_sink = stderr_sink;

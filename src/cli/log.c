@@ -30,8 +30,10 @@ static const char *text_of(struct smx_buf *err, int r)
 
 static void write_stderr(const char *line, size_t len)
 {
-	if (!state.file || !smx_os_log_has_stderr(state.file))
-		(void)fwrite(line, 1, len, stderr);
+	if (state.file && smx_os_log_has_stderr(state.file))
+		return;
+	(void)fwrite(line, 1, len, stderr);
+	(void)fflush(stderr); /* Windows' C library keeps it back where it goes to a file */
 }
 
 /* As smx_log, for what is about the log itself. */
