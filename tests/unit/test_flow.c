@@ -271,7 +271,7 @@ static void slow_reader_of_mixed_streams_costs_what_they_hold(void **state)
 	assert_int_equal(f->in.chan->recv_window, 0);
 	/* 8 bytes of head for each of data, in whole blocks. */
 	assert_true(f->mux.pool.n_used <= 9ul * window / SMX_BLOCK_LEN + 4);
-	assert_true(smx_mem_alive() - alive <= 9l * window / SMX_BLOCK_LEN + 40);
+	assert_true(smx_mem_alive() - alive <= (long)(9ul * window / SMX_BLOCK_LEN) + 40);
 	grant_out(f, window + 1000);
 	settle(f);
 	assert_int_equal(f->n_text, window);

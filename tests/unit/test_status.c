@@ -322,14 +322,16 @@ static int build_both(void)
 
 static int parse_all(void)
 {
-	char text[sizeof(lines_text)], *line, *rest = text;
+	char text[sizeof(lines_text)], *line = text, *end;
 	struct smx_status st;
 	int r = 0;
 
 	memcpy(text, lines_text, sizeof(text));
 	smx_status_init(&st);
-	while (r == 0 && (line = strsep(&rest, "\n")) != NULL && rest)
+	for (; r == 0 && (end = strchr(line, '\n')) != NULL; line = end + 1) {
+		*end = '\0';
 		r = smx_status_from_line(&st, view(line));
+	}
 	smx_status_release(&st);
 	return r;
 }
