@@ -497,6 +497,8 @@ def hop(server, **more):
 class Mux(Daemon):
     """`ssh-mux serve` in a private SSH directory, and the clients that use it."""
 
+    has_its_sockets = True  # the process itself, as /proc shows it
+
     def __init__(self, keys, routes=None, known_hosts="", identity=None, agent=None, env=None,
                  direct=None, timeout=None, max_lifetime=None, authorized=None, args=(),
                  start=True, binary=None):
