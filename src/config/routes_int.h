@@ -23,6 +23,7 @@ struct route_draft {
 	unsigned present; /* bit of each key that was given */
 	char *host, *user, *host_key_alias, *identity_agent, *pinentry;
 	unsigned port;
+	enum smx_prompter prompter;
 	int direct, identities_only, allow_loopback, unattended;
 	struct smx_strings identity, send_env;
 	const struct smx_toml *jump;
@@ -74,6 +75,7 @@ enum {
 	KEY_TABLE_ROUTES = 1 << 12,
 	KEY_PINENTRY = 1 << 13,
 	KEY_UNATTENDED = 1 << 14,
+	KEY_PROMPTER = 1 << 15,
 };
 int smx_routes_read_keys(struct routes_parser *p, struct route_draft *draft, unsigned section);
 

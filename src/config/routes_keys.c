@@ -15,6 +15,7 @@ enum value_kind {
 	VALUE_PATH,
 	VALUE_PATHS,
 	VALUE_PROGRAM,
+	VALUE_PROMPTER,
 	VALUE_ENV,
 	VALUE_JUMP,
 	VALUE_TABLE, /* read by the caller */
@@ -50,6 +51,7 @@ static const struct key_spec keys[] = {
 	{ "unattended", KEY_UNATTENDED, ALL_SECTIONS, VALUE_BOOLEAN, AT(unattended) },
 	{ "host_key_alias", KEY_ALIAS, HOST_SECTIONS, VALUE_HOST, AT(host_key_alias) },
 	{ "pinentry", KEY_PINENTRY, SECTION_TOP, VALUE_PROGRAM, AT(pinentry) },
+	{ "prompter", KEY_PROMPTER, ALL_SECTIONS, VALUE_PROMPTER, AT(prompter) },
 	{ "jump", KEY_TABLE_JUMP, SECTION_TOP, VALUE_TABLE, 0 },
 	{ "routes", KEY_TABLE_ROUTES, SECTION_TOP, VALUE_TABLE, 0 },
 };
@@ -170,6 +172,13 @@ static const char *path_fault(struct smx_view path)
 	return NULL;
 }
 
+/* Of a drive, whatever system this is: "C:\..." or "C:/...". */
+static int is_drive_path(struct smx_view v)
+{
+	return v.len >= 3 && ((v.p[0] | 0x20) >= 'a' && (v.p[0] | 0x20) <= 'z') && v.p[1] == ':' &&
+	       (v.p[2] == '\\' || v.p[2] == '/');
+}
+
 /* A program is never looked for in PATH. */
 static const char *program_fault(struct smx_view v)
 {
@@ -177,7 +186,7 @@ static const char *program_fault(struct smx_view v)
 
 	if (fault || smx_view_eq(v, "none"))
 		return fault;
-	return v.p[0] == '/' ? NULL : "must be an absolute path, or \"none\"";
+	return v.p[0] == '/' || is_drive_path(v) ? NULL : "must be an absolute path, or \"none\"";
 }
 
 /* The fault of an item's string; the item must be one. */
@@ -260,6 +269,23 @@ static int read_boolean(struct routes_parser *p, const struct route_draft *draft
 	return 0;
 }
 
+static int read_prompter(struct routes_parser *p, const struct route_draft *draft,
+	const struct smx_toml *item, enum smx_prompter *to)
+{
+	static const char right[] = "must be \"native\" or \"powershell\"";
+
+	if (item->type != SMX_TOML_STRING)
+		return smx_routes_fail(
+			p, draft, item, "%s, not %s", right, smx_toml_type_name(item->type));
+	if (smx_view_eq(string_of(item), "native"))
+		*to = SMX_PROMPTER_NATIVE;
+	else if (smx_view_eq(string_of(item), "powershell"))
+		*to = SMX_PROMPTER_POWERSHELL;
+	else
+		return smx_routes_fail(p, draft, item, "%s", right);
+	return 0;
+}
+
 /* Only its shape; the names are looked up when all routes are there. */
 static int read_jump(struct routes_parser *p, const struct route_draft *draft,
 	const struct smx_toml *item, const struct smx_toml **to)
@@ -298,6 +324,8 @@ static int read_value(struct routes_parser *p, struct route_draft *draft,
 		return read_port(p, draft, item, to);
 	case VALUE_BOOLEAN:
 		return read_boolean(p, draft, item, to);
+	case VALUE_PROMPTER:
+		return read_prompter(p, draft, item, to);
 	case VALUE_JUMP:
 		return read_jump(p, draft, item, to);
 	case VALUE_TABLE:

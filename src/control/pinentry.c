@@ -69,6 +69,7 @@ int smx_pinentry_init(struct smx_pinentry *p, const struct smx_pinentry_question
 		(r = add_option(p, "lc-ctype", q->lc_ctype)) == 0 &&
 		(r = add(p, "SETTITLE", q->title, IS_NICE_TO_HAVE)) == 0 &&
 		(r = add(p, "SETDESC", q->description, IS_NEEDED)) == 0 &&
+		(r = add(p, "SETERROR", q->error, IS_NICE_TO_HAVE)) == 0 &&
 		(r = add(p, "SETPROMPT", q->prompt, IS_NEEDED)) == 0 &&
 		(r = add(p, "SETOK", p->is_confirm ? "Yes" : NULL, IS_NICE_TO_HAVE)) == 0 &&
 		(r = add(p, "SETCANCEL", p->is_confirm ? "No" : NULL, IS_NICE_TO_HAVE)) == 0)

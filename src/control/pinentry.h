@@ -15,6 +15,7 @@
 struct smx_pinentry_question {
 	const char *title;
 	const char *description; /* lines of text; with `prompt`, cut if it is too long */
+	const char *error; /* what was wrong with the answer before */
 	const char *prompt; /* before the field to type into; NULL: yes or no is asked */
 	const char *ttyname, *ttytype; /* the terminal to use, for a pinentry that uses one */
 	const char *lc_ctype; /* what the texts' bytes mean there */

@@ -53,6 +53,8 @@ struct login {
 	int wants_person; /* a question came up (B2) */
 	unsigned n_rounds, n_partial;
 	unsigned n_asked; /* attempts with answers of a person, since the last that was right */
+	unsigned n_closed; /* windows, by the person who was to answer (A5) */
+	int was_refused; /* the answers before, by the server */
 	int kbdint_was_asked; /* the attempt under way had a question */
 	int kbdint_is_useless; /* refused without a question: another method, if there is one */
 	char prompt_note[200];
@@ -248,9 +250,16 @@ static void deny(struct login *lg)
 
 static void on_answers(void *arg, int r, const struct smx_view *answers, size_t n)
 {
+	static const struct smx_view nothing[SMX_AUTH_PROMPTS_MAX];
 	struct login *lg = arg;
 
 	link_touch(lg->link);
+	if (r == SMX_ECANCELLED && prompt_is_closed(lg->prompt) &&
+		prompt_after_close(++lg->n_closed) == PROMPT_SENDS_EMPTY) {
+		/* The server says what comes of it: another challenge, or the end. */
+		answers = nothing;
+		r = 0;
+	}
 	lg->prompt = NULL;
 	if (r != 0) {
 		finish(lg, SMX_EDENIED,
@@ -265,6 +274,15 @@ static void on_answers(void *arg, int r, const struct smx_view *answers, size_t 
 		finish(lg, r, smx_strerror(r));
 }
 
+/* For a window, which is new with each question (A5). */
+static const char *note_of(const struct login *lg)
+{
+	if (lg->n_closed)
+		return "The window before was closed without an answer. Close this one too to end "
+		       "the login.";
+	return lg->was_refused ? "The answer before was not accepted." : NULL;
+}
+
 static void ask(struct login *lg, const struct smx_auth_info_request *request, int is_password)
 {
 	char for_whom[600];
@@ -272,7 +290,7 @@ static void ask(struct login *lg, const struct smx_auth_info_request *request, i
 	lg->is_password = is_password;
 	lg->wants_person = 1;
 	(void)snprintf(for_whom, sizeof(for_whom), "%s@%s", lg->hop->user, lg->hop->host);
-	lg->prompt = prompt_start(lg->entry, for_whom, request, on_answers, lg);
+	lg->prompt = prompt_start(lg->entry, for_whom, request, note_of(lg), on_answers, lg);
 	if (!lg->prompt)
 		finish(lg, SMX_EDENIED, "permission denied: the server asks a question; " NOBODY);
 }
@@ -329,8 +347,12 @@ static int choose_asking(struct login *lg)
 }
 
 /* An attempt failed, or was right and more is wanted. */
-static void on_choose(struct login *lg, int was_kbdint, int is_partial)
+static void on_choose(struct login *lg, enum smx_auth_wait was, int is_partial)
 {
+	int was_kbdint = was == SMX_AUTH_WAIT_KBDINT;
+
+	if ((was_kbdint && lg->kbdint_was_asked) || was == SMX_AUTH_WAIT_PASSWORD)
+		lg->was_refused = !is_partial;
 	if (was_kbdint && !is_partial) {
 		lg->kbdint_is_useless = !lg->kbdint_was_asked;
 		lg->n_asked += lg->kbdint_was_asked != 0;
@@ -531,7 +553,7 @@ static void ask_passphrase(struct login *lg)
 	(void)snprintf(text, sizeof(text), "%s for key '%.800s': ",
 		lg->n_passphrases++ ? "Wrong, try again: passphrase" : "Enter passphrase", path);
 	request.prompts[0].text = smx_view_of(text, strlen(text));
-	lg->prompt = prompt_start(lg->entry, for_whom, &request, on_passphrase, lg);
+	lg->prompt = prompt_start(lg->entry, for_whom, &request, NULL, on_passphrase, lg);
 	if (!lg->prompt)
 		give_up_key(lg, "its passphrase can't be asked for");
 }
@@ -583,7 +605,7 @@ static void note_method(struct login *lg, const char *method, const struct smx_a
 
 int login_handle(struct login *lg, struct smx_view payload)
 {
-	int was_kbdint = lg->auth.wait == SMX_AUTH_WAIT_KBDINT;
+	enum smx_auth_wait was = lg->auth.wait;
 	char method[SMX_FINGERPRINT_SIZE + 16];
 	struct smx_auth_event ev;
 	int r;
@@ -600,7 +622,7 @@ int login_handle(struct login *lg, struct smx_view payload)
 	case SMX_AUTH_EV_BANNER:
 		break;
 	case SMX_AUTH_EV_CHOOSE:
-		on_choose(lg, was_kbdint, ev.is_partial);
+		on_choose(lg, was, ev.is_partial);
 		break;
 	case SMX_AUTH_EV_SIGN:
 		if (lg->candidates[lg->next - 1].locked)

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "os/os.h"
 
 #define END_MS     1000 /* between the end of its input, SIGTERM and SIGKILL */
 #define CHUNK_SIZE 1024
@@ -44,16 +45,47 @@ static int has_display(void)
 	return (x11 && *x11) || (wayland && *wayland);
 }
 
-char *pinentry_find(const struct mux *m)
+static int choose(const char *program, struct pinentry_choice *ret)
+{
+	struct pinentry_choice c = { .program = smx_strdup(program) };
+
+	if (!c.program)
+		return SMX_ENOMEM;
+	*ret = c;
+	return 0;
+}
+
+static int choose_window(enum smx_prompter prompter, struct pinentry_choice *ret)
+{
+	struct pinentry_choice c = { .args = { "prompt" }, .is_window = 1 };
+	int r = smx_os_self_path(&c.program);
+
+	if (r != 0)
+		return r;
+	if (prompter == SMX_PROMPTER_POWERSHELL)
+		c.args[1] = "--script";
+	*ret = c;
+	return 0;
+}
+
+int pinentry_find(const struct mux *m, enum smx_prompter prompter, struct pinentry_choice *ret)
 {
 	const char *program = m->routes ? m->routes->pinentry : NULL;
 
 	if (program)
-		return strcmp(program, "none") != 0 ? smx_strdup(program) : NULL;
+		return strcmp(program, "none") != 0 ? choose(program, ret) : SMX_ENOTFOUND;
+	if (smx_os_has_window())
+		return choose_window(prompter, ret);
 	for (size_t i = 0; has_display() && i < SMX_ARRAY_LEN(places); i++)
 		if (can_execute(places[i]))
-			return smx_strdup(places[i]);
-	return NULL;
+			return choose(places[i], ret);
+	return SMX_ENOTFOUND;
+}
+
+void pinentry_choice_release(struct pinentry_choice *c)
+{
+	smx_free(c->program);
+	c->program = NULL;
 }
 
 /* --- its end --- */
@@ -196,10 +228,20 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 
 /* --- its start --- */
 
-static int spawn(struct mux *m, struct pinentry *p, const char *program)
+/* A copy of each: libuv wants them to be writable. */
+static int copy_args(const struct pinentry_choice *c, char *ret_args[4])
 {
-	char *name = smx_strdup(program);
-	char *args[] = { name, NULL };
+	const char *from[] = { c->program, c->args[0], c->args[1] };
+
+	for (size_t i = 0; i < SMX_ARRAY_LEN(from) && from[i]; i++)
+		if (!(ret_args[i] = smx_strdup(from[i])))
+			return SMX_ENOMEM;
+	return 0;
+}
+
+static int spawn(struct mux *m, struct pinentry *p, const struct pinentry_choice *choice)
+{
+	char *args[4] = { NULL };
 	uv_stdio_container_t stdio[3] = {
 		{ .flags = UV_CREATE_PIPE | UV_READABLE_PIPE,
 			.data.stream = (uv_stream_t *)&p->to },
@@ -209,21 +251,22 @@ static int spawn(struct mux *m, struct pinentry *p, const char *program)
 	};
 	uv_process_options_t options = {
 		.exit_cb = on_exit_of_it,
-		.file = program,
+		.file = choice->program,
 		.args = args,
 		.stdio = stdio,
 		.stdio_count = 3,
 		/* A session of its own: without the daemon's terminal, and without its Ctrl-C. */
-		.flags = UV_PROCESS_DETACHED | UV_PROCESS_WINDOWS_HIDE,
+		.flags = UV_PROCESS_DETACHED | UV_PROCESS_WINDOWS_HIDE_CONSOLE,
 	};
-	int r = name ? uv_spawn(m->loop, &p->process, &options) : UV_ENOMEM;
+	int r = copy_args(choice, args) == 0 ? uv_spawn(m->loop, &p->process, &options) : UV_ENOMEM;
 
-	smx_free(name);
+	for (size_t i = 0; i < SMX_ARRAY_LEN(args); i++)
+		smx_free(args[i]);
 	return r == 0 ? 0 : r == UV_ENOMEM ? SMX_ENOMEM : SMX_ENOTFOUND;
 }
 
-int pinentry_ask(struct mux *m, const char *program, const struct smx_pinentry_question *q,
-	pinentry_cb *cb, void *arg, struct pinentry **ret)
+int pinentry_ask(struct mux *m, const struct pinentry_choice *choice,
+	const struct smx_pinentry_question *q, pinentry_cb *cb, void *arg, struct pinentry **ret)
 {
 	struct pinentry *p = smx_calloc(1, sizeof(*p));
 	int r;
@@ -240,7 +283,7 @@ int pinentry_ask(struct mux *m, const char *program, const struct smx_pinentry_q
 	(void)uv_pipe_init(m->loop, &p->from, 0);
 	(void)uv_timer_init(m->loop, &p->timer);
 	p->n_handles = 4;
-	if ((r = spawn(m, p, program)) == 0 &&
+	if ((r = spawn(m, p, choice)) == 0 &&
 		uv_read_start((uv_stream_t *)&p->from, on_alloc, on_read) == 0) {
 		p->cb = cb;
 		p->arg = arg;

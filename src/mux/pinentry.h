@@ -17,17 +17,26 @@ struct pinentry;
  */
 typedef void pinentry_cb(void *arg, int r, const char *answer);
 
+/* What asks. */
+struct pinentry_choice {
+	char *program; /* an absolute path */
+	const char *args[2]; /* static; NULL where there is none */
+	int is_window; /* of our own (A4), with the rules of A5 */
+};
+
 /*
- * The program: the routes file's `pinentry`; else, where the environment speaks of a display,
- * "pinentry" in one of the system's directories, never by PATH. NULL: none. To be smx_free'd.
+ * The routes file's `pinentry`; else, on a system with windows of our own, `ssh-mux prompt`, which
+ * makes the one that `prompter` says; else, where the environment speaks of a display, "pinentry"
+ * in one of the system's directories, never by PATH. SMX_ENOTFOUND: none; SMX_ENOMEM, SMX_ESYS.
  */
-char *pinentry_find(const struct mux *m);
+int pinentry_find(const struct mux *m, enum smx_prompter prompter, struct pinentry_choice *ret);
+void pinentry_choice_release(struct pinentry_choice *c);
 /*
  * Asks; a question without q->prompt is one of yes or no ("yes" and "no" are its answers).
  * SMX_ETOOBIG (smx_pinentry_init), SMX_ENOTFOUND (the program can't be started), SMX_ENOMEM.
  */
-int pinentry_ask(struct mux *m, const char *program, const struct smx_pinentry_question *q,
-	pinentry_cb *cb, void *arg, struct pinentry **ret);
+int pinentry_ask(struct mux *m, const struct pinentry_choice *choice,
+	const struct smx_pinentry_question *q, pinentry_cb *cb, void *arg, struct pinentry **ret);
 /* The question is void: its window goes away. NULL works. */
 void pinentry_cancel(struct pinentry *p);
 

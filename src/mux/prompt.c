@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "mux/prompt.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -15,6 +16,8 @@
 
 #define TEXT_MAX (SMX_AUTH_PROMPTS_MAX * 1024)
 #define ONE_TEXT 1024
+/* The beginning of a first line. */
+#define LOGIN_TO "ssh-mux: login to "
 /* Longer ones are no label of a field. */
 #define LABEL_MAX 60
 /* Clients waiting for one login that are looked at for a place to ask. */
@@ -33,6 +36,8 @@ struct prompt {
 	struct pinentry *pinentry; /* shows it */
 	int no_terminal, no_pinentry; /* tried in vain */
 	int is_confirm; /* yes or no is an answer */
+	int is_window, is_closed; /* the pinentry is one of our own; the person closed it (A5) */
+	char *note; /* what was wrong with the answer before, for a window; or NULL */
 	size_t n, at; /* prompts; the one that an attached client or a pinentry is asked */
 	char *texts[SMX_AUTH_PROMPTS_MAX];
 	int echo[SMX_AUTH_PROMPTS_MAX];
@@ -50,6 +55,7 @@ static void prompt_free(struct prompt *p)
 		smx_wipe_free(p->answers[i], PROMPT_ANSWER_SIZE);
 	}
 	smx_os_ask_free(p->ask);
+	smx_free(p->note);
 	smx_free(p);
 }
 
@@ -157,6 +163,7 @@ static void on_pinentry(void *arg, int r, const char *answer)
 		if (!is_over)
 			r = ask_pinentry(p);
 	}
+	p->is_closed = p->is_window && r == SMX_ECANCELLED;
 	if (r != 0 && r != SMX_ECANCELLED) {
 		log_warn("the pinentry can't ask: %s", smx_strerror(r));
 		p->no_pinentry = 1;
@@ -172,15 +179,38 @@ static void on_pinentry(void *arg, int r, const char *answer)
 }
 
 /*
+ * A window of our own begins with the target, and nothing else, in its first line (A4): there it
+ * stands out. *ret_head: where the text goes on.
+ */
+static int describe_target(const struct prompt *p, struct smx_buf *desc, const char **ret_head)
+{
+	static const char login[] = LOGIN_TO;
+	const struct smx_hop *hop = &p->entry->hops[p->entry->n_hops - 1];
+	char clean[ONE_TEXT], target[ONE_TEXT];
+	const char *end = strchr(*ret_head, '\n');
+
+	(void)snprintf(target, sizeof(target), "%s@%s", hop->user, hop->host);
+	smx_sanitize(target, strlen(target), clean, sizeof(clean));
+	/* It is the same that prompt_start begins with. */
+	if (end && strncmp(*ret_head, login, sizeof(login) - 1) == 0)
+		*ret_head = end + 1;
+	return smx_buf_printf(desc, "%s\n", clean);
+}
+
+/*
  * The lines before the last one say who asks and what for; the last one is the prompt, which stands
  * before the field if it is short.
  */
 static int describe(struct prompt *p, struct smx_buf *desc, const char **ret_label)
 {
 	const char *head = p->texts[0] + (*p->texts[0] == '\n'), *text = p->texts[p->at];
-	const char *end = strrchr(head, '\n');
-	const char *label = p->at == 0 && end ? end + 1 : text;
-	int r;
+	const char *end, *label;
+	int r = 0;
+
+	if (p->is_window && (r = describe_target(p, desc, &head)) != 0)
+		return r;
+	end = strrchr(head, '\n');
+	label = p->at == 0 ? (end ? end + 1 : head) : text;
 
 	if (p->is_confirm) {
 		*ret_label = NULL;
@@ -196,15 +226,23 @@ static int describe(struct prompt *p, struct smx_buf *desc, const char **ret_lab
 
 static int ask_pinentry(struct prompt *p)
 {
+	const struct smx_hop *hop = &p->entry->hops[p->entry->n_hops - 1];
 	struct smx_pinentry_question q = { .title = "ssh-mux" };
-	char *program = pinentry_find(p->mux);
+	struct pinentry_choice c;
 	struct smx_buf desc;
-	int r = SMX_ENOTFOUND;
+	int r;
 
+	if ((r = pinentry_find(p->mux, hop->prompter, &c)) != 0)
+		return r;
+	p->is_window = c.is_window;
+	if (c.is_window) {
+		q.title = "ssh-mux OTP";
+		q.error = p->at == 0 ? p->note : NULL;
+	}
 	smx_buf_init(&desc, TEXT_MAX);
-	if (program && (r = describe(p, &desc, &q.prompt)) == 0) {
+	if ((r = describe(p, &desc, &q.prompt)) == 0) {
 		q.description = smx_buf_cstr(&desc);
-		r = q.description ? pinentry_ask(p->mux, program, &q, on_pinentry, p, &p->pinentry)
+		r = q.description ? pinentry_ask(p->mux, &c, &q, on_pinentry, p, &p->pinentry)
 				  : SMX_ENOMEM;
 	}
 	if (r == 0) {
@@ -212,7 +250,7 @@ static int ask_pinentry(struct prompt *p)
 		p->since_ms = mux_now(p->mux);
 	}
 	smx_buf_release(&desc);
-	smx_free(program);
+	pinentry_choice_release(&c);
 	return r;
 }
 
@@ -271,6 +309,16 @@ void prompt_displaced(struct prompt *p)
 	p->at = 0;
 }
 
+int prompt_is_closed(const struct prompt *p)
+{
+	return p->is_closed;
+}
+
+enum prompt_after_close prompt_after_close(unsigned n_closed)
+{
+	return n_closed == 1 ? PROMPT_SENDS_EMPTY : PROMPT_ENDS_LOGIN;
+}
+
 int prompt_is_overdue(const struct prompt *p)
 {
 	return is_placed(p) && mux_now(p->mux) - p->since_ms >= PROMPT_TIMEOUT_MS;
@@ -280,7 +328,7 @@ int prompt_is_possible(const struct pool_entry *e)
 {
 	struct attach *attached[ATTACHED_MAX];
 	size_t n = pool_attached(e, attached, ATTACHED_MAX);
-	char *program;
+	struct pinentry_choice c;
 
 	if (e->hops[e->n_hops - 1].unattended)
 		return 0;
@@ -289,9 +337,10 @@ int prompt_is_possible(const struct pool_entry *e)
 			return 1;
 	if (e->mux->opts->may_prompt)
 		return 1;
-	program = pinentry_find(e->mux);
-	smx_free(program);
-	return program != NULL;
+	if (pinentry_find(e->mux, e->hops[e->n_hops - 1].prompter, &c) != 0)
+		return 0;
+	pinentry_choice_release(&c);
+	return 1;
 }
 
 /* The head says who asks and where the answer goes; the server's words come behind it. */
@@ -304,7 +353,7 @@ static char *make_text(const char *for_whom, const struct smx_auth_info_request 
 	smx_buf_init(&b, TEXT_MAX);
 	if (i == 0) {
 		smx_sanitize(for_whom, strlen(for_whom), clean, sizeof(clean));
-		(void)smx_buf_printf(&b, "\nssh-mux: login to %s\n", clean);
+		(void)smx_buf_printf(&b, "\n" LOGIN_TO "%s\n", clean);
 		smx_sanitize((const char *)req->name.p, req->name.len, clean, sizeof(clean));
 		if (*clean)
 			(void)smx_buf_printf(&b, "%s\n", clean);
@@ -360,7 +409,7 @@ static struct prompt *prompt_show(struct prompt *p)
 }
 
 struct prompt *prompt_start(struct pool_entry *e, const char *for_whom,
-	const struct smx_auth_info_request *request, prompt_cb *cb, void *arg)
+	const struct smx_auth_info_request *request, const char *note, prompt_cb *cb, void *arg)
 {
 	struct prompt *p = prompt_new(e, request->n_prompts, cb, arg);
 
@@ -369,6 +418,10 @@ struct prompt *prompt_start(struct pool_entry *e, const char *for_whom,
 	for (size_t i = 0; i < p->n; i++) {
 		p->texts[i] = make_text(for_whom, request, i);
 		p->echo[i] = request->prompts[i].echo;
+	}
+	if (note && !(p->note = smx_strdup(note))) {
+		prompt_free(p);
+		return NULL;
 	}
 	return prompt_show(p);
 }

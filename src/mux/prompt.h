@@ -26,10 +26,11 @@ typedef void prompt_cb(void *arg, int r, const struct smx_view *answers, size_t 
 int prompt_is_possible(const struct pool_entry *e);
 /*
  * Asks all prompts of one request. for_whom: "user@host". Everything is copied and made fit for a
- * terminal (A7). NULL: no memory, or nobody to ask.
+ * terminal (A7). note: what was wrong with the answer before, which a window of our own says; or
+ * NULL. NULL: no memory, or nobody to ask.
  */
 struct prompt *prompt_start(struct pool_entry *e, const char *for_whom,
-	const struct smx_auth_info_request *request, prompt_cb *cb, void *arg);
+	const struct smx_auth_info_request *request, const char *note, prompt_cb *cb, void *arg);
 /*
  * One question of our own, whose answer may be seen: text is shown as it is (the caller has made
  * the strangers' parts of it fit for a terminal). NULL as above.
@@ -38,6 +39,16 @@ struct prompt *prompt_start_text(struct pool_entry *e, const char *text, prompt_
 void prompt_cancel(struct prompt *p); /* NULL works */
 /* Whether it has been shown for PROMPT_TIMEOUT_MS: the login's time goes on. */
 int prompt_is_overdue(const struct prompt *p);
+/* Within the callback: the person closed a window of our own, rather than a terminal's question. */
+int prompt_is_closed(const struct prompt *p);
+
+/*
+ * A5: what becomes of a login of which a window with a question of the server's was closed, for the
+ * n_closed'th time. (Where it was our own question, about a host key or for a passphrase, the login
+ * is over at once: there is nobody who could be told that there is no answer.)
+ */
+enum prompt_after_close { PROMPT_SENDS_EMPTY, PROMPT_ENDS_LOGIN };
+enum prompt_after_close prompt_after_close(unsigned n_closed);
 
 /* For attach.c: an answer came; the client can't ask, or is gone. */
 void prompt_answered(struct prompt *p, int r, struct smx_view answer);

@@ -465,6 +465,8 @@ struct smx_os_window_question {
 	const char *error; /* what was wrong with the answer before */
 };
 
+/* Whether this system has such windows at all. */
+int smx_os_has_window(void);
 /*
  * Shows it and waits for the answer, which is masked. The window is gone when this returns, in any
  * case; soon after another thread has made *stop other than 0 it returns SMX_ECANCELLED. For a

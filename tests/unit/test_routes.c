@@ -274,8 +274,41 @@ static void a6_pinentry(void **state)
 	routes = parse("pinentry = 'none'\n" ROUTE);
 	assert_string_equal(routes->pinentry, "none");
 	smx_routes_unref(routes);
+	routes = parse("pinentry = 'C:\\Program Files\\p.exe'\n" ROUTE);
+	assert_string_equal(routes->pinentry, "C:\\Program Files\\p.exe");
+	smx_routes_unref(routes);
+	routes = parse("pinentry = 'd:/p.exe'\n" ROUTE);
+	assert_string_equal(routes->pinentry, "d:/p.exe");
+	smx_routes_unref(routes);
 	routes = parse(ROUTE);
 	assert_null(routes->pinentry);
+	smx_routes_unref(routes);
+}
+
+/* A4: which window asks; [jump] and routes take the top level's unless they say their own. */
+static void a4_prompter(void **state)
+{
+	struct smx_routes *routes = parse(ROUTE);
+	const struct smx_route *web = smx_routes_find(routes, "web");
+
+	(void)state;
+	assert_int_equal(smx_route_target(web)->prompter, SMX_PROMPTER_NATIVE);
+	smx_routes_unref(routes);
+	routes = parse("prompter = 'powershell'\n" JUMP ROUTE
+		       "[routes.own]\nhost = 'h'\nuser = 'u'\nprompter = 'native'\n");
+	web = smx_routes_find(routes, "web");
+	assert_int_equal(web->n_hops, 2);
+	assert_int_equal(web->hops[0].prompter, SMX_PROMPTER_POWERSHELL);
+	assert_int_equal(web->hops[1].prompter, SMX_PROMPTER_POWERSHELL);
+	assert_int_equal(
+		smx_route_target(smx_routes_find(routes, "own"))->prompter, SMX_PROMPTER_NATIVE);
+	/* P1: who asks is no other way. */
+	assert_true(smx_hops_equal(web->hops, 1, smx_routes_find(routes, "own")->hops, 1));
+	smx_routes_unref(routes);
+	routes = parse(JUMP "prompter = 'powershell'\n" ROUTE);
+	web = smx_routes_find(routes, "web");
+	assert_int_equal(web->hops[0].prompter, SMX_PROMPTER_POWERSHELL);
+	assert_int_equal(web->hops[1].prompter, SMX_PROMPTER_NATIVE);
 	smx_routes_unref(routes);
 }
 
@@ -324,15 +357,17 @@ static void r3_errors(void **state)
 		{ ROUTE "allow_forward = ['a:1']\n",
 			"f:4:1: [routes.web] key \"allow_forward\": unknown key; the keys here are "
 			"host, port, user, direct, jump, allow_remote_loopback_any_port, send_env, "
-			"identity, identities_only, identity_agent, unattended, host_key_alias" },
+			"identity, identities_only, identity_agent, unattended, host_key_alias, "
+			"prompter" },
 		{ ROUTE "\"a\\u001bb\\nc\" = 1\n",
 			"f:4:1: [routes.web] key \"a?b?c\": unknown key; the keys here are host, "
 			"port, user, direct, jump, allow_remote_loopback_any_port, send_env, "
-			"identity, identities_only, identity_agent, unattended, host_key_alias" },
+			"identity, identities_only, identity_agent, unattended, host_key_alias, "
+			"prompter" },
 		{ JUMP "direct = true\n",
 			"f:4:1: [jump] key \"direct\": unknown key; the keys here are host, port, "
 			"user, identity, identities_only, identity_agent, unattended, "
-			"host_key_alias" },
+			"host_key_alias, prompter" },
 		{ "[jmp]\n", "f:1:2: key \"jmp\": unknown key; did you mean \"jump\"?" },
 		{ "[route.web]\n", "f:1:2: key \"route\": unknown key; did you mean \"routes\"?" },
 		{ "allow_remote_loopback_any_port = true\n",
@@ -342,11 +377,24 @@ static void r3_errors(void **state)
 		{ "pinentry = 'pinentry-qt'\n",
 			"f:1:1: key \"pinentry\": must be an absolute path, or \"none\"" },
 		{ "pinentry = ''\n", "f:1:1: key \"pinentry\": must not be empty" },
+		{ "pinentry = 'c:pinentry.exe'\n",
+			"f:1:1: key \"pinentry\": must be an absolute path, or \"none\"" },
+		{ "pinentry = '\\pinentry.exe'\n",
+			"f:1:1: key \"pinentry\": must be an absolute path, or \"none\"" },
+		/* A4: there are two of them */
+		{ "prompter = 'PowerShell'\n",
+			"f:1:1: key \"prompter\": must be \"native\" or \"powershell\"" },
+		{ JUMP "prompter = ''\n",
+			"f:4:1: [jump] key \"prompter\": must be \"native\" or \"powershell\"" },
+		{ ROUTE "prompter = true\n",
+			"f:4:1: [routes.web] key \"prompter\": must be \"native\" or "
+			"\"powershell\", not a boolean" },
 		{ ROUTE "pinentry = '/bin/p'\n",
 			"f:4:1: [routes.web] key \"pinentry\": unknown key; the keys here are "
 			"host, "
 			"port, user, direct, jump, allow_remote_loopback_any_port, send_env, "
-			"identity, identities_only, identity_agent, unattended, host_key_alias" },
+			"identity, identities_only, identity_agent, unattended, host_key_alias, "
+			"prompter" },
 		/* missing ones */
 		{ "[routes.web]\nuser = 'u'\n",
 			"f:1:9: [routes.web]: key \"host\" is missing; write host = \"name or "
@@ -402,7 +450,7 @@ static void r3_errors(void **state)
 		{ "[routes.a.b]\nhost = 'h'\n",
 			"f:1:11: [routes.a] key \"b\": unknown key; the keys here are host, port, "
 			"user, direct, jump, allow_remote_loopback_any_port, send_env, identity, "
-			"identities_only, identity_agent, unattended, host_key_alias" },
+			"identities_only, identity_agent, unattended, host_key_alias, prompter" },
 		{ "[routes.web]\nhost = '-oProxyCommand=x'\n",
 			"f:2:1: [routes.web] key \"host\": must not start with '-'" },
 		{ "[routes.web]\nhost = 'h '\n",
@@ -774,6 +822,7 @@ int main(void)
 		cmocka_unit_test(r4_r5_loopback_flag_is_or),
 		cmocka_unit_test(a1_identities),
 		cmocka_unit_test(a6_pinentry),
+		cmocka_unit_test(a4_prompter),
 		cmocka_unit_test(l8_send_env_of_route_and_top),
 		cmocka_unit_test(r3_errors),
 		cmocka_unit_test(r3_check_tells_of_every_error),

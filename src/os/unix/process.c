@@ -102,6 +102,11 @@ void smx_os_tcp_ack_now(int64_t socket)
 }
 
 /* A pinentry of the system's asks here (A6). */
+int smx_os_has_window(void)
+{
+	return 0;
+}
+
 int smx_os_window_ask(enum smx_os_window_kind kind, const struct smx_os_window_question *q,
 	const atomic_int *stop, char *ret_answer, size_t size)
 {

@@ -282,6 +282,11 @@ static int ask_native(const struct smx_os_window_question *q, const atomic_int *
 	return r;
 }
 
+int smx_os_has_window(void)
+{
+	return 1;
+}
+
 int smx_os_window_ask(enum smx_os_window_kind kind, const struct smx_os_window_question *q,
 	const atomic_int *stop, char *ret_answer, size_t size)
 {
