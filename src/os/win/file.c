@@ -16,6 +16,7 @@
 #define ROUNDS_MAX     500
 #define ROUND_PAUSE_MS 20
 #define LOCK_NAME      "ssh-mux.lock"
+#define UNIX_EPOCH     116444736000000000u /* in the system's units of 100 ns */
 
 /* ---- reading ----------------------------------------------------------------------------------
  */
@@ -55,7 +56,14 @@ static int read_handle(
 
 static enum smx_win_kind dacl_kind(enum smx_os_file_kind kind)
 {
-	return kind == SMX_OS_FILE_PLAIN ? SMX_WIN_FILE : SMX_WIN_HOST_KEY;
+	return kind == SMX_OS_FILE_PLAIN || kind == SMX_OS_FILE_USER_CONFIG ? SMX_WIN_FILE
+									    : SMX_WIN_HOST_KEY;
+}
+
+/* Opened wherever it lies, as ssh does it. */
+static int is_users(enum smx_os_file_kind kind)
+{
+	return kind == SMX_OS_FILE_USER_KEY || kind == SMX_OS_FILE_USER_CONFIG;
 }
 
 static int open_checked(const wchar_t *wide, DWORD access, DWORD share, enum smx_os_file_kind kind,
@@ -65,7 +73,7 @@ static int open_checked(const wchar_t *wide, DWORD access, DWORD share, enum smx
 	HANDLE h;
 	int r;
 
-	if (kind != SMX_OS_FILE_USER_KEY)
+	if (!is_users(kind))
 		flags |= FILE_FLAG_OPEN_REPARSE_POINT;
 	h = CreateFileW(wide, access | READ_CONTROL | FILE_READ_ATTRIBUTES, share, NULL,
 		OPEN_EXISTING, flags, NULL);
@@ -89,7 +97,7 @@ int smx_os_file_read(const char *path, size_t max_len, enum smx_os_file_kind kin
 	HANDLE h;
 	int r;
 
-	if (kind == SMX_OS_FILE_USER_KEY) {
+	if (is_users(kind)) {
 		if ((r = smx_win_wide_path(path, &wide)) != 0) {
 			if (r == SMX_EINVAL)
 				smx_win_say(err, "%s is not an absolute path", path);
@@ -420,6 +428,9 @@ static int edit_once(struct edit *e)
 			r = 0; /* it is right as it is */
 		goto out;
 	}
+	if (!is_missing && smx_buf_len(&new) == smx_buf_len(&old) &&
+		memcmp(smx_buf_view(&new), smx_buf_view(&old), smx_buf_len(&old)) == 0)
+		goto out;
 	if ((r = temp_make(
 		     &e->pl, e->path, smx_buf_view(&new), smx_buf_len(&new), sd, &t, e->err)) != 0)
 		goto out;
@@ -524,6 +535,14 @@ int smx_os_file_append_line(const char *path, const char *line, struct smx_buf *
 /* ---- versions and lists ------------------------------------------------------------------------
  */
 
+/* Since 1970: what the system counts from 1601 on would not fit. */
+static int64_t unix_ns(const FILETIME *t)
+{
+	uint64_t at = (uint64_t)t->dwHighDateTime << 32 | t->dwLowDateTime;
+
+	return at < UNIX_EPOCH ? 0 : (int64_t)(at - UNIX_EPOCH) * 100;
+}
+
 int smx_os_file_stamp(const char *path, struct smx_os_stamp *ret)
 {
 	BY_HANDLE_FILE_INFORMATION info;
@@ -543,9 +562,7 @@ int smx_os_file_stamp(const char *path, struct smx_os_stamp *ret)
 		r = SMX_ESYS;
 	} else {
 		*ret = (struct smx_os_stamp){
-			.mtime_ns = (int64_t)(((uint64_t)info.ftLastWriteTime.dwHighDateTime << 32 |
-						      info.ftLastWriteTime.dwLowDateTime) *
-					      100),
+			.mtime_ns = unix_ns(&info.ftLastWriteTime),
 			.size = (uint64_t)info.nFileSizeHigh << 32 | info.nFileSizeLow,
 			.inode = (uint64_t)info.nFileIndexHigh << 32 | info.nFileIndexLow,
 			.device = info.dwVolumeSerialNumber,

@@ -193,17 +193,51 @@ int smx_os_settings_dir(char **ret_path, struct smx_buf *err)
 	return r;
 }
 
-/* 1 if name matches a pattern of * and ?; case does not count, as in the file system. */
+/* Of a set such as [a-z!] or [!x], behind its bracket: where it ends, NULL if it does not. */
+static const wchar_t *match_set(const wchar_t *p, wchar_t c, int *ret_is_in)
+{
+	int is_not = *p == L'!' || *p == L'^', is_in = 0;
+	wchar_t low, high;
+
+	if (is_not)
+		p++;
+	/* A bracket that comes first is one of the set. */
+	for (const wchar_t *first = p; *p && (*p != L']' || p == first); p++) {
+		low = high = towlower(*p);
+		if (p[1] == L'-' && p[2] && p[2] != L']') {
+			high = towlower(p[2]);
+			p += 2;
+		}
+		is_in |= towlower(c) >= low && towlower(c) <= high;
+	}
+	if (*p != L']')
+		return NULL;
+	*ret_is_in = is_in != is_not;
+	return p + 1;
+}
+
+/* One character of a name: where the pattern goes on, or NULL. */
+static const wchar_t *match_one(const wchar_t *p, wchar_t c)
+{
+	const wchar_t *end;
+	int is_in;
+
+	if (*p == L'[' && (end = match_set(p + 1, c, &is_in)) != NULL)
+		return is_in ? end : NULL;
+	return *p == L'?' || (*p && towlower(*p) == towlower(c)) ? p + 1 : NULL;
+}
+
+/* 1 if name matches a pattern of *, ? and [..]; case does not count, as in the file system. */
 static int matches(const wchar_t *p, const wchar_t *name)
 {
-	const wchar_t *star = NULL, *back = NULL;
+	const wchar_t *star = NULL, *back = NULL, *next;
 
 	while (*name) {
 		if (*p == L'*') {
 			star = p++;
 			back = name;
-		} else if (*p == L'?' || (*p && towlower(*p) == towlower(*name))) {
-			p++;
+		} else if ((next = match_one(p, *name)) != NULL) {
+			p = next;
 			name++;
 		} else if (star) {
 			p = star + 1;
@@ -298,7 +332,7 @@ static int glob_from(struct globbing *g, const char *dir, const char *rest)
 
 	if ((part = smx_strndup(rest, n)) == NULL)
 		return SMX_ENOMEM;
-	if (!strpbrk(part, "*?")) {
+	if (!strpbrk(part, "*?[")) {
 		if ((r = smx_os_path_join(dir, part, &path)) == 0) {
 			if (exists(path))
 				r = rest[skip] ? glob_from(g, path, rest + skip)

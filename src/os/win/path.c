@@ -45,7 +45,8 @@ int smx_os_path_join(const char *dir, const char *name, char **ret_path)
 
 /*
  * Of an absolute path: one backslash between components, no ".", none at the end but that of a
- * drive's root, the drive in upper case. ".." stays, for the walk to refuse.
+ * drive's root, the drive in upper case. ".." stays, for the walk to refuse; so does what makes a
+ * path one of a device (\\.\ and \\?\), which would be a server's name without.
  */
 static int normalise(const char *path, char **ret_path)
 {
@@ -67,7 +68,7 @@ static int normalise(const char *path, char **ret_path)
 		while (is_separator(*s))
 			s++;
 		n = strcspn(s, "\\/");
-		if (n == 0 || (n == 1 && s[0] == '.'))
+		if (n == 0 || (n == 1 && s[0] == '.' && (at > root || root == 2)))
 			continue;
 		out[at++] = '\\';
 		memcpy(out + at, s, n);

@@ -17,6 +17,7 @@
 #define COMMAND_MAX  32767 /* UTF-16 units that CreateProcessW takes */
 #define PIPE_SIZE    (64u << 10)
 #define TURN_MS      50
+#define TURN_READS   64 /* one that writes without end must not keep us from the clock */
 #define LEFTOVER_MS  200
 #define READ_CHUNK   16384
 #define TIMEOUT_EXIT 1
@@ -278,6 +279,25 @@ static int try_dir(const char *dir, const char *name, char **ret_path)
 	return 0;
 }
 
+/* That of Windows itself, where it is installed, before one that some directory of PATH has. */
+static int try_system_ssh(const char *name, char **ret_path)
+{
+	wchar_t wide[MAX_PATH];
+	UINT n = GetSystemDirectoryW(wide, MAX_PATH);
+	char *system, *dir;
+	int found = 0;
+
+	if ((_stricmp(name, "ssh") != 0 && _stricmp(name, "ssh.exe") != 0) || n == 0 ||
+		n >= MAX_PATH || smx_win_utf8(wide, &system) != 0)
+		return 0;
+	if (smx_os_path_join(system, "OpenSSH", &dir) == 0) {
+		found = try_dir(dir, name, ret_path);
+		smx_free(dir);
+	}
+	smx_free(system);
+	return found;
+}
+
 int smx_os_find_program(const char *name, char **ret_path)
 {
 	char *dirs, *dir, *end;
@@ -291,6 +311,8 @@ int smx_os_find_program(const char *name, char **ret_path)
 	/* Never from where we happen to be, which is what the system would do. */
 	if (name[0] == '\0' || strpbrk(name, "\\/:"))
 		return SMX_ENOTFOUND;
+	if (try_system_ssh(name, ret_path))
+		return 0;
 	if ((r = smx_win_getenv("PATH", &dirs)) != 0)
 		return r;
 	for (dir = dirs; dir && !found; dir = end) {
@@ -327,12 +349,12 @@ static void take(struct stream *s, DWORD n, int *ret_error)
 		*ret_error = SMX_ENOMEM;
 }
 
-/* Reads on until there is nothing at the moment. */
+/* Reads on until there is nothing at the moment, or much was. */
 static void pump(struct stream *s, int *ret_error)
 {
 	DWORD n;
 
-	while (s->is_open) {
+	for (int i = 0; s->is_open && i < 2 * TURN_READS; i++) {
 		if (s->is_pending) {
 			if (!GetOverlappedResult(s->h, &s->o, &n, FALSE)) {
 				if (GetLastError() == ERROR_IO_INCOMPLETE)

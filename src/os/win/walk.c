@@ -97,6 +97,27 @@ static size_t root_end(const wchar_t *wide)
 	return wide[at] ? at + 1 : at;
 }
 
+/* NUL, COM1 and so on, with any extension: in the short form these are devices in every directory.
+ */
+static int is_device(const wchar_t *part, size_t len)
+{
+	static const wchar_t *const names[] = { L"CON", L"PRN", L"AUX", L"NUL", L"CONIN$",
+		L"CONOUT$" };
+	size_t n = 0;
+
+	while (n < len && part[n] != L'.')
+		n++;
+	while (n > 0 && part[n - 1] == L' ')
+		n--;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (wcslen(names[i]) == n && _wcsnicmp(part, names[i], n) == 0)
+			return 1;
+	/* 1 to 9, and the digits that are small and raised. */
+	return n == 4 && (_wcsnicmp(part, L"COM", 3) == 0 || _wcsnicmp(part, L"LPT", 3) == 0) &&
+	       ((part[3] >= L'1' && part[3] <= L'9') || part[3] == 0xb9 || part[3] == 0xb2 ||
+		       part[3] == 0xb3);
+}
+
 static int check_component(const wchar_t *part, size_t len, const char *path, struct smx_buf *err)
 {
 	/* In the long form nothing is rewritten, so these would be names of their own. */
@@ -110,58 +131,73 @@ static int check_component(const wchar_t *part, size_t len, const char *path, st
 			smx_win_say(err, "%s has a character that no file name has", path);
 			return SMX_EINVAL;
 		}
+	/* We would make and find such a file, and no other program would: to them it is another. */
+	if (len > 0 && (part[len - 1] == L'.' || part[len - 1] == L' ')) {
+		smx_win_say(err, "%s has a name that ends with a dot or a blank; rename it", path);
+		return SMX_EINVAL;
+	}
+	if (is_device(part, len)) {
+		smx_win_say(err, "%s has a name that means a device; take another", path);
+		return SMX_EINVAL;
+	}
+	return 0;
+}
+
+/* Holds every directory on the way; *ret_at: where the last component begins. */
+static int descend(
+	struct smx_win_place *pl, const char *path, int whole, size_t *ret_at, struct smx_buf *err)
+{
+	size_t at = root_end(pl->wide), end, next;
+	int r;
+
+	if ((r = hold(pl, at, path, err)) != 0)
+		return r;
+	for (; pl->wide[at]; at = next) {
+		end = at + wcscspn(pl->wide + at, L"\\");
+		next = pl->wide[end] ? end + 1 : end;
+		if ((r = check_component(pl->wide + at, end - at, path, err)) != 0)
+			return r;
+		if (pl->wide[next] == L'\0' && !whole)
+			break;
+		if (pl->count == SMX_WIN_DEPTH_MAX) {
+			smx_win_say(err, "%s is too deep", path);
+			return SMX_ELIMIT;
+		}
+		if ((r = hold(pl, end, path, err)) != 0)
+			return r;
+	}
+	if (!whole && pl->wide[at] == L'\0') {
+		smx_win_say(err, "%s is a directory, not a file", path);
+		return SMX_EINVAL;
+	}
+	*ret_at = at;
 	return 0;
 }
 
 int smx_win_walk(const char *path, int whole, struct smx_win_place *ret, struct smx_buf *err)
 {
 	struct smx_win_place pl = { .count = 0 };
-	size_t at, end, next;
-	char *last;
-	int r;
+	char *full = NULL;
+	int r = SMX_EINVAL;
 
-	if (strlen(path) >= SMX_OS_PATH_MAX ||
-		(r = smx_win_wide_path(path, &pl.wide)) == SMX_EINVAL) {
+	/* Slashes of both kinds, and any number of them: one form from here on. */
+	if (strlen(path) >= SMX_OS_PATH_MAX || !smx_os_path_is_absolute(path) ||
+		(r = smx_os_path_absolute(path, &full)) == SMX_EINVAL ||
+		(r == 0 && (r = smx_win_wide_path(full, &pl.wide)) == SMX_EINVAL))
 		smx_win_say(err, "%s is not an absolute path", path);
-		return SMX_EINVAL;
-	}
-	if (r != 0)
-		return r;
-	at = root_end(pl.wide);
-	if ((r = hold(&pl, at, path, err)) != 0)
-		goto out;
-	for (; pl.wide[at]; at = next) {
-		end = at + wcscspn(pl.wide + at, L"\\");
-		next = pl.wide[end] ? end + 1 : end;
-		if ((r = check_component(pl.wide + at, end - at, path, err)) != 0)
-			goto out;
-		if (pl.wide[next] == L'\0' && !whole)
-			break;
-		if (pl.count == SMX_WIN_DEPTH_MAX) {
-			smx_win_say(err, "%s is too deep", path);
-			r = SMX_ELIMIT;
-			goto out;
+	if (r == 0 && (r = descend(&pl, path, whole, &pl.name_at, err)) == 0) {
+		if (whole) {
+			pl.dir = full;
+			full = NULL;
+		} else {
+			r = smx_os_path_dir(full, &pl.dir);
 		}
-		if ((r = hold(&pl, end, path, err)) != 0)
-			goto out;
 	}
-	if (!whole && pl.wide[at] == L'\0') {
-		smx_win_say(err, "%s is a directory, not a file", path);
-		r = SMX_EINVAL;
-		goto out;
-	}
-	pl.name_at = at;
-	if ((pl.dir = smx_malloc(strlen(path) + 1)) == NULL) {
-		r = SMX_ENOMEM;
-		goto out;
-	}
-	strcpy(pl.dir, path);
-	if (!whole && (last = strrchr(pl.dir, '\\')) != NULL)
-		last[last > pl.dir && last[-1] == ':'] = '\0';
-	*ret = pl;
-	return 0;
-out:
-	smx_win_place_release(&pl);
+	smx_free(full);
+	if (r != 0)
+		smx_win_place_release(&pl);
+	else
+		*ret = pl;
 	return r;
 }
 

@@ -12,13 +12,13 @@ struct smx_win_place {
 	size_t count;
 	wchar_t *wide; /* the whole path, \\?\ form */
 	size_t name_at; /* where its last component begins */
-	char *dir; /* the directory, as given */
+	char *dir; /* the directory, normalised */
 };
 
 /*
  * whole: the last component is a directory too, and held last. Else it is not looked at.
- * SMX_EINVAL (no absolute path, ".." in it), SMX_EUNSAFE (a reparse point on the way),
- * SMX_ENOTFOUND, SMX_EDENIED, SMX_ELIMIT, SMX_ESYS, SMX_ENOMEM.
+ * SMX_EINVAL (no absolute path, "..", a name that no file has), SMX_EUNSAFE (a reparse point on the
+ * way), SMX_ENOTFOUND, SMX_EDENIED, SMX_ELIMIT, SMX_ESYS, SMX_ENOMEM.
  */
 int smx_win_walk(const char *path, int whole, struct smx_win_place *ret, struct smx_buf *err);
 void smx_win_place_release(struct smx_win_place *pl);
