@@ -9,7 +9,6 @@
 
 #include "base/attr.h"
 
-#define SMX_PROGRAM_FILE "ssh-mux" /* in the SSH directory (C6) */
 #define SMX_PROGRAM_MAX  (512u << 20)
 #define SMX_INSTALL_ERR  (8 * SMX_OS_PATH_MAX)
 

@@ -54,8 +54,7 @@ static int copy_program(struct smx_install *in, const char *to)
 
 	smx_buf_init(&self, SMX_PROGRAM_MAX);
 	if ((r = smx_os_self_read(&self, &in->err)) == 0 && (r = is_there(in, to, &self)) == 0) {
-		r = smx_os_file_write_atomic(
-			to, smx_buf_view(&self), smx_buf_len(&self), 0755, &in->err);
+		r = smx_os_program_write(to, smx_buf_view(&self), smx_buf_len(&self), &in->err);
 		in->program_changed = r == 0;
 	}
 	smx_buf_release(&self);
@@ -73,7 +72,7 @@ int smx_install_program(struct smx_install *in)
 	if (r == 0) {
 		smx_install_say(in->program, "the system's, used where it is");
 	} else if (r == SMX_ENOTFOUND &&
-		   (r = smx_os_path_join(in->ssh_dir, SMX_PROGRAM_FILE, &copy)) == 0 &&
+		   (r = smx_os_path_join(in->ssh_dir, smx_os_program_file(), &copy)) == 0 &&
 		   (strcmp(self, copy) == 0 || (r = copy_program(in, copy)) == 0)) {
 		smx_install_say(copy, in->program_changed ? "copied" : "unchanged");
 		in->program = copy;

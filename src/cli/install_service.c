@@ -106,12 +106,15 @@ static int is_agreed(uint64_t channels)
 static int print_command(struct smx_install *in, const struct smx_service_spec *spec,
 	const struct smx_install_running *now, const char *why)
 {
+	/* For the shell that people have there. */
+	const int is_windows = smx_os_has_cmd_scripts();
 	struct smx_buf text;
 	const char *command;
 	int r;
 
 	smx_buf_init(&text, SMX_SERVICE_TEXT_MAX);
-	r = smx_service_command_text(spec, &text);
+	r = is_windows ? smx_service_powershell_text(spec, &text)
+		       : smx_service_command_text(spec, &text);
 	command = r == 0 ? smx_buf_cstr(&text) : NULL;
 	if (!command) {
 		r = smx_cli_fail(SMX_EXIT_OSERR, NULL, "the command: %s",
@@ -171,10 +174,17 @@ static int put_service(struct smx_install *in, struct smx_os_service *s,
 	int r;
 
 	smx_buf_init(&text, SMX_SERVICE_TEXT_MAX);
-	if (smx_os_service_kind(s) == SMX_OS_SERVICE_SYSTEMD)
+	switch (smx_os_service_kind(s)) {
+	case SMX_OS_SERVICE_SYSTEMD:
 		r = smx_service_unit_text(spec, &text);
-	else
+		break;
+	case SMX_OS_SERVICE_LAUNCHD:
 		r = smx_service_plist_text(spec, &text);
+		break;
+	default:
+		r = smx_service_script_text(spec, &text);
+		break;
+	}
 	if (r == 0 && (r = check_file(in, s)) == 0)
 		r = smx_os_service_put(s, smx_buf_as_view(&text), ret_changed, &in->err);
 	smx_buf_release(&text);
@@ -189,24 +199,24 @@ static void say_started(const struct smx_os_service *s, int64_t pid)
 		       "loginctl enable-linger\n");
 }
 
-/* Starts it, again if it runs, in the place of a daemon that was started by hand. */
-static int restart(
-	struct smx_install *in, struct smx_os_service *s, const struct smx_install_running *by_hand)
+/* Starts it, again if it runs. old: a daemon that the manager won't end, being none of its own. */
+static int restart(struct smx_install *in, struct smx_os_service *s,
+	const struct smx_os_service_run *run, const struct smx_install_running *old)
 {
 	struct smx_cli_client c;
 	uint64_t from = 0;
 	int log_fd = -1, is_absent, code, r;
 
-	if (by_hand) {
+	if (old) {
 		if ((code = smx_install_stop(in)) != 0)
 			return code;
 		smx_install_say("daemon",
 			"process id %lld ended, for the service to take its place",
-			(long long)by_hand->pid);
+			(long long)old->pid);
 	}
 	if (smx_os_log_open(in->log_path, &log_fd, &from, NULL) != 0)
 		log_fd = -1;
-	if ((r = smx_os_service_start(s, &in->err)) != 0) {
+	if ((r = smx_os_service_start(s, run, &in->err)) != 0) {
 		code = log_fd >= 0 ? smx_cli_daemon_failed(log_fd, from, in->log_path)
 				   : service_failed(in, r);
 		smx_buf_reset(&in->err);
@@ -237,16 +247,20 @@ static void say_left(struct smx_os_service *s, const struct smx_install_running 
 static int run_service(struct smx_install *in, struct smx_os_service *s,
 	const struct smx_service_spec *spec, const struct smx_install_running *now)
 {
-	int changed = 0, is_current, r;
+	struct smx_service_command command;
+	struct smx_os_service_run run = { .args = command.args, .daemon_pid = now->pid };
+	int changed = 0, is_current, ends_it, r;
 	int64_t pid = 0;
 
 	r = put_service(in, s, spec, &changed);
 	if (r == SMX_EUNSUPPORTED)
 		return print_command(
 			in, spec, now, "a path has characters that no service manager takes");
-	if (r != 0 || (r = smx_os_service_pid(s, &pid, &in->err)) != 0)
+	smx_service_command(spec, &command);
+	if (r != 0 || (r = smx_os_service_pid(s, &run, &pid, &in->err)) != 0)
 		return service_failed(in, r);
 	is_current = now->is_there && pid == now->pid;
+	ends_it = is_current && smx_os_service_kind(s) != SMX_OS_SERVICE_STARTUP;
 	if (is_current && !changed && !in->program_changed && now->is_same_version &&
 		!is_stale(now, in->program) && !is_stale(now, smx_os_service_path(s))) {
 		smx_install_say(
@@ -260,7 +274,7 @@ static int run_service(struct smx_install *in, struct smx_os_service *s,
 	if (now->channels > 0)
 		smx_install_say("daemon", "restarted, which ends %llu open channel%s",
 			(unsigned long long)now->channels, now->channels == 1 ? "" : "s");
-	return restart(in, s, now->is_there && !is_current ? now : NULL);
+	return restart(in, s, &run, now->is_there && !ends_it ? now : NULL);
 }
 
 int smx_install_service(struct smx_install *in)

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/wire.h"
+#include "cli/cli.h"
 #include "config/routes.h"
 #include "os/os.h"
 
@@ -47,5 +48,12 @@ smx_os_edit_fn smx_setup_known_edit;
  */
 void smx_setup_warn_overlaps(
 	const struct smx_routes *routes, const char *config_path, const char *hosts_path);
+
+/*
+ * Where scripts are cmd.exe's: cursor-ssh.cmd and cursor-askpass.cmd, and what to set in an editor
+ * (C7). ssh: the one to run, NULL: that of PATH. What fails is a warning: ssh itself needs none of
+ * it. *ret_changed is set where something was written.
+ */
+void smx_setup_cursor(const struct smx_cli_setup *o, const char *ssh, int *ret_changed);
 
 #endif

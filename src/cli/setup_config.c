@@ -523,6 +523,8 @@ int smx_cli_setup(const struct smx_cli_setup *o)
 		goto out;
 	r = put_include(&s);
 	smx_setup_warn_overlaps(s.routes, s.config_path, s.hosts_path);
+	if (r == 0)
+		smx_setup_cursor(o, s.ssh, &s.changed);
 	if (r == 0 && !o->dry_run)
 		check_effect(&s);
 	if (r == 0 && !s.changed)

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "cli/install.h"
 #include "cli/log.h"
+#include "config/cursor_text.h"
 #include "config/hosts_conf.h"
 #include "mux/keyring.h"
 #include "mux/local_key.h"
@@ -112,8 +113,45 @@ static void stop_daemon(struct uninstall *u)
 		u->code = r;
 }
 
+/* ---- the editors' wrappers ---------------------------------------------------------------------
+ */
+
+static void remove_wrappers(struct uninstall *u)
+{
+	static const char *const names[] = { SMX_CURSOR_SSH_FILE, SMX_CURSOR_ASKPASS_FILE };
+	struct smx_buf text;
+	char *path;
+
+	for (size_t i = 0; i < SMX_ARRAY_LEN(names); i++) {
+		if (smx_os_path_join(u->in.ssh_dir, names[i], &path) != 0)
+			continue;
+		smx_buf_init(&text, SMX_CURSOR_TEXT_MAX);
+		if (smx_os_file_read(path, SMX_CURSOR_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, NULL) ==
+				0 &&
+			smx_buf_len(&text) > 0 && smx_cursor_is_ours(smx_buf_as_view(&text)))
+			remove_file(u, names[i]);
+		smx_buf_release(&text);
+		smx_free(path);
+	}
+}
+
 /* ---- the program -------------------------------------------------------------------------------
  */
+
+/* It may be the very one that we are, which not every system lets go. */
+static void remove_copy(struct uninstall *u, const char *path)
+{
+	int r = smx_os_program_remove(path, &u->in.err);
+
+	if (r == 0) {
+		removed(u, path);
+	} else if (r == SMX_EDENIED) {
+		smx_cli_warn("%s is running, so it stays; remove it when it has ended", path);
+		smx_buf_reset(&u->in.err);
+	} else {
+		failed(u, r);
+	}
+}
 
 /* The copy in the SSH directory, if it is one. */
 static void remove_program(struct uninstall *u)
@@ -122,7 +160,7 @@ static void remove_program(struct uninstall *u)
 	char *path;
 	int r;
 
-	if ((r = smx_os_path_join(u->in.ssh_dir, SMX_PROGRAM_FILE, &path)) != 0) {
+	if ((r = smx_os_path_join(u->in.ssh_dir, smx_os_program_file(), &path)) != 0) {
 		failed(u, r);
 		return;
 	}
@@ -133,7 +171,7 @@ static void remove_program(struct uninstall *u)
 	else if (r != 0)
 		failed(u, r);
 	else if (smx_service_program_is_ours(smx_buf_as_view(&file)))
-		remove_file(u, SMX_PROGRAM_FILE);
+		remove_copy(u, path);
 	else
 		smx_install_say(path, "no ssh-mux, so it stays");
 	smx_buf_release(&file);
@@ -270,6 +308,7 @@ static void uninstall(struct uninstall *u)
 	remove_include(u);
 	remove_file(u, SMX_HOSTS_FILE);
 	remove_file(u, SMX_KNOWN_FILE);
+	remove_wrappers(u);
 	remove_program(u);
 	if (u->purge)
 		purge(u);

@@ -8,31 +8,24 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-#define MARK        "Made by ssh-mux install"
-#define ARGS_MAX    12
-#define NUMBER_SIZE 16
+#define MARK "Made by ssh-mux install"
 
 const char smx_service_program_mark[] = "This file is ssh-mux, an SSH connection multiplexer.";
 
 /* ---- what to run -------------------------------------------------------------------------------
  */
 
-struct command {
-	const char *args[ARGS_MAX]; /* args[0] is the program */
-	size_t count;
-	char port[NUMBER_SIZE], timeout[NUMBER_SIZE];
-};
-
-static void add(struct command *c, const char *name, const char *value)
+static void add(struct smx_service_command *c, const char *name, const char *value)
 {
 	c->args[c->count++] = name;
 	if (value)
 		c->args[c->count++] = value;
 }
 
-static void command_of(const struct smx_service_spec *spec, int is_managed, struct command *c)
+static void command_of(
+	const struct smx_service_spec *spec, int is_managed, struct smx_service_command *c)
 {
-	*c = (struct command){ .count = 0 };
+	*c = (struct smx_service_command){ .count = 0 };
 	add(c, spec->program, "daemon");
 	if (is_managed)
 		add(c, "--foreground", NULL);
@@ -47,6 +40,11 @@ static void command_of(const struct smx_service_spec *spec, int is_managed, stru
 			c->timeout, sizeof(c->timeout), "%lu", (unsigned long)spec->idle_timeout_s);
 		add(c, "--timeout", c->timeout);
 	}
+}
+
+void smx_service_command(const struct smx_service_spec *spec, struct smx_service_command *ret)
+{
+	command_of(spec, 1, ret);
 }
 
 /* Fit for a file that people and parsers read line by line. */
@@ -98,7 +96,7 @@ static int put_unit_word(struct smx_buf *out, const char *word, int has_variable
 	return r != 0 ? r : smx_buf_put(out, "\"", 1);
 }
 
-static int put_exec(struct smx_buf *out, const struct command *c)
+static int put_exec(struct smx_buf *out, const struct smx_service_command *c)
 {
 	int r = smx_buf_put_str(out, "ExecStart="), is_program = 1;
 
@@ -137,7 +135,7 @@ static int put_unit_environment(struct smx_buf *out, const char *ssh_dir)
 int smx_service_unit_text(const struct smx_service_spec *spec, struct smx_buf *out)
 {
 	size_t before = smx_buf_len(out);
-	struct command c;
+	struct smx_service_command c;
 	int r;
 
 	if (!is_speakable(spec))
@@ -235,7 +233,7 @@ static int put_plist_environment(struct smx_buf *out, const char *ssh_dir)
 int smx_service_plist_text(const struct smx_service_spec *spec, struct smx_buf *out)
 {
 	size_t before = smx_buf_len(out);
-	struct command c;
+	struct smx_service_command c;
 	int r;
 
 	if (!is_speakable(spec))
@@ -275,6 +273,162 @@ int smx_service_plist_text(const struct smx_service_spec *spec, struct smx_buf *
 	return finish(out, before, r);
 }
 
+/* ---- Windows -----------------------------------------------------------------------------------
+ */
+
+/* What ChrW makes of it again: code points beyond 16 bits in two halves. */
+static int put_code_point(struct smx_buf *out, uint32_t c)
+{
+	if (c < 0x10000)
+		return smx_buf_printf(out, "ChrW(%u)", (unsigned)c);
+	c -= 0x10000;
+	return smx_buf_printf(out, "ChrW(%u) & ChrW(%u)", (unsigned)(0xd800 + (c >> 10)),
+		(unsigned)(0xdc00 + (c & 0x3ff)));
+}
+
+/* An expression whose value is the (valid UTF-8) text: literals, with quotes doubled. */
+static int put_vbs(struct smx_buf *out, const char *text)
+{
+	const uint8_t *s = (const uint8_t *)text;
+	size_t left = strlen(text), n;
+	int in_literal = 0, is_first = 1, r = 0;
+	uint32_t c;
+
+	for (; r == 0 && left > 0; s += n, left -= n, is_first = 0) {
+		n = smx_utf8_decode(s, left, &c);
+		if (in_literal && c >= 0x80)
+			r = smx_buf_put(out, "\"", 1);
+		if (r == 0 && !is_first && (!in_literal || c >= 0x80))
+			r = smx_buf_put_str(out, " & ");
+		if (r == 0 && c < 0x80 && !in_literal)
+			r = smx_buf_put(out, "\"", 1);
+		if (r == 0 && c == '"')
+			r = smx_buf_put(out, "\"", 1);
+		if (r == 0)
+			r = c < 0x80 ? smx_buf_put(out, s, 1) : put_code_point(out, c);
+		in_literal = c < 0x80;
+	}
+	if (r == 0 && (in_literal || is_first))
+		r = smx_buf_put_str(out, is_first ? "\"\"" : "\"");
+	return r;
+}
+
+static int put_vbs_variable(struct smx_buf *out, const char *name, const char *value)
+{
+	int r;
+
+	(void)((r = smx_buf_printf(out, "shell.Environment(\"Process\")(\"%s\") = ", name)) != 0 ||
+		(r = put_vbs(out, value)) != 0 || (r = smx_buf_put(out, "\r\n", 2)) != 0);
+	return r;
+}
+
+/*
+ * One argument of the command, in quotes. Run takes %NAME% for a variable of the environment, once
+ * and without an escape: what has a percent sign is put into a variable of our own.
+ */
+static int put_vbs_argument(struct smx_buf *out, size_t i, const char *arg)
+{
+	size_t n = strlen(arg);
+	char name[32];
+	int r;
+
+	(void)snprintf(name, sizeof(name), "%%SSH_MUX_ARG%zu%%", i);
+	(void)((r = smx_buf_put_str(out, "command = command & ")) != 0 ||
+		(r = smx_buf_put_str(out, i > 0 ? "\" \"\"\" & " : "\"\"\"\" & ")) != 0 ||
+		(r = put_vbs(out, strchr(arg, '%') ? name : arg)) != 0 ||
+		/* A backslash before the quote would make it a part of the argument. */
+		(r = smx_buf_put_str(out, n > 0 && arg[n - 1] == '\\' ? " & \"\\\"\"\"\r\n"
+								      : " & \"\"\"\"\r\n")) != 0);
+	return r;
+}
+
+static int put_vbs_command(struct smx_buf *out, const struct smx_service_command *c)
+{
+	char name[32];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < c->count; i++) {
+		(void)snprintf(name, sizeof(name), "SSH_MUX_ARG%zu", i);
+		if (strchr(c->args[i], '%'))
+			r = put_vbs_variable(out, name, c->args[i]);
+	}
+	for (size_t i = 0; r == 0 && i < c->count; i++)
+		r = put_vbs_argument(out, i, c->args[i]);
+	return r;
+}
+
+static int has_quote(const struct smx_service_spec *spec)
+{
+	return strchr(spec->program, '"') || (spec->ssh_dir && strchr(spec->ssh_dir, '"')) ||
+	       (spec->routes_path && strchr(spec->routes_path, '"'));
+}
+
+int smx_service_script_text(const struct smx_service_spec *spec, struct smx_buf *out)
+{
+	size_t before = smx_buf_len(out);
+	struct smx_service_command c;
+	int r;
+
+	if (!is_speakable(spec) || has_quote(spec))
+		return SMX_EUNSUPPORTED;
+	command_of(spec, 1, &c);
+	(void)((r = smx_buf_put_str(out,
+			"' " MARK ", which writes it anew; ssh-mux uninstall removes it.\r\n"
+			"' Starts the daemon at logon, without a window.\r\n"
+			"Option Explicit\r\n"
+			"Dim shell, command\r\n"
+			"Set shell = CreateObject(\"WScript.Shell\")\r\n")) != 0 ||
+		(spec->ssh_dir &&
+			(r = put_vbs_variable(out, "SSH_MUX_SSH_DIR", spec->ssh_dir)) != 0) ||
+		(r = put_vbs_command(out, &c)) != 0 ||
+		(r = smx_buf_put_str(out, "shell.Run command, 0, False\r\n")) != 0);
+	return finish(out, before, r);
+}
+
+/* In single quotes; PowerShell takes the typographic ones for such, too (U+2018 to U+201B). */
+static int put_powershell_word(struct smx_buf *out, const char *word)
+{
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+	const uint8_t *s = (const uint8_t *)word;
+	size_t left = strlen(word), n;
+	uint32_t c;
+	int r;
+
+	if (word[0] && word[strspn(word, plain)] == '\0')
+		return smx_buf_put_str(out, word);
+	r = smx_buf_put(out, "'", 1);
+	for (; r == 0 && left > 0; s += n, left -= n) {
+		if ((n = smx_utf8_decode(s, left, &c)) == 0) {
+			n = 1;
+			c = *s;
+		}
+		r = smx_buf_put(out, s, n);
+		if (r == 0 && (c == '\'' || (c >= 0x2018 && c <= 0x201b)))
+			r = smx_buf_put(out, s, n);
+	}
+	return r != 0 ? r : smx_buf_put(out, "'", 1);
+}
+
+int smx_service_powershell_text(const struct smx_service_spec *spec, struct smx_buf *out)
+{
+	size_t before = smx_buf_len(out);
+	struct smx_service_command c;
+	int r = 0;
+
+	command_of(spec, 0, &c);
+	if (spec->ssh_dir)
+		(void)((r = smx_buf_put_str(out, "$env:SSH_MUX_SSH_DIR = ")) != 0 ||
+			(r = put_powershell_word(out, spec->ssh_dir)) != 0 ||
+			(r = smx_buf_put_str(out, "; ")) != 0);
+	if (r == 0)
+		r = smx_buf_put(out, "&", 1);
+	for (size_t i = 0; r == 0 && i < c.count; i++)
+		if ((r = smx_buf_put(out, " ", 1)) == 0)
+			r = put_powershell_word(out, c.args[i]);
+	return finish(out, before, r);
+}
+
 /* ---- a shell -----------------------------------------------------------------------------------
  */
 
@@ -296,7 +450,7 @@ int smx_service_shell_word(struct smx_buf *out, const char *word)
 int smx_service_command_text(const struct smx_service_spec *spec, struct smx_buf *out)
 {
 	size_t before = smx_buf_len(out);
-	struct command c;
+	struct smx_service_command c;
 	int r = 0;
 
 	command_of(spec, 0, &c);

@@ -21,6 +21,17 @@ struct smx_service_spec {
 	uint32_t idle_timeout_s; /* 0: the daemon's own */
 };
 
+#define SMX_SERVICE_ARGS_MAX 12
+
+/* What all of them run. */
+struct smx_service_command {
+	const char *args[SMX_SERVICE_ARGS_MAX]; /* args[0] is the program; NULL at the end */
+	size_t count;
+	char port[16], timeout[16];
+};
+/* Borrows the strings of spec; not to be copied, for args point into it. */
+void smx_service_command(const struct smx_service_spec *spec, struct smx_service_command *ret);
+
 /*
  * The unit or agent file, byte for byte the same for the same spec. SMX_EUNSUPPORTED: a path has a
  * control character or is not UTF-8, which neither manager takes; SMX_ENOMEM, SMX_ELIMIT. Nothing
@@ -29,9 +40,18 @@ struct smx_service_spec {
 int smx_service_unit_text(const struct smx_service_spec *spec, struct smx_buf *out);
 int smx_service_plist_text(const struct smx_service_spec *spec, struct smx_buf *out);
 
+/*
+ * The script for the Startup folder of Windows, in VBScript: ASCII, with what is not as code
+ * points, so it is read the same whatever the reader takes it for. Errors as above; a double quote
+ * in a path, which Windows has in none, is SMX_EUNSUPPORTED too.
+ */
+int smx_service_script_text(const struct smx_service_spec *spec, struct smx_buf *out);
+
 /* The command that starts the daemon in the background, for a POSIX shell. SMX_ENOMEM, SMX_ELIMIT.
  */
 int smx_service_command_text(const struct smx_service_spec *spec, struct smx_buf *out);
+/* The same for PowerShell. */
+int smx_service_powershell_text(const struct smx_service_spec *spec, struct smx_buf *out);
 
 /* Appends a word so that a POSIX shell reads it as it is. SMX_ENOMEM, SMX_ELIMIT. */
 int smx_service_shell_word(struct smx_buf *out, const char *word);

@@ -335,12 +335,15 @@ int door_open(struct mux *m)
 	d->mux = m;
 	/* L1: this address, and no option for another. */
 	(void)uv_ip4_addr("127.0.0.1", m->opts->port, &addr);
-	if ((r = uv_tcp_init(m->loop, &d->tcp)) != 0) {
+	/* With its socket at once, for what has to be said before the bind. */
+	if ((r = uv_tcp_init_ex(m->loop, &d->tcp, AF_INET)) != 0) {
 		smx_free(d);
 		return SMX_ESYS;
 	}
-	if ((r = uv_tcp_bind(&d->tcp, (const struct sockaddr *)&addr, 0)) == 0 &&
-		(r = uv_fileno((uv_handle_t *)&d->tcp, &fd)) == 0)
+	if ((r = uv_fileno((uv_handle_t *)&d->tcp, &fd)) == 0 &&
+		smx_os_socket_exclusive((int64_t)fd) != 0)
+		r = UV_EACCES;
+	if (r == 0 && (r = uv_tcp_bind(&d->tcp, (const struct sockaddr *)&addr, 0)) == 0)
 		smx_os_socket_stays_here((int64_t)fd);
 	if (r != 0 || (r = uv_listen((uv_stream_t *)&d->tcp, BACKLOG, on_connection)) != 0)
 		return listen_failed(m, d, r);

@@ -44,6 +44,10 @@ int smx_os_ssh_dir(char **ret_path, struct smx_buf *warning, struct smx_buf *err
 
 /* dir + "/" + name. SMX_ENOMEM, SMX_ELIMIT (longer than SMX_OS_PATH_MAX). */
 int smx_os_path_join(const char *dir, const char *name, char **ret_path);
+/* What follows "~/" at the beginning of a path ("~\\" counts on Windows); else NULL. */
+const char *smx_os_path_below_home(const char *path);
+/* The name at the end of a path: what follows the last separator. */
+const char *smx_os_path_name(const char *path);
 /* The directory part of an absolute path; of what lies in a root, that root. SMX_EINVAL (a root, or
  * not absolute), SMX_ENOMEM. */
 int smx_os_path_dir(const char *path, char **ret_dir);
@@ -249,6 +253,29 @@ int smx_os_ipc_read(int fd, void *p, size_t size, int timeout_ms, size_t *ret_le
 int smx_os_ipc_write(int fd, const void *p, size_t len, int timeout_ms);
 void smx_os_ipc_close(int fd);
 
+/* ---- the SSH agent (A1) ------------------------------------------------------------------------
+ */
+
+/* The name of the agent that every program of the user's would ask. */
+#define SMX_OS_AGENT_USUAL "SSH_AUTH_SOCK"
+
+/*
+ * Where the agent of that name listens: a path, in which the caller has put the home in the place
+ * of "~/", or NULL or SMX_OS_AGENT_USUAL for what $SSH_AUTH_SOCK says; on Windows that counts if it
+ * names a pipe, else it is that of the system's OpenSSH, and "pageant" is a name too.
+ * SMX_ENOTFOUND: none is usual here. SMX_ESYS, SMX_ENOMEM.
+ */
+int smx_os_agent_path(const char *name, char **ret_path);
+/* Whether something is at that path, by whomever; nothing is said to it. */
+int smx_os_agent_is_there(const char *path);
+/*
+ * Connects without waiting; a descriptor for an event loop. SMX_EAGAIN: all its ends are taken at
+ * the moment, it is worth another try soon. SMX_ENOTFOUND: nobody listens there. SMX_EINVAL: no path
+ * of an agent. SMX_EDENIED; SMX_EUNSAFE: on Windows, where names of pipes are open to everybody,
+ * it is another user's. SMX_ESYS, SMX_ENOMEM.
+ */
+int smx_os_agent_open(const char *path, int *ret_fd);
+
 /* ---- sockets ----------------------------------------------------------------------------------
  */
 
@@ -258,6 +285,11 @@ void smx_os_ipc_close(int fd);
  * timer for every segment, which was a fifth of the daemon's CPU time in a bulk transfer.
  */
 void smx_os_socket_stays_here(int64_t socket);
+/*
+ * Before the bind: nobody else can bind to the same address, whatever he asks for (L1). Where that
+ * is so anyway, nothing is done. SMX_ESYS.
+ */
+int smx_os_socket_exclusive(int64_t socket);
 
 /* ---- looking, for `doctor`; nothing is made or changed -----------------------------------------
  */
@@ -353,6 +385,49 @@ int smx_os_run(const char *const *argv, unsigned timeout_ms, struct smx_buf *out
  */
 int smx_os_run_until(const char *const *argv, unsigned timeout_ms, const atomic_int *stop,
 	struct smx_buf *out, struct smx_buf *err_out, int *ret_exit);
+
+/* ---- the start of the program, and advice for people -------------------------------------------
+ */
+
+/* The arguments of main() as UTF-8, for good. SMX_EINVAL: one can't be. SMX_ESYS, SMX_ENOMEM. */
+int smx_os_args(int *argc, char ***argv);
+/*
+ * Once, at the start: what is written to the standard streams goes out as it is, byte for byte, and
+ * a console shows it as UTF-8 and with colours. It is as before when the program ends.
+ */
+void smx_os_console_setup(void);
+/* A variable of the environment in UTF-8, lent for good, as it is when first asked for; or NULL. */
+const char *smx_os_getenv(const char *name);
+/* A terminal that shows colours by escape sequences. */
+int smx_os_terminal_has_colors(int fd);
+/* The signals by which a user ends a program that serves: of i = 0, 1 …; 0 behind the last. */
+int smx_os_end_signal(unsigned i);
+
+/* The variable that says where our sockets are; NULL: none does. */
+const char *smx_os_runtime_variable(void);
+/* As one word of a command that is typed into a shell. One that does not fit is cut. */
+void smx_os_quote(const char *text, char *out, size_t size);
+/* Between two commands, of which the second is run if the first worked: " && ". */
+const char *smx_os_then(void);
+
+/* Of paths a and b, which are quoted. */
+enum smx_os_advice {
+	SMX_OS_ADVICE_MAKE_DIR, /* a, for oneself alone */
+	SMX_OS_ADVICE_COPY, /* a to b, which nobody else can read */
+	SMX_OS_ADVICE_MOVE, /* a to b */
+	SMX_OS_ADVICE_APPEND, /* the content of a to b */
+	SMX_OS_ADVICE_APPEND_LINE, /* the same, where b has no newline at its end */
+	SMX_OS_ADVICE_ADD_KEY, /* some public key of the reader's to b */
+	SMX_OS_ADVICE_APPEND_AGENT, /* the agent's first public key to b */
+	SMX_OS_ADVICE_APPEND_AGENT_LINE,
+	SMX_OS_ADVICE_MAKE_PRIVATE, /* the file a */
+	SMX_OS_ADVICE_REPAIR_DIR, /* whose owner or permissions are wrong */
+	SMX_OS_ADVICE_START_AGENT, /* one that is named, but not there */
+	SMX_OS_ADVICE_END_PROCESS, /* of a daemon that hangs */
+};
+/* What to do, in words: mostly "run: …". */
+void smx_os_advice(
+	enum smx_os_advice what, const char *a, const char *b, char *out, size_t size);
 
 /* ---- asking at the terminal (A6) ---------------------------------------------------------------
  */
@@ -498,6 +573,13 @@ void smx_os_daemon_report(char what);
 enum smx_os_service_kind {
 	SMX_OS_SERVICE_SYSTEMD, /* its file is a unit: smx_service_unit_text */
 	SMX_OS_SERVICE_LAUNCHD, /* an agent: smx_service_plist_text */
+	SMX_OS_SERVICE_STARTUP, /* a script that Windows runs at logon: smx_service_script_text */
+};
+
+/* What its file starts, told besides to where no manager reads that file. */
+struct smx_os_service_run {
+	const char *const *args; /* args[0] is the program's absolute path; NULL at the end */
+	int64_t daemon_pid; /* of the daemon that answers now, 0: none */
 };
 
 /*
@@ -527,10 +609,18 @@ int smx_os_service_is_usable(struct smx_os_service *s, struct smx_buf *why);
  */
 int smx_os_service_put(
 	struct smx_os_service *s, struct smx_view text, int *ret_changed, struct smx_buf *err);
-/* ret_pid: -1 if it is running (or about to be) and its process is not known, 0 if it is not. */
-int smx_os_service_pid(struct smx_os_service *s, int64_t *ret_pid, struct smx_buf *err);
-/* Starts it, again if it runs. Where the manager is told of readiness it is ready then. */
-int smx_os_service_start(struct smx_os_service *s, struct smx_buf *err);
+/*
+ * ret_pid: -1 if it is running (or about to be) and its process is not known, 0 if it is not.
+ * Without a manager the daemon is the service's if it runs by these very arguments.
+ */
+int smx_os_service_pid(struct smx_os_service *s, const struct smx_os_service_run *run,
+	int64_t *ret_pid, struct smx_buf *err);
+/*
+ * Starts it, again if it runs (which the caller has ended before where there is no manager). Where
+ * the manager, or we, are told of readiness it is ready then.
+ */
+int smx_os_service_start(
+	struct smx_os_service *s, const struct smx_os_service_run *run, struct smx_buf *err);
 /*
  * Stops it, and removes the file and what makes it start at login; nothing of that need be there,
  * and the manager need not run. *ret_changed as above.
@@ -539,6 +629,20 @@ int smx_os_service_remove(struct smx_os_service *s, int *ret_changed, struct smx
 
 /* In the daemon: tells whoever runs it as a service that it is ready. */
 void smx_os_service_tell_ready(void);
+
+/* What our program's file is called: "ssh-mux". Static. */
+const char *smx_os_program_file(void);
+/*
+ * Replaces or makes a program as smx_os_file_write_atomic does with a file, even one that runs at
+ * the moment. Where such a file can't go, it is moved to PATH.old (.old1, …), which the next call,
+ * or the removal, takes away once nobody runs it.
+ */
+int smx_os_program_write(const char *path, const void *data, size_t len, struct smx_buf *err);
+/* As smx_os_file_remove, and what is left of older ones. SMX_EDENIED: it runs. */
+int smx_os_program_remove(const char *path, struct smx_buf *err);
+
+/* 1 where scripts are cmd.exe's, and an editor's ssh needs such ones around it (C7). */
+int smx_os_has_cmd_scripts(void);
 
 /* Appends the bytes of the file that this process runs, even if another has its name by now.
  * SMX_ELIMIT: longer than out takes; SMX_ESYS, SMX_ENOMEM. */

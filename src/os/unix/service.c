@@ -218,13 +218,17 @@ int smx_os_service_put(
 	return 0;
 }
 
-int smx_os_service_pid(struct smx_os_service *s, int64_t *ret_pid, struct smx_buf *err)
+int smx_os_service_pid(struct smx_os_service *s, const struct smx_os_service_run *run,
+	int64_t *ret_pid, struct smx_buf *err)
 {
+	(void)run; /* the manager knows */
 	return s->ops->pid(s, ret_pid, err);
 }
 
-int smx_os_service_start(struct smx_os_service *s, struct smx_buf *err)
+int smx_os_service_start(
+	struct smx_os_service *s, const struct smx_os_service_run *run, struct smx_buf *err)
 {
+	(void)run; /* it is in the file that the manager reads */
 	return s->ops->start(s, err);
 }
 
@@ -270,6 +274,29 @@ void smx_os_service_tell_ready(void)
 	close(fd);
 	/* The programs that we start are no services. */
 	(void)unsetenv("NOTIFY_SOCKET");
+}
+
+/* ---- the program -------------------------------------------------------------------------------
+ */
+
+const char *smx_os_program_file(void)
+{
+	return "ssh-mux";
+}
+
+int smx_os_program_write(const char *path, const void *data, size_t len, struct smx_buf *err)
+{
+	return smx_os_file_write_atomic(path, data, len, 0755, err);
+}
+
+int smx_os_program_remove(const char *path, struct smx_buf *err)
+{
+	return smx_os_file_remove(path, err);
+}
+
+int smx_os_has_cmd_scripts(void)
+{
+	return 0;
 }
 
 int smx_os_self_read(struct smx_buf *out, struct smx_buf *err)

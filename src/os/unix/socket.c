@@ -16,3 +16,9 @@ void smx_os_socket_stays_here(int64_t socket)
 	(void)socket;
 #endif
 }
+
+int smx_os_socket_exclusive(int64_t socket)
+{
+	(void)socket; /* SO_REUSEADDR lets nobody in beside who listens */
+	return 0;
+}

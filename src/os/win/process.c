@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The process itself. */
+#include <winsock2.h>
+
 #include "os/win/win.h"
 
 #include <io.h>
@@ -65,6 +67,17 @@ void smx_os_tcp_ack_now(int64_t socket)
 void smx_os_socket_stays_here(int64_t socket)
 {
 	(void)socket; /* The congestion control is the system's alone. */
+}
+
+int smx_os_socket_exclusive(int64_t socket)
+{
+	/* SO_REUSEADDR of another program would let it take our clients otherwise. */
+	const BOOL yes = TRUE;
+
+	return setsockopt((SOCKET)socket, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, (const char *)&yes,
+		       sizeof(yes)) == 0
+		       ? 0
+		       : SMX_ESYS;
 }
 
 int smx_os_reload_signal(void)
