@@ -41,6 +41,7 @@ static const char script[] =
 	"Write-Host ''\n"
 	"if ($question.confirm) {\n"
 	"  do { $text = Read-Host 'Type yes or no' } until ($text -eq 'yes' -or $text -eq 'no')\n"
+	"  $text = $text.ToLowerInvariant()\n"
 	"} else {\n"
 	"  $secure = Read-Host -Prompt ([string]$question.label) -AsSecureString\n"
 	"  $raw = [System.Runtime.InteropServices.Marshal]::SecureStringToBSTR($secure)\n"
@@ -53,7 +54,7 @@ static const char script[] =
 	"$pipe.WaitForPipeDrain()\n";
 
 struct window {
-	HANDLE pipe, event, process;
+	HANDLE pipe, event, process, job;
 	const atomic_int *stop;
 };
 
@@ -87,8 +88,7 @@ static int encode_script(char **ret)
 	smx_buf_init(&utf16, 4 * sizeof(script));
 	smx_buf_init(&text, 8 * sizeof(script));
 	if ((r = smx_buf_put(&utf16, wide, wcslen(wide) * sizeof(*wide))) == 0 &&
-		(r = smx_base64_encode(
-			 &text, smx_buf_view(&utf16), smx_buf_len(&utf16), 1)) == 0)
+		(r = smx_base64_encode(&text, smx_buf_view(&utf16), smx_buf_len(&utf16), 1)) == 0)
 		r = smx_buf_cstr(&text) && (*ret = smx_strdup(smx_buf_cstr(&text))) ? 0
 										    : SMX_ENOMEM;
 	smx_buf_release(&utf16);
@@ -211,17 +211,28 @@ static int read_line(struct window *w, struct smx_buf *line)
 /* ---- the question and the answer ---------------------------------------------------------------
  */
 
+/* Read-Host writes a colon of its own behind it. smx_free. */
+static char *without_colon(const char *label)
+{
+	size_t n = strlen(label);
+
+	while (n && (label[n - 1] == ' ' || label[n - 1] == ':'))
+		n--;
+	return smx_strndup(label, n);
+}
+
 static int put_question(const struct smx_os_window_question *q, struct smx_buf *out)
 {
 	const char *text = q->text ? q->text : "", *end = strchr(text, '\n');
 	json_t *o = json_object();
-	char *line = NULL, *target;
+	char *line = NULL, *target, *label;
 	int r = SMX_ENOMEM;
 
 	target = end ? smx_strndup(text, (size_t)(end - text)) : smx_strdup(text);
-	if (o && target && json_object_set_new(o, "target", json_string(target)) == 0 &&
+	label = without_colon(q->label ? q->label : "");
+	if (o && target && label && json_object_set_new(o, "target", json_string(target)) == 0 &&
 		json_object_set_new(o, "text", json_string(end ? end + 1 : "")) == 0 &&
-		json_object_set_new(o, "label", json_string(q->label ? q->label : "")) == 0 &&
+		json_object_set_new(o, "label", json_string(label)) == 0 &&
 		json_object_set_new(o, "error", json_string(q->error ? q->error : "")) == 0 &&
 		json_object_set_new(o, "confirm", json_boolean(!q->label)) == 0 &&
 		(line = json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII)) != NULL) {
@@ -231,6 +242,7 @@ static int put_question(const struct smx_os_window_question *q, struct smx_buf *
 	}
 	free(line);
 	smx_free(target);
+	smx_free(label);
 	json_decref(o);
 	return r;
 }
@@ -280,17 +292,20 @@ static int start(const wchar_t *name, PROCESS_INFORMATION *ret)
 	int r;
 
 	if ((r = find_powershell(&path)) == 0 && (r = encode_script(&encoded)) == 0) {
-		const char *args[] = { path, "-NoLogo", "-NoProfile", "-ExecutionPolicy", "Bypass",
-			"-EncodedCommand", encoded, NULL };
+		const char *args[] = { path, "-NoLogo", "-NoProfile", "-EncodedCommand", encoded,
+			NULL };
 
 		if ((r = smx_win_wide(path, &program)) == 0)
 			r = smx_win_command_line(args, &line);
 	}
 	if (r == 0) {
 		(void)SetEnvironmentVariableW(PIPE_VARIABLE, name);
+		/* Its cmdlets come from its own modules, not from where somebody's variable says;
+		 * that of a PowerShell 7 which started us would break it, too. */
+		(void)SetEnvironmentVariableW(L"PSModulePath", NULL);
 		/* A console of its own, and none of our handles. */
-		if (!CreateProcessW(program, line, NULL, NULL, FALSE, CREATE_NEW_CONSOLE, NULL,
-			    NULL, &si, ret))
+		if (!CreateProcessW(program, line, NULL, NULL, FALSE,
+			    CREATE_NEW_CONSOLE | CREATE_SUSPENDED, NULL, NULL, &si, ret))
 			r = SMX_ENOTFOUND;
 		(void)SetEnvironmentVariableW(PIPE_VARIABLE, NULL);
 	}
@@ -301,10 +316,26 @@ static int start(const wchar_t *name, PROCESS_INFORMATION *ret)
 	return r;
 }
 
+/* Whatever becomes of us, its window is gone then: the job ends with the last handle to it. */
+static int tie(struct window *w, const PROCESS_INFORMATION *pi)
+{
+	JOBOBJECT_EXTENDED_LIMIT_INFORMATION limit = { 0 };
+
+	limit.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE;
+	w->job = CreateJobObjectW(NULL, NULL);
+	return w->job &&
+			       SetInformationJobObject(w->job, JobObjectExtendedLimitInformation,
+				       &limit, sizeof(limit)) &&
+			       AssignProcessToJobObject(w->job, pi->hProcess) &&
+			       ResumeThread(pi->hThread) != (DWORD)-1
+		       ? 0
+		       : SMX_ESYS;
+}
+
 int smx_win_ask_by_script(const struct smx_os_window_question *q, const atomic_int *stop,
 	char *ret_answer, size_t size)
 {
-	struct window w = { INVALID_HANDLE_VALUE, NULL, NULL, stop };
+	struct window w = { .pipe = INVALID_HANDLE_VALUE, .stop = stop };
 	PROCESS_INFORMATION pi;
 	wchar_t name[64];
 	int r;
@@ -312,7 +343,8 @@ int smx_win_ask_by_script(const struct smx_os_window_question *q, const atomic_i
 	if ((r = make_pipe(&w, name, sizeof(name) / sizeof(name[0]))) == 0 &&
 		(r = start(name, &pi)) == 0) {
 		w.process = pi.hProcess;
-		r = talk(&w, pi.dwProcessId, q, ret_answer, size);
+		if ((r = tie(&w, &pi)) == 0)
+			r = talk(&w, pi.dwProcessId, q, ret_answer, size);
 		(void)TerminateProcess(pi.hProcess, 0); /* and with it the window */
 		(void)CloseHandle(pi.hThread);
 		(void)CloseHandle(pi.hProcess);
@@ -321,5 +353,7 @@ int smx_win_ask_by_script(const struct smx_os_window_question *q, const atomic_i
 		(void)CloseHandle(w.pipe);
 	if (w.event)
 		(void)CloseHandle(w.event);
+	if (w.job)
+		(void)CloseHandle(w.job);
 	return r;
 }
