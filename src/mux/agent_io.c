@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "mux/agent_io.h"
 
-#include <string.h>
-
 #include "base/err.h"
 #include "base/mem.h"
+#include "os/os.h"
 #include "ssh/agent.h"
 
-/* Room in a socket address, less the NUL, on the systems at hand. */
-#define AGENT_PATH_MAX 103
+#define RETRY_MS 10 /* until an agent that serves others has an end for us */
 
 struct agent_io {
 	uv_pipe_t pipe;
-	uv_timer_t timer;
-	uv_connect_t connect;
+	uv_timer_t timer; /* the next try, then the time limit */
 	uv_write_t write;
+	uint64_t deadline_ms; /* of the loop's clock */
+	char *path;
 	int n_handles; /* not closed yet */
 	agent_cb *cb; /* NULL once called or cancelled */
 	void *arg;
@@ -29,6 +28,7 @@ static void on_closed(uv_handle_t *h)
 		return;
 	smx_buf_release(&a->request);
 	smx_buf_release(&a->answer);
+	smx_free(a->path);
 	smx_free(a);
 }
 
@@ -101,33 +101,46 @@ static void on_written(uv_write_t *req, int status)
 		fail(req->data, SMX_EEOF);
 }
 
-static void on_connected(uv_connect_t *req, int status)
+static void send_request(struct agent_io *a)
 {
-	struct agent_io *a = req->data;
-	uv_buf_t buf;
-
-	if (!a->cb)
-		return;
-	if (status != 0) {
-		fail(a, SMX_ENOTFOUND);
-		return;
-	}
-	buf = uv_buf_init(
+	uv_buf_t buf = uv_buf_init(
 		(char *)a->request.data + a->request.off, (unsigned)smx_buf_len(&a->request));
+
 	a->write.data = a;
 	if (uv_write(&a->write, (uv_stream_t *)&a->pipe, &buf, 1, on_written) != 0 ||
 		uv_read_start((uv_stream_t *)&a->pipe, on_alloc, on_read) != 0)
 		fail(a, SMX_ESYS);
 }
 
+static void on_try(uv_timer_t *timer)
+{
+	struct agent_io *a = timer->data;
+	uint64_t now = uv_now(timer->loop);
+	int fd = -1, r = smx_os_agent_open(a->path, &fd);
+
+	if (r == SMX_EAGAIN && now < a->deadline_ms) {
+		(void)uv_timer_start(timer, on_try, RETRY_MS, 0);
+	} else if (r != 0) {
+		fail(a, r == SMX_EAGAIN ? SMX_ETIMEOUT : r);
+	} else if (uv_pipe_open(&a->pipe, fd) != 0) {
+		smx_os_ipc_close(fd);
+		fail(a, SMX_ESYS);
+	} else {
+		(void)uv_timer_start(
+			timer, on_timeout, a->deadline_ms > now ? a->deadline_ms - now : 0, 0);
+		send_request(a);
+	}
+}
+
 struct agent_io *agent_ask(uv_loop_t *loop, const char *path, struct smx_buf *request,
 	uint64_t timeout_ms, agent_cb *cb, void *arg)
 {
-	struct agent_io *a = NULL;
+	struct agent_io *a = smx_calloc(1, sizeof(*a));
 
-	/* libuv would cut a longer one, and talk to somebody else. */
-	if (strlen(path) <= AGENT_PATH_MAX)
-		a = smx_calloc(1, sizeof(*a));
+	if (a && !(a->path = smx_strdup(path))) {
+		smx_free(a);
+		a = NULL;
+	}
 	if (!a)
 		return NULL;
 	a->cb = cb;
@@ -138,9 +151,10 @@ struct agent_io *agent_ask(uv_loop_t *loop, const char *path, struct smx_buf *re
 	(void)uv_pipe_init(loop, &a->pipe, 0);
 	(void)uv_timer_init(loop, &a->timer);
 	a->n_handles = 2;
-	a->pipe.data = a->timer.data = a->connect.data = a;
-	(void)uv_timer_start(&a->timer, on_timeout, timeout_ms, 0);
-	uv_pipe_connect(&a->connect, &a->pipe, path, on_connected);
+	a->pipe.data = a->timer.data = a;
+	a->deadline_ms = uv_now(loop) + timeout_ms;
+	/* Not within the call: nobody is told before he has what he asked with. */
+	(void)uv_timer_start(&a->timer, on_try, 0, 0);
 	return a;
 }
 

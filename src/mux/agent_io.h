@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One question to an SSH agent and its answer, over the agent's socket. */
+/* One question to an SSH agent and its answer, over the agent's socket or pipe. */
 #ifndef SMX_MUX_AGENT_IO_H
 #define SMX_MUX_AGENT_IO_H
 
@@ -15,7 +15,7 @@ struct agent_io;
 /* Called once: r 0 and the answer (without its length), or an SMX_E*. Not after a cancel. */
 typedef void agent_cb(void *arg, int r, struct smx_view message);
 
-/* Takes the request's content. NULL: no memory, or a path no socket can have. */
+/* Takes the request's content. path is that of smx_os_agent_path. NULL: no memory. */
 struct agent_io *agent_ask(uv_loop_t *loop, const char *path, struct smx_buf *request,
 	uint64_t timeout_ms, agent_cb *cb, void *arg);
 void agent_cancel(struct agent_io *a); /* NULL works */

@@ -13,6 +13,7 @@
 #include "mux/pool.h"
 #include "mux/prompt.h"
 #include "mux/say.h"
+#include "os/os.h"
 #include "ssh/agent.h"
 
 #define CANDIDATES_MAX (SMX_AGENT_KEYS_MAX + SMX_IDENTITIES_MAX)
@@ -146,16 +147,18 @@ static void add_files(struct login *lg)
 
 /* --- the agent --- */
 
-/* A1: the route's identity_agent, else SSH_AUTH_SOCK; "none" is none. */
+/* A1: the route's identity_agent, else the usual one; "none" is none. */
 static char *find_agent(const struct smx_hop *hop)
 {
-	const char *path = hop->identity_agent;
+	char *name = NULL, *path = NULL;
 
-	if (path && strcmp(path, "none") == 0)
+	if (hop->identity_agent && (strcmp(hop->identity_agent, "none") == 0 ||
+					   !(name = prepare_expand(hop->identity_agent))))
 		return NULL;
-	if (!path || strcmp(path, "SSH_AUTH_SOCK") == 0)
-		path = getenv("SSH_AUTH_SOCK");
-	return path && *path ? prepare_expand(path) : NULL;
+	if (smx_os_agent_path(name, &path) != 0)
+		path = NULL;
+	smx_free(name);
+	return path;
 }
 
 static void choose(struct login *lg);
