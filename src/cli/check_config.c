@@ -19,12 +19,11 @@
 #include "trust/authorized_keys.h"
 #include "trust/known_hosts.h"
 
-#define ROUTES_TEXT_MAX    (1024 * 1024)
-#define ERRORS_MAX         (256 * 1024)
-#define LINE_SIZE          (SMX_OS_PATH_MAX + 2048)
-#define SEEN_MAX           256
-#define KNOWN_HOSTS_FILE   "known_hosts"
-#define GLOBAL_KNOWN_HOSTS "/etc/ssh/ssh_known_hosts"
+#define ROUTES_TEXT_MAX  (1024 * 1024)
+#define ERRORS_MAX       (256 * 1024)
+#define LINE_SIZE        (SMX_OS_PATH_MAX + 2048)
+#define SEEN_MAX         256
+#define KNOWN_HOSTS_FILE "known_hosts"
 
 static const struct option options[] = {
 	{ "config", required_argument, NULL, 'c' },
@@ -266,7 +265,7 @@ static int check_known_hosts(struct check *c)
 	/* Without the user's own, nothing is dialled; the system's is left away if it must be. */
 	r = read_known_hosts(c, path, FINDING_ERROR);
 	smx_free(path);
-	return r == 0 ? read_known_hosts(c, GLOBAL_KNOWN_HOSTS, FINDING_WARNING) : r;
+	return r == 0 ? read_known_hosts(c, smx_os_system_known_hosts(), FINDING_WARNING) : r;
 }
 
 /* --- what the routes name --- */
@@ -368,15 +367,19 @@ static int check_identity(struct check *c, const char *name, const char *place)
 
 static int check_agent(struct check *c, const char *name, const char *place)
 {
-	struct smx_os_stamp stamp;
-	char *path;
+	char *expanded, *path;
+	int r;
 
-	if (!name || strcmp(name, "none") == 0 || strcmp(name, "SSH_AUTH_SOCK") == 0 ||
+	if (!name || strcmp(name, "none") == 0 || strcmp(name, SMX_OS_AGENT_USUAL) == 0 ||
 		was_seen(c, name))
 		return 0;
-	if (!(path = prepare_expand(name)))
+	if (!(expanded = prepare_expand(name)))
 		return SMX_ENOMEM;
-	if (smx_os_file_stamp(path, &stamp) == SMX_ENOTFOUND)
+	r = smx_os_agent_path(expanded, &path);
+	smx_free(expanded);
+	if (r != 0)
+		return r == SMX_ENOMEM ? r : 0;
+	if (!smx_os_agent_is_there(path))
 		say(c, FINDING_WARNING, place,
 			"there is no agent at %s now; correct identity_agent, or start the agent",
 			path);

@@ -55,16 +55,18 @@ static int flushed(int code)
 /* Names come from the command line and from files: one line, whatever is in them. */
 static void complain(const char *prefix, const char *text, const char *remedy)
 {
-	char raw[MESSAGE_MAX + 1024], line[MESSAGE_MAX + 1024];
+	char raw[MESSAGE_MAX + 1024], line[MESSAGE_MAX + 1026];
 
 	(void)snprintf(raw, sizeof(raw), "ssh-mux: %s%s%s%s", prefix, text, remedy ? "; " : "",
 		remedy ? remedy : "");
 	for (char *s = raw; *s; s++)
 		if ((unsigned char)*s < 0x20)
 			*s = '?';
-	smx_sanitize(raw, strlen(raw), line, sizeof(line));
+	smx_sanitize(raw, strlen(raw), line, sizeof(line) - 1);
 	(void)fflush(stdout);
-	(void)fprintf(stderr, "%s\n", line);
+	/* In one piece, newline included: others write there too. */
+	(void)strcat(line, "\n");
+	(void)fputs(line, stderr);
 }
 
 int smx_cli_fail(enum smx_exit code, const char *remedy, const char *fmt, ...)

@@ -2,17 +2,14 @@
 #include "cli/color.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "os/os.h"
 
 int smx_cli_color_wanted(int fd)
 {
-	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+	const char *no = getenv("NO_COLOR");
 
-	if (!smx_os_is_terminal(fd) || (no && no[0]))
-		return 0;
-	return term && term[0] && strcmp(term, "dumb") != 0;
+	return !(no && no[0]) && smx_os_terminal_has_colors(fd);
 }
 
 const char *smx_cli_color(int is_wanted, enum smx_cli_style style)

@@ -153,31 +153,21 @@ const char *doctor_setup(struct doctor *d)
 
 const char *doctor_restart(struct doctor *d)
 {
-	return doctor_fix(d, "run: ssh-mux stop && %s", doctor_command(d, "daemon"));
+	return doctor_fix(d, "run: ssh-mux stop%s%s", smx_os_then(), doctor_command(d, "daemon"));
 }
 
 const char *doctor_quote(struct doctor *d, const char *path)
 {
 	char *out = d->quoted[d->next_quoted++ % SMX_ARRAY_LEN(d->quoted)];
-	size_t at = 0, size = sizeof(d->quoted[0]);
 
-	if (path[0] && strspn(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				    "0123456789/._+-@:=,") == strlen(path)) {
-		(void)snprintf(out, size, "%s", path);
-		return out;
-	}
-	out[at++] = '\'';
-	for (; *path && at + 6 < size; path++) {
-		if (*path == '\'') {
-			memcpy(out + at, "'\\''", 4);
-			at += 4;
-		} else {
-			out[at++] = *path;
-		}
-	}
-	out[at++] = '\'';
-	out[at] = '\0';
+	smx_os_quote(path, out, sizeof(d->quoted[0]));
 	return out;
+}
+
+const char *doctor_advice(struct doctor *d, enum smx_os_advice what, const char *a, const char *b)
+{
+	smx_os_advice(what, a, b, d->fix, sizeof(d->fix));
+	return d->fix;
 }
 
 void doctor_say_err(struct doctor *d, enum doctor_level level, struct smx_buf *err, int r,
@@ -227,12 +217,13 @@ int doctor_read(struct doctor *d, const char *name, size_t max_len, enum smx_os_
 
 char *doctor_expand(const struct doctor *d, const char *path)
 {
+	const char *below = smx_os_path_below_home(path);
 	char *full = NULL;
 
-	if (strncmp(path, "~/", 2) != 0)
+	if (!below)
 		return smx_strdup(path);
 	if (d->home)
-		(void)smx_os_path_join(d->home, path + 2, &full);
+		(void)smx_os_path_join(d->home, below, &full);
 	return full;
 }
 

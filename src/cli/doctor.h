@@ -91,6 +91,8 @@ int doctor_has_said(struct doctor *d, const char *text);
 const char *doctor_fix(struct doctor *d, const char *fmt, ...) SMX_PRINTF(2, 3);
 /* A path as a shell must be given it. The fourth call after this one overwrites it. */
 const char *doctor_quote(struct doctor *d, const char *path);
+/* What smx_os_advice has to say; as doctor_fix. */
+const char *doctor_advice(struct doctor *d, enum smx_os_advice what, const char *a, const char *b);
 /*
  * A failure of the functions of os.h: their texts are "what is wrong; what to do". Where there is
  * no "; ", otherwise is the remedy.

@@ -113,7 +113,8 @@ void doctor_ask_daemon(struct doctor *d)
 
 static void say_runtime_dir(struct doctor *d)
 {
-	const char *xdg = getenv("XDG_RUNTIME_DIR");
+	const char *name = smx_os_runtime_variable();
+	const char *xdg = name ? smx_os_getenv(name) : NULL;
 	int r = d->control_result;
 
 	if (r != 0 && r != SMX_ENOTFOUND)
@@ -167,6 +168,14 @@ static const char *start_one(struct doctor *d)
 	(void)snprintf(start, sizeof(start), "%s", doctor_command(d, "daemon"));
 	return doctor_fix(d, "start one: %s (for each login from now on: %s)", start,
 		doctor_command(d, "install"));
+}
+
+static const char *end_and_start(struct doctor *d)
+{
+	char end[DOCTOR_COMMAND_MAX];
+
+	smx_os_advice(SMX_OS_ADVICE_END_PROCESS, NULL, NULL, end, sizeof(end));
+	return doctor_fix(d, "%s, then run: ssh-mux daemon", end);
 }
 
 static void say_absent(struct doctor *d, int is_taken)
@@ -242,8 +251,8 @@ static void check_known_routes(struct doctor *d)
 	}
 	if (missing.count > 0 && d->status.omitted == 0)
 		doctor_say(d, DOCTOR_FAIL,
-			doctor_fix(d, "run: ssh-mux stop && ssh-mux daemon -p %u --config %s",
-				doctor_port(d), doctor_quote(d, d->routes_path)),
+			doctor_fix(d, "run: ssh-mux stop%sssh-mux daemon -p %u --config %s",
+				smx_os_then(), doctor_port(d), doctor_quote(d, d->routes_path)),
 			"the daemon does not know %s: it has read another routes file",
 			doctor_names_text(&missing));
 }
@@ -285,7 +294,8 @@ static const char *choose_port(struct doctor *d, uint16_t taken)
 	}
 	d->better_port = port;
 	(void)snprintf(set_up, sizeof(set_up), "%s", doctor_command(d, "setup-config"));
-	return doctor_fix(d, "choose another port: %s && %s", set_up, doctor_command(d, "daemon"));
+	return doctor_fix(d, "choose another port: %s%s%s", set_up, smx_os_then(),
+		doctor_command(d, "daemon"));
 }
 
 /* 1: by a daemon of ours. */
@@ -294,14 +304,17 @@ static int say_taken(struct doctor *d, uint16_t port, const struct doctor_peer *
 	int is_ours =
 		smx_buf_len(&d->host_key) > 0 && smx_buf_len(&peer->host_key) > 0 &&
 		smx_view_eq_view(smx_buf_as_view(&d->host_key), smx_buf_as_view(&peer->host_key));
+	const char *variable = smx_os_runtime_variable();
 	char owner[512];
 
 	describe_owner(port, peer, owner, sizeof(owner));
 	if (is_ours)
 		doctor_say(d, DOCTOR_FAIL,
-			"stop that process, then run: ssh-mux daemon (or use the XDG_RUNTIME_DIR "
-			"it "
-			"was started with)",
+			variable ? doctor_fix(d,
+					   "stop that process, then run: ssh-mux daemon (or use "
+					   "the %s it was started with)",
+					   variable)
+				 : "stop that process, then run: ssh-mux daemon",
 			"port %u is served with your own host key by a daemon that can't be found "
 			"from here: %s",
 			port, owner);
@@ -334,8 +347,8 @@ static enum port check_free_port(
 		return say_taken(d, port, peer) ? PORT_HIDDEN : PORT_TAKEN;
 	if (d->has_daemon && d->status.port == 0)
 		doctor_say(d, d->via == DOCTOR_VIA_TCP ? DOCTOR_FAIL : DOCTOR_NOTE,
-			doctor_fix(d, "for SSH clients, run: ssh-mux stop && ssh-mux daemon -p %u",
-				port),
+			doctor_fix(d, "for SSH clients, run: ssh-mux stop%sssh-mux daemon -p %u",
+				smx_os_then(), port),
 			"the daemon serves no port: ssh-mux connect and ssh-mux proxy work, ssh by "
 			"port %u does not",
 			port);
@@ -353,7 +366,8 @@ static enum port check_port(struct doctor *d)
 
 	if (served != 0 && served != port)
 		doctor_say(d, DOCTOR_FAIL,
-			doctor_fix(d, "run: ssh-mux stop && ssh-mux daemon -p %u", port),
+			doctor_fix(
+				d, "run: ssh-mux stop%sssh-mux daemon -p %u", smx_os_then(), port),
 			"the daemon serves port %u, not %u", served, port);
 	if (served != port)
 		result = check_free_port(d, port, r, &peer);
@@ -382,8 +396,7 @@ void doctor_check_daemon(struct doctor *d)
 		doctor_say_err(d, DOCTOR_FAIL, &d->control_err, d->status_result,
 			"have that program stopped");
 	else if (d->status_result != SMX_ENOTFOUND)
-		doctor_say(d, DOCTOR_FAIL,
-			"stop its process (a hung one by kill -9), then run: ssh-mux daemon",
+		doctor_say(d, DOCTOR_FAIL, end_and_start(d),
 			"a daemon is there, but does not answer as it should: %s",
 			smx_strerror(d->status_result));
 	else if (!find_elsewhere(d) && port != PORT_HIDDEN)

@@ -2,6 +2,7 @@
 /* The SSH directory and the files of ours in it (S1, S2, S4). */
 #include "cli/doctor.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,10 +28,11 @@ static void check_dir(struct doctor *d)
 	r = smx_os_dir_check(d->ssh_dir, &err);
 	if (r == SMX_ENOTFOUND)
 		doctor_say(d, DOCTOR_FAIL,
-			doctor_fix(d, "run: mkdir -m 700 %s", doctor_quote(d, d->ssh_dir)),
+			doctor_advice(d, SMX_OS_ADVICE_MAKE_DIR, d->ssh_dir, NULL),
 			"the SSH directory %s does not exist", d->ssh_dir);
 	else if (r != 0)
-		doctor_say_err(d, DOCTOR_FAIL, &err, r, "have its owner and its mode repaired");
+		doctor_say_err(d, DOCTOR_FAIL, &err, r,
+			doctor_advice(d, SMX_OS_ADVICE_REPAIR_DIR, d->ssh_dir, NULL));
 	else
 		doctor_say(d, DOCTOR_OK, NULL, "SSH directory %s%s", d->ssh_dir,
 			getenv("SSH_MUX_SSH_DIR") && smx_buf_len(&d->dir_warning) == 0
@@ -155,6 +157,16 @@ static int read_host_key(struct doctor *d, const char *path, struct smx_buf *err
 	return r;
 }
 
+static const char *remake_key(struct doctor *d, const char *path)
+{
+	char bad[SMX_OS_PATH_MAX], move[DOCTOR_TEXT_MAX];
+
+	(void)snprintf(bad, sizeof(bad), "%s.bad", path);
+	smx_os_advice(SMX_OS_ADVICE_MOVE, path, bad, move, sizeof(move));
+	return doctor_fix(d, "for a new one, %s%s%s (and start the daemon anew)", move,
+		smx_os_then(), doctor_command(d, "setup-config"));
+}
+
 static void check_host_key(struct doctor *d)
 {
 	char print[SMX_FINGERPRINT_SIZE], *path;
@@ -172,15 +184,11 @@ static void check_host_key(struct doctor *d)
 			doctor_fix(d, "it is made by: %s", doctor_command(d, "setup-config")),
 			"the local server has no host key yet (%s)", path);
 	else if (r != 0 && smx_buf_len(&err) > 0)
-		doctor_say_err(d, DOCTOR_FAIL, &err, r, "make it a file of yours with mode 600");
+		doctor_say_err(d, DOCTOR_FAIL, &err, r,
+			doctor_advice(d, SMX_OS_ADVICE_MAKE_PRIVATE, path, NULL));
 	else
-		doctor_say(d, DOCTOR_FAIL,
-			doctor_fix(d,
-				"for a new one, run: mv %s %s.bad && %s (and start the daemon "
-				"anew)",
-				doctor_quote(d, path), doctor_quote(d, path),
-				doctor_command(d, "setup-config")),
-			"the host key %s is damaged: %s", path, smx_strerror(r));
+		doctor_say(d, DOCTOR_FAIL, remake_key(d, path), "the host key %s is damaged: %s",
+			path, smx_strerror(r));
 	smx_buf_release(&err);
 	smx_free(path);
 }

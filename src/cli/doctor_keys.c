@@ -74,7 +74,7 @@ static int add_file(struct doctor *d, const char *path, struct smx_buf *warnings
 
 static void add_public_keys(struct doctor *d, const char *list, struct smx_buf *warnings)
 {
-	char **names = NULL, *path, first[SMX_OS_PATH_MAX];
+	char **names = NULL, *path, copy[DOCTOR_TEXT_MAX];
 	size_t n = 0;
 
 	if (smx_os_list_public_keys(d->ssh_dir, &names, &n, NULL) != 0)
@@ -85,14 +85,14 @@ static void add_public_keys(struct doctor *d, const char *list, struct smx_buf *
 		(void)add_file(d, path, warnings, NULL);
 		smx_free(path);
 	}
-	(void)snprintf(first, sizeof(first), "%s/%s", d->ssh_dir, n > 0 ? names[0] : "");
-	if (n > 0)
-		doctor_say(d, DOCTOR_WARN,
-			doctor_fix(d, "for this key alone, run: (umask 077; cp %s %s)",
-				doctor_quote(d, first), doctor_quote(d, list)),
+	if (n > 0 && smx_os_path_join(d->ssh_dir, names[0], &path) == 0) {
+		smx_os_advice(SMX_OS_ADVICE_COPY, path, list, copy, sizeof(copy));
+		smx_free(path);
+		doctor_say(d, DOCTOR_WARN, doctor_fix(d, "for this key alone, %s", copy),
 			"there is no %s, so whoever has the key of any id_*.pub beside it may log "
 			"in (%zu of them)",
 			list, n);
+	}
 	smx_os_names_free(names, n);
 }
 
@@ -116,9 +116,7 @@ static void check_list(struct doctor *d, struct offers *o)
 		doctor_say(d, DOCTOR_OK, NULL, "%zu key%s in %s may use the local server", n,
 			n == 1 ? "" : "s", path);
 	else if (n == 0 && (r == 0 || r == SMX_ENOTFOUND))
-		doctor_say(d, DOCTOR_FAIL,
-			doctor_fix(d, "put your public key there, like: cat KEY.pub >> %s",
-				doctor_quote(d, path)),
+		doctor_say(d, DOCTOR_FAIL, doctor_advice(d, SMX_OS_ADVICE_ADD_KEY, NULL, path),
 			"no key may use the local server: %s %s", path,
 			r == 0 ? "has none" : "and id_*.pub are missing");
 	smx_buf_release(&warnings);
@@ -145,29 +143,34 @@ static int on_agent_key(void *arg, struct smx_view blob, struct smx_view comment
 static void ask_agent(struct offers *o)
 {
 	struct doctor *d = o->d;
-	const char *path = d->identity_agent, *where = "IdentityAgent in your ssh config";
+	const char *name = d->identity_agent, *where = "IdentityAgent in your ssh config", *env;
+	char *path = NULL;
 	int r;
 
-	if (strcmp(path, "none") == 0) {
+	if (strcmp(name, "none") == 0) {
 		doctor_say(d, DOCTOR_OK, NULL, "ssh uses no agent (IdentityAgent none)");
 		return;
 	}
-	if (!path[0] || strcmp(path, "SSH_AUTH_SOCK") == 0) {
-		path = getenv("SSH_AUTH_SOCK");
-		where = "SSH_AUTH_SOCK";
-	}
-	if (!path || !path[0]) {
+	if (!name[0] || strcmp(name, SMX_OS_AGENT_USUAL) == 0)
+		name = NULL;
+	if (smx_os_agent_path(name, &path) != 0) {
 		doctor_say(d, DOCTOR_OK, NULL, "no agent here (SSH_AUTH_SOCK is not set)");
 		return;
 	}
-	if ((r = doctor_agent(path, on_agent_key, o)) == 0)
+	if (!name) {
+		env = smx_os_getenv("SSH_AUTH_SOCK");
+		where = env && env[0] ? "SSH_AUTH_SOCK" : NULL;
+	}
+	if ((r = doctor_agent(path, on_agent_key, o)) == SMX_ENOTFOUND && !where)
+		doctor_say(d, DOCTOR_OK, NULL, "no agent here (nobody listens at %s)", path);
+	else if (r == 0)
 		doctor_say(d, DOCTOR_OK, NULL, "agent with %zu key%s", d->agent_keys,
 			d->agent_keys == 1 ? "" : "s");
 	else
-		doctor_say(d, DOCTOR_WARN,
-			"start an agent and log in anew, or take that setting away",
-			"the agent of %s does not answer: %s: %s", where, path,
-			r == SMX_ENOTFOUND ? "nobody listens there" : smx_strerror(r));
+		doctor_say(d, DOCTOR_WARN, doctor_advice(d, SMX_OS_ADVICE_START_AGENT, NULL, NULL),
+			"the agent of %s does not answer: %s: %s", where ? where : "this system",
+			path, r == SMX_ENOTFOUND ? "nobody listens there" : smx_strerror(r));
+	smx_free(path);
 }
 
 /* Of a .pub file, or of a private key in OpenSSH's format, which has it in clear. */
@@ -253,16 +256,14 @@ static void say_offers(struct doctor *d, const struct offers *o)
 			"~/.ssh/id_*)");
 	else
 		doctor_say(d, DOCTOR_FAIL,
-			o->first_pub[0]
-				? doctor_fix(d,
-					  o->is_open_line ? "run: (echo; cat %s) >> %s"
-							  : "run: cat %s >> %s",
-					  doctor_quote(d, o->first_pub), doctor_quote(d, list))
-				: doctor_fix(d,
-					  o->is_open_line
-						  ? "run: (echo; ssh-add -L | head -n 1) >> %s"
-						  : "run: ssh-add -L | head -n 1 >> %s",
-					  doctor_quote(d, list)),
+			o->first_pub[0] ? doctor_advice(d,
+						  o->is_open_line ? SMX_OS_ADVICE_APPEND_LINE
+								  : SMX_OS_ADVICE_APPEND,
+						  o->first_pub, list)
+					: doctor_advice(d,
+						  o->is_open_line ? SMX_OS_ADVICE_APPEND_AGENT_LINE
+								  : SMX_OS_ADVICE_APPEND_AGENT,
+						  NULL, list),
 			"%s in %s, so ssh ends in \"Permission denied (publickey)\"",
 			o->count == 1 ? "the key that ssh offers is not"
 				      : "none of the keys that ssh offers is",

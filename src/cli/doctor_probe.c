@@ -14,6 +14,7 @@
 
 #define PROBE_TIMEOUT_MS 3000
 #define AGENT_TIMEOUT_MS 3000
+#define AGENT_RETRY_MS   10
 
 static int left(uint64_t deadline)
 {
@@ -126,8 +127,10 @@ int doctor_agent(const char *path, doctor_agent_each *each, void *arg)
 	uint8_t *to;
 	int fd, r;
 
-	if ((r = smx_os_ipc_connect(path, AGENT_TIMEOUT_MS, &fd, NULL)) != 0)
-		return r;
+	while ((r = smx_os_agent_open(path, &fd)) == SMX_EAGAIN && left(deadline) > 0)
+		smx_os_sleep_ms(AGENT_RETRY_MS);
+	if (r != 0)
+		return r == SMX_EAGAIN ? SMX_ETIMEOUT : r;
 	smx_buf_init(&out, 64);
 	smx_buf_init(&in, SMX_AGENT_MSG_MAX + 4096);
 	if ((r = smx_agent_put_list(&out)) == 0)

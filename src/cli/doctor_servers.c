@@ -11,11 +11,10 @@
 #include "base/mem.h"
 #include "crypto/keyfile.h"
 
-#define ERR_MAX            (4 * SMX_OS_PATH_MAX)
-#define GLOBAL_KNOWN_HOSTS "/etc/ssh/ssh_known_hosts"
-#define REACH_TIMEOUT_MS   3000
-#define PATHS_MAX          256 /* different files that routes name */
-#define AUTH_TRIES         5 /* keys a server takes before it hangs up: MaxAuthTries, less one */
+#define ERR_MAX          (4 * SMX_OS_PATH_MAX)
+#define REACH_TIMEOUT_MS 3000
+#define PATHS_MAX        256 /* different files that routes name */
+#define AUTH_TRIES       5 /* keys a server takes before it hangs up: MaxAuthTries, less one */
 
 /* ---- host keys ---------------------------------------------------------------------------------
  */
@@ -127,7 +126,7 @@ static void check_hosts(struct doctor *d)
 	if (smx_known_hosts_new(&h.known) != 0)
 		return;
 	if (smx_os_path_join(d->ssh_dir, "known_hosts", &path) == 0 &&
-		add_known(d, &h, path) == 0 && add_known(d, &h, GLOBAL_KNOWN_HOSTS) == 0) {
+		add_known(d, &h, path) == 0 && add_known(d, &h, smx_os_system_known_hosts()) == 0) {
 		for (size_t i = 0; i < doctor_route_count(d); i++)
 			for (size_t k = 0; k < doctor_route(d, i)->n_hops; k++)
 				look_up(&h, &doctor_route(d, i)->hops[k], &seen);
@@ -158,7 +157,8 @@ static void check_key(struct doctor *d, struct key_files *k, const char *path, c
 	r = smx_os_file_read(path, SMX_KEYFILE_MAX, SMX_OS_FILE_USER_KEY, &text, &err);
 	if (r != 0 && !route) {
 		if (r != SMX_ENOTFOUND) /* a default key need not be there */
-			doctor_say_err(d, DOCTOR_FAIL, &err, r, "make it a file with mode 600");
+			doctor_say_err(d, DOCTOR_FAIL, &err, r,
+				doctor_advice(d, SMX_OS_ADVICE_MAKE_PRIVATE, path, NULL));
 	} else if (r == SMX_ENOTFOUND) {
 		doctor_say(d, DOCTOR_FAIL,
 			doctor_fix(d, "correct `identity` in %s, or put the key there",
@@ -195,11 +195,15 @@ static int ignore_key(void *arg, struct smx_view blob, struct smx_view comment)
 
 static void check_agent(struct doctor *d, struct key_files *k, const char *agent, const char *route)
 {
-	char *path;
+	char *name, *path;
 	int r;
 
-	if (!agent || strcmp(agent, "none") == 0 || strcmp(agent, "SSH_AUTH_SOCK") == 0 ||
-		!see(&k->agents, agent) || !(path = doctor_expand(d, agent)))
+	if (!agent || strcmp(agent, "none") == 0 || strcmp(agent, SMX_OS_AGENT_USUAL) == 0 ||
+		!see(&k->agents, agent) || !(name = doctor_expand(d, agent)))
+		return;
+	r = smx_os_agent_path(name, &path);
+	smx_free(name);
+	if (r != 0)
 		return;
 	if ((r = doctor_agent(path, ignore_key, NULL)) == 0)
 		k->agents_good++;

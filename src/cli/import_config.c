@@ -83,7 +83,7 @@ static int find_ssh(struct import_job *job)
 	int r;
 
 	/* "./ssh" is a path, "ssh" a name. */
-	if (strchr(name, '/') && smx_os_path_absolute(name, &absolute) == 0)
+	if (smx_os_path_name(name) != name && smx_os_path_absolute(name, &absolute) == 0)
 		name = absolute;
 	r = smx_os_find_program(name, &job->ssh);
 	if (r == SMX_ENOTFOUND && job->o->ssh_bin)
@@ -100,7 +100,7 @@ static int find_ssh(struct import_job *job)
 
 static const char *environment(const char *name)
 {
-	return getenv(name);
+	return smx_os_getenv(name);
 }
 
 static int begin(struct import_job *job)

@@ -37,8 +37,7 @@ static int scan_file(struct import_job *job, const struct scope *scope, const ch
 
 const char *import_short_path(const struct import_job *job, const char *file)
 {
-	const char *slash = strrchr(job->config, '/');
-	size_t n = slash ? (size_t)(slash - job->config) + 1 : 0;
+	size_t n = (size_t)(smx_os_path_name(job->config) - job->config);
 
 	return n > 0 && strncmp(file, job->config, n) == 0 ? file + n : file;
 }
@@ -157,9 +156,7 @@ static int add_aliases(
 
 static int is_ours(const char *path)
 {
-	const char *slash = strrchr(path, '/');
-
-	return strcmp(slash ? slash + 1 : path, SMX_HOSTS_FILE) == 0;
+	return strcmp(smx_os_path_name(path), SMX_HOSTS_FILE) == 0;
 }
 
 /* Whether a path can stand in an Include of ours: no glob and no escape in it. */

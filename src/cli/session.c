@@ -260,7 +260,7 @@ static int put_size(struct smx_buf *b)
 
 static int send_pty(struct session *s)
 {
-	const char *term = getenv("TERM");
+	const char *term = smx_os_getenv("TERM");
 	struct smx_buf b;
 	size_t mark;
 	int r;
@@ -290,7 +290,7 @@ static int send_env(struct session *s)
 
 	smx_buf_init(&b, REQUEST_MAX);
 	for (size_t i = 0; i < SMX_ARRAY_LEN(names) && r == 0; i++) {
-		const char *value = getenv(names[i]);
+		const char *value = smx_os_getenv(names[i]);
 
 		if (!value || strlen(value) > TEXT_SIZE)
 			continue;

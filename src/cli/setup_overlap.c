@@ -29,8 +29,7 @@ static int read_file(struct search *s, const char *path);
 /* From the directory of config on, if it is below. */
 static const char *shown(const struct search *s)
 {
-	const char *slash = strrchr(s->config_path, '/');
-	size_t n = slash ? (size_t)(slash - s->config_path) + 1 : 0;
+	size_t n = (size_t)(smx_os_path_name(s->config_path) - s->config_path);
 
 	return strncmp(s->file, s->config_path, n) == 0 ? s->file + n : s->file;
 }

@@ -115,15 +115,17 @@ static int start(struct mux *m)
 		return r;
 	}
 	keyring_refresh(m->keyring);
-	m->tick_timer.data = m->breath_timer.data = m->sigint.data = m->sigterm.data = m;
+	m->tick_timer.data = m->breath_timer.data = m;
 	(void)uv_timer_init(m->loop, &m->tick_timer);
 	(void)uv_timer_init(m->loop, &m->breath_timer);
-	(void)uv_signal_init(m->loop, &m->sigint);
-	(void)uv_signal_init(m->loop, &m->sigterm);
+	for (size_t i = 0; i < MUX_END_SIGNALS; i++) {
+		m->ends[i].data = m;
+		(void)uv_signal_init(m->loop, &m->ends[i]);
+	}
 	if ((r = control_open(m)) == 0 && (r = door_open(m)) == 0) {
 		(void)uv_timer_start(&m->tick_timer, on_tick, TICK_MS, TICK_MS);
-		(void)uv_signal_start(&m->sigint, on_signal, SIGINT);
-		(void)uv_signal_start(&m->sigterm, on_signal, SIGTERM);
+		for (unsigned i = 0; i < MUX_END_SIGNALS && smx_os_end_signal(i); i++)
+			(void)uv_signal_start(&m->ends[i], on_signal, smx_os_end_signal(i));
 		tell_start(m);
 		if (m->opts->ready)
 			m->opts->ready();

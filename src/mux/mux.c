@@ -45,6 +45,6 @@ void mux_stop(struct mux *m, const char *why)
 	reload_close(m);
 	uv_close((uv_handle_t *)&m->tick_timer, NULL);
 	uv_close((uv_handle_t *)&m->breath_timer, NULL);
-	uv_close((uv_handle_t *)&m->sigint, NULL);
-	uv_close((uv_handle_t *)&m->sigterm, NULL);
+	for (size_t i = 0; i < MUX_END_SIGNALS; i++)
+		uv_close((uv_handle_t *)&m->ends[i], NULL);
 }

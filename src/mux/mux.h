@@ -28,6 +28,8 @@
 #define MUX_SOFTWARE "OpenSSH_ssh-mux_" SMX_VERSION
 
 /* All of this is about one daemon. */
+#define MUX_END_SIGNALS 3 /* smx_os_end_signal */
+
 struct mux {
 	uv_loop_t *loop;
 	const struct smx_serve_options *opts;
@@ -53,7 +55,7 @@ struct mux {
 	int64_t last_wall_s; /* to notice a resume from sleep */
 	uint64_t last_tick_ms; /* to notice that we were stopped */
 	uv_timer_t tick_timer;
-	uv_signal_t sigint, sigterm;
+	uv_signal_t ends[MUX_END_SIGNALS];
 	struct door *door;
 	struct control *control;
 	struct keyring *keyring; /* authorised keys */

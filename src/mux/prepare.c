@@ -9,7 +9,7 @@
 #include "crypto/keyfile.h"
 #include "os/os.h"
 
-#define NOTES_MAX          4096
+#define NOTES_MAX 4096
 
 struct prepare {
 	uv_work_t req;
@@ -51,13 +51,14 @@ static void prepare_free(struct prepare *p)
 
 char *prepare_expand(const char *path)
 {
+	const char *below = smx_os_path_below_home(path);
 	char *home, *full = NULL;
 
-	if (strncmp(path, "~/", 2) != 0)
+	if (!below)
 		return smx_strdup(path);
 	if (smx_os_home(&home, NULL) != 0)
 		return NULL;
-	(void)smx_os_path_join(home, path + 2, &full);
+	(void)smx_os_path_join(home, below, &full);
 	smx_free(home);
 	return full;
 }

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Parts of paths, which need not be there. */
+#include "os/os.h"
+
+#include <string.h>
+
+const char *smx_os_path_below_home(const char *path)
+{
+	return strncmp(path, "~/", 2) == 0 ? path + 2 : NULL;
+}
+
+const char *smx_os_path_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
