@@ -197,6 +197,18 @@ static int describe_target(const struct prompt *p, struct smx_buf *desc, const c
 	return smx_buf_printf(desc, "%s\n", clean);
 }
 
+/* Without "(yes/no/…)? " at its end: the buttons of the window say what can be answered. */
+static int put_confirm(struct smx_buf *desc, const char *text)
+{
+	static const char end[] = ")? ";
+	size_t n = strlen(text), n_end = sizeof(end) - 1;
+	const char *hint = strrchr(text, '(');
+
+	if (!hint || hint == text || n < n_end || strcmp(text + n - n_end, end) != 0)
+		return smx_buf_put_str(desc, text);
+	return smx_buf_printf(desc, "%.*s?", (int)(hint - 1 - text), text);
+}
+
 /*
  * The lines before the last one say who asks and what for; the last one is the prompt, which stands
  * before the field if it is short.
@@ -214,7 +226,7 @@ static int describe(struct prompt *p, struct smx_buf *desc, const char **ret_lab
 
 	if (p->is_confirm) {
 		*ret_label = NULL;
-		return smx_buf_put_str(desc, head);
+		return p->is_window ? put_confirm(desc, head) : smx_buf_put_str(desc, head);
 	}
 	*ret_label = label;
 	if ((r = smx_buf_put(desc, head, end ? (size_t)(end - head) : 0)) != 0 ||

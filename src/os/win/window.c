@@ -13,7 +13,7 @@
 #include "base/mem.h"
 
 #define ANSWER_MAX   1024 /* UTF-16 units */
-#define TEXT_WIDTH   420 /* at 96 dots per inch, as all of these */
+#define TEXT_WIDTH   500 /* at 96 dots per inch, as all of these */
 #define MARGIN       16
 #define GAP          10
 #define FIELD_HEIGHT 24
@@ -27,7 +27,7 @@ struct box {
 	const struct smx_os_window_question *q;
 	const atomic_int *stop;
 	HWND window, field;
-	HFONT font, bold;
+	HFONT font, bold, large;
 	int dpi, is_over, r;
 	wchar_t answer[ANSWER_MAX + 1];
 };
@@ -61,8 +61,8 @@ static int height_of(const struct box *b, const wchar_t *text, HFONT font, int w
 	HGDIOBJ before = SelectObject(dc, font);
 	RECT rect = { 0, 0, width, 0 };
 
-	(void)DrawTextW(
-		dc, text, -1, &rect, DT_CALCRECT | DT_WORDBREAK | DT_NOPREFIX | DT_EXPANDTABS);
+	(void)DrawTextW(dc, text, -1, &rect,
+		DT_CALCRECT | DT_WORDBREAK | DT_EDITCONTROL | DT_NOPREFIX | DT_EXPANDTABS);
 	(void)SelectObject(dc, before);
 	(void)ReleaseDC(b->window, dc);
 	return rect.bottom;
@@ -80,7 +80,10 @@ static HWND child(const struct box *b, const wchar_t *class, const wchar_t *text
 	return h;
 }
 
-/* One text over the whole width; its bottom is returned. */
+/*
+ * One text over the whole width; its bottom is returned. As in an edit control, also a word that is
+ * longer than a line goes on in the next: nothing of a name is cut off.
+ */
 static int put_text(const struct box *b, const char *text, HFONT font, int y)
 {
 	int width = scaled(b, TEXT_WIDTH), height;
@@ -90,8 +93,8 @@ static int put_text(const struct box *b, const char *text, HFONT font, int y)
 	if (!text || !*text || (wide = wide_lines(text)) == NULL)
 		return y;
 	height = height_of(b, wide, font, width);
-	h = child(
-		b, L"STATIC", wide, SS_LEFT | SS_NOPREFIX, 0, scaled(b, MARGIN), y, width, height);
+	h = child(b, L"STATIC", wide, SS_LEFT | SS_NOPREFIX | SS_EDITCONTROL, 0, scaled(b, MARGIN),
+		y, width, height);
 	if (h)
 		(void)SendMessageW(h, WM_SETFONT, (WPARAM)font, TRUE);
 	smx_free(wide);
@@ -111,6 +114,8 @@ static void make_fonts(struct box *b)
 	b->font = CreateFontIndirectW(&m.lfMessageFont);
 	m.lfMessageFont.lfWeight = FW_BOLD;
 	b->bold = CreateFontIndirectW(&m.lfMessageFont);
+	m.lfMessageFont.lfHeight = MulDiv(m.lfMessageFont.lfHeight, 4, 3);
+	b->large = CreateFontIndirectW(&m.lfMessageFont);
 }
 
 /* The first line says who asks: it stands out. */
@@ -121,7 +126,7 @@ static int put_description(const struct box *b, int y)
 
 	if ((first = end ? smx_strndup(text, (size_t)(end - text)) : smx_strdup(text)) == NULL)
 		return y;
-	y = put_text(b, first, b->bold, y);
+	y = put_text(b, first, b->large, y);
 	smx_free(first);
 	return end ? put_text(b, end + 1, b->font, y) : y;
 }
@@ -233,7 +238,11 @@ static int open_box(struct box *b)
 	fill(b);
 	(void)SetTimer(b->window, STOP_TIMER, STOP_MS, NULL);
 	(void)ShowWindow(b->window, SW_SHOW);
-	(void)SetForegroundWindow(b->window);
+	/* A process that nobody uses at the moment may not take the keys; it can ask for them. */
+	if (!SetForegroundWindow(b->window))
+		(void)FlashWindowEx(&(FLASHWINFO){ .cbSize = sizeof(FLASHWINFO),
+			.hwnd = b->window,
+			.dwFlags = FLASHW_ALL | FLASHW_TIMERNOFG });
 	(void)SetFocus(b->field ? b->field : GetDlgItem(b->window, IDCANCEL));
 	return 0;
 }
@@ -278,6 +287,7 @@ static int ask_native(const struct smx_os_window_question *q, const atomic_int *
 	}
 	(void)DeleteObject(b->font);
 	(void)DeleteObject(b->bold);
+	(void)DeleteObject(b->large);
 	smx_wipe_free(b, sizeof(*b));
 	return r;
 }
