@@ -67,7 +67,18 @@ class WineMux(peers.Mux):
     def put(self, name, text):
         if name.endswith(".toml"):
             text = values(text)
+            # Windows without a desktop opens no window; wine without a display finds that out only
+            # when it tries to.
+            if hasattr(self, "env") and "DISPLAY" not in self.environment():
+                if "pinentry =" not in text:
+                    text = 'pinentry = "none"\n' + text
         return super().put(name, text)
+
+    def start(self):
+        if hasattr(self, "routes_path"):
+            # Written before the environment was known.
+            self.put(self.routes_path.name, self.routes_path.read_text())
+        super().start()
 
     def command_of(self, args):
         return ["wine", str(self.binary), *map(argument, args)]
