@@ -12,6 +12,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 
+#include <commctrl.h>
+
 #define ANSWER_MAX   1024 /* UTF-16 units */
 #define TEXT_WIDTH   500 /* at 96 dots per inch, as all of these */
 #define MARGIN       16
@@ -264,6 +266,8 @@ static int give(struct box *b, char *ret_answer, size_t size)
 static int ask_native(const struct smx_os_window_question *q, const atomic_int *stop,
 	char *ret_answer, size_t size)
 {
+	/* Loads the library that draws them, if the program's manifest says so. */
+	const INITCOMMONCONTROLSEX controls = { sizeof(controls), ICC_STANDARD_CLASSES };
 	struct box *b = smx_calloc(1, sizeof(*b));
 	MSG message;
 	int r;
@@ -272,7 +276,7 @@ static int ask_native(const struct smx_os_window_question *q, const atomic_int *
 		return SMX_ENOMEM;
 	b->q = q;
 	b->stop = stop;
-	(void)SetProcessDPIAware();
+	(void)InitCommonControlsEx(&controls);
 	make_fonts(b);
 	if ((r = open_box(b)) == 0) {
 		while (GetMessageW(&message, NULL, 0, 0) > 0) {
