@@ -554,15 +554,12 @@ class Mux(Daemon):
         path.chmod(0o600)
         return path
 
-    def command_of(self, args):
-        """How the binary is run with these arguments."""
-        return [self.binary, *args]
-
     def environment(self):
+        """Of the daemon and of the commands about it."""
         return self.env
 
     def start(self):
-        self.spawn(self.command_of(self.args), env=self.environment())
+        self.spawn([self.binary] + self.args, env=self.environment())
         self.wait_port(self.port)
         kind, blob = (self.ssh_dir / "ssh-mux-host-key.pub").read_text().split()[:2]
         (self.dir / "client_known_hosts").write_text(f"ssh-mux {kind} {blob}\n")
@@ -618,7 +615,7 @@ class Mux(Daemon):
 
     def control(self, *args, timeout=20):
         done = subprocess.run(
-            self.command_of(args),
+            [self.binary, *args],
             env=self.environment(),
             capture_output=True,
             text=True,

@@ -5,11 +5,14 @@ The daemon and its commands run under wine; ssh, sshd and everything else stay t
 wine, a prefix of the caller's is used (WINEPREFIX) with a wine server that runs already, as
 scripts/wine-check has them: no test should wait for one, and none may end one.
 """
+import atexit
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -43,10 +46,23 @@ def path(unix):
     return "Z:" + str(pathlib.Path(unix).absolute()).replace("/", "\\")
 
 
-def argument(text):
-    """An argument of a command line: paths are translated, all else is left."""
-    text = str(text)
-    return path(text) if text.startswith("/") else text
+WRAPPER = r"""#!/bin/sh
+# ssh-mux.exe as a program of this system: absolute paths are given as the program knows them.
+there() {
+	case $1 in
+	/*) printf 'Z:%s' "$1" | tr / '\\' ;;
+	*) printf %s "$1" ;;
+	esac
+}
+for a; do
+	shift
+	case $a in /*) a=$(there "$a") ;; esac
+	set -- "$@" "$a"
+done
+[ -z "${SSH_MUX_SSH_DIR-}" ] || export SSH_MUX_SSH_DIR="$(there "$SSH_MUX_SSH_DIR")"
+export WINEDEBUG="${WINEDEBUG--all}" WINEDLLOVERRIDES="${WINEDLLOVERRIDES-mscoree,mshtml=}"
+exec wine @EXE@ "$@"
+"""
 
 
 def values(toml):
@@ -58,10 +74,11 @@ class WineMux(peers.Mux):
     """As Mux, with ssh-mux.exe. The process of wine is the program: its id, its exit code."""
 
     exe = None
+    wrapper = None  # what is started in its place
     has_its_sockets = False
 
     def __init__(self, keys, *args, **kwargs):
-        kwargs["binary"] = self.exe
+        kwargs["binary"] = self.wrapper
         super().__init__(keys, *args, **kwargs)
 
     def put(self, name, text):
@@ -80,15 +97,9 @@ class WineMux(peers.Mux):
             self.put(self.routes_path.name, self.routes_path.read_text())
         super().start()
 
-    def command_of(self, args):
-        return ["wine", str(self.binary), *map(argument, args)]
-
     def environment(self):
         env = dict(self.env)
-        env["SSH_MUX_SSH_DIR"] = path(self.ssh_dir)
-        env.setdefault("WINEDEBUG", "-all")
-        env.setdefault("WINEDLLOVERRIDES", "mscoree,mshtml=")
-        # Neither of the two is known there, and no window is to come up.
+        # The one means nothing there, and without the other no window comes up.
         for name in ("XDG_RUNTIME_DIR", "DISPLAY"):
             env.pop(name, None)
         return env
@@ -105,10 +116,14 @@ def configure(exe):
     exe = pathlib.Path(exe).absolute()
     if not exe.is_file():
         raise pytest.UsageError(f"no {exe}")
-    WineMux.exe = exe
-    peers.Mux = WineMux
-    peers.BINARY = str(exe)  # looked at by some, run by none of those that run here
-    done = subprocess.run(["wine", str(exe), "--version"], capture_output=True, text=True,
+    directory = tempfile.mkdtemp(prefix="smx-wine-", dir="/tmp")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    wrapper = pathlib.Path(directory, "ssh-mux")
+    wrapper.write_text(WRAPPER.replace("@EXE@", shlex.quote(str(exe))))
+    wrapper.chmod(0o755)
+    WineMux.exe, WineMux.wrapper = exe, str(wrapper)
+    peers.Mux, peers.BINARY = WineMux, str(wrapper)
+    done = subprocess.run([str(wrapper), "--version"], capture_output=True, text=True,
                           stdin=subprocess.DEVNULL, timeout=120)
     if done.returncode != 0:
         raise pytest.UsageError(f"{exe} does not run under wine: {done.stderr[-500:]}")
