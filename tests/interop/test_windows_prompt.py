@@ -60,6 +60,7 @@ class Desktop:
     def __init__(self):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="smx-desktop-"))
         self.xvfb = None
+        self.keepers = []
         self.env = {}
 
     def start(self):
@@ -82,6 +83,13 @@ class Desktop:
         }
         self.run("wineboot", "--init", timeout=180)
         self.run("wineserver", "-p", timeout=60)
+        # With the last program wine's services would end, and who needs them next would have them
+        # among its own processes; so with the one that has the desktop.
+        self.keepers = [
+            subprocess.Popen(["wine", *argv], env={**os.environ, **self.env}, start_new_session=True,
+                             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+            for argv in (["cmd.exe"], ["explorer.exe", "/desktop"])]
 
     def run(self, *argv, timeout=20):
         return subprocess.run(argv, env={**os.environ, **self.env}, stdin=subprocess.DEVNULL,
@@ -91,6 +99,9 @@ class Desktop:
     def stop(self):
         if self.env:
             self.run("wineserver", "-k", timeout=60)
+        for keeper in self.keepers:
+            keeper.stdin.close()
+            keeper.wait(20)
         if self.xvfb:
             self.xvfb.terminate()
             self.xvfb.wait(20)

@@ -202,6 +202,32 @@ static DWORD WINAPI ask_in_thread(void *arg)
 	return 0;
 }
 
+/* Trailing dots and blanks are none to the file system. */
+static int is_batch_file(const char *path)
+{
+	size_t n = strlen(path);
+
+	while (n && (path[n - 1] == '.' || path[n - 1] == ' '))
+		n--;
+	return n > 4 &&
+	       (_strnicmp(path + n - 4, ".bat", 4) == 0 || _strnicmp(path + n - 4, ".cmd", 4) == 0);
+}
+
+/*
+ * cmd.exe, which runs such a file, takes an argument apart by rules of its own, and what a quote, a
+ * percent sign or an ampersand of a server's text begins there is a command.
+ */
+static void make_harmless(char *text)
+{
+	for (; *text; text++)
+		if (*text == '"')
+			*text = '\'';
+		else if ((unsigned char)*text < 0x20)
+			*text = ' ';
+		else if (strchr("%!^&|<>", *text))
+			*text = '_';
+}
+
 static int run_askpass(struct smx_os_asker *a, const char *program, int is_confirm)
 {
 	const char *args[] = { program, a->text, NULL };
@@ -215,6 +241,8 @@ static int run_askpass(struct smx_os_asker *a, const char *program, int is_confi
 	/* Its environment is ours, so this is for all that we start; nobody else looks at it. */
 	(void)SetEnvironmentVariableW(L"SSH_ASKPASS_PROMPT", is_confirm ? L"confirm" : NULL);
 	args[0] = path;
+	if (is_batch_file(path))
+		make_harmless(a->text);
 	r = smx_win_start(path, args, CREATE_NO_WINDOW, &to, &pi, NULL);
 	smx_free(path);
 	if (r != 0)
