@@ -159,7 +159,8 @@ static int say_config(const struct smx_install *in, struct smx_buf *out)
 
 	if (r != 0)
 		return r;
-	r = smx_service_shell_word(out, path);
+	r = smx_os_has_cmd_scripts() ? smx_buf_printf(out, "\"%s\"", path)
+				     : smx_service_shell_word(out, path);
 	smx_free(path);
 	return r;
 }

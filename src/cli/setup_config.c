@@ -499,7 +499,13 @@ static void set_conf(struct setup *s)
 	s->conf.key_alias = SMX_HOST_KEY_ALIAS;
 	s->conf.port = s->o->port ? s->o->port : SMX_DEFAULT_PORT;
 	s->conf.program = s->program;
-	s->conf.program_ssh_dir = s->is_home ? NULL : s->o->ssh_dir;
+	/* Without a shell there is nothing to set a variable with. */
+	if (!s->is_home && !smx_os_has_cmd_scripts())
+		s->conf.program_ssh_dir = s->o->ssh_dir;
+	else if (!s->is_home && s->program)
+		smx_cli_warn("ssh-mux proxy, as ssh starts it, takes its SSH directory from the "
+			     "environment; set it for good: setx SSH_MUX_SSH_DIR \"%s\"",
+			s->o->ssh_dir);
 	s->include = (struct smx_include){
 		.path = s->hosts_path, .name = SMX_HOSTS_FILE, .is_home = s->is_home
 	};

@@ -33,12 +33,28 @@ enum quoting {
 	QUOTE_GLOB = 2, /* patterns are matched */
 };
 
-/* An argument of ssh_config in double quotes. */
+/* No absolute path of Unix begins with a drive, or with a share. */
+static int is_windows_path(const char *s)
+{
+	int letter = (s[0] >= 'A' && s[0] <= 'Z') || (s[0] >= 'a' && s[0] <= 'z');
+
+	return (letter && s[1] == ':' && (s[2] == '\\' || s[2] == '/')) ||
+	       (s[0] == '\\' && s[1] == '\\');
+}
+
+/*
+ * An argument of ssh_config in double quotes. A path of Windows gets forward slashes, which every
+ * ssh there takes: whether a backslash escapes in quotes depends on its version.
+ */
 static int put_quoted(struct smx_buf *out, const char *s, int quoting)
 {
-	int r = smx_buf_put(out, "\"", 1);
+	int r = smx_buf_put(out, "\"", 1), is_windows = is_windows_path(s);
 
 	for (; r == 0 && *s; s++) {
+		if (is_windows && *s == '\\') {
+			r = smx_buf_put(out, "/", 1);
+			continue;
+		}
 		if ((quoting & QUOTE_GLOB) && strchr("*?[]\\", *s))
 			r = smx_buf_put(out, "\\\\", 2);
 		if (r == 0 && (*s == '"' || *s == '\\'))
@@ -52,12 +68,34 @@ static int put_quoted(struct smx_buf *out, const char *s, int quoting)
 }
 
 /*
+ * The same on Windows, where ssh.exe starts the program itself, without a shell, and older ones
+ * take quotes where none are needed for a part of the name. Forward slashes are for other ports of
+ * ssh, which do have a shell.
+ */
+static int put_windows_word(struct smx_buf *out, const char *s)
+{
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/\\._-";
+	int quoted = s[strspn(s, plain)] != '\0', r = quoted ? smx_buf_put(out, "\"", 1) : 0;
+
+	for (; r == 0 && *s; s++) {
+		if (*s == '%')
+			r = smx_buf_put(out, "%", 1);
+		if (r == 0)
+			r = smx_buf_put(out, *s == '\\' ? "/" : s, 1);
+	}
+	return r == 0 && quoted ? smx_buf_put(out, "\"", 1) : r;
+}
+
+/*
  * A word of a ProxyCommand, which ssh expands and hands to the user's shell, whichever that is:
  * double quotes mean the same to all of them as long as none of their own characters is within;
  * else single quotes do.
  */
 static int put_shell_word(struct smx_buf *out, const char *prefix, const char *s)
 {
+	if (is_windows_path(s))
+		return put_windows_word(out, s);
 	int plain = strpbrk(s, "\"$`\\!") == NULL, r;
 	const char *quote = plain ? "\"" : "'";
 
@@ -308,10 +346,16 @@ int smx_include_line(const struct smx_include *inc, struct smx_buf *out)
 	return r;
 }
 
-/* Whether a word of Include is the path, by the letter or with the pattern's backslashes. */
+/* Whether a word of Include is the path, by the letter or with the pattern's backslashes; on
+ * Windows, with either slash. */
 static int is_path(const char *word, const char *path)
 {
+	int is_windows = is_windows_path(path);
+
 	for (; *word; word++, path++) {
+		if (is_windows && (*word == '\\' || *word == '/') &&
+			(*path == '\\' || *path == '/'))
+			continue;
 		if (*word == '\\' && word[1] != '\0' && strchr("*?[]\\", word[1]))
 			word++;
 		if (*word != *path)

@@ -317,7 +317,8 @@ static int put_vbs_variable(struct smx_buf *out, const char *name, const char *v
 {
 	int r;
 
-	(void)((r = smx_buf_printf(out, "shell.Environment(\"Process\")(\"%s\") = ", name)) != 0 ||
+	(void)((r = smx_buf_printf(out, "shell.Environment(\"Process\").Item(\"%s\") = ", name)) !=
+			0 ||
 		(r = put_vbs(out, value)) != 0 || (r = smx_buf_put(out, "\r\n", 2)) != 0);
 	return r;
 }

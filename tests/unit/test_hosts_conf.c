@@ -210,6 +210,10 @@ static const struct proxy_case proxy_cases[] = {
 	{ "/it's $5/ssh-mux", NULL, "'/it'\\''s $5/ssh-mux' proxy web" },
 	{ "/back\\slash", NULL, "'/back\\slash' proxy web" },
 	{ "/p", "/d e/x", "env \"SSH_MUX_SSH_DIR=/d e/x\" \"/p\" proxy web" },
+	/* Windows: no shell, quotes only where they are needed, slashes that every ssh there takes.
+	 */
+	{ "C:\\Users\\me\\.ssh\\ssh-mux.exe", NULL, "C:/Users/me/.ssh/ssh-mux.exe proxy web" },
+	{ "C:\\a b & c\\100%\\ssh-mux.exe", NULL, "\"C:/a b & c/100%%/ssh-mux.exe\" proxy web" },
 	{ "/p", "/d'$e", "env 'SSH_MUX_SSH_DIR=/d'\\''$e' \"/p\" proxy web" },
 };
 
@@ -273,6 +277,25 @@ static void C1_paths_that_ssh_would_read_otherwise(void **state)
 	smx_buf_release(&b);
 }
 
+/* C1 on Windows: forward slashes, which mean the same to all versions of ssh there. */
+static void C1_paths_of_windows_have_forward_slashes(void **state)
+{
+	static const char *const key[] = { "\\\\srv\\x y\\id_ed25519" };
+	struct smx_hosts_conf o = plain;
+	struct smx_buf b;
+	const char *text;
+
+	(void)state;
+	o.known_path = "C:\\J\xc3\xb6rg & Co\\100%\\ssh-mux-known-hosts";
+	o.identity = key;
+	o.n_identity = 1;
+	text = written(&o, &b);
+	assert_non_null(strstr(text,
+		"    UserKnownHostsFile \"C:/J\xc3\xb6rg & Co/100%%/ssh-mux-known-hosts\"\n"));
+	assert_non_null(strstr(text, "    IdentityFile \"//srv/x y/id_ed25519\"\n"));
+	smx_buf_release(&b);
+}
+
 /* ---- Include ----------------------------------------------------------------------------------
  */
 
@@ -281,6 +304,8 @@ static const struct smx_include home = {
 };
 static const struct smx_include other = { .name = "ssh-mux-hosts.conf",
 	.path = "/o d/[x]/ssh-mux-hosts.conf" };
+static const struct smx_include windows = { .name = "ssh-mux-hosts.conf",
+	.path = "C:\\dev\\x y\\ssh-mux-hosts.conf" };
 
 static void C1_include_is_bare_only_below_home(void **state)
 {
@@ -293,6 +318,9 @@ static void C1_include_is_bare_only_below_home(void **state)
 	smx_buf_reset(&b);
 	assert_int_equal(smx_include_line(&other, &b), 0);
 	assert_string_equal(smx_buf_cstr(&b), "Include \"/o d/\\\\[x\\\\]/ssh-mux-hosts.conf\"");
+	smx_buf_reset(&b);
+	assert_int_equal(smx_include_line(&windows, &b), 0);
+	assert_string_equal(smx_buf_cstr(&b), "Include \"C:/dev/x y/ssh-mux-hosts.conf\"");
 	smx_buf_release(&b);
 }
 
@@ -326,6 +354,8 @@ static const struct find_case find_cases[] = {
 	{ &home, "Host a\n  User x\n" OURS, SMX_INCLUDE_CONDITIONAL, 3, 1 },
 	{ &home, "Match host a\n" OURS OURS, SMX_INCLUDE_CONDITIONAL, 2, 2 },
 	{ &home, OURS "Host a\n" OURS, SMX_INCLUDE_TOP, 1, 2 },
+	{ &windows, "Include \"C:/dev/x y/ssh-mux-hosts.conf\"\r\n", SMX_INCLUDE_TOP, 1, 1 },
+	{ &windows, "Include C:/dev/x/ssh-mux-hosts.conf\n", SMX_INCLUDE_NONE, 0, 0 },
 	/* Elsewhere the bare name is another file's. */
 	{ &other, OURS, SMX_INCLUDE_NONE, 0, 0 },
 	{ &other, "Include \"/o d/\\\\[x\\\\]/ssh-mux-hosts.conf\"\n", SMX_INCLUDE_TOP, 1, 1 },
@@ -456,6 +486,7 @@ int main(void)
 		cmocka_unit_test(C1_identities),
 		cmocka_unit_test(B5_proxy_command_is_quoted_for_ssh_and_the_shell),
 		cmocka_unit_test(C1_paths_that_ssh_would_read_otherwise),
+		cmocka_unit_test(C1_paths_of_windows_have_forward_slashes),
 		cmocka_unit_test(C1_include_is_bare_only_below_home),
 		cmocka_unit_test(C2_the_include_is_found_wherever_it_is),
 		cmocka_unit_test(C2_one_line_more_and_every_other_byte_the_same),

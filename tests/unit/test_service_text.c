@@ -186,6 +186,76 @@ static void c6_command_is_for_a_shell(void **state)
 	smx_free(text);
 }
 
+static const struct smx_service_spec windows = {
+	.program = "C:\\Users\\J\xc3\xb6rg & Co\\.ssh\\ssh-mux.exe",
+	.ssh_dir = "D:\\it's \xf0\x9f\x98\x80",
+	.routes_path = "C:\\100%TEMP%\\r.toml",
+	.port = 2300,
+	.idle_timeout_s = 60,
+};
+
+/* C6 [W]: ASCII, quotes doubled, and no % for Run to expand but ours. */
+static void c6_script_for_the_startup_folder(void **state)
+{
+	char *text = text_of(smx_service_script_text, &windows);
+
+	(void)state;
+	for (const char *s = text; *s; s++)
+		assert_true((unsigned char)*s < 0x80);
+	assert_non_null(
+		strstr(text, "shell.Environment(\"Process\").Item(\"SSH_MUX_SSH_DIR\") = "
+			     "\"D:\\it's \" & ChrW(55357) & ChrW(56832)\r\n"
+			     "shell.Environment(\"Process\").Item(\"SSH_MUX_ARG4\") = "
+			     "\"C:\\100%TEMP%\\r.toml\"\r\n"
+			     "command = command & \"\"\"\" & \"C:\\Users\\J\" & ChrW(246) & "
+			     "\"rg & Co\\.ssh\\ssh-mux.exe\" & \"\"\"\"\r\n"
+			     "command = command & \" \"\"\" & \"daemon\" & \"\"\"\"\r\n"
+			     "command = command & \" \"\"\" & \"--foreground\" & \"\"\"\"\r\n"
+			     "command = command & \" \"\"\" & \"--config\" & \"\"\"\"\r\n"
+			     "command = command & \" \"\"\" & \"%SSH_MUX_ARG4%\" & \"\"\"\"\r\n"));
+	assert_non_null(strstr(text, "shell.Run command, 0, False\r\n"));
+	smx_free(text);
+	text = text_of(smx_service_script_text, &plain);
+	assert_null(strstr(text, "Environment"));
+	smx_free(text);
+}
+
+static void c6_script_takes_no_quotes_and_line_breaks(void **state)
+{
+	static const char *const bad[] = { "C:\\a\"b", "C:\\a\r\nb", "C:\\\xff" };
+
+	(void)state;
+	for (size_t i = 0; i < SMX_ARRAY_LEN(bad); i++) {
+		const struct smx_service_spec specs[] = { { .program = bad[i] },
+			{ .program = "C:\\p", .ssh_dir = bad[i] },
+			{ .program = "C:\\p", .routes_path = bad[i] } };
+
+		for (size_t k = 0; k < SMX_ARRAY_LEN(specs); k++) {
+			struct smx_buf out;
+
+			smx_buf_init(&out, SMX_SERVICE_TEXT_MAX);
+			assert_int_equal(
+				smx_service_script_text(&specs[k], &out), SMX_EUNSUPPORTED);
+			assert_int_equal(smx_buf_len(&out), 0);
+			smx_buf_release(&out);
+		}
+	}
+}
+
+static void c6_command_for_powershell(void **state)
+{
+	struct smx_service_spec spec = { .program = "C:\\it's $x\\ssh-mux.exe",
+		.ssh_dir = "D:\\\xe2\x80\x98q\xe2\x80\x99",
+		.port = 2223 };
+	char *text = text_of(smx_service_powershell_text, &spec);
+
+	(void)state;
+	assert_string_equal(text, "$env:SSH_MUX_SSH_DIR = "
+				  "'D:\\\xe2\x80\x98\xe2\x80\x98q\xe2\x80\x99\xe2\x80\x99'; "
+				  "& 'C:\\it''s $x\\ssh-mux.exe' daemon --port 2223");
+	smx_free(text);
+}
+
 static int ours(const char *text)
 {
 	return smx_service_is_ours(smx_view_of(text, strlen(text)));
@@ -195,8 +265,11 @@ static void c5_our_files_are_known(void **state)
 {
 	char *unit = text_of(smx_service_unit_text, &plain);
 	char *plist = text_of(smx_service_plist_text, &plain);
+	char *script = text_of(smx_service_script_text, &windows);
 
 	(void)state;
+	assert_true(ours(script));
+	smx_free(script);
 	assert_true(ours(unit));
 	assert_true(ours(plist));
 	assert_false(ours(""));
@@ -240,7 +313,7 @@ static void c6_a_systems_program_is_used_in_place(void **state)
 static void c6_out_of_memory_and_room(void **state)
 {
 	text_fn *const fns[] = { smx_service_unit_text, smx_service_plist_text,
-		smx_service_command_text };
+		smx_service_command_text, smx_service_script_text, smx_service_powershell_text };
 
 	(void)state;
 	for (size_t i = 0; i < SMX_ARRAY_LEN(fns); i++) {
@@ -276,6 +349,9 @@ int main(void)
 		cmocka_unit_test(c6_unit_has_no_options_that_need_a_namespace),
 		cmocka_unit_test(c6_plist_is_escaped_xml),
 		cmocka_unit_test(c6_command_is_for_a_shell),
+		cmocka_unit_test(c6_script_for_the_startup_folder),
+		cmocka_unit_test(c6_script_takes_no_quotes_and_line_breaks),
+		cmocka_unit_test(c6_command_for_powershell),
 		cmocka_unit_test(c5_our_files_are_known),
 		cmocka_unit_test(c6_a_systems_program_is_used_in_place),
 		cmocka_unit_test(c6_out_of_memory_and_room),

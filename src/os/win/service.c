@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <wchar.h>
+#include <winternl.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -155,32 +156,39 @@ int smx_os_service_remove(struct smx_os_service *s, int *ret_changed, struct smx
 /* ---- the process -------------------------------------------------------------------------------
  */
 
-/* A part of winternl.h that not every version of it has. */
-struct unicode_string {
-	USHORT bytes, max_bytes;
-	wchar_t *text;
-};
-typedef LONG NTAPI query_process_fn(HANDLE, int, void *, ULONG, ULONG *);
-#define PROCESS_COMMAND_LINE 60 /* ProcessCommandLineInformation, Windows 8.1 */
+typedef LONG NTAPI query_process_fn(HANDLE, PROCESSINFOCLASS, void *, ULONG, ULONG *);
+
+/* From where a process keeps what it was started with. */
+static int read_command_line(HANDLE process, wchar_t *line, size_t units)
+{
+	HMODULE ntdll = GetModuleHandleW(L"ntdll.dll");
+	FARPROC found = ntdll ? GetProcAddress(ntdll, "NtQueryInformationProcess") : NULL;
+	RTL_USER_PROCESS_PARAMETERS params;
+	PROCESS_BASIC_INFORMATION basic;
+	query_process_fn *query;
+	PEB peb;
+
+	if (!found)
+		return 0;
+	memcpy(&query, &found, sizeof(query));
+	if (query(process, ProcessBasicInformation, &basic, sizeof(basic), NULL) != 0 ||
+		!ReadProcessMemory(process, basic.PebBaseAddress, &peb, sizeof(peb), NULL) ||
+		!ReadProcessMemory(process, peb.ProcessParameters, &params, sizeof(params), NULL) ||
+		params.CommandLine.Length / sizeof(*line) >= units ||
+		!ReadProcessMemory(
+			process, params.CommandLine.Buffer, line, params.CommandLine.Length, NULL))
+		return 0;
+	line[params.CommandLine.Length / sizeof(*line)] = L'\0';
+	return 1;
+}
 
 /* The arguments of a process; LocalFree. NULL: the system does not tell. */
 static wchar_t **arguments_of(HANDLE process, int *ret_count)
 {
-	HMODULE ntdll = GetModuleHandleW(L"ntdll.dll");
-	FARPROC found = ntdll ? GetProcAddress(ntdll, "NtQueryInformationProcess") : NULL;
-	const ULONG size = sizeof(struct unicode_string) + 2 * PATH_UNITS;
-	struct unicode_string *line;
-	query_process_fn *query;
-	wchar_t **args = NULL;
-	ULONG n;
+	wchar_t *line = smx_calloc(PATH_UNITS, sizeof(*line)), **args = NULL;
 
-	if (!found || (line = smx_calloc(1, size + sizeof(wchar_t))) == NULL)
-		return NULL;
-	memcpy(&query, &found, sizeof(query));
-	if (query(process, PROCESS_COMMAND_LINE, line, size, &n) == 0 && line->text) {
-		line->text[line->bytes / sizeof(wchar_t)] = L'\0';
-		args = CommandLineToArgvW(line->text, ret_count);
-	}
+	if (line && read_command_line(process, line, PATH_UNITS))
+		args = CommandLineToArgvW(line, ret_count);
 	smx_free(line);
 	return args;
 }
@@ -221,7 +229,8 @@ int smx_os_service_pid(struct smx_os_service *s, const struct smx_os_service_run
 	*ret_pid = 0;
 	if (run->daemon_pid <= 0)
 		return 0;
-	process = OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, (DWORD)run->daemon_pid);
+	process = OpenProcess(
+		PROCESS_QUERY_INFORMATION | PROCESS_VM_READ, FALSE, (DWORD)run->daemon_pid);
 	if (!process)
 		return 0;
 	same = is_program_of(process, run->args[0]);
