@@ -277,6 +277,13 @@ int smx_win_private_sd(int is_readable, PSECURITY_DESCRIPTOR *ret)
 		ret);
 }
 
+int smx_win_private_sd_of_dir(PSECURITY_DESCRIPTOR *ret)
+{
+	/* With nothing to inherit, what ssh or an editor makes in it would get the default of their
+	 * token: readable for the whole logon session, or (elevated) not even for us. */
+	return sd_of(L"O:%hsD:P(A;OICI;FA;;;%hs)(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)", ret);
+}
+
 int smx_win_private_sd_of_pipe(PSECURITY_DESCRIPTOR *ret)
 {
 	return sd_of(L"O:%hsD:P(A;;GA;;;%hs)", ret);

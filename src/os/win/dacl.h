@@ -47,6 +47,8 @@ int smx_win_user_sid_text(char **ret);
  * Free with LocalFree. SMX_ESYS.
  */
 int smx_win_private_sd(int is_readable, PSECURITY_DESCRIPTOR *ret);
+/* For a directory: the same for all that is made in it, by whatever program. */
+int smx_win_private_sd_of_dir(PSECURITY_DESCRIPTOR *ret);
 /* For a named pipe: us and nobody else, not even SYSTEM (S6). */
 int smx_win_private_sd_of_pipe(PSECURITY_DESCRIPTOR *ret);
 

@@ -221,7 +221,7 @@ int smx_os_dir_ensure(const char *path, struct smx_buf *err)
 
 	if ((r = smx_win_walk(path, 0, &pl, err)) != 0)
 		return r;
-	if ((r = smx_win_private_sd(0, &sa.lpSecurityDescriptor)) != 0) {
+	if ((r = smx_win_private_sd_of_dir(&sa.lpSecurityDescriptor)) != 0) {
 		smx_win_say(err, "the system does not tell who you are");
 	} else {
 		if (!CreateDirectoryW(pl.wide, &sa) && GetLastError() != ERROR_ALREADY_EXISTS)

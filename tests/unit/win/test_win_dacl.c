@@ -305,6 +305,22 @@ static void S3_entries_cut_short_fail_closed(void **state)
 	assert_int_equal(judge_built(&b, SMX_WIN_FILE), SMX_EUNSAFE);
 }
 
+/* Every entry holds for the directory itself and goes to the files and directories below it. */
+static void expect_heirs(PSECURITY_DESCRIPTOR sd)
+{
+	BOOL is_there, is_default;
+	PACL dacl = NULL;
+	void *ace;
+
+	assert_true(GetSecurityDescriptorDacl(sd, &is_there, &dacl, &is_default) && dacl);
+	assert_int_equal(dacl->AceCount, 3);
+	for (DWORD i = 0; i < dacl->AceCount; i++) {
+		assert_true(GetAce(dacl, i, &ace));
+		assert_int_equal(
+			((ACE_HEADER *)ace)->AceFlags, OBJECT_INHERIT_ACE | CONTAINER_INHERIT_ACE);
+	}
+}
+
 /* S3, S6: what we ask for when we make something passes our own judge, and holds our SID. */
 static void S3_S6_our_own_descriptors(void **state)
 {
@@ -322,6 +338,10 @@ static void S3_S6_our_own_descriptors(void **state)
 	assert_int_equal(smx_win_private_sd(1, &sd), 0);
 	assert_int_equal(smx_win_dacl_check(sd, me, SMX_WIN_FILE, "x", &err), 0);
 	assert_int_equal(smx_win_dacl_check(sd, me, SMX_WIN_HOST_KEY, "x", &err), SMX_EUNSAFE);
+	(void)LocalFree(sd);
+	assert_int_equal(smx_win_private_sd_of_dir(&sd), 0);
+	assert_int_equal(smx_win_dacl_check(sd, me, SMX_WIN_DIR, "x", &err), 0);
+	expect_heirs(sd);
 	(void)LocalFree(sd);
 	assert_int_equal(smx_win_private_sd_of_pipe(&sd), 0);
 	assert_int_equal(smx_win_dacl_check(sd, me, SMX_WIN_TOKEN, "x", &err), 0);
