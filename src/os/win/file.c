@@ -69,7 +69,9 @@ static int is_users(enum smx_os_file_kind kind)
 static int open_checked(const wchar_t *wide, DWORD access, DWORD share, enum smx_os_file_kind kind,
 	const char *path, HANDLE *ret, struct smx_buf *err)
 {
-	DWORD flags = FILE_FLAG_BACKUP_SEMANTICS; /* so that a directory can be told as one */
+	/* So that a directory can be told as one; and a path that turns out to be a pipe's can't
+	 * let its server act as us. */
+	DWORD flags = FILE_FLAG_BACKUP_SEMANTICS | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION;
 	HANDLE h;
 	int r;
 
