@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -364,16 +365,22 @@ class PowerShell:
         poll(lambda: not self.pids(), 20, "no PowerShell is left", 0.05)
 
 
+def build(desktop, name):
+    if not shutil.which(GCC):
+        pytest.skip(f"no {GCC} on $PATH")
+    exe = desktop.dir / f"{name}.exe"
+    if not exe.exists():
+        subprocess.run([GCC, "-municode", "-static", "-Wall", "-Wextra", "-Werror", "-o", exe,
+                        HERE / f"windows/{name}.c", "-lcrypt32"], check=True, timeout=120)
+    return exe
+
+
 @pytest.fixture(scope="module")
 def double(desktop):
     """The double lies where the system has the real one."""
-    if not shutil.which(GCC):
-        pytest.skip(f"no {GCC} on $PATH")
+    exe = build(desktop, "fake_powershell")
     place = pathlib.Path(desktop.env["WINEPREFIX"]) / POWERSHELL
     place.parent.mkdir(parents=True, exist_ok=True)
-    exe = desktop.dir / "fake.exe"
-    subprocess.run([GCC, "-municode", "-static", "-Wall", "-Wextra", "-Werror", "-o", exe,
-                    HERE / "windows/fake_powershell.c", "-lcrypt32"], check=True, timeout=120)
     place.unlink(missing_ok=True)
     shutil.copy(exe, place)
     return place
@@ -548,3 +555,83 @@ def test_K2_host_key_by_powershell(shell, make_sshd):
     assert mux.ssh("t", "echo in").stdout == b"in\n"
     assert mux.known_hosts_path.read_text().split()[1:3] == sshd.known_hosts().split()[1:3]
     double_at.gone()
+
+
+# ---- SSH_ASKPASS of an attached client -----------------------------------------------------------
+
+
+class Askpass:
+    """An SSH_ASKPASS, an .exe or a batch file that calls one, as editors have it."""
+
+    def __init__(self, desktop, directory, kind):
+        self.dir = directory / "ask pass"
+        self.dir.mkdir()
+        self.log = self.dir / "log"
+        exe = self.dir / "real.exe"
+        shutil.copy(build(desktop, "askpass"), exe)
+        self.pipes = build(desktop, "pipes")
+        self.program = exe
+        if kind == "cmd":
+            self.program = self.dir / "ask.cmd"
+            self.program.write_bytes(b'@echo off\r\n"%~dp0real.exe" %*\r\nexit /b %errorlevel%\r\n')
+
+    def run(self, mux, answer=None):
+        """The native ssh, whose way leads through `ssh-mux.exe proxy` under wine."""
+        words = ("wine", self.pipes, wine.path(mux.exe), "proxy", "t")
+        command = " ".join(shlex.quote(str(a)) for a in words)
+        env = {**mux.environment(), "SSH_MUX_SSH_DIR": wine.path(mux.ssh_dir), "SSH_ASKPASS": wine.path(self.program),
+               "SMX_ASKPASS_LOG": wine.path(self.log), "PATH": os.environ["PATH"]}
+        if answer:
+            env["SMX_ASKPASS_ANSWER"] = answer
+        return subprocess.run(mux.argv("t", "x", options=[f"-oProxyCommand={command}"]), env=env,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
+                              start_new_session=True)
+
+
+@pytest.fixture
+def askpass(desktop, tmp_path):
+    return lambda kind: Askpass(desktop, tmp_path, kind)
+
+
+@pytest.mark.parametrize("kind", ["exe", "cmd"])
+def test_A6_A7_askpass_of_a_client(make, scripted, askpass, kind):  # noqa: F811
+    """A6: run by the client in its environment. A7: what the server says is one argument, and for a
+    batch file nothing in it means anything to cmd.exe."""
+    ask = askpass(kind)
+    owned = ask.dir / "owned"
+    evil = f'" & echo x>{wine.path(owned)} & "%COMSPEC%" | ^& <in >out ! '
+    server = scripted(rounds=[Query("", evil, (evil + "Code: ", False)), OK])
+    mux = make(server)
+    done = ask.run(mux, answer=secret("12 34"))
+    assert done.stdout == b"in\n", done
+    assert of_kind(server, "answers") == [("answers", ["12 34"])]
+    log = ask.log.read_text()
+    assert log.startswith("asked with 1 arguments, prompt none\n") and "login to" in log
+    assert "Code:" in log and not owned.exists()
+    if kind == "exe":
+        assert evil in log
+    else:
+        assert "_COMSPEC_" in log and "'" in log and '"' not in log
+    assert not mux.desktop.windows()
+
+
+@pytest.mark.parametrize("kind", ["exe", "cmd"])
+def test_A6_askpass_that_refuses(make, scripted, askpass, kind):  # noqa: F811
+    """A6: no is no, and not a question in a window of the daemon's."""
+    server = scripted(rounds=[Query("", "", CODE), OK])
+    mux = make(server)
+    done = askpass(kind).run(mux)
+    assert done.returncode == 255 and "permission denied" in text_of(done).lower()
+    assert not of_kind(server, "answers") and not mux.desktop.windows()
+
+
+def test_K2_host_key_by_askpass(make, make_sshd, askpass):
+    sshd = make_sshd()
+    mux = make(sshd, known="")
+    ask = askpass("exe")
+    done = ask.run(mux, answer="no")
+    assert done.returncode == 255 and mux.known_hosts_path.read_text() == ""
+    # As ssh asks: an answer is to be typed, for it may be the fingerprint.
+    assert "asked with 1 arguments, prompt none" in ask.log.read_text()
+    assert ask.run(mux, answer="yes").returncode == 127  # there is no command "x"
+    assert mux.known_hosts_path.read_text().split()[1:3] == sshd.known_hosts().split()[1:3]
