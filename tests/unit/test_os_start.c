@@ -94,8 +94,8 @@ static void A1_agent_path_too_long(void **state)
 	assert_int_equal(fd, -1);
 }
 
-/* D4: commands that can be typed as they are. */
-static void D4_advice(void **state)
+/* D1: commands that can be typed as they are. */
+static void D1_advice(void **state)
 {
 	static const struct {
 		enum smx_os_advice what;
@@ -149,7 +149,7 @@ int main(void)
 		cmocka_unit_test(A1_agent_paths),
 		cmocka_unit_test(A1_agent_open),
 		cmocka_unit_test(A1_agent_path_too_long),
-		cmocka_unit_test(D4_advice),
+		cmocka_unit_test(D1_advice),
 		cmocka_unit_test(names_of_paths),
 	};
 

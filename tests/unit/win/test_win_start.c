@@ -122,8 +122,8 @@ static void expect_advice(
 	assert_non_null(strstr(text, part));
 }
 
-/* D4: advice is for the shells of this system. */
-static void D4_advice(void **state)
+/* D1: advice is for the shells of this system. */
+static void D1_advice(void **state)
 {
 	char text[64];
 
@@ -206,7 +206,7 @@ int main(void)
 		cmocka_unit_test(A1_agent_paths),
 		cmocka_unit_test(A1_agent_is_a_pipe_of_this_machine),
 		cmocka_unit_test(A1_agent_owners),
-		cmocka_unit_test(D4_advice),
+		cmocka_unit_test(D1_advice),
 		cmocka_unit_test(names_of_paths),
 		cmocka_unit_test(variables),
 		cmocka_unit_test(failing_allocations),
