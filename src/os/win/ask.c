@@ -162,7 +162,7 @@ int smx_os_ask_run(struct smx_os_ask *a, const char *text, int echo, char *ret_a
  */
 
 struct smx_os_asker {
-	HANDLE process; /* SSH_ASKPASS, or NULL */
+	HANDLE process, job; /* SSH_ASKPASS and all that it starts, or NULL */
 	HANDLE thread, out; /* the console's, and where it writes the answer */
 	struct smx_os_ask *ask;
 	char *text;
@@ -175,6 +175,8 @@ static void asker_free(struct smx_os_asker *a)
 		(void)_close(a->fd);
 	if (a->process)
 		(void)CloseHandle(a->process);
+	if (a->job)
+		(void)CloseHandle(a->job);
 	if (a->thread) {
 		(void)WaitForSingleObject(a->thread, INFINITE);
 		(void)CloseHandle(a->thread);
@@ -243,10 +245,17 @@ static int run_askpass(struct smx_os_asker *a, const char *program, int is_confi
 	args[0] = path;
 	if (is_batch_file(path))
 		make_harmless(a->text);
-	r = smx_win_start(path, args, CREATE_NO_WINDOW, &to, &pi, NULL);
+	r = smx_win_start(path, args, CREATE_NO_WINDOW | CREATE_SUSPENDED, &to, &pi, NULL);
 	smx_free(path);
 	if (r != 0)
 		return r == SMX_EDENIED ? SMX_ENOTFOUND : r;
+	/* An editor's is a script around the program that asks: to be taken back with it. */
+	a->job = CreateJobObjectW(NULL, NULL);
+	if (a->job && !AssignProcessToJobObject(a->job, pi.hProcess)) {
+		(void)CloseHandle(a->job);
+		a->job = NULL;
+	}
+	(void)ResumeThread(pi.hThread);
 	(void)CloseHandle(pi.hThread);
 	a->process = pi.hProcess;
 	(void)CloseHandle(a->out);
@@ -342,7 +351,7 @@ int smx_os_asker_result(
 
 void smx_os_asker_cancel(struct smx_os_asker *a)
 {
-	if (a->process)
+	if (a->process && !(a->job && TerminateJobObject(a->job, 1)))
 		(void)TerminateProcess(a->process, 1);
 	if (a->ask)
 		smx_os_ask_cancel(a->ask);

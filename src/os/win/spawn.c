@@ -26,10 +26,13 @@
 /* ---- command lines -----------------------------------------------------------------------------
  */
 
-/* Where nothing needs quoting it is not quoted: cmd.exe would see the difference. */
+/*
+ * Where nothing needs quoting it is not quoted: cmd.exe would see the difference. It is cmd.exe
+ * that runs a batch file, and takes more apart than blanks.
+ */
 static int is_plain(const char *arg)
 {
-	return arg[0] != '\0' && strpbrk(arg, " \t\n\v\"") == NULL;
+	return arg[0] != '\0' && strpbrk(arg, " \t\n\v\"&|<>^()@!,;=") == NULL;
 }
 
 /* The rules of CommandLineToArgvW: backslashes count only before a quote. */
@@ -105,9 +108,17 @@ static int start_with(const wchar_t *program, wchar_t *line, DWORD flags, HANDLE
 {
 	STARTUPINFOEXW si = { .StartupInfo = {
 				      .cb = sizeof(si), .dwFlags = STARTF_USESTDHANDLES } };
+	wchar_t system[MAX_PATH], *dir = NULL;
 	SIZE_T size = 0;
 	DWORD e = ERROR_SUCCESS;
+	UINT n;
 
+	/* A daemon does not keep the directory that it happened to be started in, where others may
+	 * put a library in its way besides. */
+	if (flags & DETACHED_PROCESS) {
+		n = GetSystemDirectoryW(system, MAX_PATH);
+		dir = n > 0 && n < MAX_PATH ? system : NULL;
+	}
 	si.StartupInfo.hStdInput = handles[0];
 	si.StartupInfo.hStdOutput = handles[1];
 	si.StartupInfo.hStdError = handles[2];
@@ -122,7 +133,7 @@ static int start_with(const wchar_t *program, wchar_t *line, DWORD flags, HANDLE
 			    PROC_THREAD_ATTRIBUTE_HANDLE_LIST, handles, 3 * sizeof(handles[0]),
 			    NULL, NULL) ||
 			!CreateProcessW(program, line, NULL, NULL, TRUE,
-				flags | EXTENDED_STARTUPINFO_PRESENT, NULL, NULL, &si.StartupInfo,
+				flags | EXTENDED_STARTUPINFO_PRESENT, NULL, dir, &si.StartupInfo,
 				ret))
 			e = GetLastError();
 		DeleteProcThreadAttributeList(si.lpAttributeList);

@@ -17,7 +17,8 @@ struct smx_win_streams {
 
 /*
  * Starts `program` (absolute path) with those three handles and no other one of ours, by a handle
- * list. flags: of CreateProcessW, besides those this needs. SMX_ENOTFOUND, SMX_EDENIED, SMX_ESYS,
+ * list. flags: of CreateProcessW, besides those this needs; one that is detached starts in the
+ * system's directory, any other in ours. SMX_ENOTFOUND, SMX_EDENIED, SMX_ESYS,
  * SMX_ENOMEM.
  */
 int smx_win_start(const char *program, const char *const *args, DWORD flags,

@@ -2,6 +2,8 @@
 /* Other programs on Windows: found, given their arguments whole, run to their end or ended (C3). */
 #include "win_box.h"
 
+#include <fcntl.h>
+#include <io.h>
 #include <process.h>
 #include <shellapi.h>
 
@@ -87,6 +89,7 @@ static int child_parent(const char *program)
 
 static int child(int argc, char **argv)
 {
+	wchar_t dir[MAX_PATH];
 	DWORD n, flags;
 	char c;
 
@@ -102,6 +105,10 @@ static int child(int argc, char **argv)
 		return child_parent(self);
 	if (strcmp(argv[1], "child-sleep") == 0)
 		Sleep(INFINITE);
+	if (strcmp(argv[1], "child-dir") == 0 && GetCurrentDirectoryW(MAX_PATH, dir) > 0) {
+		say_wide(dir);
+		return 0;
+	}
 	if (strcmp(argv[1], "child-exit") == 0)
 		return atoi(argv[2]);
 	if (strcmp(argv[1], "child-input") == 0)
@@ -179,6 +186,55 @@ static void arguments_arrive_whole(void **state)
 	expect_args("child-args", args);
 	expect_args("child-args", wide);
 	expect_args("child-c-args", plain);
+}
+
+/* For cmd.exe, which runs batch files: nothing outside of quotes that it would act on. */
+static void arguments_that_cmd_would_take_apart_are_quoted(void **state)
+{
+	static const char *const args[] = { "C:\\R&D\\x.cmd", "a;b", "c=d", "(e)", "plain", NULL };
+	wchar_t *line;
+
+	(void)state;
+	assert_int_equal(smx_win_command_line(args, &line), 0);
+	assert_int_equal(wcscmp(line, L"\"C:\\R&D\\x.cmd\" \"a;b\" \"c=d\" \"(e)\" plain"), 0);
+	smx_free(line);
+}
+
+static void expect_dir(DWORD flags, const wchar_t *want)
+{
+	const char *const argv[] = { self, "child-dir", NULL };
+	struct smx_win_streams to = { NULL, NULL, NULL };
+	PROCESS_INFORMATION pi;
+	char text[4 * MAX_PATH], *utf8;
+	HANDLE ours;
+	size_t n = 0;
+	int fd;
+
+	assert_int_equal(smx_win_output_pipe(&ours, &to.out), 0);
+	assert_int_equal(smx_win_start(self, argv, flags, &to, &pi, NULL), 0);
+	(void)CloseHandle(to.out);
+	fd = _open_osfhandle((intptr_t)ours, _O_RDONLY | _O_BINARY);
+	assert_int_equal(smx_os_ipc_read(fd, text, sizeof(text), LONG_MS, &n), 0);
+	assert_true(n > 0 && text[n - 1] == '\0');
+	assert_int_equal(smx_win_utf8(want, &utf8), 0);
+	assert_int_equal(_stricmp(text, utf8), 0);
+	smx_free(utf8);
+	smx_os_ipc_close(fd);
+	(void)WaitForSingleObject(pi.hProcess, LONG_MS);
+	(void)CloseHandle(pi.hThread);
+	(void)CloseHandle(pi.hProcess);
+}
+
+/* D1: a daemon keeps no directory of the user's. */
+static void D1_a_daemon_is_in_the_systems_directory(void **state)
+{
+	wchar_t here[MAX_PATH], system[MAX_PATH];
+
+	(void)state;
+	assert_true(GetCurrentDirectoryW(MAX_PATH, here) > 0);
+	assert_true(GetSystemDirectoryW(system, MAX_PATH) > 0);
+	expect_dir(0, here);
+	expect_dir(DETACHED_PROCESS, system);
 }
 
 static void a_line_too_long_is_refused(void **state)
@@ -414,6 +470,8 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(arguments_arrive_whole),
+		TEST(arguments_that_cmd_would_take_apart_are_quoted),
+		TEST(D1_a_daemon_is_in_the_systems_directory),
 		TEST(a_line_too_long_is_refused),
 		TEST(exit_codes),
 		TEST(all_of_much_output),
