@@ -304,5 +304,6 @@ int smx_install_service(struct smx_install *in)
 	else
 		code = run_service(in, s, &spec, &now);
 	smx_os_service_free(s);
+	smx_os_program_sweep(in->program); /* that the old daemon ran, or one before it */
 	return code;
 }

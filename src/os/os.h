@@ -48,6 +48,8 @@ int smx_os_path_join(const char *dir, const char *name, char **ret_path);
 const char *smx_os_path_below_home(const char *path);
 /* The name at the end of a path: what follows the last separator. */
 const char *smx_os_path_name(const char *path);
+/* Whether the system takes both for the same path, as they are written: 1 or 0. */
+int smx_os_path_same(const char *a, const char *b);
 /* The directory part of an absolute path; of what lies in a root, that root. SMX_EINVAL (a root, or
  * not absolute), SMX_ENOMEM. */
 int smx_os_path_dir(const char *path, char **ret_dir);
@@ -635,9 +637,11 @@ const char *smx_os_program_file(void);
 /*
  * Replaces or makes a program as smx_os_file_write_atomic does with a file, even one that runs at
  * the moment. Where such a file can't go, it is moved to PATH.old (.old1, …), which the next call,
- * or the removal, takes away once nobody runs it.
+ * the sweep or the removal takes away once nobody runs it.
  */
 int smx_os_program_write(const char *path, const void *data, size_t len, struct smx_buf *err);
+/* Takes such files away as far as nobody runs them. */
+void smx_os_program_sweep(const char *path);
 /* As smx_os_file_remove, and what is left of older ones. SMX_EDENIED: it runs. */
 int smx_os_program_remove(const char *path, struct smx_buf *err);
 

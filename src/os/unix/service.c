@@ -289,6 +289,11 @@ int smx_os_program_write(const char *path, const void *data, size_t len, struct 
 	return smx_os_file_write_atomic(path, data, len, 0755, err);
 }
 
+void smx_os_program_sweep(const char *path)
+{
+	(void)path; /* a program that runs can be replaced */
+}
+
 int smx_os_program_remove(const char *path, struct smx_buf *err)
 {
 	return smx_os_file_remove(path, err);

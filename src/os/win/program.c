@@ -123,6 +123,14 @@ out:
 	return r;
 }
 
+void smx_os_program_sweep(const char *path)
+{
+	char *old;
+
+	if (sweep(path, &old) == 0)
+		smx_free(old);
+}
+
 static int is_self(const char *path)
 {
 	char *self;
@@ -138,13 +146,11 @@ static int is_self(const char *path)
 int smx_os_program_remove(const char *path, struct smx_buf *err)
 {
 	uint64_t end = smx_os_monotonic_ms() + (is_self(path) ? 0 : GONE_WAIT_MS);
-	char *old;
 	int r;
 
 	while ((r = smx_os_file_remove(path, NULL)) != 0 && r != SMX_ENOTFOUND &&
 		smx_os_monotonic_ms() < end)
 		smx_os_sleep_ms(PAUSE_MS);
-	if (sweep(path, &old) == 0)
-		smx_free(old);
+	smx_os_program_sweep(path);
 	return r == 0 ? 0 : smx_os_file_remove(path, err);
 }
