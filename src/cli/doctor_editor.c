@@ -117,25 +117,40 @@ int doctor_setting(struct smx_view text, const char *key, char *ret_value, size_
 /* ---- what they say -----------------------------------------------------------------------------
  */
 
+/* As it stands between the quotes of a JSON string. */
+static const char *json_path(const char *path, char *out, size_t size)
+{
+	size_t at = 0;
+
+	for (; *path && at + 2 < size; path++) {
+		if (*path == '\\' || *path == '"')
+			out[at++] = '\\';
+		out[at++] = *path;
+	}
+	out[at] = '\0';
+	return out;
+}
+
 static void check_config_file(struct doctor *d, const char *editor, struct smx_view text)
 {
-	char value[VALUE_MAX], *ours = NULL, *full;
+	char value[VALUE_MAX], json[2 * SMX_OS_PATH_MAX], *ours = NULL, *full;
 
 	if (smx_os_path_join(d->ssh_dir, SMX_SSH_CONFIG_FILE, &ours) != 0)
 		return;
 	if (!doctor_setting(text, "remote.SSH.configFile", value, sizeof(value)) || !value[0]) {
 		if (d->is_other_dir)
 			doctor_say(d, DOCTOR_WARN,
-				doctor_fix(d, "add: \"remote.SSH.configFile\": \"%s\"", ours),
+				doctor_fix(d, "add: \"remote.SSH.configFile\": \"%s\"",
+					json_path(ours, json, sizeof(json))),
 				"%s reads the config in ~/.ssh, which is not your SSH directory",
 				editor);
 	} else {
 		full = doctor_expand(d, value);
-		if (strcmp(full ? full : value, ours) != 0)
+		if (!smx_os_path_same(full ? full : value, ours))
 			doctor_say(d, DOCTOR_WARN,
 				doctor_fix(d,
 					"remove \"remote.SSH.configFile\", or make it: \"%s\"",
-					ours),
+					json_path(ours, json, sizeof(json))),
 				"%s reads %s, not %s: it does not know the routes", editor, value,
 				ours);
 		smx_free(full);
@@ -152,7 +167,7 @@ static void check_path(struct doctor *d, const char *editor, struct smx_view tex
 	if (smx_os_find_program(value, &found) != 0)
 		doctor_say(d, DOCTOR_WARN, "correct or remove \"remote.SSH.path\"",
 			"%s is told to use %s as ssh, and there is no such program", editor, value);
-	else if (d->ssh && strcmp(found, d->ssh) != 0)
+	else if (d->ssh && !smx_os_path_same(found, d->ssh))
 		doctor_say(d, DOCTOR_NOTE,
 			doctor_fix(d, "to look at it, run: ssh-mux doctor --ssh-bin %s",
 				doctor_quote(d, found)),

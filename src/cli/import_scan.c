@@ -156,7 +156,7 @@ static int add_aliases(
 
 static int is_ours(const char *path)
 {
-	return strcmp(smx_os_path_name(path), SMX_HOSTS_FILE) == 0;
+	return smx_os_path_same(smx_os_path_name(path), SMX_HOSTS_FILE);
 }
 
 /* Whether a path can stand in an Include of ours: no glob and no escape in it. */

@@ -68,7 +68,7 @@ static int on_include(void *arg, const char *word)
 		n = 0;
 	s->depth++;
 	for (size_t i = 0; r == 0 && i < n; i++)
-		if (strcmp(paths[i], s->hosts_path) != 0)
+		if (!smx_os_path_same(paths[i], s->hosts_path))
 			r = read_file(s, paths[i]);
 	s->depth--;
 	s->file = file;

@@ -141,6 +141,8 @@ static void names_of_paths(void **state)
 	assert_string_equal(smx_os_path_below_home("~/x"), "x");
 	assert_null(smx_os_path_below_home("~"));
 	assert_null(smx_os_path_below_home("/~/x"));
+	assert_true(smx_os_path_same("/a", "/a"));
+	assert_false(smx_os_path_same("/a", "/A"));
 }
 
 int main(void)

@@ -15,3 +15,8 @@ const char *smx_os_path_name(const char *path)
 
 	return slash ? slash + 1 : path;
 }
+
+int smx_os_path_same(const char *a, const char *b)
+{
+	return strcmp(a, b) == 0;
+}

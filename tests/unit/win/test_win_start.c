@@ -161,6 +161,9 @@ static void names_of_paths(void **state)
 	assert_string_equal(smx_os_path_below_home("~/x"), "x");
 	assert_null(smx_os_path_below_home("~x"));
 	assert_null(smx_os_path_below_home("C:\\~\\x"));
+	assert_true(smx_os_path_same("C:\\Users/J\xc3\x96RG", "c:/users\\J\xc3\xb6rg"));
+	assert_false(smx_os_path_same("C:\\a", "C:\\a\\"));
+	assert_false(smx_os_path_same("C:\\a", "\xff"));
 }
 
 static void variables(void **state)
