@@ -635,3 +635,71 @@ def test_K2_host_key_by_askpass(make, make_sshd, askpass):
     assert "asked with 1 arguments, prompt none" in ask.log.read_text()
     assert ask.run(mux, answer="yes").returncode == 127  # there is no command "x"
     assert mux.known_hosts_path.read_text().split()[1:3] == sshd.known_hosts().split()[1:3]
+
+
+# ---- the console of a foreground `serve` ---------------------------------------------------------
+
+
+class ConsoleMux(DesktopMux):
+    """`serve` in a console window, as somebody has it who starts it there."""
+
+    def spawn(self, argv, **kwargs):
+        script = pathlib.Path(argv[0]).read_text()
+        assert "exec wine " in script
+        path = self.dir / "in-console"
+        path.write_text(script.replace("exec wine ", "exec wineconsole "))
+        path.chmod(0o700)
+        super().spawn([str(path), *argv[1:]], **kwargs)
+
+    def until(self, condition, *keys, text=""):
+        """Types it until the condition is true: what is typed before a question is no answer."""
+        desk = self.desktop
+        for _ in range(30):
+            found = desk.run("xdotool", "search", "--onlyvisible", "--name", "ssh-mux.exe").stdout
+            if found:
+                desk.type(found.split()[-1:], *keys, text=text)
+            with contextlib.suppress(AssertionError):
+                return poll(condition, 2, "taken")
+        raise AssertionError("nothing typed is taken")
+
+
+@pytest.fixture
+def console(keys, cleanup, desktop):
+    def run(server):
+        if not shutil.which("wineconsole"):
+            pytest.skip("no wineconsole on $PATH")
+        mux = cleanup(ConsoleMux(keys, desktop=desktop, known_hosts=server.known_hosts(),
+                                 routes=routes_toml({"t": hop(server)})))
+        mux.desktop = desktop
+        return mux
+
+    return run
+
+
+def test_A6_code_at_the_console_of_serve(console, scripted):  # noqa: F811
+    """A6: the terminal of a foreground `serve` comes before a window."""
+
+    def judge(self, responses):
+        # The first keys may have been typed before it asked, and are no answer then.
+        self.server.log.append(("answers", responses))
+        return OK if responses == ["246810"] else Query("", "", CODE)
+
+    server = scripted(rounds=[Query("", "", CODE)], check_auth_interactive_response=judge)
+    mux = console(server)
+    client = mux.start_ssh("t", "x")
+    mux.until(lambda: ("answers", ["246810"]) in server.log, "Return", text=secret("246810"))
+    assert client.communicate(timeout=60)[0] == b"in\n"
+    assert not mux.desktop.windows()
+
+
+@pytest.mark.parametrize("key", ["Escape", "ctrl+c"])
+def test_A6_no_at_the_console_of_serve(console, scripted, key):  # noqa: F811
+    """A6: ends the login at once, and not the daemon."""
+    server = scripted(rounds=[Query("", "", CODE), OK])
+    mux = console(server)
+    client = mux.start_ssh("t", "x")
+    poll(lambda: of_kind(server, "kbdint"), 30, "asked")
+    mux.until(lambda: client.poll() is not None, key)
+    assert client.returncode == 255 and "permission denied" in ended(client)[1].lower()
+    assert not of_kind(server, "answers") and not mux.desktop.windows()
+    assert mux.status()["connections"] == []
