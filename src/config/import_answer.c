@@ -193,7 +193,10 @@ static int expand(struct smx_import *im, const struct import_host *h, struct smx
 
 static int is_anchored(struct smx_view v)
 {
-	return (v.len > 0 && v.p[0] == '/') || (v.len > 2 && v.p[0] == '~' && v.p[1] == '/') ||
+	/* Of any system, that of Windows with its drives and pipes too. */
+	return (v.len > 0 && v.p[0] == '/') ||
+	       (v.len > 2 && v.p[0] == '~' && (v.p[1] == '/' || v.p[1] == '\\')) ||
+	       (v.len > 2 && v.p[0] == '\\' && v.p[1] == '\\') ||
 	       (v.len > 2 && v.p[1] == ':' && (v.p[2] == '\\' || v.p[2] == '/'));
 }
 

@@ -9,6 +9,7 @@
 /* Of libgpg-error, whose low 16 bits are the cause. */
 #define CAUSE(code)     ((code)&0xffff)
 #define TIMED_OUT       62
+#define NO_PINENTRY     86
 #define CANCELED        99
 #define NOT_CONFIRMED   114
 #define FULLY_CANCELED  198
@@ -140,6 +141,8 @@ static int on_err(struct smx_pinentry *p, uint32_t code)
 	case CANCELED:
 	case FULLY_CANCELED:
 		return SMX_ECANCELLED;
+	case NO_PINENTRY:
+		return SMX_EUNSUPPORTED;
 	default:
 		return SMX_ENOTFOUND; /* no display, no terminal … */
 	}

@@ -40,6 +40,7 @@ void smx_pinentry_release(struct smx_pinentry *p);
 /*
  * SMX_EAGAIN: it goes on. 0: the answer ("yes" or "no" where that was asked) is in
  * smx_pinentry_answer. SMX_ECANCELLED: the person would not. SMX_ENOTFOUND: it can't ask here.
+ * SMX_EUNSUPPORTED: our own says so of the way that it was told to ask by; another may do.
  * Else it broke the protocol.
  */
 int smx_pinentry_feed(struct smx_pinentry *p, struct smx_view bytes);

@@ -15,6 +15,7 @@
 #define ERR_UNKNOWN       "83886355 Unknown command"
 #define ERR_GENERAL       "83886081 General error"
 #define ERR_TOO_LARGE     "83886340 Too large"
+#define ERR_NO_PINENTRY   "83886166 No pinentry"
 
 int smx_pinentry_server_init(struct smx_pinentry_server *s)
 {
@@ -153,7 +154,9 @@ int smx_pinentry_server_answer(struct smx_pinentry_server *s, int r, struct smx_
 	if (r == SMX_ECANCELLED)
 		return say(s, s->is_confirm ? "ERR " ERR_NOT_CONFIRMED : "ERR " ERR_CANCELED);
 	if (r != 0)
-		return say(s, r == SMX_ELIMIT ? "ERR " ERR_TOO_LARGE : "ERR " ERR_GENERAL);
+		return say(s, r == SMX_ELIMIT      ? "ERR " ERR_TOO_LARGE
+			      : r == SMX_ENOTFOUND ? "ERR " ERR_NO_PINENTRY
+						   : "ERR " ERR_GENERAL);
 	for (; !s->is_confirm && answer.len; answer.p += n, answer.len -= n) {
 		n = answer.len < PIECE_MAX ? answer.len : PIECE_MAX;
 		if ((e = smx_assuan_put(&s->out, "D", smx_view_of((const char *)answer.p, n))) != 0)

@@ -34,7 +34,7 @@ struct prompt {
 	struct smx_os_ask *ask; /* the terminal shows it, in `work` */
 	uv_work_t work;
 	struct pinentry *pinentry; /* shows it */
-	int no_terminal, no_pinentry; /* tried in vain */
+	int no_terminal, no_pinentry, no_script; /* tried in vain */
 	int is_confirm; /* yes or no is an answer */
 	int is_window, is_closed; /* the pinentry is one of our own; the person closed it (A5) */
 	char *note; /* what was wrong with the answer before, for a window; or NULL */
@@ -148,6 +148,11 @@ void prompt_answered(struct prompt *p, int r, struct smx_view answer)
 
 static int ask_pinentry(struct prompt *p);
 
+static enum smx_prompter prompter_of(const struct prompt *p)
+{
+	return p->no_script ? SMX_PROMPTER_NATIVE : p->entry->hops[p->entry->n_hops - 1].prompter;
+}
+
 static void on_pinentry(void *arg, int r, const char *answer)
 {
 	struct prompt *p = arg;
@@ -162,6 +167,14 @@ static void on_pinentry(void *arg, int r, const char *answer)
 		is_over = ++p->at == p->n;
 		if (!is_over)
 			r = ask_pinentry(p);
+	}
+	if (r == SMX_EUNSUPPORTED && p->is_window && prompter_of(p) == SMX_PROMPTER_POWERSHELL) {
+		/* A managed computer lets scripts do little (A4); the box is no worse. */
+		log_warn("PowerShell can't ask here, where it may be restricted: a window of our "
+			 "own asks instead; take prompter = \"powershell\" out of the routes file");
+		p->no_script = 1;
+		is_over = 0;
+		r = ask_pinentry(p);
 	}
 	p->is_closed = p->is_window && r == SMX_ECANCELLED;
 	if (r != 0 && r != SMX_ECANCELLED) {
@@ -238,13 +251,12 @@ static int describe(struct prompt *p, struct smx_buf *desc, const char **ret_lab
 
 static int ask_pinentry(struct prompt *p)
 {
-	const struct smx_hop *hop = &p->entry->hops[p->entry->n_hops - 1];
 	struct smx_pinentry_question q = { .title = "ssh-mux" };
 	struct pinentry_choice c;
 	struct smx_buf desc;
 	int r;
 
-	if ((r = pinentry_find(p->mux, hop->prompter, &c)) != 0)
+	if ((r = pinentry_find(p->mux, prompter_of(p), &c)) != 0)
 		return r;
 	p->is_window = c.is_window;
 	if (c.is_window) {

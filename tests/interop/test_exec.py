@@ -33,6 +33,7 @@ def test_R1_route_goes_through_the_jump_host(mux):
     assert mux.bastion.logins() == 1 and mux.target.logins() >= 1
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("start", range(0, 256, 64))
 def test_L9_every_exit_code(mux, start):
     def code(n):

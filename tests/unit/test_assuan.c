@@ -266,6 +266,8 @@ static void A6_every_other_end(void **state)
 		{ 7, "ERR 83886278 Fully\n", SMX_ECANCELLED },
 		{ 7, "ERR 83886142 Timeout\n", SMX_ECANCELLED },
 		{ 7, "ERR 83886194 Not confirmed\n", SMX_ECANCELLED },
+		{ 7, "ERR 83886166 No pinentry\n", SMX_EUNSUPPORTED },
+		{ 5, "ERR 83886166 No pinentry\n", SMX_ENOTFOUND },
 		{ 7, "ERR 83918950 Inappropriate ioctl for device\n", SMX_ENOTFOUND },
 		{ 7, "INQUIRE QUALITY x\n", SMX_EFORMAT }, { 7, "D a%00b\nOK\n", SMX_EFORMAT },
 		{ 7, "D a%zz\n", SMX_EFORMAT }, { 7, "OK\n", 0 }, /* the empty answer is one */

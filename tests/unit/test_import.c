@@ -195,8 +195,11 @@ static void c3_values(void **state)
 		{ "quote", "hostname h\nuser a\\b\nport 22\nidentityfile /k \"1\"\\x\n" DEFAULTS },
 		{ "agent", ANSWER("h", "identityagent $SSH_AUTH_SOCK\n") },
 		{ "noagent", ANSWER("h", "identityagent none\n") },
+		{ "windows", "hostname h\nuser me\nport 22\nidentityfile ~\\.ssh\\k\n"
+			     "identityagent \\\\.\\pipe\\openssh-ssh-agent\n" KNOWN },
 	};
-	struct outcome o = import("plain full quote agent noagent", said, SMX_ARRAY_LEN(said));
+	struct outcome o =
+		import("plain full quote agent noagent windows", said, SMX_ARRAY_LEN(said));
 	const struct smx_hop *hop;
 
 	(void)state;
@@ -213,7 +216,10 @@ static void c3_values(void **state)
 	assert_string_equal(hop->identity_agent, "SSH_AUTH_SOCK");
 	hop = smx_route_target(smx_routes_find(o.routes, "noagent"));
 	assert_string_equal(hop->identity_agent, "none");
-	assert_int_equal(smx_import_counts(o.im).routes, 4);
+	hop = smx_route_target(smx_routes_find(o.routes, "windows"));
+	assert_string_equal(hop->identity_agent, "\\\\.\\pipe\\openssh-ssh-agent");
+	assert_string_equal(hop->identity[0], "~\\.ssh\\k");
+	assert_int_equal(smx_import_counts(o.im).routes, 5);
 	assert_int_equal(smx_import_counts(o.im).direct, 4);
 	assert_int_equal(smx_import_counts(o.im).left_out, 1);
 	release(&o);

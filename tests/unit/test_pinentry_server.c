@@ -74,6 +74,9 @@ static void A4_A6_answers_reach_the_client(void **state)
 	ask("Code: ", 0, " a%41\\b\tc ", 0, " a%41\\b\tc ");
 	ask("Code: ", SMX_ECANCELLED, "", SMX_ECANCELLED, NULL);
 	ask("Code: ", SMX_ESYS, "", SMX_ENOTFOUND, NULL);
+	/* This way there is none, which is no fault of the dialogue. */
+	ask("Code: ", SMX_ENOTFOUND, "", SMX_EUNSUPPORTED, NULL);
+	ask(NULL, SMX_ENOTFOUND, "", SMX_EUNSUPPORTED, NULL);
 	ask(NULL, 0, "", 0, "yes");
 	ask(NULL, SMX_ECANCELLED, "", 0, "no");
 	memset(longest, '%', sizeof(longest) - 1);

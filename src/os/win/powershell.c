@@ -26,6 +26,7 @@
 
 static const char script[] =
 	"$ErrorActionPreference = 'Stop'\n"
+	"try {\n"
 	"$Host.UI.RawUI.WindowTitle = 'ssh-mux OTP'\n"
 	"$pipe = New-Object System.IO.Pipes.NamedPipeClientStream('.', $env:SSH_MUX_PROMPT_PIPE,"
 	" [System.IO.Pipes.PipeDirection]::InOut, [System.IO.Pipes.PipeOptions]::None,"
@@ -33,6 +34,7 @@ static const char script[] =
 	"$pipe.Connect(10000)\n"
 	"$utf8 = New-Object System.Text.UTF8Encoding($false)\n"
 	"$reader = New-Object System.IO.StreamReader($pipe, $utf8)\n"
+	"} catch { exit 71 }\n"
 	"$question = $reader.ReadLine() | ConvertFrom-Json\n"
 	"Write-Host ''\n"
 	"Write-Host ([string]$question.target) -ForegroundColor Cyan\n"
@@ -52,6 +54,10 @@ static const char script[] =
 	"$writer.Write((ConvertTo-Json -Compress @{ answer = $text }) + \"`n\")\n"
 	"$writer.Flush()\n"
 	"$pipe.WaitForPipeDrain()\n";
+
+/* What is no end by the person's will: where PowerShell is restricted (Constrained Language Mode)
+ * the script may not even make its end of the pipe, or PowerShell does not start at all. */
+#define CONSOLE_CLOSED 0xc000013au /* the exit code then */
 
 struct window {
 	HANDLE pipe, event, process, job;
@@ -155,6 +161,17 @@ static int is_pending(BOOL ok)
 	return ok || GetLastError() == ERROR_IO_PENDING;
 }
 
+/* It has ended, or was given up, and nothing was asked. */
+static int why_no_client(const struct window *w)
+{
+	DWORD code;
+
+	if (WaitForSingleObject(w->process, 0) == WAIT_OBJECT_0 &&
+		GetExitCodeProcess(w->process, &code) && code != 0 && code != CONSOLE_CLOSED)
+		return SMX_ENOTFOUND;
+	return SMX_ECANCELLED;
+}
+
 static int await_client(struct window *w, DWORD pid)
 {
 	OVERLAPPED o = { .hEvent = w->event };
@@ -166,7 +183,7 @@ static int await_client(struct window *w, DWORD pid)
 		DWORD e = GetLastError();
 
 		if (e == ERROR_IO_PENDING)
-			r = await(w, &o, &n);
+			r = await(w, &o, &n) == 0 ? 0 : why_no_client(w);
 		else if (e != ERROR_PIPE_CONNECTED)
 			r = SMX_ESYS;
 	}
