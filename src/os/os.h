@@ -165,7 +165,8 @@ typedef int smx_os_edit_fn(
  * mode_if_new counts where the file is missing. ret_changed (may be NULL): whether it was written,
  * which it is not if the edit gives the text that is there.
  * SMX_ELIMIT: longer than max_len, before or after. SMX_ETIMEOUT: it kept changing, or two programs
- * rewrote it at once, and their texts don't join. Else as smx_os_file_read.
+ * rewrote it at once, and what one of them wrote is in a file beside it, which err names. Else as
+ * smx_os_file_read.
  */
 int smx_os_file_edit(const char *path, size_t max_len, unsigned mode_if_new, smx_os_edit_fn *edit,
 	void *arg, int *ret_changed, struct smx_buf *err);
