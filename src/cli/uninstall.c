@@ -187,7 +187,7 @@ static int cut_include(
 
 static int our_line(struct uninstall *u, struct smx_buf *line)
 {
-	struct smx_include inc = { .is_home = u->in.is_usual_dir };
+	struct smx_include inc = { .name = SMX_HOSTS_FILE, .is_home = u->in.is_usual_dir };
 	char *path;
 	int r;
 

@@ -211,6 +211,39 @@ def test_C5_C2_uninstall_restores_config(place, text):
     assert config.read_bytes() == text
 
 
+@pytest.mark.parametrize("text", [None, CONFIGS["plain"], CONFIGS["crlf"]],
+                         ids=["none", "plain", "crlf"])
+def test_C5_S8_in_the_usual_directory(place, text):
+    """C5, S8: the same in ~/.ssh of the account, whatever HOME says, where the Include is the bare
+    name; ~/.ssh itself is made if it is missing."""
+    home = place.dir / "home"
+    home.mkdir(mode=0o700)
+    (place.dir / "passwd").write_text(f"{USER}:x:{os.getuid()}:{os.getgid()}::{home}:/bin/sh\n")
+    (place.dir / "group").write_text(f"{USER}:x:{os.getgid()}:\n")
+    place.env.update(
+        LD_PRELOAD="libnss_wrapper.so", NSS_WRAPPER_PASSWD=str(place.dir / "passwd"),
+        NSS_WRAPPER_GROUP=str(place.dir / "group"), NSS_WRAPPER_DISABLE_DEEPBIND="1",
+        ASAN_OPTIONS="verify_asan_link_order=0:detect_leaks=0", HOME="/nonexistent",
+    )
+    del place.env["SSH_MUX_SSH_DIR"]
+    if str(home / ".ssh") not in place.call("check-config").stderr:
+        pytest.skip("libnss_wrapper is not installed, or does not work")
+    place.ssh_dir = home / ".ssh"
+    if text is not None:
+        place.ssh_dir.mkdir(mode=0o700)
+        place.put("config", text)
+    config = place.ssh_dir / "config"
+    done = place.install()
+    assert config.read_bytes().splitlines()[0] == b"Include ssh-mux-hosts.conf"
+    assert f"\n    {place.ssh_dir}/ssh-mux daemon --port {place.port}\n" in done.stdout, done
+    before = snapshot(place.ssh_dir)
+    place.install()
+    assert differing(before, snapshot(place.ssh_dir)) == []
+    place.uninstall("--purge")
+    assert (config.read_bytes() if config.exists() else None) == text
+    assert snapshot(place.ssh_dir).keys() == ({"config"} if text is not None else set())
+
+
 def test_C5_a_config_that_install_made_goes(place):
     """C5: where there was no config, there is none afterwards; --purge leaves what was there."""
     before = snapshot(place.ssh_dir).keys()
@@ -470,6 +503,9 @@ class Account(Place):
     def pid(self):
         return self.user.pid_of(UNIT)
 
+    def config(self):
+        return (self.ssh_dir / "config").read_bytes()
+
     def channels(self):
         return sum(c["channels"] for c in self.status()["clients"])
 
@@ -496,6 +532,7 @@ def test_C6_a_service_of_systemd(account, user, make_sshd):
     byte and restarts nothing; after kill -9 it is there again, after stop it is not; start returns
     when it answers; uninstall leaves nothing of it."""
     account.route(make_sshd())
+    account.put("config", CONFIGS["plain"])
     done = account.install()
     assert f"{account.unit_path}: started, process id" in done.stdout, done
     assert "loginctl enable-linger" in done.stdout
@@ -524,7 +561,9 @@ def test_C6_a_service_of_systemd(account, user, make_sshd):
     assert user.run("systemctl", "--user", "restart", UNIT).returncode == 0
     assert account.status()["pid"] == account.pid()
 
+    assert account.config().startswith(b"Include ssh-mux-hosts.conf\n")
     account.uninstall()
+    assert account.config() == CONFIGS["plain"]
     assert user.show(UNIT, "LoadState") == "not-found"
     assert not account.unit_path.exists() and not os.path.lexists(account.link_path)
     assert account.status() is None
