@@ -148,7 +148,8 @@ static void say_left_out(const struct import_job *job)
 		smx_cli_table_cell(&t, "%s", l.why);
 	}
 	if (t.cell_count > 0)
-		(void)fprintf(stderr, "left out; ssh goes on with them as before:\n");
+		(void)fprintf(stderr, "%zu left out; ssh goes on with them as before:\n",
+			t.cell_count / t.columns);
 	if (smx_cli_table_print(&t, "  ", &text) == 0 && (s = smx_buf_cstr(&text)) != NULL)
 		(void)fputs(s, stderr);
 	smx_buf_release(&text);
@@ -168,8 +169,8 @@ static void say_counts(const struct import_job *job)
 	if (c.direct > 0)
 		(void)fprintf(stderr, "  %zu without a jump host\n", c.direct);
 	if (c.via_jump > 0)
-		(void)fprintf(stderr, "  %zu through the most common jump host, which is [jump]\n",
-			c.via_jump);
+		(void)fprintf(stderr, "  %zu through %s, the most common jump host: [jump]\n",
+			c.via_jump, c.jump_view);
 	if (c.via_others > 0)
 		(void)fprintf(stderr,
 			"  %zu through another jump host or several; they say `jump = ...`\n",
@@ -179,9 +180,9 @@ static void say_counts(const struct import_job *job)
 			"  %zu of these for a jump host that has no Host of its own: jump-...\n",
 			c.made_up);
 	if (job->n_patterns > 0)
-		(void)fprintf(stderr,
-			"%zu pattern%s: no route%s, but what they set is in the others\n",
-			job->n_patterns, plural(job->n_patterns), plural(job->n_patterns));
+		(void)fprintf(stderr, "%zu pattern%s no route; what %s in the others\n",
+			job->n_patterns, job->n_patterns == 1 ? " is" : "s are",
+			job->n_patterns == 1 ? "it sets is" : "they set is");
 	say_left_out(job);
 }
 
