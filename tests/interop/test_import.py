@@ -492,17 +492,17 @@ def test_C3_match_exec_runs_and_has_its_time(place):
 def test_C3_interrupted(place, number):
     """C3: an import that is interrupted ends at once, with what it started, and leaves nothing."""
     mark = f"9{os.getpid()}{int(number)}"
-    place.put(f'Include ssh-mux-hosts.conf\nMatch exec "sleep {mark}"\n  User x\nHost a b c d e\n')
+    # Waited for one after the other, four at once, these would take minutes.
+    names = " ".join(f"h{i}" for i in range(80))
+    place.put(f'Include ssh-mux-hosts.conf\nMatch exec "sleep {mark}"\n  User x\nHost {names}\n')
     place.put(OWN.format("a"), "ssh-mux-hosts.conf")
     with subprocess.Popen(
         place.argv("--write"), env=place.env, stderr=subprocess.PIPE, text=True
     ) as proc:
         poll(lambda: pgrep(f"^sleep {mark}"), 30, "ssh -G runs its Match exec")
         assert place.leftovers()
-        start = time.monotonic()
         proc.send_signal(number)
-        assert proc.wait(20) == 128 + number
-        assert time.monotonic() - start < 8
+        assert proc.wait(60) == 128 + number
         assert proc.stderr.read() == "ssh-mux: interrupted; nothing was written\n"
     assert not place.leftovers() and not place.routes.exists()
     poll(lambda: not pgrep(f"^sleep {mark}"), 20, "what it started is gone")
