@@ -96,7 +96,7 @@ static void remove_service(struct uninstall *u)
 	smx_os_service_free(s);
 }
 
-static void stop_daemon(struct uninstall *u)
+static void stop_at(struct uninstall *u)
 {
 	struct smx_install_running now;
 	int r;
@@ -110,6 +110,22 @@ static void stop_daemon(struct uninstall *u)
 	}
 	if (r != 0 && u->code == 0)
 		u->code = r;
+}
+
+/* Also one whose runtime directory is not ours, as that of a service is in a shell of su's. */
+static void stop_daemons(struct uninstall *u)
+{
+	static const enum smx_os_where places[] = { SMX_OS_WHERE_HERE, SMX_OS_WHERE_TMP,
+		SMX_OS_WHERE_LOGIN };
+	char *path;
+
+	for (size_t i = 0; i < SMX_ARRAY_LEN(places); i++) {
+		if (smx_os_control_look(u->in.ssh_dir, places[i], &path, NULL) != 0)
+			continue;
+		smx_free(u->in.control_path);
+		u->in.control_path = path;
+		stop_at(u);
+	}
 }
 
 /* ---- the program -------------------------------------------------------------------------------
@@ -266,7 +282,7 @@ static void uninstall(struct uninstall *u)
 	/* First what would start it again, then what runs, then what it needs. ssh is told last of
 	 * all but the files that only the Include names. */
 	remove_service(u);
-	stop_daemon(u);
+	stop_daemons(u);
 	remove_include(u);
 	remove_file(u, SMX_HOSTS_FILE);
 	remove_file(u, SMX_KNOWN_FILE);

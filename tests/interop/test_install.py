@@ -392,6 +392,23 @@ def test_C5_uninstall_ends_the_daemon(place, make_sshd):
     assert not (place.ssh_dir / "ssh-mux").exists()
 
 
+def test_C5_S5_uninstall_finds_a_daemon_elsewhere(place):
+    """C5, S5: a daemon that was started without XDG_RUNTIME_DIR is ended too."""
+    place.route()
+    place.install()
+    run_dir = place.env.pop("XDG_RUNTIME_DIR")
+    assert place.call("daemon", "-p", str(place.port)).returncode == 0
+    pid = place.status()["pid"]
+    try:
+        place.env["XDG_RUNTIME_DIR"] = run_dir
+        assert place.status() is None
+        assert f"process id {pid} ended" in place.uninstall().stdout
+        poll(lambda: not pathlib.Path(f"/proc/{pid}").exists(), what="the daemon is gone")
+    except BaseException:
+        kill_quietly(pid)
+        raise
+
+
 def test_C5_routes_elsewhere(place, make_sshd):
     """C5: --config names the routes, for setup and for the daemon; a relative name too."""
     target = make_sshd()
