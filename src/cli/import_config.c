@@ -58,10 +58,18 @@ out:
 	return r == 0 ? 0 : no_memory();
 }
 
+/* Whether two paths lead to one file. */
+static int is_same_file(const struct smx_os_stamp *a, const char *path)
+{
+	struct smx_os_stamp b;
+
+	return smx_os_file_stamp(path, &b) == 0 && a->inode == b.inode && a->device == b.device;
+}
+
 static int find_out(struct import_job *job)
 {
 	struct smx_os_stamp st;
-	int r;
+	int r, is_there;
 
 	if (job->o->out)
 		r = (job->out_path = smx_strdup(job->o->out)) ? 0 : SMX_ENOMEM;
@@ -70,7 +78,11 @@ static int find_out(struct import_job *job)
 	if (r != 0)
 		return no_memory();
 	/* Said before anybody waits for the rest; the write looks for itself. */
-	if (job->o->write && !job->o->force && smx_os_file_stamp(job->out_path, &st) == 0)
+	is_there = job->o->write && smx_os_file_stamp(job->out_path, &st) == 0;
+	if (is_there && is_same_file(&st, job->config))
+		return smx_cli_fail(SMX_EXIT_USAGE, HELP,
+			"%s is what is imported, and never written", job->out_path);
+	if (is_there && !job->o->force)
 		return smx_cli_fail(
 			SMX_EXIT_CANTCREAT, AGAIN, "%s is there already", job->out_path);
 	return 0;
@@ -161,11 +173,22 @@ static const char *plural(size_t n)
 	return n == 1 ? "" : "s";
 }
 
+/* A line about a path, whatever is in its name. */
+static void say_path(const char *before, const char *path, const char *after)
+{
+	char text[SMX_OS_PATH_MAX];
+
+	smx_sanitize(path, strlen(path), text, sizeof(text));
+	(void)fprintf(stderr, "%s%s%s\n", before, text, after);
+}
+
 static void say_counts(const struct import_job *job)
 {
 	struct smx_import_counts c = smx_import_counts(job->import);
+	char path[SMX_OS_PATH_MAX];
 
-	(void)fprintf(stderr, "%zu route%s from %s:\n", c.routes, plural(c.routes), job->config);
+	smx_sanitize(job->config, strlen(job->config), path, sizeof(path));
+	(void)fprintf(stderr, "%zu route%s from %s:\n", c.routes, plural(c.routes), path);
 	if (c.direct > 0)
 		(void)fprintf(stderr, "  %zu without a jump host\n", c.direct);
 	if (c.via_jump > 0)
@@ -248,7 +271,9 @@ static int write_out(const struct import_job *job, const struct smx_buf *text)
 		code = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s",
 			smx_buf_len(&err) ? smx_buf_cstr(&err) : smx_strerror(r));
 	else
-		code = fprintf(stderr, "wrote %s\n", job->out_path) < 0 ? SMX_EXIT_IOERR : 0;
+		code = 0;
+	if (code == 0)
+		say_path("wrote ", job->out_path, "");
 	smx_buf_release(&err);
 	return code;
 }
@@ -281,10 +306,8 @@ static int deliver(const struct import_job *job)
 	if (job->o->write)
 		code = write_out(job, &text);
 	else
-		(void)fprintf(stderr,
-			"nothing was written; to write %s: "
-			"ssh-mux import-config --write\n",
-			job->out_path);
+		say_path("nothing was written; to write ", job->out_path,
+			": ssh-mux import-config --write");
 out:
 	smx_buf_release(&text);
 	return code;

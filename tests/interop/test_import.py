@@ -224,6 +224,18 @@ def test_C3_write_and_force(place):
     assert "--write" in usage.stderr
 
 
+def test_C3_the_source_is_never_written(place):
+    """C3: not even where --out names it, by another path."""
+    place.put("Host web\n  HostName 10.0.0.1\n")
+    before = place.config.stat()
+    (place.home / "hard").hardlink_to(place.config)
+    for out in (place.config, place.home / "hard"):
+        done = place.call("--write", "--force", "--out", out, code=64)
+        assert "never written" in done.stderr
+    assert place.config.read_text() == "Host web\n  HostName 10.0.0.1\n"
+    assert place.config.stat().st_mtime_ns == before.st_mtime_ns
+
+
 def test_C3_the_source_may_be_a_link_and_read_only(place):
     """C3: configurations that are links into somebody's dotfiles are read; the source is not
     touched."""
