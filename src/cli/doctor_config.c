@@ -231,11 +231,12 @@ static int is_program_there(struct smx_view command)
 static int judge_way(
 	struct doctor *d, const char *name, const struct smx_ssh_answer *a, struct misled *m)
 {
-	char port[8];
+	char port[8], ours[SMX_ROUTE_NAME_MAX + 16];
 
 	(void)snprintf(port, sizeof(port), "%u", doctor_port(d));
+	(void)snprintf(ours, sizeof(ours), "* proxy %s", name);
 	if (a->proxy_command.p &&
-		smx_pattern_match(a->proxy_command, smx_view_of("*ssh-mux* proxy *", 17), 0)) {
+		smx_pattern_match(a->proxy_command, smx_view_of(ours, strlen(ours)), 0)) {
 		if (is_program_there(a->proxy_command))
 			return 1;
 		blame(&m->program, name, m->example[5], a->proxy_command);
