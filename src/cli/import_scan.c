@@ -217,6 +217,10 @@ static int follow_word(struct import_job *job, const struct scope *scope, const 
 		r = SMX_ENOMEM;
 	else if ((r = smx_os_glob(s, &paths, &n)) != SMX_ENOMEM && r != 0)
 		r = n = 0;
+	/* OpenSSH 9.9 and later expand these; only ssh knows to what. */
+	if (r == 0 && n == 0 && scope->is_users && strpbrk(word, "%$") &&
+		job->n_complaints++ < COMPLAINTS_MAX)
+		smx_cli_warn("not looked into: Include %s, which has variables in it", word);
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = add_included(job, scope, paths[i], depth, in);
 	/* A relative one of the system's file would mean something else in a user's. */

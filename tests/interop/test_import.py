@@ -371,6 +371,21 @@ def test_C3_the_default_file_is_read_with_the_systems(place, tmp_path):
     assert not (log / "copy").exists()
 
 
+def test_C3_copies_of_a_killed_import_go(place):
+    """C3, C8: what an import that was killed could not remove, a later one does; not what one that
+    runs now may be using."""
+    place.put("Include ssh-mux-hosts.conf\nHost web\n  HostName 10.0.0.1\n")
+    place.put(OWN.format("web"), "ssh-mux-hosts.conf")
+    place.call()
+    old, new = (place.run_dir / f"ssh-mux/import-{n}-0.conf" for n in ("0old", "0new"))
+    for path in (old, new):
+        path.write_text("")
+        path.chmod(0o600)
+    os.utime(old, (time.time() - 7200,) * 2)
+    subprocess.run(place.argv(), env=place.env, capture_output=True, check=True)
+    assert place.leftovers() == [new]
+
+
 # ---- words --------------------------------------------------------------------------------------
 
 # A line, and the aliases that ssh takes from it.
@@ -416,6 +431,8 @@ def test_C3_include_forms(place):
     place.put("Host in-match\n", "in-match.conf")
     expected = {"a", "b", "b2", "d1", "d2", "outer", "inner", "in-match", "last"}
     assert set(place.toml()["routes"]) == expected
+    place.put("Include %d/x ${HOME}/y\nHost z\n")
+    assert place.call().stderr.count("not looked into: Include") == 2
     # A circle ends as ssh ends it, and one that fans out ends too.
     place.put("Host x\nInclude config config\n")
     done = place.call(code=78)
