@@ -330,8 +330,9 @@ const char *smx_os_system_ssh_config(void);
 /*
  * Runs a program (argv[0]: absolute path; NULL at the end) to its end, in a process group of its
  * own, with our environment, no input, and nothing of our descriptors. What it writes is appended
- * to out and err_out, as far as their max allows; the rest is read and dropped. When timeout_ms is
- * over the whole group is killed. Blocks; thread-safe; run several in threads.
+ * to out and err_out, as far as their max allows with a NUL of smx_buf_cstr behind it; the rest is
+ * read and dropped. When timeout_ms is over the whole group is killed. Blocks; thread-safe; run
+ * several in threads.
  * 0 and *ret_exit: its exit code, or 128 and the number of the signal. SMX_ETIMEOUT, SMX_ENOTFOUND
  * (no such program), SMX_ESYS, SMX_ENOMEM.
  */
