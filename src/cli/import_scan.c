@@ -162,10 +162,10 @@ static int is_ours(const char *path)
 	return strcmp(slash ? slash + 1 : path, SMX_HOSTS_FILE) == 0;
 }
 
-/* Whether a path can stand in an Include of ours: no glob and no escape in it. */
+/* Whether a path can stand in an Include of ours: no glob, no escape and no line end in it. */
 static int is_plain(const char *path)
 {
-	return strpbrk(path, "*?[]{}\\\"'$%~") == NULL;
+	return strpbrk(path, "*?[]{}\\\"'$%~\r\n") == NULL;
 }
 
 struct include {
@@ -185,6 +185,8 @@ static int add_included(struct import_job *job, const struct scope *scope, const
 	}
 	if ((r = scan_file(job, scope, path, depth + 1, !is_plain(path), &copy)) != 0)
 		return r;
+	if (!copy && !is_plain(path))
+		return 0; /* could not be read, or is one too many: no line can name it either */
 	in->is_changed |= copy && is_plain(path);
 	return smx_buf_printf(&in->text, " \"%s\"", copy ? copy : path);
 }

@@ -549,6 +549,28 @@ def test_C3_one_mistake_is_told_once(place, is_ours_there):
     assert f"{place.config}: line 4: Bad configuration option: nosuchoption" in done.stderr
 
 
+@pytest.mark.parametrize("is_ours_there", [False, True])
+def test_C3_many_mistakes_are_told_as_the_first(place, is_ours_there):
+    """C3: a configuration with so many mistakes that ssh says more than is kept of it: the first
+    one is named all the same."""
+    place.put(OWN.format("a"), "ssh-mux-hosts.conf")
+    own = "Include ssh-mux-hosts.conf" if is_ours_there else "# nothing"
+    for count in (45, 150):
+        wrong = "".join(f"NoSuchOption{i} yes\n" for i in range(count))
+        place.put(f"{own}\nHost a\n  HostName x\n{wrong}")
+        done = place.call(code=78)
+        assert f"{place.config}: line 4: Bad configuration option: nosuchoption0" in done.stderr
+
+
+def test_C3_a_name_that_no_include_can_hold(place):
+    """C3: where our own Include and a file with a quote in its name that can't be read come of one
+    pattern, what is left for ssh is still a configuration."""
+    place.put(OWN.format("a"), "d/ssh-mux-hosts.conf")
+    (place.ssh / "d" / 'x"y.conf').symlink_to("nowhere")
+    place.put("Include d/*.conf\nHost b\n  HostName x\n")
+    assert list(place.toml()["routes"]) == ["b"]
+
+
 def test_C3_one_host_that_ssh_refuses(place):
     """C3: a host that ssh can't resolve is left out, and the text does not depend on where."""
     text = "Host bad\n  ProxyJump bad\nHost good\n"
