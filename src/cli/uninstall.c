@@ -56,19 +56,20 @@ static void remove_file(struct uninstall *u, const char *name)
  */
 
 /* 1: the file is ours, or there is none but perhaps what belongs to it. */
-static int is_ours(struct uninstall *u, const char *path)
+static int is_ours(
+	struct uninstall *u, const char *path, size_t max_len, int (*has_mark)(struct smx_view))
 {
 	struct smx_buf text;
 	int r, yes = 1;
 
-	smx_buf_init(&text, SMX_SERVICE_TEXT_MAX);
-	r = smx_os_file_read(path, SMX_SERVICE_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, &u->in.err);
+	smx_buf_init(&text, max_len);
+	r = smx_os_file_read(path, max_len, SMX_OS_FILE_PLAIN, &text, &u->in.err);
 	if (r == SMX_ENOTFOUND) {
 		smx_buf_reset(&u->in.err);
 	} else if (r != 0) {
 		failed(u, r);
 		yes = 0;
-	} else if (!smx_service_is_ours(smx_buf_as_view(&text))) {
+	} else if (!has_mark(smx_buf_as_view(&text))) {
 		smx_install_say(path, "not made by ssh-mux, so it stays");
 		yes = 0;
 	}
@@ -87,7 +88,7 @@ static void remove_service(struct uninstall *u)
 		smx_buf_reset(&u->in.err);
 		return;
 	}
-	if (is_ours(u, smx_os_service_path(s))) {
+	if (is_ours(u, smx_os_service_path(s), SMX_SERVICE_TEXT_MAX, smx_service_is_ours)) {
 		if ((r = smx_os_service_remove(s, &changed, &u->in.err)) != 0)
 			failed(u, r);
 		else if (changed)
@@ -245,6 +246,21 @@ static void remove_include(struct uninstall *u)
 	smx_free(config);
 }
 
+/* The Host blocks, unless they are somebody else's: setup-config leaves such a file alone, too. */
+static void remove_hosts(struct uninstall *u)
+{
+	char *path;
+	int r;
+
+	if ((r = smx_os_path_join(u->in.ssh_dir, SMX_HOSTS_FILE, &path)) != 0) {
+		failed(u, r);
+		return;
+	}
+	if (is_ours(u, path, SMX_HOSTS_CONF_MAX, smx_hosts_conf_is_ours))
+		remove_file(u, SMX_HOSTS_FILE);
+	smx_free(path);
+}
+
 /* ---- what is the user's ------------------------------------------------------------------------
  */
 
@@ -284,7 +300,7 @@ static void uninstall(struct uninstall *u)
 	remove_service(u);
 	stop_daemons(u);
 	remove_include(u);
-	remove_file(u, SMX_HOSTS_FILE);
+	remove_hosts(u);
 	remove_file(u, SMX_KNOWN_FILE);
 	remove_program(u);
 	if (u->purge)

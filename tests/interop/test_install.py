@@ -297,6 +297,33 @@ def test_C5_foreign_files_stay(place):
     assert script.is_dir()
 
 
+def test_C5_uninstall_leaves_what_others_made(place):
+    """C5: Host blocks in a file of our name that has not our mark, and the link by which another
+    unit of that name is started, are not what install made, and stay."""
+    hosts = place.put("ssh-mux-hosts.conf", "# mine\nHost x\n")
+    link = place.dir / "xdg/systemd/user/default.target.wants/ssh-mux.service"
+    link.parent.mkdir(parents=True, mode=0o700)
+    other = place.put("other.service", "[Service]\nExecStart=/bin/true\n")
+    link.symlink_to(other)
+    done = place.uninstall()
+    assert hosts.read_text() == "# mine\nHost x\n" and f"{hosts}: not made by" in done.stdout, done
+    assert link.is_symlink()
+    other.unlink()  # as our own link is when our unit is gone
+    place.uninstall()
+    assert not link.is_symlink()
+
+
+def test_S8_no_path_drives_the_terminal(place):
+    """S8, D1: control characters in the name of a directory come to the terminal as something
+    else."""
+    bad = place.dir / "a\x1b]0;x\x07b"
+    bad.mkdir(mode=0o700)
+    place.env["SSH_MUX_SSH_DIR"] = str(bad)
+    done = place.call("install", "-p", str(place.port))
+    assert done.returncode != 0
+    assert not set(done.stdout + done.stderr) & {"\x1b", "\x07"}, done
+
+
 # ---- keys ----------------------------------------------------------------------------------------
 
 
