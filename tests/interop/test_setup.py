@@ -297,6 +297,21 @@ def test_C1_that_it_has_no_effect_is_said(place, text, words):
     assert "does not come" not in place.run().stderr
 
 
+def test_C1_commands_to_paste_run_nothing_else(tmp_path, keys):
+    """C1, S8: the command that is told reaches ssh as it is meant, whatever is in the name of the
+    directory."""
+    place = Place(tmp_path / "a $(touch pasted) `touch pasted` 'b'")
+    line = next(l for l in place.run().stdout.splitlines() if "ssh -F" in l)
+    done = subprocess.run(
+        ["/bin/sh", "-c", line.partition(": ")[2].replace("ssh -F", f"{SSH} -G -F")
+         .replace("ROUTE", "t")],
+        cwd=tmp_path, env=place.env, capture_output=True, text=True, timeout=20,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0 and "hostkeyalias ssh-mux" in done.stdout, (line, done)
+    assert not (tmp_path / "pasted").exists()
+
+
 # ---- keys ----------------------------------------------------------------------------------------
 
 
