@@ -356,6 +356,9 @@ static int ask_ssh(struct doctor *d, const char *config, const char *name, struc
 		if ((r = smx_ssh_answer_parse(smx_buf_as_view(&out), &a)) == 0) {
 			keep_offers(d, &a);
 			judge(d, name, &a, m);
+		} else {
+			doctor_say(d, DOCTOR_WARN, "name OpenSSH's: --ssh-bin FILE",
+				"%s -G %s does not answer as OpenSSH does", d->ssh, name);
 		}
 	} else {
 		say_ssh_failed(d, name, &err, r);

@@ -249,6 +249,14 @@ def test_B10_ssh_version(patient, tmp_path, version, level, text):
     patient.expect(level, text, "" if level == "ok" else "--ssh-bin", "--ssh-bin", ssh)
 
 
+def test_B10_ssh_that_does_not_answer(patient, tmp_path):
+    """B10: one that says it is OpenSSH, and nothing when it is asked about a route."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text('#!/bin/sh\n[ "$1" = -V ] && echo "OpenSSH_9.2p1" >&2\nexit 0\n')
+    ssh.chmod(0o755)
+    patient.expect("warn", "does not answer as OpenSSH does", "--ssh-bin", "--ssh-bin", str(ssh))
+
+
 def test_B10_ssh_that_is_not_there(patient):
     """B10: none in PATH, and one that was named."""
     patient.expect("fail", "/none/ssh was not found", "--ssh-bin", "--ssh-bin", "/none/ssh")
