@@ -186,6 +186,8 @@ _NUMBER = re.compile(r"\b(?:process|port|signal) \d+|\b\d+ (?:bytes|received|s\b
 def secret(text):
     """Registers what a test logs in with, and gives it back. A short word would be found where it
     is none; who uses one looks for it in the test itself."""
+    if text.isdigit() and len(text) < 9:
+        return secret_code(text)
     if len(text) >= 6 and not (text.isalpha() and len(text) < 8):
         raw = text.encode()
         _secrets.update((text, raw.hex(), base64.b64encode(raw).decode().rstrip("=")[:-1]))
@@ -193,8 +195,9 @@ def secret(text):
 
 
 def secret_code(text):
-    """The same for a code of a few digits."""
-    _codes.add(text)
+    """The same for a code of a few digits; one like 000000 is in too many numbers."""
+    if len(set(text)) > 2:
+        _codes.add(text)
     return text
 
 

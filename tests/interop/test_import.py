@@ -598,6 +598,14 @@ def test_C3_nothing_to_import(place):
     assert "cannot ask" in place.call("--ssh-bin", "/bin/echo", code=69).stderr
 
 
+def test_C3_nothing_replaces_no_routes(place):
+    """C3, C8: without a configuration --force does not empty a routes file that is there."""
+    place.put("# mine\n", "ssh-mux-routes.toml")
+    done = place.call("--write", "--force", code=66)
+    assert done.stderr.count("\n") == 1 and "is left as it is" in done.stderr
+    assert place.routes.read_text() == "# mine\n"
+
+
 def test_C3_from_another_file(place):
     """C3: --from, relative to where we are; its relative Includes are those of ~/.ssh, as ssh has
     them with -F."""
