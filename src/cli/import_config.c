@@ -82,6 +82,11 @@ static int find_out(struct import_job *job)
 	if (is_there && is_same_file(&st, job->config))
 		return smx_cli_fail(SMX_EXIT_USAGE, HELP,
 			"%s is what is imported, and never written", job->out_path);
+	/* It would be replaced by nothing at all: somebody has another directory in mind. */
+	if (is_there && job->o->force && job->is_missing)
+		return smx_cli_fail(SMX_EXIT_NOINPUT, HELP,
+			"there is no %s to import, so %s is left as it is", job->config,
+			job->out_path);
 	if (is_there && !job->o->force)
 		return smx_cli_fail(
 			SMX_EXIT_CANTCREAT, AGAIN, "%s is there already", job->out_path);
@@ -253,8 +258,7 @@ static int write_out(const struct import_job *job, const struct smx_buf *text)
 	int r = 0, code;
 
 	if (job->o->force && is_written(job, text)) {
-		(void)fprintf(
-			stderr, "%s says all this already; it is left as it is\n", job->out_path);
+		say_path("", job->out_path, " says all this already; it is left as it is");
 		return 0;
 	}
 	smx_buf_init(&err, ERR_MAX);
