@@ -202,18 +202,52 @@ static int cut_include(
 	return is_missing || !c->is_cut;
 }
 
-static int our_line(struct uninstall *u, struct smx_buf *line)
+/* The path in it is the caller's to free. */
+static int our_include(struct uninstall *u, struct smx_include *ret, char **ret_path)
 {
-	struct smx_include inc = { .name = SMX_HOSTS_FILE, .is_home = u->in.is_usual_dir };
-	char *path;
+	int r = smx_os_path_join(u->in.ssh_dir, SMX_HOSTS_FILE, ret_path);
+
+	if (r == 0)
+		*ret = (struct smx_include){
+			.path = *ret_path, .name = SMX_HOSTS_FILE, .is_home = u->in.is_usual_dir
+		};
+	return r;
+}
+
+/* Whether a config that is not ours to change, as a symlink is not, has our line at all. */
+static int is_included(const char *config, const struct smx_include *inc)
+{
+	struct smx_include_found found = { .place = SMX_INCLUDE_NONE };
+	struct smx_buf text;
 	int r;
 
-	if ((r = smx_os_path_join(u->in.ssh_dir, SMX_HOSTS_FILE, &path)) != 0)
-		return r;
-	inc.path = path;
-	r = smx_include_line(&inc, line);
-	smx_free(path);
-	return r;
+	smx_buf_init(&text, SMX_USER_CONF_MAX);
+	r = smx_os_file_read(config, SMX_USER_CONF_MAX, SMX_OS_FILE_USER_CONFIG, &text, NULL);
+	if (r == 0)
+		r = smx_include_find(inc, smx_buf_as_view(&text), &found);
+	smx_buf_release(&text);
+	return r != 0 || found.place != SMX_INCLUDE_NONE;
+}
+
+static void config_refused(struct uninstall *u, const char *config, const struct smx_include *inc,
+	struct smx_buf *line)
+{
+	struct smx_buf remedy;
+	int code;
+
+	if (!is_included(config, inc)) {
+		smx_buf_reset(&u->in.err);
+		return;
+	}
+	smx_buf_init(&remedy, 3 * SMX_OS_PATH_MAX);
+	if (smx_buf_printf(&remedy, "or take out this line yourself: %s", smx_buf_cstr(line)) == 0)
+		code = smx_cli_fail(smx_cli_exit_code(SMX_EUNSAFE), smx_buf_cstr(&remedy), "%s",
+			smx_install_words(&u->in.err, SMX_EUNSAFE));
+	else
+		code = smx_cli_fail(SMX_EXIT_OSERR, NULL, "%s", smx_strerror(SMX_ENOMEM));
+	if (u->code == 0)
+		u->code = code;
+	smx_buf_release(&remedy);
 }
 
 /* A config that has nothing but our line was made for it, by setup-config. */
@@ -221,11 +255,12 @@ static void remove_include(struct uninstall *u)
 {
 	struct smx_buf line;
 	struct cut cut = { .is_cut = 0 };
-	char *config = NULL;
+	struct smx_include inc;
+	char *config = NULL, *path = NULL;
 	int r, changed = 0;
 
 	smx_buf_init(&line, 2 * SMX_OS_PATH_MAX);
-	if ((r = our_line(u, &line)) == 0 &&
+	if ((r = our_include(u, &inc, &path)) == 0 && (r = smx_include_line(&inc, &line)) == 0 &&
 		(r = smx_os_path_join(u->in.ssh_dir, SMX_SSH_CONFIG_FILE, &config)) == 0) {
 		cut.line = smx_buf_as_view(&line);
 		r = smx_os_file_edit(
@@ -234,6 +269,8 @@ static void remove_include(struct uninstall *u)
 	if (r == SMX_EINVAL || r == SMX_ENOTFOUND) {
 		/* A path that no Include can name, or no directory: there is no line. */
 		smx_buf_reset(&u->in.err);
+	} else if (r == SMX_EUNSAFE) {
+		config_refused(u, config, &inc, &line);
 	} else if (r != 0) {
 		failed(u, r);
 	} else if (changed && cut.is_empty) {
@@ -244,6 +281,7 @@ static void remove_include(struct uninstall *u)
 	}
 	smx_buf_release(&line);
 	smx_free(config);
+	smx_free(path);
 }
 
 /* The Host blocks, unless they are somebody else's: setup-config leaves such a file alone, too. */

@@ -313,6 +313,22 @@ def test_C5_uninstall_leaves_what_others_made(place):
     assert not link.is_symlink()
 
 
+def test_C5_C8_uninstall_and_a_config_that_is_a_link(place):
+    """C5, C8: a config that lies elsewhere is not changed; that is an error, with the line to take
+    out, only if the line is in it."""
+    target = place.dir / "dotfiles"
+    (place.ssh_dir / "config").symlink_to(target)
+    line = f'Include "{place.ssh_dir}/ssh-mux-hosts.conf"'
+    for text, code in (("Host a\n", 0), (f"{line}\nHost a\n", 77)):
+        target.write_text(text)
+        place.put("ssh-mux-hosts.conf", "")
+        done = place.call("uninstall")
+        assert done.returncode == code and target.read_text() == text, done
+        assert not (place.ssh_dir / "ssh-mux-hosts.conf").exists()
+        assert done.stderr.count("\n") == (code != 0)
+    assert f"or take out this line yourself: {line}" in done.stderr
+
+
 def test_S8_no_path_drives_the_terminal(place):
     """S8, D1: control characters in the name of a directory come to the terminal as something
     else."""
