@@ -404,7 +404,10 @@ void smx_os_asker_cancel(struct smx_os_asker *a);
  * is set to 0600. *ret_size: its length now. Errors as smx_os_file_read.
  */
 int smx_os_log_open(const char *path, int *ret_fd, uint64_t *ret_size, struct smx_buf *err);
-/* Appends what was written behind `from`, at most what `out` takes; SMX_ESYS, SMX_ENOMEM. */
+/*
+ * Appends what was written behind `from`, or the end of it that `out` takes with a NUL of
+ * smx_buf_cstr behind it; SMX_ESYS, SMX_ENOMEM.
+ */
 int smx_os_log_read(int fd, uint64_t from, struct smx_buf *out);
 
 /*
