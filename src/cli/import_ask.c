@@ -292,8 +292,5 @@ int import_ask(struct import_job *job)
 		(void)smx_cli_fail(SMX_EXIT_UNAVAILABLE, NULL, "interrupted; nothing was written");
 		return 128 + job->signal_number;
 	}
-	if (job->error != 0)
-		return smx_cli_fail(smx_cli_exit_code(job->error), NULL, "cannot import %s: %s",
-			job->config, smx_strerror(job->error));
-	return 0;
+	return job->error != 0 ? import_failed(job, job->error) : 0;
 }

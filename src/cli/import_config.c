@@ -34,6 +34,16 @@ static int no_memory(void)
 	return smx_cli_fail(SMX_EXIT_OSERR, NULL, "%s", smx_strerror(SMX_ENOMEM));
 }
 
+int import_failed(const struct import_job *job, int r)
+{
+	if (r == SMX_ELIMIT)
+		return smx_cli_fail(smx_cli_exit_code(r), "import a part of it: --from FILE",
+			"%s is too much: more than %d hosts and jump hosts, or %u bytes",
+			job->config, SMX_IMPORT_HOSTS_MAX, SMX_IMPORT_TEXT_MAX);
+	return smx_cli_fail(
+		smx_cli_exit_code(r), NULL, "cannot import %s: %s", job->config, smx_strerror(r));
+}
+
 /* The main file, and whether it is the one that ssh reads by itself. */
 static int find_config(struct import_job *job)
 {
@@ -294,8 +304,7 @@ static int deliver(const struct import_job *job)
 			"no host of %s can be imported: %s", job->config, fault);
 	smx_buf_init(&text, SMX_IMPORT_TEXT_MAX);
 	if ((r = smx_import_toml(job->import, &text)) != 0) {
-		code = smx_cli_fail(smx_cli_exit_code(r), NULL, "cannot import %s: %s", job->config,
-			smx_strerror(r));
+		code = import_failed(job, r);
 		goto out;
 	}
 	if ((code = check(&text)) != 0)
@@ -338,8 +347,7 @@ int smx_cli_import(const struct smx_cli_import *o)
 	/* ssh is done with them. */
 	import_scan_release(&job);
 	if ((r = smx_import_finish(job.import)) != 0)
-		code = smx_cli_fail(smx_cli_exit_code(r), NULL, "cannot import %s: %s", job.config,
-			smx_strerror(r));
+		code = import_failed(&job, r);
 	else
 		code = deliver(&job);
 out:

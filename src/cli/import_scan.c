@@ -371,8 +371,7 @@ int import_scan(struct import_job *job)
 
 	if ((r = scan_file(job, &users, job->config, 0, 0, &copy)) != 0) {
 		if (job->error == 0)
-			(void)smx_cli_fail(smx_cli_exit_code(r), NULL, "cannot import %s: %s",
-				job->config, smx_strerror(r));
+			(void)import_failed(job, r);
 		job->error = 0;
 		return smx_cli_exit_code(r);
 	}

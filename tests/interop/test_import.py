@@ -598,6 +598,14 @@ def test_C3_nothing_to_import(place):
     assert "cannot ask" in place.call("--ssh-bin", "/bin/echo", code=69).stderr
 
 
+def test_C3_too_many_hosts_are_said(place):
+    """C3, D1: more hosts than there may be routes end it, before any is asked about."""
+    place.put("".join(f"Host h{i}\n" for i in range(4097)))
+    done = place.call("--write", code=78)
+    assert done.stderr.count("\n") == 1 and not place.routes.exists()
+    assert "more than 4096 hosts" in done.stderr and "--from FILE" in done.stderr
+
+
 def test_C3_nothing_replaces_no_routes(place):
     """C3, C8: without a configuration --force does not empty a routes file that is there."""
     place.put("# mine\n", "ssh-mux-routes.toml")
