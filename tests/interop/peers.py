@@ -6,6 +6,7 @@ process group of its own, with its output in a file that is shown when a test fa
 """
 import base64
 import contextlib
+import hashlib
 import getpass
 import grp
 import json
@@ -300,7 +301,9 @@ class Keys:
         self.dir = pathlib.Path(directory)
 
     def make(self, name, kind="ed25519", *args, passphrase=""):
-        path = self.dir / name
+        # Tests share them by name, but not what they protect them with.
+        tail = "-" + hashlib.sha256(passphrase.encode()).hexdigest()[:8] if passphrase else ""
+        path = self.dir / (name + tail)
         if not path.exists():
             subprocess.run(
                 ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", name, "-f", str(path)]

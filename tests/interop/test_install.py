@@ -648,6 +648,7 @@ def test_C6_open_channels_survive_an_update_nobody_agreed_to(account, user, make
     )
     try:
         assert client.stdout.readline() == b"up\n"
+        time.sleep(2)  # the daemon's age, by which it is told what was put off, is in seconds
         done = account.install("--timeout", "501")
         assert "has 1 open channel and is left as it is" in done.stderr, done
         assert "systemctl --user restart ssh-mux" in done.stderr
