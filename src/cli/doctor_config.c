@@ -231,11 +231,12 @@ static int is_program_there(struct smx_view command)
 static int judge_way(
 	struct doctor *d, const char *name, const struct smx_ssh_answer *a, struct misled *m)
 {
-	char port[8];
+	char port[8], ours[SMX_ROUTE_NAME_MAX + 16];
 
 	(void)snprintf(port, sizeof(port), "%u", doctor_port(d));
+	(void)snprintf(ours, sizeof(ours), "* proxy %s", name);
 	if (a->proxy_command.p &&
-		smx_pattern_match(a->proxy_command, smx_view_of("*ssh-mux* proxy *", 17), 0)) {
+		smx_pattern_match(a->proxy_command, smx_view_of(ours, strlen(ours)), 0)) {
 		if (is_program_there(a->proxy_command))
 			return 1;
 		blame(&m->program, name, m->example[5], a->proxy_command);
@@ -355,6 +356,9 @@ static int ask_ssh(struct doctor *d, const char *config, const char *name, struc
 		if ((r = smx_ssh_answer_parse(smx_buf_as_view(&out), &a)) == 0) {
 			keep_offers(d, &a);
 			judge(d, name, &a, m);
+		} else {
+			doctor_say(d, DOCTOR_WARN, "name OpenSSH's: --ssh-bin FILE",
+				"%s -G %s does not answer as OpenSSH does", d->ssh, name);
 		}
 	} else {
 		say_ssh_failed(d, name, &err, r);

@@ -58,6 +58,9 @@ void import_scan_release(struct import_job *job);
 /* A file as it is shown: from the directory of the main one on, if it is below. */
 const char *import_short_path(const struct import_job *job, const char *file);
 
+/* Says that the import failed with an error of ours. The exit code. */
+int import_failed(const struct import_job *job, int r);
+
 /* From here on SIGINT and its like are waited for instead of ending us. SMX_ENOMEM, SMX_ESYS. */
 int import_ask_init(struct import_job *job);
 /* Asks ssh about everything. 0 or exit code, after saying why. */

@@ -137,10 +137,10 @@ static void on_thread(uv_work_t *req)
 		argv, IMPORT_TIMEOUT_MS, &q->job->stop, &q->out, &q->err, &q->exit_code);
 }
 
-/* The copies are nothing that the user knows of. */
+/* The copies are nothing that the user knows of. What does not fit is cut off. */
 static void name_sources(const struct import_job *job, const char *said, struct smx_buf *out)
 {
-	while (*said) {
+	while (*said && smx_buf_len(out) < SAID_MAX) {
 		size_t n = 0;
 
 		for (size_t i = 0; n == 0 && i < job->n_copies; i++) {
@@ -169,7 +169,7 @@ static int take_answer(struct import_job *job, struct question *q)
 			"ssh -G took longer than 10 s; does a Match exec wait for something?");
 	if (q->r != 0)
 		return q->r;
-	smx_buf_init(&said, SAID_MAX);
+	smx_buf_init(&said, SAID_MAX + SMX_OS_PATH_MAX + 1);
 	if ((s = smx_buf_cstr(&q->err)) != NULL)
 		name_sources(job, s, &said);
 	s = smx_buf_cstr(&said);
@@ -292,8 +292,5 @@ int import_ask(struct import_job *job)
 		(void)smx_cli_fail(SMX_EXIT_UNAVAILABLE, NULL, "interrupted; nothing was written");
 		return 128 + job->signal_number;
 	}
-	if (job->error != 0)
-		return smx_cli_fail(smx_cli_exit_code(job->error), NULL, "cannot import %s: %s",
-			job->config, smx_strerror(job->error));
-	return 0;
+	return job->error != 0 ? import_failed(job, job->error) : 0;
 }

@@ -34,6 +34,16 @@ static int no_memory(void)
 	return smx_cli_fail(SMX_EXIT_OSERR, NULL, "%s", smx_strerror(SMX_ENOMEM));
 }
 
+int import_failed(const struct import_job *job, int r)
+{
+	if (r == SMX_ELIMIT)
+		return smx_cli_fail(smx_cli_exit_code(r), "import a part of it: --from FILE",
+			"%s is too much: more than %d hosts and jump hosts, or %u bytes",
+			job->config, SMX_IMPORT_HOSTS_MAX, SMX_IMPORT_TEXT_MAX);
+	return smx_cli_fail(
+		smx_cli_exit_code(r), NULL, "cannot import %s: %s", job->config, smx_strerror(r));
+}
+
 /* The main file, and whether it is the one that ssh reads by itself. */
 static int find_config(struct import_job *job)
 {
@@ -58,10 +68,18 @@ out:
 	return r == 0 ? 0 : no_memory();
 }
 
+/* Whether two paths lead to one file. */
+static int is_same_file(const struct smx_os_stamp *a, const char *path)
+{
+	struct smx_os_stamp b;
+
+	return smx_os_file_stamp(path, &b) == 0 && a->inode == b.inode && a->device == b.device;
+}
+
 static int find_out(struct import_job *job)
 {
 	struct smx_os_stamp st;
-	int r;
+	int r, is_there;
 
 	if (job->o->out)
 		r = (job->out_path = smx_strdup(job->o->out)) ? 0 : SMX_ENOMEM;
@@ -70,7 +88,16 @@ static int find_out(struct import_job *job)
 	if (r != 0)
 		return no_memory();
 	/* Said before anybody waits for the rest; the write looks for itself. */
-	if (job->o->write && !job->o->force && smx_os_file_stamp(job->out_path, &st) == 0)
+	is_there = job->o->write && smx_os_file_stamp(job->out_path, &st) == 0;
+	if (is_there && is_same_file(&st, job->config))
+		return smx_cli_fail(SMX_EXIT_USAGE, HELP,
+			"%s is what is imported, and never written", job->out_path);
+	/* It would be replaced by nothing at all: somebody has another directory in mind. */
+	if (is_there && job->o->force && job->is_missing)
+		return smx_cli_fail(SMX_EXIT_NOINPUT, HELP,
+			"there is no %s to import, so %s is left as it is", job->config,
+			job->out_path);
+	if (is_there && !job->o->force)
 		return smx_cli_fail(
 			SMX_EXIT_CANTCREAT, AGAIN, "%s is there already", job->out_path);
 	return 0;
@@ -148,7 +175,8 @@ static void say_left_out(const struct import_job *job)
 		smx_cli_table_cell(&t, "%s", l.why);
 	}
 	if (t.cell_count > 0)
-		(void)fprintf(stderr, "left out; ssh goes on with them as before:\n");
+		(void)fprintf(stderr, "%zu left out; ssh goes on with them as before:\n",
+			t.cell_count / t.columns);
 	if (smx_cli_table_print(&t, "  ", &text) == 0 && (s = smx_buf_cstr(&text)) != NULL)
 		(void)fputs(s, stderr);
 	smx_buf_release(&text);
@@ -160,16 +188,27 @@ static const char *plural(size_t n)
 	return n == 1 ? "" : "s";
 }
 
+/* A line about a path, whatever is in its name. */
+static void say_path(const char *before, const char *path, const char *after)
+{
+	char text[SMX_OS_PATH_MAX];
+
+	smx_sanitize(path, strlen(path), text, sizeof(text));
+	(void)fprintf(stderr, "%s%s%s\n", before, text, after);
+}
+
 static void say_counts(const struct import_job *job)
 {
 	struct smx_import_counts c = smx_import_counts(job->import);
+	char path[SMX_OS_PATH_MAX];
 
-	(void)fprintf(stderr, "%zu route%s from %s:\n", c.routes, plural(c.routes), job->config);
+	smx_sanitize(job->config, strlen(job->config), path, sizeof(path));
+	(void)fprintf(stderr, "%zu route%s from %s:\n", c.routes, plural(c.routes), path);
 	if (c.direct > 0)
 		(void)fprintf(stderr, "  %zu without a jump host\n", c.direct);
 	if (c.via_jump > 0)
-		(void)fprintf(stderr, "  %zu through the most common jump host, which is [jump]\n",
-			c.via_jump);
+		(void)fprintf(stderr, "  %zu through %s, the most common jump host: [jump]\n",
+			c.via_jump, c.jump_view);
 	if (c.via_others > 0)
 		(void)fprintf(stderr,
 			"  %zu through another jump host or several; they say `jump = ...`\n",
@@ -179,9 +218,9 @@ static void say_counts(const struct import_job *job)
 			"  %zu of these for a jump host that has no Host of its own: jump-...\n",
 			c.made_up);
 	if (job->n_patterns > 0)
-		(void)fprintf(stderr,
-			"%zu pattern%s: no route%s, but what they set is in the others\n",
-			job->n_patterns, plural(job->n_patterns), plural(job->n_patterns));
+		(void)fprintf(stderr, "%zu pattern%s no route; what %s in the others\n",
+			job->n_patterns, job->n_patterns == 1 ? " is" : "s are",
+			job->n_patterns == 1 ? "it sets is" : "they set is");
 	say_left_out(job);
 }
 
@@ -229,8 +268,7 @@ static int write_out(const struct import_job *job, const struct smx_buf *text)
 	int r = 0, code;
 
 	if (job->o->force && is_written(job, text)) {
-		(void)fprintf(
-			stderr, "%s says all this already; it is left as it is\n", job->out_path);
+		say_path("", job->out_path, " says all this already; it is left as it is");
 		return 0;
 	}
 	smx_buf_init(&err, ERR_MAX);
@@ -247,7 +285,9 @@ static int write_out(const struct import_job *job, const struct smx_buf *text)
 		code = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s",
 			smx_buf_len(&err) ? smx_buf_cstr(&err) : smx_strerror(r));
 	else
-		code = fprintf(stderr, "wrote %s\n", job->out_path) < 0 ? SMX_EXIT_IOERR : 0;
+		code = 0;
+	if (code == 0)
+		say_path("wrote ", job->out_path, "");
 	smx_buf_release(&err);
 	return code;
 }
@@ -264,8 +304,7 @@ static int deliver(const struct import_job *job)
 			"no host of %s can be imported: %s", job->config, fault);
 	smx_buf_init(&text, SMX_IMPORT_TEXT_MAX);
 	if ((r = smx_import_toml(job->import, &text)) != 0) {
-		code = smx_cli_fail(smx_cli_exit_code(r), NULL, "cannot import %s: %s", job->config,
-			smx_strerror(r));
+		code = import_failed(job, r);
 		goto out;
 	}
 	if ((code = check(&text)) != 0)
@@ -280,10 +319,8 @@ static int deliver(const struct import_job *job)
 	if (job->o->write)
 		code = write_out(job, &text);
 	else
-		(void)fprintf(stderr,
-			"nothing was written; to write %s: "
-			"ssh-mux import-config --write\n",
-			job->out_path);
+		say_path("nothing was written; to write ", job->out_path,
+			": ssh-mux import-config --write");
 out:
 	smx_buf_release(&text);
 	return code;
@@ -310,8 +347,7 @@ int smx_cli_import(const struct smx_cli_import *o)
 	/* ssh is done with them. */
 	import_scan_release(&job);
 	if ((r = smx_import_finish(job.import)) != 0)
-		code = smx_cli_fail(smx_cli_exit_code(r), NULL, "cannot import %s: %s", job.config,
-			smx_strerror(r));
+		code = import_failed(&job, r);
 	else
 		code = deliver(&job);
 out:

@@ -159,10 +159,10 @@ static int is_ours(const char *path)
 	return smx_os_path_same(smx_os_path_name(path), SMX_HOSTS_FILE);
 }
 
-/* Whether a path can stand in an Include of ours: no glob and no escape in it. */
+/* Whether a path can stand in an Include of ours: no glob, no escape and no line end in it. */
 static int is_plain(const char *path)
 {
-	return strpbrk(path, "*?[]{}\\\"'$%~") == NULL;
+	return strpbrk(path, "*?[]{}\\\"'$%~\r\n") == NULL;
 }
 
 struct include {
@@ -182,6 +182,8 @@ static int add_included(struct import_job *job, const struct scope *scope, const
 	}
 	if ((r = scan_file(job, scope, path, depth + 1, !is_plain(path), &copy)) != 0)
 		return r;
+	if (!copy && !is_plain(path))
+		return 0; /* could not be read, or is one too many: no line can name it either */
 	in->is_changed |= copy && is_plain(path);
 	return smx_buf_printf(&in->text, " \"%s\"", copy ? copy : path);
 }
@@ -214,6 +216,10 @@ static int follow_word(struct import_job *job, const struct scope *scope, const 
 		r = SMX_ENOMEM;
 	else if ((r = smx_os_glob(s, &paths, &n)) != SMX_ENOMEM && r != 0)
 		r = n = 0;
+	/* OpenSSH 9.9 and later expand these; only ssh knows to what. */
+	if (r == 0 && n == 0 && scope->is_users && strpbrk(word, "%$") &&
+		job->n_complaints++ < COMPLAINTS_MAX)
+		smx_cli_warn("not looked into: Include %s, which has variables in it", word);
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = add_included(job, scope, paths[i], depth, in);
 	/* A relative one of the system's file would mean something else in a user's. */
@@ -362,8 +368,7 @@ int import_scan(struct import_job *job)
 
 	if ((r = scan_file(job, &users, job->config, 0, 0, &copy)) != 0) {
 		if (job->error == 0)
-			(void)smx_cli_fail(smx_cli_exit_code(r), NULL, "cannot import %s: %s",
-				job->config, smx_strerror(r));
+			(void)import_failed(job, r);
 		job->error = 0;
 		return smx_cli_exit_code(r);
 	}

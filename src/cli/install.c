@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "cli/log.h"
 #include "config/routes.h"
 
@@ -18,17 +19,17 @@
 
 void smx_install_say(const char *subject, const char *fmt, ...)
 {
-	char text[2 * SMX_OS_PATH_MAX];
+	char text[2 * SMX_OS_PATH_MAX], line[4 * SMX_OS_PATH_MAX];
 	va_list ap;
+	int n;
 
+	n = snprintf(text, sizeof(text), "%.*s: ", SMX_OS_PATH_MAX - 1, subject);
 	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	(void)vsnprintf(text + n, sizeof(text) - (size_t)n, fmt, ap);
 	va_end(ap);
 	/* Paths are the user's own, and still not to drive the terminal. */
-	for (char *s = text; *s; s++)
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			*s = '?';
-	printf("%s: %s\n", subject, text);
+	smx_sanitize(text, strlen(text), line, sizeof(line));
+	printf("%s\n", line);
 	/* What other steps say goes to stderr as well: in this order. */
 	(void)fflush(stdout);
 }

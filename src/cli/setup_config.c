@@ -18,6 +18,7 @@
 #include "cli/diff.h"
 #include "cli/setup.h"
 #include "config/hosts_conf.h"
+#include "config/service_text.h"
 #include "mux/keyring.h"
 #include "mux/local_key.h"
 #include "os/os.h"
@@ -397,11 +398,11 @@ static int ask_about_route(const struct setup *s, struct smx_buf *why)
 			text ? text : "");
 	} else if (r == 0 && (text = smx_buf_cstr(&out)) != NULL) {
 		found = strstr(text, "\nhostkeyalias " SMX_HOST_KEY_ALIAS "\n") != NULL;
-		if (!found)
-			(void)smx_buf_printf(why,
-				"something before the Include line says otherwise; compare: "
-				"ssh -G -F \"%s\" %s",
-				s->config_path, argv[5]);
+		if (!found &&
+			smx_buf_put_str(why, "something before the Include line says "
+					     "otherwise; compare: ssh -G -F ") == 0 &&
+			smx_service_shell_word(why, s->config_path) == 0)
+			(void)smx_buf_printf(why, " %s", argv[5]);
 	}
 	smx_buf_release(&out);
 	smx_buf_release(&err);
@@ -484,9 +485,10 @@ static void check_effect(const struct setup *s)
 	if (ask_about_route(s, &why) == 0 && smx_buf_cstr(&why))
 		smx_cli_warn("ssh, asked about %s, does not come to the local server: %s",
 			s->routes->routes[0].name, smx_buf_cstr(&why));
+	smx_buf_reset(&why);
+	if (!s->is_home && smx_service_shell_word(&why, s->config_path) == 0 && smx_buf_cstr(&why))
+		printf("ssh reads it with: ssh -F %s ROUTE\n", smx_buf_cstr(&why));
 	smx_buf_release(&why);
-	if (!s->is_home)
-		printf("ssh reads it with: ssh -F \"%s\" ROUTE\n", s->config_path);
 }
 
 /* ---- all of it ---------------------------------------------------------------------------------

@@ -112,12 +112,15 @@ static int put_routes(
 	const struct smx_status *st, const struct smx_cli_look *look, struct smx_buf *out)
 {
 	static const char *const head[] = { "NAME", "TARGET", "VIA", "LOOPBACK PORTS" };
+	static const uint8_t drops[] = { 3, 2 };
 	struct smx_cli_table t;
 	int r;
 
 	init_table(&t, head, SMX_ARRAY_LEN(head), 0, look);
 	t.shrink_mask = 0x7;
 	t.min_width[0] = t.min_width[1] = t.min_width[2] = 10;
+	t.drops = drops;
+	t.drop_count = sizeof(drops);
 	for (size_t i = 0; i < st->route_count; i++) {
 		const struct smx_status_route *p = &st->routes[i];
 

@@ -63,7 +63,8 @@ static void say(struct top *t)
 	t->ui.note = t->note;
 	t->ui.note_is_bad = 1;
 	if (f->is_away)
-		(void)snprintf(t->note, sizeof(t->note), "%s; waiting for it since %s", f->note,
+		(void)snprintf(t->note, sizeof(t->note),
+			"%s, waiting for it (%s); below is what was last seen", f->note,
 			smx_cli_text_age((now - f->away_ms) / 1000, age));
 	else if (top_feed_is_waiting(f) && now - f->asked_ms >= SLOW_MS)
 		(void)snprintf(t->note, sizeof(t->note), "the daemon has not answered for %s",

@@ -57,19 +57,20 @@ static void remove_file(struct uninstall *u, const char *name)
  */
 
 /* 1: the file is ours, or there is none but perhaps what belongs to it. */
-static int is_ours(struct uninstall *u, const char *path)
+static int is_ours(
+	struct uninstall *u, const char *path, size_t max_len, int (*has_mark)(struct smx_view))
 {
 	struct smx_buf text;
 	int r, yes = 1;
 
-	smx_buf_init(&text, SMX_SERVICE_TEXT_MAX);
-	r = smx_os_file_read(path, SMX_SERVICE_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, &u->in.err);
+	smx_buf_init(&text, max_len);
+	r = smx_os_file_read(path, max_len, SMX_OS_FILE_PLAIN, &text, &u->in.err);
 	if (r == SMX_ENOTFOUND) {
 		smx_buf_reset(&u->in.err);
 	} else if (r != 0) {
 		failed(u, r);
 		yes = 0;
-	} else if (!smx_service_is_ours(smx_buf_as_view(&text))) {
+	} else if (!has_mark(smx_buf_as_view(&text))) {
 		smx_install_say(path, "not made by ssh-mux, so it stays");
 		yes = 0;
 	}
@@ -88,7 +89,7 @@ static void remove_service(struct uninstall *u)
 		smx_buf_reset(&u->in.err);
 		return;
 	}
-	if (is_ours(u, smx_os_service_path(s))) {
+	if (is_ours(u, smx_os_service_path(s), SMX_SERVICE_TEXT_MAX, smx_service_is_ours)) {
 		if ((r = smx_os_service_remove(s, &changed, &u->in.err)) != 0)
 			failed(u, r);
 		else if (changed)
@@ -97,7 +98,7 @@ static void remove_service(struct uninstall *u)
 	smx_os_service_free(s);
 }
 
-static void stop_daemon(struct uninstall *u)
+static void stop_at(struct uninstall *u)
 {
 	struct smx_install_running now;
 	int r;
@@ -111,6 +112,22 @@ static void stop_daemon(struct uninstall *u)
 	}
 	if (r != 0 && u->code == 0)
 		u->code = r;
+}
+
+/* Also one whose runtime directory is not ours, as that of a service is in a shell of su's. */
+static void stop_daemons(struct uninstall *u)
+{
+	static const enum smx_os_where places[] = { SMX_OS_WHERE_HERE, SMX_OS_WHERE_TMP,
+		SMX_OS_WHERE_LOGIN };
+	char *path;
+
+	for (size_t i = 0; i < SMX_ARRAY_LEN(places); i++) {
+		if (smx_os_control_look(u->in.ssh_dir, places[i], &path, NULL) != 0)
+			continue;
+		smx_free(u->in.control_path);
+		u->in.control_path = path;
+		stop_at(u);
+	}
 }
 
 /* ---- the editors' wrappers ---------------------------------------------------------------------
@@ -223,18 +240,52 @@ static int cut_include(
 	return is_missing || !c->is_cut;
 }
 
-static int our_line(struct uninstall *u, struct smx_buf *line)
+/* The path in it is the caller's to free. */
+static int our_include(struct uninstall *u, struct smx_include *ret, char **ret_path)
 {
-	struct smx_include inc = { .is_home = u->in.is_usual_dir };
-	char *path;
+	int r = smx_os_path_join(u->in.ssh_dir, SMX_HOSTS_FILE, ret_path);
+
+	if (r == 0)
+		*ret = (struct smx_include){
+			.path = *ret_path, .name = SMX_HOSTS_FILE, .is_home = u->in.is_usual_dir
+		};
+	return r;
+}
+
+/* Whether a config that is not ours to change, as a symlink is not, has our line at all. */
+static int is_included(const char *config, const struct smx_include *inc)
+{
+	struct smx_include_found found = { .place = SMX_INCLUDE_NONE };
+	struct smx_buf text;
 	int r;
 
-	if ((r = smx_os_path_join(u->in.ssh_dir, SMX_HOSTS_FILE, &path)) != 0)
-		return r;
-	inc.path = path;
-	r = smx_include_line(&inc, line);
-	smx_free(path);
-	return r;
+	smx_buf_init(&text, SMX_USER_CONF_MAX);
+	r = smx_os_file_read(config, SMX_USER_CONF_MAX, SMX_OS_FILE_USER_CONFIG, &text, NULL);
+	if (r == 0)
+		r = smx_include_find(inc, smx_buf_as_view(&text), &found);
+	smx_buf_release(&text);
+	return r != 0 || found.place != SMX_INCLUDE_NONE;
+}
+
+static void config_refused(struct uninstall *u, const char *config, const struct smx_include *inc,
+	struct smx_buf *line)
+{
+	struct smx_buf remedy;
+	int code;
+
+	if (!is_included(config, inc)) {
+		smx_buf_reset(&u->in.err);
+		return;
+	}
+	smx_buf_init(&remedy, 3 * SMX_OS_PATH_MAX);
+	if (smx_buf_printf(&remedy, "or take out this line yourself: %s", smx_buf_cstr(line)) == 0)
+		code = smx_cli_fail(smx_cli_exit_code(SMX_EUNSAFE), smx_buf_cstr(&remedy), "%s",
+			smx_install_words(&u->in.err, SMX_EUNSAFE));
+	else
+		code = smx_cli_fail(SMX_EXIT_OSERR, NULL, "%s", smx_strerror(SMX_ENOMEM));
+	if (u->code == 0)
+		u->code = code;
+	smx_buf_release(&remedy);
 }
 
 /* A config that has nothing but our line was made for it, by setup-config. */
@@ -242,11 +293,12 @@ static void remove_include(struct uninstall *u)
 {
 	struct smx_buf line;
 	struct cut cut = { .is_cut = 0 };
-	char *config = NULL;
+	struct smx_include inc;
+	char *config = NULL, *path = NULL;
 	int r, changed = 0;
 
 	smx_buf_init(&line, 2 * SMX_OS_PATH_MAX);
-	if ((r = our_line(u, &line)) == 0 &&
+	if ((r = our_include(u, &inc, &path)) == 0 && (r = smx_include_line(&inc, &line)) == 0 &&
 		(r = smx_os_path_join(u->in.ssh_dir, SMX_SSH_CONFIG_FILE, &config)) == 0) {
 		cut.line = smx_buf_as_view(&line);
 		r = smx_os_file_edit(
@@ -255,6 +307,8 @@ static void remove_include(struct uninstall *u)
 	if (r == SMX_EINVAL || r == SMX_ENOTFOUND) {
 		/* A path that no Include can name, or no directory: there is no line. */
 		smx_buf_reset(&u->in.err);
+	} else if (r == SMX_EUNSAFE) {
+		config_refused(u, config, &inc, &line);
 	} else if (r != 0) {
 		failed(u, r);
 	} else if (changed && cut.is_empty) {
@@ -265,6 +319,22 @@ static void remove_include(struct uninstall *u)
 	}
 	smx_buf_release(&line);
 	smx_free(config);
+	smx_free(path);
+}
+
+/* The Host blocks, unless they are somebody else's: setup-config leaves such a file alone, too. */
+static void remove_hosts(struct uninstall *u)
+{
+	char *path;
+	int r;
+
+	if ((r = smx_os_path_join(u->in.ssh_dir, SMX_HOSTS_FILE, &path)) != 0) {
+		failed(u, r);
+		return;
+	}
+	if (is_ours(u, path, SMX_HOSTS_CONF_MAX, smx_hosts_conf_is_ours))
+		remove_file(u, SMX_HOSTS_FILE);
+	smx_free(path);
 }
 
 /* ---- what is the user's ------------------------------------------------------------------------
@@ -304,9 +374,9 @@ static void uninstall(struct uninstall *u)
 	/* First what would start it again, then what runs, then what it needs. ssh is told last of
 	 * all but the files that only the Include names. */
 	remove_service(u);
-	stop_daemon(u);
+	stop_daemons(u);
 	remove_include(u);
-	remove_file(u, SMX_HOSTS_FILE);
+	remove_hosts(u);
 	remove_file(u, SMX_KNOWN_FILE);
 	remove_wrappers(u);
 	remove_program(u);

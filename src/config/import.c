@@ -134,7 +134,7 @@ int smx_import_add(struct smx_import *im, const char *alias, const struct smx_im
 	h->is_alias = 1;
 	h->line = place->line;
 	h->column = place->column;
-	return fault ? import_refuse(h, "is no name for a route: it %s", fault) : 0;
+	return fault ? import_refuse(h, "no route name: %s", fault) : 0;
 }
 
 size_t smx_import_count(const struct smx_import *im)
@@ -532,6 +532,9 @@ int smx_import_finish(struct smx_import *im)
 struct smx_import_counts smx_import_counts(const struct smx_import *im)
 {
 	struct smx_import_counts c = { .routes = im->n_order };
+
+	if (im->jump != IMPORT_NONE)
+		c.jump_view = im->hosts[im->jump].ask_host;
 
 	for (size_t i = 0; i < im->n_hosts; i++) {
 		const struct import_host *h = &im->hosts[i];

@@ -60,6 +60,7 @@ struct smx_import_counts {
 	size_t via_others; /* through another jump host, or several */
 	size_t made_up; /* for jump hosts that are no alias themselves; one of the above as well */
 	size_t left_out;
+	const char *jump_view; /* what [jump] is called in the configuration; NULL: there is none */
 };
 
 struct smx_import;

@@ -420,7 +420,7 @@ static int take_target(
 	int r;
 
 	if (a->proxy_command.p)
-		return import_refuse(h, "has a ProxyCommand, which only ssh itself can run");
+		return import_refuse(h, "has a ProxyCommand, which only ssh can run");
 	if (is_ourselves(im, a))
 		return import_refuse(h, "leads to ssh-mux itself");
 	if ((r = take_name(h, "HostName", a->host, smx_host_fault, &h->host)) != 0 ||

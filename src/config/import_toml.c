@@ -109,8 +109,8 @@ static int put_jump(const struct smx_import *im, struct smx_buf *out)
 	h = &im->hosts[im->jump];
 	(void)((r = smx_buf_printf(out,
 			"\n# %s\n# The jump host of every route that says neither `direct` nor "
-			"`jump`: of %zu here.\n[jump]\n",
-			h->ask_host, h->users)) != 0 ||
+			"`jump`: of %u here.\n[jump]\n",
+			h->ask_host, (unsigned)h->users)) != 0 ||
 		(r = put_hop(out, h)) != 0);
 	return r;
 }

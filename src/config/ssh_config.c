@@ -300,10 +300,9 @@ static void drop_none(struct smx_view *v)
 
 int smx_ssh_answer_parse(struct smx_view text, struct smx_ssh_answer *ret)
 {
-	struct smx_ssh_answer *a = ret;
+	struct smx_ssh_answer a = { .host = { NULL, 0 } };
 	struct smx_view line;
 
-	*a = (struct smx_ssh_answer){ .host = { NULL, 0 } };
 	while (cut_line(&text, &line)) {
 		const uint8_t *blank;
 		size_t n;
@@ -314,12 +313,15 @@ int smx_ssh_answer_parse(struct smx_view text, struct smx_ssh_answer *ret)
 		if (line.len == 0 || (blank = memchr(line.p, ' ', line.len)) == NULL)
 			continue;
 		n = (size_t)(blank - line.p);
-		take_line(a, (struct smx_view){ line.p, n },
+		take_line(&a, (struct smx_view){ line.p, n },
 			(struct smx_view){ blank + 1, line.len - n - 1 });
 	}
-	drop_none(&a->proxy_jump);
-	drop_none(&a->proxy_command);
-	return a->host.p && a->user.p && a->port.p ? 0 : SMX_ESYNTAX;
+	drop_none(&a.proxy_jump);
+	drop_none(&a.proxy_command);
+	if (!a.host.p || !a.user.p || !a.port.p)
+		return SMX_ESYNTAX;
+	*ret = a;
+	return 0;
 }
 
 /* ---- ProxyJump ---------------------------------------------------------------------------------

@@ -237,6 +237,11 @@ uint64_t attach_frames(const struct attach *a)
 	return a->n_frames;
 }
 
+uint64_t attach_client(const struct attach *a)
+{
+	return a->carrier.inner ? a->carrier.inner->id : 0;
+}
+
 int attach_is_mid_frame(const struct attach *a)
 {
 	return smx_buf_len(&a->in) > 0;

@@ -22,6 +22,8 @@ int attach_input(struct attach *a, struct smx_view bytes);
 /* Whether a frame has begun and not ended (S7: it has as long as a line); how many have ended. */
 int attach_is_mid_frame(const struct attach *a);
 uint64_t attach_frames(const struct attach *a);
+/* The number of its client, 0 once that is gone: for the log. */
+uint64_t attach_client(const struct attach *a);
 /* The control connection is gone. */
 void attach_gone(struct attach *a);
 /* More can be written. */

@@ -11,6 +11,7 @@
 #include "control/status.h"
 #include "mux/attach.h"
 #include "mux/door.h"
+#include "mux/say.h"
 #include "mux/snapshot.h"
 #include "os/os.h"
 
@@ -323,7 +324,8 @@ static void take_frames(struct control_client *c, struct smx_view bytes)
 	int r = attach_input(c->attach, bytes);
 
 	if (r != 0) {
-		log_warn("attached client: %s; hung up", smx_strerror(r));
+		say_warn(&(struct mux_ids){ .client = c->attach ? attach_client(c->attach) : 0 },
+			"attached client: %s; hung up", smx_strerror(r));
 		client_end(c);
 		return;
 	}

@@ -5,13 +5,13 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "control/frame.h"
 #include "mux/attach.h"
 #include "mux/pinentry.h"
 #include "mux/pool.h"
+#include "mux/say.h"
 #include "os/os.h"
 
 #define TEXT_MAX (SMX_AUTH_PROMPTS_MAX * 1024)
@@ -178,7 +178,8 @@ static void on_pinentry(void *arg, int r, const char *answer)
 	}
 	p->is_closed = p->is_window && r == SMX_ECANCELLED;
 	if (r != 0 && r != SMX_ECANCELLED) {
-		log_warn("the pinentry can't ask: %s", smx_strerror(r));
+		say_warn(&(struct mux_ids){ .route = p->entry->route->name },
+			"the pinentry can't ask: %s", smx_strerror(r));
 		p->no_pinentry = 1;
 		p->at = 0;
 		is_over = 0;

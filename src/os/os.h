@@ -171,7 +171,8 @@ typedef int smx_os_edit_fn(
  * mode_if_new counts where the file is missing. ret_changed (may be NULL): whether it was written,
  * which it is not if the edit gives the text that is there.
  * SMX_ELIMIT: longer than max_len, before or after. SMX_ETIMEOUT: it kept changing, or two programs
- * rewrote it at once, and their texts don't join. Else as smx_os_file_read.
+ * rewrote it at once, and what one of them wrote is in a file beside it, which err names. Else as
+ * smx_os_file_read.
  */
 int smx_os_file_edit(const char *path, size_t max_len, unsigned mode_if_new, smx_os_edit_fn *edit,
 	void *arg, int *ret_changed, struct smx_buf *err);
@@ -374,8 +375,9 @@ const char *smx_os_system_known_hosts(void);
 /*
  * Runs a program (argv[0]: absolute path; NULL at the end) to its end, in a process group of its
  * own, with our environment, no input, and nothing of our descriptors. What it writes is appended
- * to out and err_out, as far as their max allows; the rest is read and dropped. When timeout_ms is
- * over the whole group is killed. Blocks; thread-safe; run several in threads.
+ * to out and err_out, as far as their max allows with a NUL of smx_buf_cstr behind it; the rest is
+ * read and dropped. When timeout_ms is over the whole group is killed. Blocks; thread-safe; run
+ * several in threads.
  * 0 and *ret_exit: its exit code, or 128 and the number of the signal. SMX_ETIMEOUT, SMX_ENOTFOUND
  * (no such program), SMX_ESYS, SMX_ENOMEM.
  */
@@ -490,7 +492,10 @@ void smx_os_asker_cancel(struct smx_os_asker *a);
  * is set to 0600. *ret_size: its length now. Errors as smx_os_file_read.
  */
 int smx_os_log_open(const char *path, int *ret_fd, uint64_t *ret_size, struct smx_buf *err);
-/* Appends what was written behind `from`, at most what `out` takes; SMX_ESYS, SMX_ENOMEM. */
+/*
+ * Appends what was written behind `from`, or the end of it that `out` takes with a NUL of
+ * smx_buf_cstr behind it; SMX_ESYS, SMX_ENOMEM.
+ */
 int smx_os_log_read(int fd, uint64_t from, struct smx_buf *out);
 
 /*

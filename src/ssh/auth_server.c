@@ -44,10 +44,14 @@ static int on_service_request(struct smx_auth_server *a, struct smx_rd rd)
 
 	if ((r = smx_rd_string(&rd, &name)) != 0 || (r = smx_rd_end(&rd)) != 0)
 		return r;
-	if (a->has_service || !smx_view_eq(name, "ssh-userauth"))
+	if (a->is_done || !smx_view_eq(name, "ssh-userauth"))
 		return SMX_EUNEXPECTED;
+	/* Some clients (paramiko) ask again before each key; that counts as a try. */
+	if (a->has_service && ++a->n_attempts > SMX_AUTH_ATTEMPTS_MAX)
+		return SMX_EDENIED;
+	if (!a->has_service)
+		smx_transport_set_phase(a->t, SMX_PHASE_AUTH);
 	a->has_service = 1;
-	smx_transport_set_phase(a->t, SMX_PHASE_AUTH);
 	smx_buf_init(&b, SMX_AUTH_MSG_MAX);
 	if ((r = smx_put_u8(&b, SMX_MSG_SERVICE_ACCEPT)) != 0 ||
 		(r = smx_put_view(&b, name)) != 0) {

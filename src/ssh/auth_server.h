@@ -3,9 +3,9 @@
  * User authentication, server side (RFC 4252): publickey and nothing else (L2), unless what
  * carries the connection has told already who is there (is_trusted). Sans I/O.
  *
- * The service request, the probe ("would this key do?") and the signed request are each
- * answered at once; no state is kept between requests but the user name, and a user
- * name that changes ends the connection.
+ * The service request (which may come again), the probe ("would this key do?") and the signed
+ * request are each answered at once; no state is kept between requests but the user name, and a
+ * user name that changes ends the connection.
  */
 #ifndef SMX_SSH_AUTH_SERVER_H
 #define SMX_SSH_AUTH_SERVER_H

@@ -25,8 +25,10 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     if config.getoption("--windows"):
         wine.configure(config.getoption("--windows"))
-    # Under nohup it is ignored, and every program started from here would inherit that.
+    # Ignored under nohup, or in the background of a shell; all that is started here would inherit it.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "big: full size or measured; runs alone, release build")
     config.addinivalue_line("markers", "core: the part that other systems run too")
 
@@ -47,6 +49,8 @@ def pytest_runtest_makereport(item, call):
     if report.failed:
         for daemon in Daemon.live:
             report.sections.append((f"log of {daemon.name} {daemon.dir}", daemon.log()[-2500:]))
+            if getattr(daemon, "terminal", None):
+                report.sections.append(("its terminal", repr(daemon.terminal.seen[-1500:])))
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ process group of its own, with its output in a file that is shown when a test fa
 """
 import base64
 import contextlib
+import hashlib
 import getpass
 import grp
 import json
@@ -186,6 +187,8 @@ _NUMBER = re.compile(r"\b(?:process|port|signal) \d+|\b\d+ (?:bytes|received|s\b
 def secret(text):
     """Registers what a test logs in with, and gives it back. A short word would be found where it
     is none; who uses one looks for it in the test itself."""
+    if text.isdigit() and len(text) < 9:
+        return secret_code(text)
     if len(text) >= 6 and not (text.isalpha() and len(text) < 8):
         raw = text.encode()
         _secrets.update((text, raw.hex(), base64.b64encode(raw).decode().rstrip("=")[:-1]))
@@ -193,8 +196,9 @@ def secret(text):
 
 
 def secret_code(text):
-    """The same for a code of a few digits."""
-    _codes.add(text)
+    """The same for a code of a few digits; one like 000000 is in too many numbers."""
+    if len(set(text)) > 2:
+        _codes.add(text)
     return text
 
 
@@ -297,7 +301,9 @@ class Keys:
         self.dir = pathlib.Path(directory)
 
     def make(self, name, kind="ed25519", *args, passphrase=""):
-        path = self.dir / name
+        # Tests share them by name, but not what they protect them with.
+        tail = "-" + hashlib.sha256(passphrase.encode()).hexdigest()[:8] if passphrase else ""
+        path = self.dir / (name + tail)
         if not path.exists():
             subprocess.run(
                 ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", name, "-f", str(path)]

@@ -31,9 +31,11 @@ class Terminal:
 
     def watch(self):
         asked_at = 0
+        ready = select.poll()  # select() knows no descriptor above 1023
+        ready.register(self.master, select.POLLIN)
         while True:
             try:
-                if not select.select([self.master], [], [], 1)[0]:
+                if not ready.poll(1000):
                     continue
                 self.seen += os.read(self.master, 4096)
             except OSError:

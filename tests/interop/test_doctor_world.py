@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from patient import healthy, routed
+from patient import Patient, healthy, routed
 from peers import ROOT, SSH, EchoServer, free_port, poll
 
 SSH_PATH = shutil.which(SSH)
@@ -73,6 +73,15 @@ def test_B10_daemon_of_another_runtime_directory(patient, cleanup):
                            "stop that process", "-p", str(patient.mux.port), env=env)
     assert f"process {patient.mux.pid})" in found["text"]
     patient.expect_none("no daemon runs", "-p", str(patient.mux.port), env=env)
+
+
+def test_B10_S5_daemon_below_tmp(make_mux, make_sshd, tmp_path):
+    """B10, S5: a daemon that was started without XDG_RUNTIME_DIR is found where it is then."""
+    p = Patient(make_mux(make_sshd(), env={"XDG_RUNTIME_DIR": ""}), tmp_path)
+    p.expect_none("another XDG_RUNTIME_DIR")
+    env = dict(p.env, XDG_RUNTIME_DIR=str(p.mux.run_dir))
+    p.expect("fail", "a daemon runs, but .* another XDG_RUNTIME_DIR", "unset", env=env)
+    p.expect_none("no daemon runs", env=env)
 
 
 def test_B10_S5_runtime_directory(patient):
@@ -238,6 +247,14 @@ def test_B10_ssh_version(patient, tmp_path, version, level, text):
     """B10: how old a client may be."""
     ssh = fake_ssh(tmp_path / "ssh", version)
     patient.expect(level, text, "" if level == "ok" else "--ssh-bin", "--ssh-bin", ssh)
+
+
+def test_B10_ssh_that_does_not_answer(patient, tmp_path):
+    """B10: one that says it is OpenSSH, and nothing when it is asked about a route."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text('#!/bin/sh\n[ "$1" = -V ] && echo "OpenSSH_9.2p1" >&2\nexit 0\n')
+    ssh.chmod(0o755)
+    patient.expect("warn", "does not answer as OpenSSH does", "--ssh-bin", "--ssh-bin", str(ssh))
 
 
 def test_B10_ssh_that_is_not_there(patient):

@@ -261,6 +261,20 @@ def test_L2_password_is_rejected_always(mux, stranger):
         assert watch.wait(51, 52, 60) == 51
 
 
+def test_L2_a_client_that_asks_for_the_service_again(mux, keys):
+    """L2: paramiko does, before each key; the wrong ones don't keep the right one out."""
+    transport = paramiko.Transport(("127.0.0.1", mux.port))
+    try:
+        transport.start_client(timeout=20)
+        for name in ("nobody1", "nobody2"):
+            with pytest.raises(paramiko.AuthenticationException):
+                transport.auth_publickey("t", key_of(keys.make(name)))
+        transport.auth_publickey("t", key_of(keys.make("local")))
+        assert transport.is_authenticated()
+    finally:
+        transport.close()
+
+
 def test_L2_guessing_has_an_end(mux, stranger):
     watch = AuthWatch(stranger)
     for _ in range(200):

@@ -211,6 +211,40 @@ def test_C5_C2_uninstall_restores_config(place, text):
     assert config.read_bytes() == text
 
 
+@pytest.mark.parametrize("text", [None, CONFIGS["plain"], CONFIGS["crlf"]],
+                         ids=["none", "plain", "crlf"])
+def test_C5_S8_in_the_usual_directory(place, text):
+    """C5, S8: the same in ~/.ssh of the account, whatever HOME says, where the Include is the bare
+    name; ~/.ssh itself is made if it is missing."""
+    home = place.dir / "home"
+    home.mkdir(mode=0o700)
+    (place.dir / "passwd").write_text(f"{USER}:x:{os.getuid()}:{os.getgid()}::{home}:/bin/sh\n")
+    (place.dir / "group").write_text(f"{USER}:x:{os.getgid()}:\n")
+    place.env.update(
+        LD_PRELOAD="libnss_wrapper.so", NSS_WRAPPER_PASSWD=str(place.dir / "passwd"),
+        NSS_WRAPPER_GROUP=str(place.dir / "group"), NSS_WRAPPER_DISABLE_DEEPBIND="1",
+        ASAN_OPTIONS="verify_asan_link_order=0:detect_leaks=0", HOME="/nonexistent",
+    )
+    del place.env["SSH_MUX_SSH_DIR"]
+    seen = place.call("check-config")
+    if str(home / ".ssh") not in seen.stdout + seen.stderr:
+        pytest.skip("libnss_wrapper is not installed, or does not work")
+    place.ssh_dir = home / ".ssh"
+    if text is not None:
+        place.ssh_dir.mkdir(mode=0o700)
+        place.put("config", text)
+    config = place.ssh_dir / "config"
+    done = place.install()
+    assert config.read_bytes().splitlines()[0] == b"Include ssh-mux-hosts.conf"
+    assert f"\n    {place.ssh_dir}/ssh-mux daemon --port {place.port}\n" in done.stdout, done
+    before = snapshot(place.ssh_dir)
+    place.install()
+    assert differing(before, snapshot(place.ssh_dir)) == []
+    place.uninstall("--purge")
+    assert (config.read_bytes() if config.exists() else None) == text
+    assert snapshot(place.ssh_dir).keys() == ({"config"} if text is not None else set())
+
+
 def test_C5_a_config_that_install_made_goes(place):
     """C5: where there was no config, there is none afterwards; --purge leaves what was there."""
     before = snapshot(place.ssh_dir).keys()
@@ -261,6 +295,49 @@ def test_C5_foreign_files_stay(place):
     assert place.call("install", "-p", str(place.port)).returncode == 77
     place.call("uninstall")
     assert script.is_dir()
+
+
+def test_C5_uninstall_leaves_what_others_made(place):
+    """C5: Host blocks in a file of our name that has not our mark, and the link by which another
+    unit of that name is started, are not what install made, and stay."""
+    hosts = place.put("ssh-mux-hosts.conf", "# mine\nHost x\n")
+    link = place.dir / "xdg/systemd/user/default.target.wants/ssh-mux.service"
+    link.parent.mkdir(parents=True, mode=0o700)
+    other = place.put("other.service", "[Service]\nExecStart=/bin/true\n")
+    link.symlink_to(other)
+    done = place.uninstall()
+    assert hosts.read_text() == "# mine\nHost x\n" and f"{hosts}: not made by" in done.stdout, done
+    assert link.is_symlink()
+    other.unlink()  # as our own link is when our unit is gone
+    place.uninstall()
+    assert not link.is_symlink()
+
+
+def test_C5_C8_uninstall_and_a_config_that_is_a_link(place):
+    """C5, C8: a config that lies elsewhere is not changed; that is an error, with the line to take
+    out, only if the line is in it."""
+    target = place.dir / "dotfiles"
+    (place.ssh_dir / "config").symlink_to(target)
+    line = f'Include "{place.ssh_dir}/ssh-mux-hosts.conf"'
+    for text, code in (("Host a\n", 0), (f"{line}\nHost a\n", 77)):
+        target.write_text(text)
+        place.put("ssh-mux-hosts.conf", "")
+        done = place.call("uninstall")
+        assert done.returncode == code and target.read_text() == text, done
+        assert not (place.ssh_dir / "ssh-mux-hosts.conf").exists()
+        assert done.stderr.count("\n") == (code != 0)
+    assert f"or take out this line yourself: {line}" in done.stderr
+
+
+def test_S8_no_path_drives_the_terminal(place):
+    """S8, D1: control characters in the name of a directory come to the terminal as something
+    else."""
+    bad = place.dir / "a\x1b]0;x\x07b"
+    bad.mkdir(mode=0o700)
+    place.env["SSH_MUX_SSH_DIR"] = str(bad)
+    done = place.call("install", "-p", str(place.port))
+    assert done.returncode != 0
+    assert not set(done.stdout + done.stderr) & {"\x1b", "\x07"}, done
 
 
 # ---- keys ----------------------------------------------------------------------------------------
@@ -356,6 +433,23 @@ def test_C5_uninstall_ends_the_daemon(place, make_sshd):
     assert done.returncode == 0 and f"process id {pid} ended" in done.stdout, done
     poll(lambda: not pathlib.Path(f"/proc/{pid}").exists(), what="the daemon is gone")
     assert not (place.ssh_dir / "ssh-mux").exists()
+
+
+def test_C5_S5_uninstall_finds_a_daemon_elsewhere(place):
+    """C5, S5: a daemon that was started without XDG_RUNTIME_DIR is ended too."""
+    place.route()
+    place.install()
+    run_dir = place.env.pop("XDG_RUNTIME_DIR")
+    assert place.call("daemon", "-p", str(place.port)).returncode == 0
+    pid = place.status()["pid"]
+    try:
+        place.env["XDG_RUNTIME_DIR"] = run_dir
+        assert place.status() is None
+        assert f"process id {pid} ended" in place.uninstall().stdout
+        poll(lambda: not pathlib.Path(f"/proc/{pid}").exists(), what="the daemon is gone")
+    except BaseException:
+        kill_quietly(pid)
+        raise
 
 
 def test_C5_routes_elsewhere(place, make_sshd):
@@ -470,6 +564,9 @@ class Account(Place):
     def pid(self):
         return self.user.pid_of(UNIT)
 
+    def config(self):
+        return (self.ssh_dir / "config").read_bytes()
+
     def channels(self):
         return sum(c["channels"] for c in self.status()["clients"])
 
@@ -496,6 +593,7 @@ def test_C6_a_service_of_systemd(account, user, make_sshd):
     byte and restarts nothing; after kill -9 it is there again, after stop it is not; start returns
     when it answers; uninstall leaves nothing of it."""
     account.route(make_sshd())
+    account.put("config", CONFIGS["plain"])
     done = account.install()
     assert f"{account.unit_path}: started, process id" in done.stdout, done
     assert "loginctl enable-linger" in done.stdout
@@ -524,7 +622,9 @@ def test_C6_a_service_of_systemd(account, user, make_sshd):
     assert user.run("systemctl", "--user", "restart", UNIT).returncode == 0
     assert account.status()["pid"] == account.pid()
 
+    assert account.config().startswith(b"Include ssh-mux-hosts.conf\n")
     account.uninstall()
+    assert account.config() == CONFIGS["plain"]
     assert user.show(UNIT, "LoadState") == "not-found"
     assert not account.unit_path.exists() and not os.path.lexists(account.link_path)
     assert account.status() is None
@@ -548,6 +648,7 @@ def test_C6_open_channels_survive_an_update_nobody_agreed_to(account, user, make
     )
     try:
         assert client.stdout.readline() == b"up\n"
+        time.sleep(2)  # the daemon's age, by which it is told what was put off, is in seconds
         done = account.install("--timeout", "501")
         assert "has 1 open channel and is left as it is" in done.stderr, done
         assert "systemctl --user restart ssh-mux" in done.stderr

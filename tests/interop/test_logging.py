@@ -380,7 +380,7 @@ def test_D4_no_password_of_the_password_method_is_logged(keys, cleanup):
 
 def test_D4_no_passphrase_nor_key_is_logged(keys, cleanup, make_sshd, make_agent):
     """D4: an encrypted key file, a readable one, and an agent's."""
-    locked = keys.make("locked", passphrase=PASSPHRASE)
+    locked = keys.make("locked-for-logs", passphrase=PASSPHRASE)
     plain = keys.make("remote")
     server = make_sshd(accept=[locked])
     mux = at_terminal(cleanup, keys, server, Person("the wrong one", PASSPHRASE), identity=locked,

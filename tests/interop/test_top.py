@@ -220,8 +220,8 @@ def test_B10_top_live_under_a_transfer(mux, screen, sessions):
     s.type("s")
     s.wait("sort:traffic")
     s.type("q")
-    s.wait("CODE 0\n")
-    before, after = [line for line in s.lines() if re.fullmatch(r"[0-9a-f:]{30,}", line)]
+    text = s.wait(r"CODE 0\n[0-9a-f:]{30,}$")
+    before, after = re.findall(r"^[0-9a-f:]{30,}$", text, re.M)
     assert before == after
     assert "BEFORE" in s.lines()
 
@@ -267,7 +267,7 @@ def test_B10_top_outlives_the_daemon(make_mux, make_sshd, screen, sessions):
     s = screen(mux, f"{mux.binary} top -i 0.3; echo CODE $?; cat")
     s.wait(r"^ *\d+ d .*session")
     assert mux.control("stop").returncode == 0
-    s.wait("^no daemon is running; waiting for it since")
+    s.wait(r"^no daemon is running, waiting for it \(\d+s\); below is what was last seen$")
     mux.proc.wait(20)
     mux.start()
     text = s.wait("No connections")

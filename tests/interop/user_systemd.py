@@ -44,7 +44,8 @@ echo 0 > /sys/fs/cgroup/$group/m/cgroup.procs
 mount --bind $dir/passwd /etc/passwd
 cd /
 setpriv --reuid $uid --regid $uid --clear-groups env -i PATH=/usr/bin:/bin HOME=$dir/home \
-    XDG_RUNTIME_DIR=$dir/run XDG_CONFIG_HOME=$dir/config ASAN_OPTIONS=detect_leaks=0 $manager --user --unit=basic.target &
+    XDG_RUNTIME_DIR=$dir/run XDG_CONFIG_HOME=$dir/config ASAN_OPTIONS=detect_leaks=0 \
+    $manager --user --unit=basic.target &
 wait
 """
 # The control group is left over, empty, once all are dead.
@@ -65,7 +66,8 @@ def why_not():
             return f"{tool} is not installed"
     probe = "mount -t tmpfs none /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup"
     done = subprocess.run(
-        ["unshare", "-m", "-p", "-f", "--mount-proc", "--propagation", "private", "sh", "-c", probe],
+        ["unshare", "-m", "-p", "-f", "--mount-proc", "--propagation", "private"]
+        + ["sh", "-c", probe],
         capture_output=True,
         text=True,
         timeout=30,

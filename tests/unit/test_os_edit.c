@@ -344,7 +344,7 @@ static int edit_with_late_writer(enum late how)
 		(void)kill(child, SIGKILL);
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, how == HALF_FOR_LONG ? SIGKILL : 0);
-	assert_int_equal(count_entries(box.dir), 1);
+	assert_int_equal(count_entries(box.dir), how == REWRITE_AND_NEW ? 2 : 1);
 	return r;
 }
 
@@ -362,12 +362,19 @@ static void c8_late_lines_join_those_of_others(void **state)
 	expect_content(at("f"), "ours\nold\ntheirs\nlate\n");
 }
 
-static void c8_two_texts_that_do_not_join_are_said(void **state)
+static void c8_two_texts_that_do_not_join_are_kept_and_said(void **state)
 {
+	const char *kept;
+
 	(void)state;
 	assert_int_equal(edit_with_late_writer(REWRITE_AND_NEW), SMX_ETIMEOUT);
 	expect_one_line_about(at("f"));
 	expect_content(at("f"), "ours\nold\ntheirs\n");
+	/* And neither is lost. */
+	kept = strstr(err_text(), at("f.other-"));
+	assert_non_null(kept);
+	(void)snprintf(box.path, sizeof(box.path), "%.*s", (int)strcspn(kept, ":"), kept);
+	expect_content(box.path, "rewritten\nby them\n");
 }
 
 static void c8_half_of_a_late_rewrite_is_not_taken(void **state)
@@ -375,6 +382,69 @@ static void c8_half_of_a_late_rewrite_is_not_taken(void **state)
 	(void)state;
 	assert_int_equal(edit_with_late_writer(HALF_FOR_LONG), 0);
 	expect_content(at("f"), "ours\nold\n");
+}
+
+static void wait_for_another(const char *path, ino_t not_this)
+{
+	struct stat st;
+
+	do {
+		usleep(1000);
+	} while (stat(path, &st) == 0 && st.st_ino == not_this);
+}
+
+/*
+ * One is late to the first file, another to ours that took its place: what the former appended
+ * makes us replace our own, and there the latter is.
+ */
+static void two_late_writers(int is_rewrite)
+{
+	struct stat st;
+	int first, second;
+
+	alarm(30);
+	first = open(at("f"), O_WRONLY | O_APPEND);
+	if (first < 0 || fstat(first, &st) != 0 || creat(at("ready"), 0600) < 0)
+		_exit(1);
+	wait_for_another(at("f"), st.st_ino);
+	second = open(at("f"), O_WRONLY | O_APPEND);
+	if (second < 0 || fstat(second, &st) != 0 || write(first, "late\n", 5) != 5)
+		_exit(2);
+	close(first);
+	wait_for_another(at("f"), st.st_ino);
+	if (is_rewrite && ftruncate(second, 0) != 0)
+		_exit(3);
+	_exit(write(second, "later\n", 6) == 6 ? 0 : 4);
+}
+
+static int edit_with_two_late_writers(int is_rewrite)
+{
+	struct edit e = { 0 };
+	int status, r;
+	pid_t child;
+
+	put_file(at("f"), "old\n", 0600);
+	child = fork();
+	if (child == 0)
+		two_late_writers(is_rewrite);
+	while (access(at("ready"), F_OK) != 0)
+		usleep(1000);
+	assert_int_equal(unlink(at("ready")), 0);
+	r = edit_file(at("f"), &e, NULL);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	return r;
+}
+
+static void c8_late_lines_to_our_own_file_are_kept_too(void **state)
+{
+	(void)state;
+	assert_int_equal(edit_with_two_late_writers(0), 0);
+	expect_content(at("f"), "ours\nold\nlate\nlater\n");
+	assert_int_equal(count_entries(box.dir), 1);
+	assert_int_equal(edit_with_two_late_writers(1), SMX_ETIMEOUT);
+	expect_content(at("f"), "ours\nold\nlate\n");
+	assert_int_equal(count_entries(box.dir), 2);
 }
 
 /* ---- many of us ---------------------------------------------------------------------------------
@@ -449,8 +519,9 @@ int main(void)
 		TEST(c8_edit_gives_up_on_a_file_that_keeps_changing),
 		TEST(c8_edit_is_made_anew_on_a_late_rewrite),
 		TEST(c8_late_lines_join_those_of_others),
-		TEST(c8_two_texts_that_do_not_join_are_said),
+		TEST(c8_two_texts_that_do_not_join_are_kept_and_said),
 		TEST(c8_half_of_a_late_rewrite_is_not_taken),
+		TEST(c8_late_lines_to_our_own_file_are_kept_too),
 		TEST(c8_concurrent_edits_lose_none),
 		TEST(c8_edit_without_memory_changes_nothing),
 	};

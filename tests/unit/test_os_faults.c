@@ -390,7 +390,7 @@ static void c8_leftovers_are_removed_by_any_writer(void **state)
 	for (size_t i = 0; i < SMX_ARRAY_LEN(sweepers); i++) {
 		(void)unlink(at("f"));
 		put_file(at(LEFT), "half", 0600);
-		put_file(at(LEFT_2), "", 0644);
+		put_file(at(LEFT_2), "", 0400);
 		assert_int_equal(sweepers[i](), 0);
 		assert_int_equal(count_entries(box.dir), 1);
 	}

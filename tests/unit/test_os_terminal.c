@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <termios.h>
 
+#include "base/mem.h"
 #include "base/wire.h"
 
 /* A terminal of ours: the other side, and the terminal itself. */
@@ -270,6 +271,7 @@ static void D2_output_is_whole_also_where_others_made_it_non_blocking(void **sta
 static void D1_log_is_appended_and_ours_alone(void **state)
 {
 	uint64_t size = 99;
+	struct smx_buf few;
 	struct stat st;
 	int fd;
 
@@ -286,6 +288,11 @@ static void D1_log_is_appended_and_ours_alone(void **state)
 	assert_int_equal(write(fd, "two\n", 4), 4);
 	assert_int_equal(smx_os_log_read(fd, size, &box.out), 0);
 	assert_string_equal(smx_buf_cstr(&box.out), "two\n");
+	/* Of more than there is room for the end, where the reason is; it is a string still. */
+	smx_buf_init(&few, 6);
+	assert_int_equal(smx_os_log_read(fd, 0, &few), 0);
+	assert_string_equal(smx_buf_cstr(&few), "\ntwo\n");
+	smx_buf_release(&few);
 	close(fd);
 	expect_content(at("log"), "one\ntwo\n");
 	/* The directory is made, but not those above it. */
@@ -333,9 +340,70 @@ static void S1_log_of_somebody_else(void **state)
 	assert_int_equal(smx_os_log_open(at("log"), &fd, &size, &box.err), SMX_EUNSAFE);
 }
 
+/* The view that fills a terminal (B10): an empty screen of its own, and back. */
+static void B10_full_and_back(void **state)
+{
+	struct termios t;
+	int master, slave, null = open("/dev/null", O_RDWR);
+	char text[256];
+	ssize_t n;
+
+	(void)state;
+	open_terminal(&master, &slave);
+	assert_int_equal(tcgetattr(slave, &t), 0);
+	assert_int_equal(smx_os_terminal_full(slave, null), SMX_ENOTFOUND);
+	assert_int_equal(smx_os_terminal_full(null, slave), SMX_ENOTFOUND);
+	expect_modes(slave, &t);
+	assert_int_equal(smx_os_terminal_full(slave, slave), 0);
+	n = read(master, text, sizeof(text) - 1);
+	assert_true(n > 0);
+	text[n] = '\0';
+	assert_non_null(strstr(text, "\033[?1049h"));
+	smx_os_terminal_restore();
+	n = read(master, text, sizeof(text) - 1);
+	assert_true(n > 0);
+	text[n] = '\0';
+	assert_non_null(strstr(text, "\033[?25h"));
+	assert_non_null(strstr(text, "\033[?1049l"));
+	expect_modes(slave, &t);
+	smx_os_terminal_restore(); /* once */
+	assert_int_equal(fcntl(master, F_SETFL, O_NONBLOCK), 0);
+	assert_int_equal(read(master, text, sizeof(text)), -1);
+	close(null);
+	close(master);
+	close(slave);
+}
+
+static void B10_encoding_of_the_terminal(void **state)
+{
+	static const struct {
+		const char *all, *ctype, *lang;
+		int is_utf8;
+	} cases[] = {
+		{ "", "", "", 0 },
+		{ "", "", "en_US.UTF-8", 1 },
+		{ "", "", "de_DE.utf8@euro", 1 },
+		{ "C", "", "en_US.UTF-8", 0 },
+		{ "", "C", "en_US.UTF-8", 0 },
+		{ "C.UTF-8", "C", "C", 1 },
+		{ "", "", "de_DE.ISO-8859-1", 0 },
+		{ "", "", "utf", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < SMX_ARRAY_LEN(cases); i++) {
+		assert_int_equal(setenv("LC_ALL", cases[i].all, 1), 0);
+		assert_int_equal(setenv("LC_CTYPE", cases[i].ctype, 1), 0);
+		assert_int_equal(setenv("LANG", cases[i].lang, 1), 0);
+		assert_int_equal(smx_os_terminal_is_utf8(), cases[i].is_utf8);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(B10_full_and_back),
+		cmocka_unit_test(B10_encoding_of_the_terminal),
 		TEST(D2_modes_as_on_the_wire),
 		TEST(D2_size),
 		TEST(D2_no_terminal),

@@ -180,7 +180,7 @@ static void c8_append_to_the_replaced_file_is_carried_over(void **state)
 	}
 	assert_int_equal(read(ready[0], &c, 1), 1);
 	assert_int_equal(smx_os_file_append_line(at("f"), "ours", &box.err), 0);
-	expect_content(at("f"), "old\ntheirs\nours\n");
+	expect_content(at("f"), "old\nours\ntheirs\n");
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
 	close(ready[0]);

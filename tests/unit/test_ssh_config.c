@@ -168,6 +168,7 @@ static void c3_answer(void **state)
 	assert_int_equal(smx_ssh_answer_parse(view("hostname x\nport 22\n"), &a), SMX_ESYNTAX);
 	assert_int_equal(smx_ssh_answer_parse(view("hostname x\nuser u\n"), &a), SMX_ESYNTAX);
 	assert_int_equal(smx_ssh_answer_parse(view(""), &a), SMX_ESYNTAX);
+	expect_view(a.set_env.v[0], "A=b c"); /* untouched by what failed */
 	/* CRLF of ssh on Windows; a CR of the value itself stays for the judge of names. */
 	assert_int_equal(
 		smx_ssh_answer_parse(view("hostname a\rb\r\nuser u\r\nport 1\r\n"), &a), 0);

@@ -142,6 +142,7 @@ int smx_os_asker_start(const char *text, int echo, int is_confirm, struct smx_os
 		(way.pinentry && (r = make_pipe(life)) != 0))
 		goto fail;
 	a->is_askpass = way.askpass != NULL;
+	smx_unix_keep_children();
 	a->pid = fork();
 	if (a->pid == 0)
 		be_the_asker(&way, text, echo, is_confirm, life, out);

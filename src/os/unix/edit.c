@@ -5,14 +5,16 @@
  * ssh opens known_hosts with O_APPEND and takes no lock, an editor may write a file in place; so a
  * rename can't be made safe by asking them to wait. What can be known is when it is over: after the
  * rename nobody can open the old file by name any more, and Linux grants a read lease on it exactly
- * when nobody has it open for writing. What the old file holds by then is what the edit should have
- * started from, and the next round does.
+ * when nobody has it open for writing. What was appended to the old file by then goes to the end of
+ * the new one; if it was rewritten, that is what the edit should have started from, and the next
+ * round does.
  */
 #include "os/os.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <time.h>
@@ -22,11 +24,12 @@
 #include "base/mem.h"
 #include "os/unix/unix.h"
 
-#define LOCK_WAIT_MS   10000
-#define ROUNDS_MAX     100
-#define WRITER_WAIT_MS 2000 /* who keeps the old file open longer may lose what it writes */
-#define GRACE_MS       100 /* where there are no leases */
-#define POLL_MS        2
+#define LOCK_WAIT_MS    10000
+#define ROUNDS_MAX      100
+#define WRITER_WAIT_MS  2000 /* who keeps the old file open longer may lose what it writes */
+#define GRACE_MS        100 /* where there are no leases */
+#define POLL_MS         2
+#define KEPT_RANDOM_LEN 9 /* a dash, and of the temporary name what tells one from the next */
 
 struct edit_job {
 	const char *path;
@@ -38,7 +41,8 @@ struct edit_job {
 	struct smx_buf *err;
 
 	int is_changed;
-	/* Of the last rename: what it replaced, what took its place, what the former had become. */
+	int n_replaced; /* files, by renames of ours */
+	/* Of the last of them: what it replaced, what took its place, what the former became. */
 	struct smx_buf before, ours, late;
 	int has_late; /* `late` is not `before`, and has to be brought in */
 };
@@ -159,23 +163,38 @@ static int too_long(const struct edit_job *j, int r)
 	return r;
 }
 
-/*
- * Two changed it since our rename: one the file we made, one the file we replaced. A longer old
- * file means that the latter appended, and what it appended goes to the end of the former's.
- */
+/* A text that has no place in the file any more is kept beside it, and said. */
+static int keep_late(const struct edit_job *j)
+{
+	struct smx_view late = smx_buf_as_view(&j->late);
+	struct smx_unix_temp t = SMX_UNIX_TEMP_NONE;
+	struct smx_unix_place beside = j->pl; /* its descriptor is only borrowed */
+	char path[SMX_UNIX_PLACE_PATH_MAX];
+	int r;
+
+	r = smx_unix_temp_make(&j->pl, late.p, late.len, 0600, SMX_UNIX_GROUP_ANY, &t, j->err);
+	if (r != 0)
+		return r;
+	(void)snprintf(beside.name, sizeof(beside.name), "%.200s.other%.*s", j->pl.name,
+		KEPT_RANDOM_LEN, strrchr(t.name, '-'));
+	r = smx_unix_temp_publish(&beside, &t, 1, j->err);
+	smx_unix_temp_drop(&j->pl, &t);
+	if (r != 0)
+		return r;
+	smx_unix_say(j->err,
+		"%s was rewritten by two other programs at the same time; what one of them wrote "
+		"is in %s: join them and try again",
+		j->path, smx_unix_place_path(&beside, path));
+	return SMX_ETIMEOUT;
+}
+
+/* What was appended to the replaced file goes to the end of what is there now. */
 static int join_late(const struct edit_job *j, struct smx_view now, struct smx_buf *out)
 {
 	size_t known = smx_buf_len(&j->before);
 	struct smx_view late = smx_buf_as_view(&j->late);
 	int r;
 
-	if (!starts_with(late, smx_buf_as_view(&j->before))) {
-		smx_unix_say(j->err,
-			"%s was rewritten by two other programs at the same time; look what is in "
-			"it and try again",
-			j->path);
-		return SMX_ETIMEOUT;
-	}
 	if ((r = smx_buf_put(out, now.p, now.len)) != 0 ||
 		(now.len > 0 && now.p[now.len - 1] != '\n' &&
 			(r = smx_buf_put(out, "\n", 1)) != 0) ||
@@ -184,17 +203,26 @@ static int join_late(const struct edit_job *j, struct smx_view now, struct smx_b
 	return 0;
 }
 
-/* What is to be there instead of `now`. 0, 1 (nothing else), SMX_E*. */
+/*
+ * What is to be there instead of `now`. 0, 1 (nothing else), SMX_E*.
+ *
+ * A rewritten old file can be edited in our result's place only if nobody has touched that since,
+ * and if it was the first one that we replaced: a later one has our edit in it already, and not
+ * what the first one became.
+ */
 static int new_content(
 	const struct edit_job *j, struct smx_view now, int is_missing, struct smx_buf *out)
 {
-	struct smx_view from = now;
+	struct smx_view from = now, before = smx_buf_as_view(&j->before);
 	int r;
 
 	if (j->has_late) {
-		if (!is_missing && !smx_view_eq_view(now, smx_buf_as_view(&j->ours)))
-			return join_late(j, now, out);
 		from = smx_buf_as_view(&j->late);
+		if (before.len > 0 && starts_with(from, before))
+			return join_late(j, now, out);
+		if (j->n_replaced > 1 ||
+			(!is_missing && !smx_view_eq_view(now, smx_buf_as_view(&j->ours))))
+			return keep_late(j);
 		is_missing = 0;
 	}
 	r = j->edit(j->arg, from, is_missing, out, j->err);
@@ -301,6 +329,7 @@ static int edit_round(struct edit_job *j)
 	if ((r = smx_unix_temp_publish(&j->pl, &t, 0, j->err)) != 0)
 		goto out;
 	j->is_changed = 1;
+	j->n_replaced++;
 	swap(&j->before, &now);
 	swap(&j->ours, &out);
 	if ((r = rescue(j, fd)) == 0)

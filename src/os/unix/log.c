@@ -130,11 +130,18 @@ int smx_os_log_read(int fd, uint64_t from, struct smx_buf *out)
 {
 	uint8_t *to;
 	size_t room = out->max - smx_buf_len(out);
+	struct stat st;
 	ssize_t n;
 	int r;
 
+	if (room < 2)
+		return 0;
 	if ((r = smx_buf_reserve(out, room, &to)) != 0)
 		return r;
+	room--; /* for the NUL of smx_buf_cstr */
+	if (fstat(fd, &st) == 0 && st.st_size > 0 && (uint64_t)st.st_size > from &&
+		(uint64_t)st.st_size - from > room)
+		from = (uint64_t)st.st_size - room;
 	do {
 		n = pread(fd, to, room, (off_t)from);
 	} while (n < 0 && errno == EINTR);

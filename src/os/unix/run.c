@@ -59,6 +59,18 @@ void smx_unix_reset_signals(void)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/*
+ * A SIGCHLD that is ignored stays so over an exec, and some programs start others like that: our
+ * children would go without a word, and be waited for as if they ran.
+ */
+void smx_unix_keep_children(void)
+{
+	struct sigaction now, dfl = { .sa_handler = SIG_DFL };
+
+	if (sigaction(SIGCHLD, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
+		(void)sigaction(SIGCHLD, &dfl, NULL);
+}
+
 /* ---- where -------------------------------------------------------------------------------------
  */
 
@@ -249,7 +261,10 @@ static void become(const char *const *argv, int out, int err, int status)
 	_exit(127);
 }
 
-/* Takes what there is; what does not fit, or finds no memory, is dropped. 1: at its end. */
+/*
+ * Takes what there is; what does not fit, with a NUL of smx_buf_cstr behind it, or finds no memory,
+ * is dropped. 1: at its end.
+ */
 static int drain(struct stream *s, int *ret_error)
 {
 	uint8_t piece[READ_CHUNK];
@@ -262,6 +277,7 @@ static int drain(struct stream *s, int *ret_error)
 	if (n <= 0)
 		return 1;
 	room = s->to ? s->to->max - smx_buf_len(s->to) : 0;
+	room -= room > 0;
 	if (room > (size_t)n)
 		room = (size_t)n;
 	if (room > 0 && (r = smx_buf_put(s->to, piece, room)) == SMX_ENOMEM)
@@ -344,15 +360,23 @@ static int exec_error(int fd)
 static int start(const char *const *argv, int out[2], int err[2], pid_t *ret_pid)
 {
 	int status[2] = { -1, -1 }, error, ignored;
-	pid_t pid;
+	sigset_t all, before;
+	pid_t pid = -1;
 
-	if (make_pipe(out) != 0 || make_pipe(err) != 0 || make_pipe(status) != 0 ||
-		(pid = fork()) < 0) {
+	smx_unix_keep_children();
+	/* A handler of ours must not run in the child: it shares our descriptors, the pipes by
+	 * which an event loop tells itself of signals among them. */
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+	if (make_pipe(out) == 0 && make_pipe(err) == 0 && make_pipe(status) == 0)
+		pid = fork();
+	if (pid == 0)
+		become(argv, out[1], err[1], status[1]);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (pid < 0) {
 		close_both(status);
 		return SMX_ESYS;
 	}
-	if (pid == 0)
-		become(argv, out[1], err[1], status[1]);
 	(void)setpgid(pid, pid); /* whoever of us two comes first */
 	(void)close(out[1]);
 	(void)close(err[1]);

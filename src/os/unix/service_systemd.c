@@ -173,7 +173,10 @@ static int stop(struct smx_os_service *s, int *ret_changed, struct smx_buf *err)
 	return 0;
 }
 
-/* The link in default.target.wants, which `disable` has removed if it could. */
+/*
+ * The link in default.target.wants, which `disable` has removed if it could. One that still leads
+ * somewhere was not to our file, which is gone, but to a unit of that name of the system's.
+ */
 static int forget(struct smx_os_service *s, int *ret_changed, struct smx_buf *err)
 {
 	static const char *const again[] = { "--user", "reset-failed", UNIT, NULL };
@@ -183,7 +186,8 @@ static int forget(struct smx_os_service *s, int *ret_changed, struct smx_buf *er
 	int r, ignored;
 
 	(void)snprintf(link, sizeof(link), "%.*sdefault.target.wants/%s", (int)n, s->path, UNIT);
-	if (lstat(link, &st) == 0 && S_ISLNK(st.st_mode)) {
+	if (lstat(link, &st) == 0 && S_ISLNK(st.st_mode) && stat(link, &st) != 0 &&
+		errno == ENOENT) {
 		if ((r = smx_os_file_remove(link, err)) != 0)
 			return r;
 		*ret_changed = 1;

@@ -51,9 +51,13 @@ static int is_ours_alone(const struct stat *st)
  */
 static void sweep_one(int dir, const char *name)
 {
-	int fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	const int flags = O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+	int fd = openat(dir, name, O_RDWR | flags);
 	struct stat by_fd, by_name;
 
+	/* Some network file systems want the former for a lock; a file may be for reading only. */
+	if (fd < 0 && errno == EACCES)
+		fd = openat(dir, name, O_RDONLY | flags);
 	if (fd < 0)
 		return;
 	if (fstat(fd, &by_fd) == 0 && is_ours_alone(&by_fd) && flock(fd, LOCK_EX | LOCK_NB) == 0 &&

@@ -103,6 +103,11 @@ void smx_unix_crash_log(int fd);
 /* As smx_os_crash_install, even where a sanitizer would report. */
 void smx_unix_crash_install(const char *program);
 
+/* ---- run.c: before a fork ----------------------------------------------------------------------
+ */
+/* How a child has ended can be waited for, whatever we were started with. */
+void smx_unix_keep_children(void);
+
 /* ---- run.c: between fork and exec --------------------------------------------------------------
  */
 /* Closes every descriptor from this one on. */

@@ -11,6 +11,7 @@
  *	raw TEXT	TEXT and the end of the line
  *	long		more than a line may have
  *	exit		it ends (at once, if this is there before it starts)
+ *	restricted	the script may not make its end of the pipe (if this is there before)
  *	hang		it neither says anything nor ends
  */
 #include <stdio.h>
@@ -182,6 +183,8 @@ int wmain(int argc, wchar_t **argv)
 	record_script(argc, argv);
 	if (read_plan(plan, sizeof(plan)) && strcmp(plan, "exit") == 0)
 		return 0;
+	if (strcmp(plan, "restricted") == 0)
+		return 71;
 	pipe = connect_pipe();
 	record_question(pipe);
 	while (!read_plan(plan, sizeof(plan)))
