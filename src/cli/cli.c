@@ -65,7 +65,7 @@ static void complain(const char *prefix, const char *text, const char *remedy)
 	smx_sanitize(raw, strlen(raw), line, sizeof(line) - 1);
 	(void)fflush(stdout);
 	/* In one piece, newline included: others write there too. */
-	(void)strcat(line, "\n");
+	(void)snprintf(line + strlen(line), 2, "\n");
 	(void)fputs(line, stderr);
 }
 
