@@ -181,8 +181,9 @@ static int reopen(struct smx_os_log *l, int takes_stderr, struct smx_buf *err)
 	l->h = h;
 	l->rotate_at = l->max_bytes;
 	for (int fd = 1; fd <= 2; fd++)
-		if (takes_stderr || (had != INVALID_HANDLE_VALUE && goes_to(fd, had)) ||
-			goes_to(fd, h))
+		/* stdout may be the pipe that somebody waits at (smx_os_daemon_report). */
+		if ((takes_stderr && fd == 2) ||
+			(had != INVALID_HANDLE_VALUE && goes_to(fd, had)) || goes_to(fd, h))
 			redirect(l, fd);
 	smx_win_crash_log(l->has_stderr ? NULL : l->h);
 	if (had != INVALID_HANDLE_VALUE)
