@@ -126,7 +126,7 @@ def install(world, *args, exe=None):
 
 
 def test_C6_C5_S8_install_from_logon_to_uninstall(world):
-    """C6, C5, S8, D3: install starts the daemon at once and from each logon on, from directories
+    """C6, C5, S8, D1, D3: install starts the daemon at once and from each logon on, from directories
     whose names mean something to scripts; run again it changes nothing; a new program takes the
     place of the one that runs; uninstall leaves what is the user's."""
     (world.tmp / "100%TEMP% r").mkdir(mode=0o700)
@@ -176,12 +176,10 @@ def test_C6_C5_S8_install_from_logon_to_uninstall(world):
 
     # A daemon of other options is not the service's, and makes way.
     assert world.call(world.exe, "stop").returncode == 0
-    hand = subprocess.Popen(
-        ["wine", str(world.exe), "daemon", "--foreground", "-p", str(free_port())], env=world.env,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    by_hand = poll(world.daemon_pid, 30)
+    world.put("ssh-mux-routes.toml", ROUTE)
+    assert world.call(world.exe, "daemon", "-p", str(free_port())).returncode == 0
+    by_hand = world.daemon_pid()
     done = install(world, *options, exe=newer)
-    hand.wait(30)
     assert f"process id {by_hand} ended" in done.stdout
     assert not list(world.ssh_dir.glob("ssh-mux.exe.*"))
 
@@ -190,7 +188,7 @@ def test_C6_C5_S8_install_from_logon_to_uninstall(world):
     assert not world.scripts() and world.daemon_pid() is None
     assert {p.name for p in world.ssh_dir.iterdir()} == {
         "id_ed25519.pub", "ssh-mux-authorized-keys", "ssh-mux-host-key", "ssh-mux-host-key.pub",
-        "ssh-mux.log"}
+        "ssh-mux-routes.toml", "ssh-mux.log"}
 
 
 def test_C6_D3_names_beyond_ascii(world):
