@@ -28,6 +28,9 @@
 #define TOKEN_FILE  "daemon_token"
 #define WAITING_MAX 64
 #define LOCK_SUFFIX ".lock"
+/* For a daemon that is just ending, whose last handles go one by one. */
+#define ENDING_WAIT_MS 1500
+#define ENDING_TURN_MS 20
 
 struct smx_os_ipc_server {
 	wchar_t *name;
@@ -174,8 +177,18 @@ static int already_running(const char *path, struct smx_buf *err)
 	return SMX_EEXISTS;
 }
 
+/* 1: it may be gone in a moment. */
+static int is_ending(DWORD e, uint64_t end)
+{
+	if ((e != ERROR_ACCESS_DENIED && e != ERROR_PIPE_BUSY) || smx_os_monotonic_ms() >= end)
+		return 0;
+	Sleep(ENDING_TURN_MS);
+	return 1;
+}
+
 static int take_lock(struct smx_os_ipc_server *s, const char *path, struct smx_buf *err)
 {
+	uint64_t end = smx_os_monotonic_ms() + ENDING_WAIT_MS;
 	const char *name = strrchr(path, '\\');
 	char file[160], *dir, *full = NULL;
 	wchar_t *wide = NULL;
@@ -187,10 +200,14 @@ static int take_lock(struct smx_os_ipc_server *s, const char *path, struct smx_b
 	(void)snprintf(file, sizeof(file), "%.100s%s", name ? name + 1 : path, LOCK_SUFFIX);
 	if ((r = smx_os_path_join(dir, file, &full)) == 0 &&
 		(r = smx_win_wide_path(full, &wide)) == 0) {
-		/* Gone with its last handle, however that ends; shared with nobody. */
-		s->lock = CreateFileW(wide, GENERIC_WRITE, 0, NULL, OPEN_ALWAYS,
-			FILE_FLAG_DELETE_ON_CLOSE | FILE_FLAG_OPEN_REPARSE_POINT, NULL);
-		e = GetLastError();
+		/* Gone with its last handle, however that ends; shared with nobody. Where somebody
+		 * else (a virus scanner) looks at it while it goes, it is denied until he has done.
+		 */
+		do {
+			s->lock = CreateFileW(wide, GENERIC_WRITE, 0, NULL, OPEN_ALWAYS,
+				FILE_FLAG_DELETE_ON_CLOSE | FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+			e = GetLastError();
+		} while (s->lock == INVALID_HANDLE_VALUE && is_ending(e, end));
 		if (s->lock == INVALID_HANDLE_VALUE)
 			r = e == ERROR_SHARING_VIOLATION || e == ERROR_ACCESS_DENIED
 				    ? already_running(path, err)
@@ -205,6 +222,7 @@ static int take_lock(struct smx_os_ipc_server *s, const char *path, struct smx_b
 int smx_os_ipc_listen(const char *path, struct smx_os_ipc_server **ret, struct smx_buf *err)
 {
 	struct smx_os_ipc_server *s = smx_calloc(1, sizeof(*s));
+	uint64_t end;
 	DWORD e;
 	int r;
 
@@ -215,13 +233,23 @@ int smx_os_ipc_listen(const char *path, struct smx_os_ipc_server **ret, struct s
 	if ((r = smx_win_wide(path, &s->name)) != 0 || (r = pipe_sd(&s->sd, err)) != 0 ||
 		(r = take_lock(s, path, err)) != 0)
 		goto out;
-	s->first = new_instance(s, FILE_FLAG_FIRST_PIPE_INSTANCE);
-	e = GetLastError();
+	end = smx_os_monotonic_ms() + ENDING_WAIT_MS;
+	do {
+		s->first = new_instance(s, FILE_FLAG_FIRST_PIPE_INSTANCE);
+		e = GetLastError();
+	} while (s->first == INVALID_HANDLE_VALUE && is_ending(e, end));
 	if (s->first == INVALID_HANDLE_VALUE) {
-		/* Denied: the name is taken. We have the lock, so by no daemon of ours. */
-		r = e == ERROR_ACCESS_DENIED || e == ERROR_PIPE_BUSY
-			    ? already_running(path, err)
-			    : smx_win_fail(err, "cannot listen at", path, e);
+		/* Denied: the name is taken. We have the lock, so by no daemon that lives. */
+		if (e == ERROR_ACCESS_DENIED || e == ERROR_PIPE_BUSY) {
+			smx_win_say(err,
+				"another program has the name %s; end the ssh-mux.exe that hangs, "
+				"or delete " TOKEN_FILE " in the ssh-mux folder of your local "
+				"application data for a new name",
+				path);
+			r = SMX_EDENIED;
+		} else {
+			r = smx_win_fail(err, "cannot listen at", path, e);
+		}
 		goto out;
 	}
 	if ((s->stop = CreateEventW(NULL, TRUE, FALSE, NULL)) == NULL) {
