@@ -273,9 +273,9 @@ int smx_os_agent_path(const char *name, char **ret_path);
 int smx_os_agent_is_there(const char *path);
 /*
  * Connects without waiting; a descriptor for an event loop. SMX_EAGAIN: all its ends are taken at
- * the moment, it is worth another try soon. SMX_ENOTFOUND: nobody listens there. SMX_EINVAL: no path
- * of an agent. SMX_EDENIED; SMX_EUNSAFE: on Windows, where names of pipes are open to everybody,
- * it is another user's. SMX_ESYS, SMX_ENOMEM.
+ * the moment, it is worth another try soon. SMX_ENOTFOUND: nobody listens there. SMX_EINVAL: no
+ * path of an agent. SMX_EDENIED; SMX_EUNSAFE: on Windows, where names of pipes are open to
+ * everybody, it is another user's. SMX_ESYS, SMX_ENOMEM.
  */
 int smx_os_agent_open(const char *path, int *ret_fd);
 
@@ -430,8 +430,7 @@ enum smx_os_advice {
 	SMX_OS_ADVICE_END_PROCESS, /* of a daemon that hangs */
 };
 /* What to do, in words: mostly "run: …". */
-void smx_os_advice(
-	enum smx_os_advice what, const char *a, const char *b, char *out, size_t size);
+void smx_os_advice(enum smx_os_advice what, const char *a, const char *b, char *out, size_t size);
 
 /* ---- asking at the terminal (A6) ---------------------------------------------------------------
  */
