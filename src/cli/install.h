@@ -9,8 +9,8 @@
 
 #include "base/attr.h"
 
-#define SMX_PROGRAM_MAX  (512u << 20)
-#define SMX_INSTALL_ERR  (8 * SMX_OS_PATH_MAX)
+#define SMX_PROGRAM_MAX (512u << 20)
+#define SMX_INSTALL_ERR (8 * SMX_OS_PATH_MAX)
 
 struct smx_install {
 	/* As asked for. */

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
+#include "base/stamp.h"
 
 #define FRAMES_MAX 62 /* of RtlCaptureStackBackTrace in older systems */
 #define TIME_1601  11644473600ll /* seconds from its epoch to ours */

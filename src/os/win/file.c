@@ -526,9 +526,8 @@ int smx_os_file_append_line(const char *path, const char *line, struct smx_buf *
 		smx_win_say(err, "a line for %s has a line break in it", path);
 		return SMX_EINVAL;
 	}
-	if ((copy = smx_malloc(strlen(line) + 1)) == NULL)
+	if ((copy = smx_strdup(line)) == NULL)
 		return SMX_ENOMEM;
-	strcpy(copy, line);
 	r = smx_os_file_edit(path, SMX_OS_APPEND_FILE_MAX, 0600, add_line, copy, NULL, err);
 	smx_free(copy);
 	return r;
