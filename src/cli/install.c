@@ -258,7 +258,7 @@ static int take_option(struct smx_install *in, const char **routes, int c, const
 		smx_free(in->ssh_bin);
 		in->ssh_bin = NULL;
 		/* A bare name is looked for in PATH. */
-		if (strchr(text, '/'))
+		if (smx_os_path_name(text) != text)
 			(void)smx_os_path_absolute(text, &in->ssh_bin);
 		else if (*text)
 			in->ssh_bin = smx_strdup(text);

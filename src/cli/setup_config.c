@@ -592,7 +592,7 @@ static int take_option(struct smx_cli_setup *o, struct typed *t, int c, const ch
 				"setup-config: --via must be tcp or proxy, not %s", text);
 		return 0;
 	case 's':
-		if (strchr(text, '/'))
+		if (smx_os_path_name(text) != text)
 			return take_path("--ssh-bin", text, &t->ssh_bin);
 		smx_free(t->ssh_bin);
 		return (t->ssh_bin = smx_strdup(text)) ? 0 : no_memory();
