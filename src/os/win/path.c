@@ -3,6 +3,7 @@
 #include "os/win/win.h"
 
 #include <shlobj.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -172,14 +173,42 @@ int smx_os_ssh_dir(char **ret_path, struct smx_buf *warning, struct smx_buf *err
 	return r;
 }
 
+/* __PROGRAMDATA__\\ssh in Win32-OpenSSH's own words; its separators are those of ssh_config. */
+#define SYSTEM_DIR "C:/ProgramData/ssh/"
+
+static struct {
+	INIT_ONCE once;
+	char config[SMX_OS_PATH_MAX + 32], known_hosts[SMX_OS_PATH_MAX + 32];
+} of_system = { INIT_ONCE_STATIC_INIT, SYSTEM_DIR "ssh_config", SYSTEM_DIR "ssh_known_hosts" };
+
+/* Where Windows is on another drive, anybody may make such a directory on C: (S8). */
+static BOOL CALLBACK find_system_dir(INIT_ONCE *once, void *arg, void **context)
+{
+	char *dir;
+
+	(void)once;
+	(void)arg;
+	(void)context;
+	if (smx_win_known_folder(&FOLDERID_ProgramData, &dir) != 0)
+		return FALSE; /* again, the next time */
+	for (char *p = dir; *p; p++)
+		if (*p == '\\')
+			*p = '/';
+	(void)snprintf(of_system.config, sizeof(of_system.config), "%s/ssh/ssh_config", dir);
+	(void)snprintf(of_system.known_hosts, sizeof(of_system.known_hosts),
+		"%s/ssh/ssh_known_hosts", dir);
+	smx_free(dir);
+	return TRUE;
+}
+
 const char *smx_os_system_ssh_config(void)
 {
-	/* __PROGRAMDATA__\\ssh in Win32-OpenSSH's own words: the folder has this name since Vista.
-	 */
-	return "C:/ProgramData/ssh/ssh_config";
+	(void)InitOnceExecuteOnce(&of_system.once, find_system_dir, NULL, NULL);
+	return of_system.config;
 }
 
 const char *smx_os_system_known_hosts(void)
 {
-	return "C:/ProgramData/ssh/ssh_known_hosts";
+	(void)InitOnceExecuteOnce(&of_system.once, find_system_dir, NULL, NULL);
+	return of_system.known_hosts;
 }

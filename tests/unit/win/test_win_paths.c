@@ -183,6 +183,10 @@ static void S8_the_environment_has_no_say(void **state)
 	assert_null(strstr(before, box));
 	free(before);
 	free(after);
+	set("ProgramData", "Z:\\evil");
+	assert_null(strstr(smx_os_system_known_hosts(), "evil"));
+	assert_non_null(strstr(smx_os_system_known_hosts(), ":/ProgramData/ssh/ssh_known_hosts"));
+	assert_non_null(strstr(smx_os_system_ssh_config(), ":/ProgramData/ssh/ssh_config"));
 }
 
 static void failing_allocations(void **state)
