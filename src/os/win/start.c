@@ -107,6 +107,8 @@ void smx_os_console_setup(void)
 	static const DWORD which[] = { STD_OUTPUT_HANDLE, STD_ERROR_HANDLE };
 	DWORD mode;
 
+	/* Libraries come from the system, not from beside us: we may lie among downloads. */
+	(void)SetDefaultDllDirectories(LOAD_LIBRARY_SEARCH_SYSTEM32);
 	/* Output is for programs too, and passes through pipes: a newline is one byte. */
 	for (int fd = 0; fd <= 2; fd++)
 		if (_get_osfhandle(fd) >= 0)

@@ -58,6 +58,7 @@ static size_t encode(struct smx_win_keys *k, const wchar_t *units, DWORD n, char
 	if (count == 0)
 		return 0;
 	len = WideCharToMultiByte(CP_UTF8, 0, text, (int)count, out, (int)size, NULL, NULL);
+	smx_wipe(text, sizeof(text));
 	return len > 0 ? (size_t)len : 0;
 }
 
@@ -84,7 +85,9 @@ int smx_win_keys_read(struct smx_win_keys *k, char *p, size_t size, size_t *ret_
 									 : SMX_EEOF;
 		if (n == 0)
 			return SMX_EEOF;
-		if ((*ret_len = encode(k, units, n, p, size)) > 0)
+		*ret_len = encode(k, units, n, p, size);
+		smx_wipe(units, sizeof(units)); /* it may be a password */
+		if (*ret_len > 0)
 			return 0;
 	}
 }
