@@ -175,17 +175,29 @@ const char *smx_os_then(void)
 	return ", then: "; /* && is unknown to the PowerShell that is part of Windows */
 }
 
-static void advise_private(const char *path, char *out, size_t size)
+/* what: "run: ", or a command before it; heirs: "(OI)(CI)" of a directory. */
+static void advise_private(
+	const char *what, const char *path, const char *heirs, char *out, size_t size)
 {
 	char *sid;
 
 	if (!path || smx_win_user_sid_text(&sid) != 0) {
-		(void)snprintf(out, size, "make it a file of yours that nobody else may open");
+		(void)snprintf(out, size, "make it yours, so that nobody else may open it");
 		return;
 	}
 	/* By SID: the name of an account is written otherwise in each shell. */
-	(void)snprintf(out, size, "run: icacls %s /inheritance:r /grant:r \"*%s:F\"", path, sid);
+	(void)snprintf(out, size, "%sicacls %s /inheritance:r /grant:r \"*%s:%sF\"", what, path,
+		sid, heirs);
 	smx_free(sid);
+}
+
+/* What is made in a root, or below one, is everybody's to change by default. */
+static void advise_make_dir(const char *path, char *out, size_t size)
+{
+	char make[SMX_OS_PATH_MAX + 32];
+
+	(void)snprintf(make, sizeof(make), "run: mkdir %s%s", path, smx_os_then());
+	advise_private(make, path, "(OI)(CI)", out, size);
 }
 
 void smx_os_advice(enum smx_os_advice what, const char *a, const char *b, char *out, size_t size)
@@ -198,7 +210,7 @@ void smx_os_advice(enum smx_os_advice what, const char *a, const char *b, char *
 		smx_os_quote(b, to, sizeof(to));
 	switch (what) {
 	case SMX_OS_ADVICE_MAKE_DIR:
-		(void)snprintf(out, size, "run: mkdir %s", from);
+		advise_make_dir(from, out, size);
 		break;
 	case SMX_OS_ADVICE_COPY:
 		(void)snprintf(out, size, "run: copy %s %s", from, to);
@@ -224,7 +236,7 @@ void smx_os_advice(enum smx_os_advice what, const char *a, const char *b, char *
 			"add the first line that ssh-add -L prints to %s, on a new line", to);
 		break;
 	case SMX_OS_ADVICE_MAKE_PRIVATE:
-		advise_private(a ? from : NULL, out, size);
+		advise_private("run: ", a ? from : NULL, "", out, size);
 		break;
 	case SMX_OS_ADVICE_REPAIR_DIR:
 		(void)snprintf(out, size, "have its owner and its permissions repaired");

@@ -134,7 +134,10 @@ static void D1_advice(void **state)
 	assert_string_equal(text, "\"C:\\J & B\\x\"");
 	smx_os_quote("", text, sizeof(text));
 	assert_string_equal(text, "\"\"");
-	expect_advice(SMX_OS_ADVICE_MAKE_DIR, "C:\\a b", NULL, "run: mkdir \"C:\\a b\"", "");
+	expect_advice(SMX_OS_ADVICE_MAKE_DIR, "C:\\a b", NULL,
+		"run: mkdir \"C:\\a b\", then: icacls \"C:\\a b\" /inheritance:r /grant:r "
+		"\"*S-1-5-",
+		":(OI)(CI)F\"");
 	expect_advice(SMX_OS_ADVICE_MOVE, "C:\\a", "C:\\b", "run: move C:\\a C:\\b", "");
 	expect_advice(SMX_OS_ADVICE_COPY, "C:\\a", "C:\\b", "run: copy C:\\a C:\\b", "");
 	expect_advice(SMX_OS_ADVICE_MAKE_PRIVATE, "C:\\a", NULL,
