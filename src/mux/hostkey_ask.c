@@ -12,6 +12,7 @@
 #include "mux/say.h"
 #include "os/os.h"
 
+#define WHY_SIZE  256
 #define TEXT_MAX  4096
 #define LINE_SIZE 8192
 #define ASKS_MAX  5 /* answers that are neither yes, no nor the fingerprint */
@@ -132,8 +133,18 @@ static void on_answer(void *arg, int r, const struct smx_view *answers, size_t n
 	struct hostkey_ask *a = arg;
 	struct smx_view v = { NULL, 0 };
 	const char *bare = strchr(a->fingerprint, ':');
+	char why[WHY_SIZE];
 
 	a->prompt = NULL;
+	if (r == SMX_ENOTFOUND) {
+		/* A window that could not be opened, a terminal that is gone. */
+		(void)snprintf(why, sizeof(why),
+			"the host key (%s) is not known, and nobody could be asked about it; to "
+			"answer it, run: ssh-mux connect NAME",
+			a->fingerprint);
+		finish(a, SMX_EHOSTKEY, why);
+		return;
+	}
 	if (r == 0 && n == 1)
 		v = answers[0];
 	while (v.len && v.p[0] == ' ') {
