@@ -270,6 +270,14 @@ try {
     Report 'NOT RUN' 'A4' 'prompter = "powershell": connect to a route that asks for a code; the window asks, masked'
     Report 'NOT RUN' 'A5' 'close that window: ssh ends within a second'
     Report 'NOT RUN' 'A4' 'prompter = "native": the dialogue comes to the front, titled ssh-mux OTP'
+    Report 'NOT RUN' 'A4' 'the same under Constrained Language Mode (__PSLockdownPolicy = 4): the native window asks, the log says why'
+    Report 'NOT RUN' 'A1' 'with the ssh-agent service running, ssh-mux doctor counts its keys; Ctrl-Break on serve logs stopping'
+    Report 'NOT RUN' 'A6' 'an askpass.cmd in C:\R&D (x) and the prompt " & calc & ": no calculator; Ctrl-C leaves no process behind'
+    Report 'NOT RUN' 'S6' 'an elevated shell and a plain one share a daemon, whichever started it: ssh-mux status in both'
+    Report 'NOT RUN' 'S6' 'ssh-mux stop and ssh-mux daemon, 20 times, with a virus scanner on: never "running already"'
+    Report 'NOT RUN' 'S3' 'notepad, plain and elevated, makes a file in a new .ssh: icacls shows you, SYSTEM and Administrators'
+    Report 'NOT RUN' 'S1' 'a junction, and a OneDrive placeholder, as SSH_MUX_SSH_DIR: refused in one clear line'
+    Report 'NOT RUN' 'C8' 'known_hosts held open by another program: a new host key is pinned or refused, the file is whole'
     Report 'NOT RUN' 'D2' 'ssh-mux connect ROUTE in Windows Terminal: keys, colours, resizing, and the console as before at the end'
 } finally {
     $env:SSH_MUX_SSH_DIR = $sshDir

@@ -221,7 +221,8 @@ struct smx_os_ipc_server;
  * Listens at a path of smx_os_control_path; the endpoint is for our own user only (mode 0600).
  * A lock file beside it is held while the server lives, so of two starters one gets SMX_EEXISTS,
  * and a socket left over by a dead daemon is replaced, a live one never.
- * SMX_EEXISTS (a daemon runs), SMX_EUNSAFE, SMX_ESYS, SMX_ENOMEM.
+ * SMX_EEXISTS (a daemon runs), SMX_EDENIED (the name is another program's), SMX_EUNSAFE, SMX_ESYS,
+ * SMX_ENOMEM.
  */
 int smx_os_ipc_listen(const char *path, struct smx_os_ipc_server **ret, struct smx_buf *err);
 /* The listening descriptor, non-blocking, not inherited by children; it stays the server's. -1
