@@ -330,7 +330,7 @@ static int put_vbs_variable(struct smx_buf *out, const char *name, const char *v
 static int put_vbs_argument(struct smx_buf *out, size_t i, const char *arg)
 {
 	size_t n = strlen(arg);
-	char name[32];
+	char name[48]; /* any size_t fits */
 	int r;
 
 	(void)snprintf(name, sizeof(name), "%%SSH_MUX_ARG%zu%%", i);
