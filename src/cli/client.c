@@ -249,12 +249,23 @@ static int upgrade(struct smx_cli_client *c, struct smx_buf *out, int r)
 	return answer.upgrade ? 0 : io_failed(SMX_EFORMAT);
 }
 
+/*
+ * A1: the agent of this program's environment, which the daemon, started at another time by
+ * somebody else, need not have. NULL: none, or one that can't be told by its path.
+ */
+static const char *own_agent(void)
+{
+	const char *path = smx_os_getenv("SSH_AUTH_SOCK");
+
+	return path && smx_os_agent_is_place(path) ? path : NULL;
+}
+
 int smx_cli_client_proxy(struct smx_cli_client *c, const char *route)
 {
 	struct smx_buf out;
 
 	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
-	return upgrade(c, &out, smx_control_proxy_build(&out, c->next_id, route));
+	return upgrade(c, &out, smx_control_proxy_build(&out, c->next_id, route, own_agent()));
 }
 
 int smx_cli_client_connect(struct smx_cli_client *c, const char *route, const char *user,
@@ -263,8 +274,8 @@ int smx_cli_client_connect(struct smx_cli_client *c, const char *route, const ch
 	struct smx_buf out;
 
 	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
-	return upgrade(
-		c, &out, smx_control_connect_build(&out, c->next_id, route, user, host, port));
+	return upgrade(c, &out,
+		smx_control_connect_build(&out, c->next_id, route, user, host, port, own_agent()));
 }
 
 int smx_cli_client_wait_end(struct smx_cli_client *c)

@@ -180,7 +180,26 @@ int smx_control_request_build(struct smx_buf *out, int64_t id, enum smx_control_
 	return finish_line(out, o, r);
 }
 
-int smx_control_proxy_build(struct smx_buf *out, int64_t id, const char *route)
+int smx_control_is_agent(const char *path)
+{
+	char clean[SMX_CONTROL_AGENT_MAX + 1];
+	size_t n = strlen(path);
+
+	if (n > SMX_CONTROL_AGENT_MAX || (path[0] != '/' && path[0] != '\\'))
+		return 0;
+	/* What would have to be cut or cleaned would be another path. */
+	smx_control_clean_text(path, n, clean, SMX_CONTROL_AGENT_MAX);
+	return strcmp(clean, path) == 0;
+}
+
+static int set_agent(json_t *o, const char *agent)
+{
+	if (!agent || !smx_control_is_agent(agent))
+		return 0;
+	return smx_control_set_text(o, "agent", agent, SMX_CONTROL_AGENT_MAX);
+}
+
+int smx_control_proxy_build(struct smx_buf *out, int64_t id, const char *route, const char *agent)
 {
 	json_t *o = new_object();
 	int r;
@@ -190,12 +209,13 @@ int smx_control_proxy_build(struct smx_buf *out, int64_t id, const char *route)
 	(void)((r = smx_control_set_int(o, "id", id)) != 0 ||
 		(r = smx_control_set_text(o, "cmd", smx_control_cmd_name(SMX_CONTROL_PROXY),
 			 SMX_CONTROL_NAME_MAX)) != 0 ||
-		(r = smx_control_set_text(o, "route", route, SMX_CONTROL_ROUTE_MAX)) != 0);
+		(r = smx_control_set_text(o, "route", route, SMX_CONTROL_ROUTE_MAX)) != 0 ||
+		(r = set_agent(o, agent)) != 0);
 	return finish_line(out, o, r);
 }
 
 int smx_control_connect_build(struct smx_buf *out, int64_t id, const char *route, const char *user,
-	const char *host, uint32_t port)
+	const char *host, uint32_t port, const char *agent)
 {
 	json_t *o = new_object();
 	int r;
@@ -211,6 +231,8 @@ int smx_control_connect_build(struct smx_buf *out, int64_t id, const char *route
 		(void)((r = smx_control_set_text(o, "user", user, SMX_CONTROL_ROUTE_MAX)) != 0 ||
 			(r = smx_control_set_text(o, "host", host, SMX_CONTROL_ROUTE_MAX)) != 0 ||
 			(r = smx_control_set_int(o, "port", port)) != 0);
+	if (r == 0)
+		r = set_agent(o, agent);
 	return finish_line(out, o, r);
 }
 
@@ -245,6 +267,20 @@ static int get_target(const json_t *o, struct smx_control_request *q)
 	return 0;
 }
 
+/* "agent" of "proxy" and "connect". */
+static int get_agent(const json_t *o, char out[SMX_CONTROL_AGENT_MAX + 1])
+{
+	const char *s;
+	int r;
+
+	if ((r = smx_control_get_string(o, "agent", &s)) != 0)
+		return smx_control_optional(r);
+	if (!smx_control_is_agent(s))
+		return SMX_EFORMAT;
+	memcpy(out, s, strlen(s) + 1);
+	return 0;
+}
+
 int smx_control_request_parse(struct smx_view line, struct smx_control_request *ret)
 {
 	struct smx_control_request q = { .cmd = SMX_CONTROL_UNKNOWN };
@@ -269,6 +305,9 @@ int smx_control_request_parse(struct smx_view line, struct smx_control_request *
 		(r = required(get_text(o, "route", q.route, SMX_CONTROL_ROUTE_MAX))) != 0)
 		goto out;
 	if (q.cmd == SMX_CONTROL_CONNECT && (r = get_target(o, &q)) != 0)
+		goto out;
+	if ((q.cmd == SMX_CONTROL_PROXY || q.cmd == SMX_CONTROL_CONNECT) &&
+		(r = get_agent(o, q.agent)) != 0)
 		goto out;
 	*ret = q;
 out:

@@ -23,6 +23,7 @@
 #define SMX_CONTROL_TEXT_MAX        1024 /* of an error, a remedy, a warning; longer ones are cut */
 #define SMX_CONTROL_ROUTE_MAX       255 /* of the name of a route */
 #define SMX_CONTROL_NAME_MAX        64 /* of a command, an error code, a program version */
+#define SMX_CONTROL_AGENT_MAX       1024 /* of the path of an agent's socket */
 
 /* ---- lines ------------------------------------------------------------------------------------
  */
@@ -80,15 +81,22 @@ struct smx_control_request {
 	/* CONNECT without a route: as sent, for config/names.h to judge; else "" and 0. */
 	char user[SMX_CONTROL_ROUTE_MAX + 1], host[SMX_CONTROL_ROUTE_MAX + 1];
 	uint32_t port;
+	/* PROXY, CONNECT: where the client's agent listens, or ""; smx_control_is_agent. */
+	char agent[SMX_CONTROL_AGENT_MAX + 1];
 };
 
 const char *smx_control_cmd_name(enum smx_control_cmd cmd);
 int smx_control_request_build(struct smx_buf *out, int64_t id, enum smx_control_cmd cmd);
-/* The request "proxy". */
-int smx_control_proxy_build(struct smx_buf *out, int64_t id, const char *route);
-/* The request "connect": a route, or (route NULL) user, host and port. */
+/*
+ * Whether a path can stand in the member "agent" (A1): bounded, fit for a terminal, and not
+ * relative on any system; whether it is right on this one is for os/os.h to say.
+ */
+int smx_control_is_agent(const char *path);
+/* The request "proxy". An agent that can't be sent is left out, as NULL is: it is a hint. */
+int smx_control_proxy_build(struct smx_buf *out, int64_t id, const char *route, const char *agent);
+/* The request "connect": a route, or (route NULL) user, host and port; agent as above. */
 int smx_control_connect_build(struct smx_buf *out, int64_t id, const char *route, const char *user,
-	const char *host, uint32_t port);
+	const char *host, uint32_t port, const char *agent);
 /* SMX_EFORMAT, SMX_ENOMEM. A request whose id can't be read has nobody to answer: hang up. */
 int smx_control_request_parse(struct smx_view line, struct smx_control_request *ret);
 

@@ -17,6 +17,7 @@ struct attach {
 	struct mux *mux;
 	struct control_client *host; /* NULL once it is gone */
 	struct smx_buf in; /* an unfinished frame */
+	char *agent; /* NULL: it named none */
 	uint64_t n_frames;
 	struct smx_tx_block *first, *last; /* of the link, to be framed */
 	size_t len;
@@ -44,6 +45,7 @@ static void free_if_over(struct attach *a)
 		return;
 	drop_blocks(a);
 	smx_buf_release(&a->in);
+	smx_free(a->agent);
 	smx_free(a);
 }
 
@@ -262,7 +264,8 @@ void attach_gone(struct attach *a)
 	free_if_over(a);
 }
 
-struct attach *attach_new(struct mux *m, struct control_client *host, const struct door_way *way)
+struct attach *attach_new(
+	struct mux *m, struct control_client *host, const struct door_way *way, const char *agent)
 {
 	struct attach *a = smx_calloc(1, sizeof(*a));
 
@@ -272,12 +275,18 @@ struct attach *attach_new(struct mux *m, struct control_client *host, const stru
 	a->carrier.ops = &carrier_ops;
 	smx_buf_init_secret(&a->in, INPUT_MAX); /* answers pass through it */
 	a->host = host;
-	if (door_attach(m, &a->carrier, a, way) != 0) {
+	if ((agent[0] && !(a->agent = smx_strdup(agent))) ||
+		door_attach(m, &a->carrier, a, way) != 0) {
 		a->host = NULL;
 		free_if_over(a);
 		return NULL;
 	}
 	return a;
+}
+
+const char *attach_agent(const struct attach *a)
+{
+	return a->host ? a->agent : NULL;
 }
 
 int64_t attach_pid(const struct attach *a)

@@ -15,8 +15,12 @@ struct control_client;
 
 struct door_way;
 
-/* Starts the SSH server side for a client. NULL: no memory. */
-struct attach *attach_new(struct mux *m, struct control_client *host, const struct door_way *way);
+/*
+ * Starts the SSH server side for a client. agent: where its agent listens (copied), or "".
+ * NULL: no memory.
+ */
+struct attach *attach_new(
+	struct mux *m, struct control_client *host, const struct door_way *way, const char *agent);
 /* Bytes behind the upgrade. 0, or the error that ends the connection. */
 int attach_input(struct attach *a, struct smx_view bytes);
 /* Whether a frame has begun and not ended (S7: it has as long as a line); how many have ended. */
@@ -31,6 +35,8 @@ void attach_writable(struct attach *a);
 
 /* Of the program that came; -1: not known. */
 int64_t attach_pid(const struct attach *a);
+/* Where its agent listens (A1), while it is there; NULL: it named none, or is gone. */
+const char *attach_agent(const struct attach *a);
 /* Whether it has not said that nobody can be asked there; and whether somebody is being asked. */
 int attach_can_ask(const struct attach *a);
 int attach_is_asking(const struct attach *a);

@@ -169,7 +169,9 @@ static int attach(
 	if (c->mux->is_stopping)
 		return smx_control_error_build(
 			&c->out, req->id, "busy", "the daemon is stopping", NULL);
-	if (!(c->attach = attach_new(c->mux, c, way)))
+	if (req->agent[0] && !smx_os_agent_is_place(req->agent))
+		return SMX_EFORMAT;
+	if (!(c->attach = attach_new(c->mux, c, way, req->agent)))
 		return smx_control_error_build(&c->out, req->id, "busy", "too many clients", NULL);
 	/* The answer goes out before the first frame: attach_new has not written anything yet. */
 	if ((r = smx_control_upgrade_build(&c->out, req->id)) != 0)

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "mux/agent_io.h"
+#include "mux/attach.h"
 #include "mux/keyload.h"
 #include "mux/pool.h"
 #include "mux/prompt.h"
@@ -22,6 +23,8 @@
 	"to answer it, run: ssh-mux connect NAME (or come through ssh-mux proxy, or run ssh-mux " \
 	"serve in the foreground of a terminal)"
 #define WHY_SIZE         1600
+#define AGENTS_MAX       4 /* asked for their keys, one after another */
+#define ATTACHED_MAX     64
 #define ATTEMPTS_MAX     3 /* as ssh: NumberOfPasswordPrompts */
 #define PARTIAL_MAX      16 /* methods that succeed one after another */
 #define EMPTY_ROUNDS_MAX 32
@@ -43,12 +46,14 @@ struct login {
 	login_cb *cb;
 	void *arg;
 	struct smx_auth_client auth;
-	char *agent_path;
+	char *agents[AGENTS_MAX]; /* that were asked for keys; the last signs, if it has one */
+	size_t n_agents;
+	int is_own_agent, has_tried_own; /* the last of them: not a client's */
 	struct agent_io *agent; /* a question under way */
 	int is_listing, wants_choice, is_last_partial;
 	struct candidate *candidates;
 	size_t n_candidates, next, n_offered;
-	char agent_note[160];
+	char agent_note[400];
 	struct prompt *prompt;
 	int is_password; /* what is being asked is a password, not an INFO_REQUEST */
 	int wants_person; /* a question came up (B2) */
@@ -147,21 +152,92 @@ static void add_files(struct login *lg)
 
 /* --- the agent --- */
 
-/* A1: the route's identity_agent, else the usual one; "none" is none. */
-static char *find_agent(const struct smx_hop *hop)
+static int was_asked(const struct login *lg, const char *path)
 {
+	for (size_t i = 0; i < lg->n_agents; i++)
+		if (strcmp(lg->agents[i], path) == 0)
+			return 1;
+	return 0;
+}
+
+/* That of a client who waits for this login. Several of one session have the same: once. */
+static char *attached_agent(const struct login *lg)
+{
+	struct attach *attached[ATTACHED_MAX];
+	size_t n = pool_attached(lg->entry, attached, ATTACHED_MAX);
+	const char *path;
+
+	for (size_t i = 0; i < n; i++)
+		if ((path = attach_agent(attached[i])) != NULL && !was_asked(lg, path))
+			return smx_strdup(path);
+	return NULL;
+}
+
+/*
+ * A1: the agent that the route names and no other ("none" is none); else those of the clients that
+ * wait for this login now, then the usual one of our own environment: a service has none there, or
+ * one that is long gone. NULL: there is no other.
+ */
+static char *next_agent(struct login *lg)
+{
+	const char *named = lg->hop->identity_agent;
 	char *name = NULL, *path = NULL;
 
-	if (hop->identity_agent && (strcmp(hop->identity_agent, "none") == 0 ||
-					   !(name = prepare_expand(hop->identity_agent))))
+	if (!named && lg->n_agents < AGENTS_MAX - 1 && (path = attached_agent(lg))) {
+		lg->is_own_agent = 0;
+		return path;
+	}
+	if (lg->has_tried_own)
+		return NULL;
+	lg->has_tried_own = lg->is_own_agent = 1;
+	if (named && (strcmp(named, "none") == 0 || !(name = prepare_expand(named))))
 		return NULL;
 	if (smx_os_agent_path(name, &path) != 0)
 		path = NULL;
 	smx_free(name);
+	if (path && was_asked(lg, path)) {
+		smx_free(path);
+		path = NULL;
+	}
 	return path;
 }
 
+/* Why the one that was asked is of no use. A client's own paths are nobody else's business. */
+static void note_agent(struct login *lg, int r)
+{
+	struct mux_ids ids = { .conn = lg->link->id, .route = lg->entry->route->name };
+	size_t used = strlen(lg->agent_note);
+	const char *path = lg->agents[lg->n_agents - 1];
+
+	say_debug(&ids, "agent at %.300s: %s", path, smx_strerror(r));
+	(void)snprintf(lg->agent_note + used, sizeof(lg->agent_note) - used, "%s%s%.90s: %s",
+		used ? "; " : "",
+		lg->is_own_agent ? "agent at " : "the agent of the client that asks",
+		lg->is_own_agent ? path : "", smx_strerror(r));
+}
+
 static void choose(struct login *lg);
+
+static void on_listed(void *arg, int r, struct smx_view message);
+
+/* Asks the agent whose turn it is for its keys; if there is none, files are all we have. */
+static void list_agent(struct login *lg)
+{
+	char *path = next_agent(lg);
+	struct smx_buf request;
+
+	smx_buf_init(&request, SMX_AGENT_MSG_MAX);
+	if (path) {
+		lg->agents[lg->n_agents++] = path;
+		if (smx_agent_put_list(&request) == 0)
+			lg->agent = agent_ask(lg->mux->loop, path, &request, AGENT_LIST_TIMEOUT_MS,
+				on_listed, lg);
+	}
+	lg->is_listing = lg->agent != NULL;
+	smx_buf_release(&request);
+	if (!lg->is_listing)
+		add_files(lg);
+}
 
 static void on_listed(void *arg, int r, struct smx_view message)
 {
@@ -174,27 +250,14 @@ static void on_listed(void *arg, int r, struct smx_view message)
 	if (r == 0)
 		r = smx_agent_parse_list(message, on_agent_key, lg);
 	if (r != 0)
-		(void)snprintf(lg->agent_note, sizeof(lg->agent_note), "agent at %.90s: %s",
-			lg->agent_path, smx_strerror(r));
-	add_files(lg);
+		note_agent(lg, r);
+	if (lg->n_candidates == 0)
+		list_agent(lg); /* it is gone, or has no key for us: as good as none */
+	else
+		add_files(lg);
 	if (lg->wants_choice)
 		choose(lg);
 	mux_settle(m);
-}
-
-static void list_agent(struct login *lg)
-{
-	struct smx_buf request;
-
-	smx_buf_init(&request, SMX_AGENT_MSG_MAX);
-	lg->agent_path = find_agent(lg->hop);
-	if (lg->agent_path && smx_agent_put_list(&request) == 0)
-		lg->agent = agent_ask(lg->mux->loop, lg->agent_path, &request,
-			AGENT_LIST_TIMEOUT_MS, on_listed, lg);
-	lg->is_listing = lg->agent != NULL;
-	smx_buf_release(&request);
-	if (!lg->is_listing)
-		add_files(lg);
 }
 
 /* --- methods --- */
@@ -484,8 +547,8 @@ static void sign(struct login *lg)
 	}
 	r = smx_agent_put_sign(&out, blob_of(c), smx_buf_as_view(&data), flags);
 	if (r == 0) {
-		lg->agent = agent_ask(
-			lg->mux->loop, lg->agent_path, &out, AGENT_SIGN_TIMEOUT_MS, on_signed, lg);
+		lg->agent = agent_ask(lg->mux->loop, lg->agents[lg->n_agents - 1], &out,
+			AGENT_SIGN_TIMEOUT_MS, on_signed, lg);
 		r = lg->agent ? 0 : SMX_ENOMEM;
 	}
 out:
@@ -700,6 +763,7 @@ void login_free(struct login *lg)
 		smx_buf_release(&lg->candidates[i].blob);
 	smx_free(lg->candidates);
 	smx_auth_client_release(&lg->auth);
-	smx_free(lg->agent_path);
+	for (size_t i = 0; i < lg->n_agents; i++)
+		smx_free(lg->agents[i]);
 	smx_free(lg);
 }

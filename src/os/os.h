@@ -270,6 +270,11 @@ void smx_os_ipc_close(int fd);
  * SMX_ENOTFOUND: none is usual here. SMX_ESYS, SMX_ENOMEM.
  */
 int smx_os_agent_path(const char *name, char **ret_path);
+/*
+ * Whether a program may tell another that its agent listens there: an absolute path; on Windows a
+ * pipe of this machine.
+ */
+int smx_os_agent_is_place(const char *path);
 /* Whether something is at that path, by whomever; nothing is said to it. */
 int smx_os_agent_is_there(const char *path);
 /*

@@ -36,6 +36,8 @@ static void try_line(struct smx_view line)
 	if (smx_control_request_parse(line, &q) == 0) {
 		check_text(q.name, SMX_CONTROL_NAME_MAX);
 		assert(q.id >= 0);
+		check_text(q.agent, SMX_CONTROL_AGENT_MAX);
+		assert(!q.agent[0] || smx_control_is_agent(q.agent));
 	}
 	if (smx_control_answer_parse(line, &a) == 0) {
 		check_text(a.code, SMX_CONTROL_NAME_MAX);

@@ -211,9 +211,9 @@ static void D2_connect_there_and_back(void **state)
 
 	(void)state;
 	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
-	assert_int_equal(smx_control_connect_build(&out, 1, "web", NULL, NULL, 0), 0);
+	assert_int_equal(smx_control_connect_build(&out, 1, "web", NULL, NULL, 0, NULL), 0);
 	expect_text(&out, "{\"id\":1,\"cmd\":\"connect\",\"route\":\"web\"}\n");
-	assert_int_equal(smx_control_connect_build(&out, 2, NULL, "u", "h", 2222), 0);
+	assert_int_equal(smx_control_connect_build(&out, 2, NULL, "u", "h", 2222, NULL), 0);
 	expect_text(&out,
 		"{\"id\":2,\"cmd\":\"connect\",\"user\":\"u\",\"host\":\"h\",\"port\":2222}\n");
 	smx_buf_release(&out);
@@ -266,6 +266,80 @@ static void D2_connect_malformed(void **state)
 	for (size_t i = 0; i < SMX_ARRAY_LEN(members); i++) {
 		(void)snprintf(line, sizeof(line), "{\"id\":1,\"cmd\":\"connect\"%s}", members[i]);
 		assert_int_equal(smx_control_request_parse(view(line), &got), SMX_EFORMAT);
+	}
+	assert_int_equal(got.id, 77);
+}
+
+/* A1: the client's agent. */
+static void A1_agent_of_the_client(void **state)
+{
+	char path[SMX_CONTROL_AGENT_MAX + 2], line[2 * SMX_CONTROL_AGENT_MAX];
+	struct smx_control_request got;
+	struct smx_buf out;
+
+	(void)state;
+	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
+	assert_int_equal(smx_control_proxy_build(&out, 1, "web", "/run/a \"b\""), 0);
+	expect_text(&out,
+		"{\"id\":1,\"cmd\":\"proxy\",\"route\":\"web\",\"agent\":\"/run/a \\\"b\\\"\"}\n");
+	assert_int_equal(
+		smx_control_connect_build(&out, 2, "web", NULL, NULL, 0, "\\\\.\\pipe\\a"), 0);
+	expect_text(&out, "{\"id\":2,\"cmd\":\"connect\",\"route\":\"web\",\"agent\":"
+			  "\"\\\\\\\\.\\\\pipe\\\\a\"}\n");
+	/* The longest, and back. */
+	memset(path, 'x', sizeof(path) - 1);
+	path[0] = '/';
+	path[SMX_CONTROL_AGENT_MAX] = '\0';
+	assert_int_equal(smx_control_connect_build(&out, 3, NULL, "u", "h", 22, path), 0);
+	assert_int_equal(
+		smx_control_request_parse(
+			(struct smx_view){ smx_buf_view(&out), smx_buf_len(&out) - 1 }, &got),
+		0);
+	assert_string_equal(got.agent, path);
+	assert_string_equal(got.host, "h");
+	/* Absent: none. Of no meaning to another command, so not looked at. */
+	assert_int_equal(smx_control_request_parse(
+				 view("{\"id\":1,\"cmd\":\"proxy\",\"route\":\"web\"}"), &got),
+		0);
+	assert_string_equal(got.agent, "");
+	assert_int_equal(
+		smx_control_request_parse(view("{\"id\":1,\"cmd\":\"status\",\"agent\":7}"), &got),
+		0);
+	assert_string_equal(got.agent, "");
+	/* One byte more: refused, and not sent. */
+	path[SMX_CONTROL_AGENT_MAX] = 'x';
+	path[SMX_CONTROL_AGENT_MAX + 1] = '\0';
+	(void)snprintf(line, sizeof(line),
+		"{\"id\":1,\"cmd\":\"proxy\",\"route\":\"web\",\"agent\":\"%s\"}", path);
+	assert_int_equal(smx_control_request_parse(view(line), &got), SMX_EFORMAT);
+	smx_buf_reset(&out);
+	assert_int_equal(smx_control_proxy_build(&out, 1, "web", path), 0);
+	expect_text(&out, "{\"id\":1,\"cmd\":\"proxy\",\"route\":\"web\"}\n");
+	assert_int_equal(smx_control_proxy_build(&out, 1, "web", "relative"), 0);
+	expect_text(&out, "{\"id\":1,\"cmd\":\"proxy\",\"route\":\"web\"}\n");
+	assert_int_equal(smx_control_proxy_build(&out, 1, "web", "/\xff"), 0);
+	expect_text(&out, "{\"id\":1,\"cmd\":\"proxy\",\"route\":\"web\"}\n");
+	smx_buf_release(&out);
+}
+
+/* A1, S7: what is no path of an agent makes the request malformed. */
+static void A1_agent_malformed(void **state)
+{
+	static const char *const values[] = { "\"\"", "7", "null", "[\"/a\"]", "\"a\"", "\"~/a\"",
+		"\"./a\"", "\"C:\\\\a\"", "\"/a\\n\"", "\"/a\\u0000\"", "\"/a\\u007f\"",
+		"\"/a\\u0085\"", "\"/a\\u202e\"", "\"/a\",\"agent\":\"/a\"" };
+	static const char *const requests[] = { "proxy", "connect" };
+	struct smx_control_request got = { .id = 77 };
+	char line[256];
+
+	(void)state;
+	for (size_t i = 0; i < SMX_ARRAY_LEN(values); i++) {
+		for (size_t k = 0; k < SMX_ARRAY_LEN(requests); k++) {
+			(void)snprintf(line, sizeof(line),
+				"{\"id\":1,\"cmd\":\"%s\",\"route\":\"web\",\"agent\":%s}",
+				requests[k], values[i]);
+			assert_int_equal(smx_control_request_parse(view(line), &got), SMX_EFORMAT);
+		}
 	}
 	assert_int_equal(got.id, 77);
 }
@@ -448,11 +522,18 @@ static int try_all(int step)
 		r = smx_control_error_build(&out, 1, "failed", "a", "b");
 		break;
 	case 5:
-		r = smx_control_connect_build(&out, 1, NULL, "u", "h", 22);
+		r = smx_control_connect_build(&out, 1, NULL, "u", "h", 22, "/a");
 		break;
 	case 6:
 		r = smx_control_request_parse(
 			view("{\"id\":1,\"cmd\":\"connect\",\"user\":\"u\",\"host\":\"h\"}"), &q);
+		break;
+	case 7:
+		r = smx_control_proxy_build(&out, 1, "web", "/a");
+		break;
+	case 8:
+		r = smx_control_request_parse(
+			view("{\"id\":1,\"cmd\":\"proxy\",\"route\":\"r\",\"agent\":\"/a\"}"), &q);
 		break;
 	default:
 		r = smx_control_answer_parse(
@@ -471,7 +552,7 @@ static void failing_allocations(void **state)
 	int r;
 
 	(void)state;
-	for (int step = 0; step < 8; step++) {
+	for (int step = 0; step < 10; step++) {
 		for (n = 0, r = -1; r != 0; n++) {
 			smx_mem_fail_after(n);
 			r = try_all(step);
@@ -494,6 +575,8 @@ int main(void)
 		cmocka_unit_test(requests_there_and_back),
 		cmocka_unit_test(D2_connect_there_and_back),
 		cmocka_unit_test(D2_connect_malformed),
+		cmocka_unit_test(A1_agent_of_the_client),
+		cmocka_unit_test(A1_agent_malformed),
 		cmocka_unit_test(requests_malformed),
 		cmocka_unit_test(s7_depth_is_bounded_before_parsing),
 		cmocka_unit_test(answers_there_and_back),

@@ -29,6 +29,11 @@ int smx_os_agent_path(const char *name, char **ret_path)
 	return 0;
 }
 
+int smx_os_agent_is_place(const char *path)
+{
+	return path[0] == '/';
+}
+
 int smx_os_agent_is_there(const char *path)
 {
 	struct stat st;

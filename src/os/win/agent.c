@@ -134,6 +134,16 @@ int smx_os_agent_path(const char *name, char **ret_path)
 	return 0;
 }
 
+int smx_os_agent_is_place(const char *path)
+{
+	char *pipe;
+
+	if (pipe_path(path, &pipe) != 0)
+		return 0;
+	smx_free(pipe);
+	return 1;
+}
+
 int smx_os_agent_is_there(const char *path)
 {
 	wchar_t *wide;
