@@ -3,6 +3,7 @@
 borrows that of who comes by `ssh-mux connect` or `proxy`, for the login he waits for."""
 import json
 import os
+import re
 import socket
 import subprocess
 
@@ -190,3 +191,28 @@ def test_A1_client_leaves_out_what_is_no_path(bare, agent, value):
     mux = bare(agent=agent)
     done = connect(mux, "t", "echo in", env=client_env(value), cwd=os.path.dirname(agent.sock))
     assert done.stdout == b"in\n", said(done)
+
+
+def test_A1_not_more_agents_than_four(bare, tmp_path):
+    """A1: however many wait for a login, it is no round trip through all their agents."""
+    mux = bare(env=client_env(tmp_path / "own"))
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "0"))
+        server.listen(5)
+        server.settimeout(30)
+        clients = []
+        for i in range(6):
+            clients.append(subprocess.Popen([str(mux.binary), "connect", "t", "true"],
+                                            env={**mux.env, **client_env(tmp_path / str(i))},
+                                            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE))
+            if i == 0:
+                asked, _ = server.accept()
+        with asked:
+            poll(lambda: len(mux.status()["channels"]) == 6 or "agent at" in mux.log(), 30,
+                 "all who wait")
+    for client in clients:
+        err = client.communicate(timeout=60)[1]
+        assert client.returncode == 255 and b"permission denied" in err, err
+    for conn in re.findall(r"conn=(\d+) .*logging in to", mux.log()):
+        n = len(re.findall(rf"debug conn={conn} .*agent at ", mux.log()))
+        assert 2 <= n <= 4, mux.log()

@@ -59,6 +59,11 @@ static void A1_agent_open(void **state)
 	assert_non_null(mkdtemp(dir));
 	(void)snprintf(path, sizeof(path), "%s/a", dir);
 	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	assert_int_equal(smx_os_agent_is_place(path), 1);
+	assert_int_equal(smx_os_agent_is_place("agent"), 0);
+	assert_int_equal(smx_os_agent_is_place("~/agent"), 0);
+	assert_int_equal(smx_os_agent_is_place("\\\\.\\pipe\\agent"), 0);
+	assert_int_equal(smx_os_agent_is_place(""), 0);
 	assert_int_equal(smx_os_agent_is_there(path), 0);
 	assert_int_equal(smx_os_agent_open(path, &fds[0]), SMX_ENOTFOUND);
 	assert_true((s = socket(AF_UNIX, SOCK_STREAM, 0)) >= 0);

@@ -60,9 +60,12 @@ static void A1_agent_is_a_pipe_of_this_machine(void **state)
 	for (size_t i = 0; i < SMX_ARRAY_LEN(others); i++) {
 		assert_int_equal(smx_os_agent_open(others[i], &fd), SMX_EINVAL);
 		assert_int_equal(smx_os_agent_is_there(others[i]), 0);
+		assert_int_equal(smx_os_agent_is_place(others[i]), 0);
 	}
 	assert_int_equal(smx_os_agent_open("\\\\.\\pipe\\ssh-mux-nobody", &fd), SMX_ENOTFOUND);
 	assert_int_equal(smx_os_agent_is_there("\\\\.\\pipe\\ssh-mux-nobody"), 0);
+	assert_int_equal(smx_os_agent_is_place("\\\\.\\pipe\\ssh-mux-nobody"), 1);
+	assert_int_equal(smx_os_agent_is_place("//./pipe/ssh-mux-nobody"), 1);
 	assert_int_equal(fd, -1);
 }
 
