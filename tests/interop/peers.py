@@ -667,6 +667,8 @@ class Mux(Daemon):
 
     # ---- the end ----
 
+    leaving_s = 0  # how long what it has started may be on its way out
+
     def stop(self, how="command"):
         """An orderly end: exit code 0, no sanitizer report, nothing left behind."""
         if self.proc is None:
@@ -683,7 +685,9 @@ class Mux(Daemon):
                 code = self.proc.wait(20)
             except subprocess.TimeoutExpired:
                 raise AssertionError(f"does not stop:\n{self.log()[-3000:]}") from None
-            left = group_members(self.proc.pid)
+            end = time.monotonic() + self.leaving_s
+            while (left := group_members(self.proc.pid)) and time.monotonic() < end:
+                time.sleep(0.05)
             text = self.log()
             for sign in ("AddressSanitizer", "LeakSanitizer", "runtime error:"):
                 at = text.find(sign)

@@ -76,6 +76,7 @@ class WineMux(peers.Mux):
     exe = None
     wrapper = None  # what is started in its place
     has_its_sockets = False
+    leaving_s = 15  # a window's process ends when it is told to, and wine takes its time
 
     def __init__(self, keys, *args, **kwargs):
         kwargs["binary"] = self.wrapper
