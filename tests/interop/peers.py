@@ -669,6 +669,9 @@ class Mux(Daemon):
 
     leaving_s = 0  # how long what it has started may be on its way out
 
+    def left_behind(self):
+        return group_members(self.proc.pid)
+
     def stop(self, how="command"):
         """An orderly end: exit code 0, no sanitizer report, nothing left behind."""
         if self.proc is None:
@@ -686,7 +689,7 @@ class Mux(Daemon):
             except subprocess.TimeoutExpired:
                 raise AssertionError(f"does not stop:\n{self.log()[-3000:]}") from None
             end = time.monotonic() + self.leaving_s
-            while (left := group_members(self.proc.pid)) and time.monotonic() < end:
+            while (left := self.left_behind()) and time.monotonic() < end:
                 time.sleep(0.05)
             text = self.log()
             for sign in ("AddressSanitizer", "LeakSanitizer", "runtime error:"):

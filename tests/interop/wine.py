@@ -105,6 +105,16 @@ class WineMux(peers.Mux):
             env.pop(name, None)
         return env
 
+    def left_behind(self):
+        """Not wine's own: the first window brings its desktop up, in the group of who opened it."""
+        def is_wines(pid):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as f:
+                    return f.read().lower().startswith(rb"c:\windows\system32\explorer.exe")
+            except OSError:
+                return True  # gone by now
+        return [pid for pid in super().left_behind() if not is_wines(pid)]
+
     def stop(self, how="command"):
         """Windows has no SIGTERM: `stop` is how a daemon is ended."""
         super().stop("command")
