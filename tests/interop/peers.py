@@ -667,8 +667,6 @@ class Mux(Daemon):
 
     # ---- the end ----
 
-    leaving_s = 0  # how long what it has started may be on its way out
-
     def left_behind(self):
         return group_members(self.proc.pid)
 
@@ -688,9 +686,7 @@ class Mux(Daemon):
                 code = self.proc.wait(20)
             except subprocess.TimeoutExpired:
                 raise AssertionError(f"does not stop:\n{self.log()[-3000:]}") from None
-            end = time.monotonic() + self.leaving_s
-            while (left := self.left_behind()) and time.monotonic() < end:
-                time.sleep(0.05)
+            left = self.left_behind()
             text = self.log()
             for sign in ("AddressSanitizer", "LeakSanitizer", "runtime error:"):
                 at = text.find(sign)
