@@ -6,6 +6,7 @@ wine, a prefix of the caller's is used (WINEPREFIX) with a wine server that runs
 scripts/wine-check has them: no test should wait for one, and none may end one.
 """
 import atexit
+import contextlib
 import os
 import pathlib
 import re
@@ -105,9 +106,14 @@ class WineMux(peers.Mux):
         return env
 
     def left_behind(self):
-        """Not asked here: wine starts processes of its own, its desktop among them, in the group of
-        who needs them first. That windows go is for the tests of windows (A5)."""
-        return []
+        """What wine brings up for whoever needs it first, its desktop among it, is not ours."""
+        left = []
+        for pid in super().left_behind():
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as f:
+                words = f.read().replace(b"\0", b" ").decode(errors="replace").strip()
+                if words and not words.lower().startswith(r"c:\windows\system32"):
+                    left.append(f"{pid} {words}")
+        return left
 
     def stop(self, how="command"):
         """Windows has no SIGTERM: `stop` is how a daemon is ended."""

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "os/common.h"
 #include "os/unix/unix.h"
 
 #define READ_CHUNK (64u << 10)
@@ -259,38 +260,7 @@ int smx_os_file_stamp(const char *path, struct smx_os_stamp *ret)
 	return 0;
 }
 
-int smx_os_stamp_equal(const struct smx_os_stamp *a, const struct smx_os_stamp *b)
-{
-	return a->mtime_ns == b->mtime_ns && a->changed_ns == b->changed_ns && a->size == b->size &&
-	       a->inode == b->inode && a->device == b->device;
-}
-
 /* ---- listing --------------------------------------------------------------------------------- */
-
-void smx_os_names_free(char **names, size_t count)
-{
-	for (size_t i = 0; names && i < count; i++)
-		smx_free(names[i]);
-	smx_free(names);
-}
-
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static int is_public_key_name(const char *name)
-{
-	size_t n = strlen(name);
-
-	if (n <= strlen("id_.pub") || strncmp(name, "id_", 3) != 0 ||
-		strcmp(name + n - 4, ".pub") != 0)
-		return 0;
-	for (; *name; name++)
-		if ((unsigned char)*name < 0x20 || *name == 0x7f)
-			return 0;
-	return 1;
-}
 
 /* Owns fd. */
 static int list_fd(int fd, const char *dir, char **names, size_t *ret_count, struct smx_buf *err)
@@ -306,7 +276,7 @@ static int list_fd(int fd, const char *dir, char **names, size_t *ret_count, str
 		return r;
 	}
 	while (r == 0 && (errno = 0, e = readdir(d)) != NULL) {
-		if (!is_public_key_name(e->d_name))
+		if (!smx_os_is_public_key_name(e->d_name))
 			continue;
 		if (count == SMX_OS_LIST_MAX) {
 			smx_unix_say(
@@ -348,7 +318,7 @@ int smx_os_list_public_keys(
 		smx_os_names_free(names, count);
 		return r;
 	}
-	qsort(names, count, sizeof(*names), compare_names);
+	qsort(names, count, sizeof(*names), smx_os_compare_names);
 	*ret_names = names;
 	*ret_count = count;
 	return 0;

@@ -6,7 +6,6 @@
  * have and what for: so its owner must be us, SYSTEM or Administrators (the agent is a service),
  * and what we open it with lets no server act as us.
  */
-#include <aclapi.h>
 #include <dpapi.h>
 #include <fcntl.h>
 #include <io.h>
@@ -161,24 +160,6 @@ int smx_os_agent_is_there(const char *path)
 	return is_there;
 }
 
-/* Whoever made the pipe reads what we ask. */
-static int check_owner(HANDLE h)
-{
-	PSECURITY_DESCRIPTOR sd = NULL;
-	PSID owner = NULL, ours = NULL;
-	int r = SMX_EUNSAFE;
-
-	if (GetSecurityInfo(h, SE_KERNEL_OBJECT, OWNER_SECURITY_INFORMATION, &owner, NULL, NULL,
-		    NULL, &sd) == ERROR_SUCCESS &&
-		owner && smx_win_user_sid(&ours) == 0 &&
-		(EqualSid(owner, ours) || IsWellKnownSid(owner, WinLocalSystemSid) ||
-			IsWellKnownSid(owner, WinBuiltinAdministratorsSid)))
-		r = 0;
-	smx_free(ours);
-	(void)LocalFree(sd);
-	return r;
-}
-
 int smx_os_agent_open(const char *path, int *ret_fd)
 {
 	const DWORD flags = FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION;
@@ -201,7 +182,8 @@ int smx_os_agent_open(const char *path, int *ret_fd)
 		return e == ERROR_PIPE_BUSY       ? SMX_EAGAIN
 		       : e == ERROR_ACCESS_DENIED ? SMX_EDENIED
 						  : SMX_ENOTFOUND;
-	if ((r = check_owner(h)) == 0) {
+	r = smx_win_pipe_is_trusted(h) ? 0 : SMX_EUNSAFE;
+	if (r == 0) {
 		fd = _open_osfhandle((intptr_t)h, _O_RDWR | _O_BINARY | _O_NOINHERIT);
 		if (fd >= 0) {
 			*ret_fd = fd;

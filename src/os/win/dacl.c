@@ -199,6 +199,19 @@ int smx_win_dacl_check_handle(
 	return r;
 }
 
+int smx_win_pipe_is_trusted(HANDLE h)
+{
+	PSECURITY_DESCRIPTOR sd = NULL;
+	PSID owner = NULL, user = NULL;
+	int trusted = GetSecurityInfo(h, SE_KERNEL_OBJECT, OWNER_SECURITY_INFORMATION, &owner, NULL,
+			      NULL, NULL, &sd) == ERROR_SUCCESS &&
+		      owner && smx_win_user_sid(&user) == 0 && is_trusted(owner, user);
+
+	smx_free(user);
+	(void)LocalFree(sd);
+	return trusted;
+}
+
 int smx_win_user_sid(PSID *ret)
 {
 	HANDLE token;

@@ -36,6 +36,10 @@ int smx_win_dacl_check(PSECURITY_DESCRIPTOR sd, PSID user, enum smx_win_kind kin
 int smx_win_dacl_check_handle(
 	HANDLE h, enum smx_win_kind kind, const char *path, struct smx_buf *err);
 
+/* 1 if what a handle of a pipe's end shows belongs to one of those three: whoever made a pipe reads
+ * all that goes through it. 0 also where that can't be told. */
+int smx_win_pipe_is_trusted(HANDLE h);
+
 /* Our user's SID, from the token of the process; free with smx_free. SMX_ESYS: fail closed. */
 int smx_win_user_sid(PSID *ret);
 /* The same as text, "S-1-5-21-...". */

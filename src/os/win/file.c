@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/random.h"
+#include "os/common.h"
 #include "os/win/dacl.h"
 #include "os/win/walk.h"
 
@@ -575,32 +576,6 @@ int smx_os_file_stamp(const char *path, struct smx_os_stamp *ret)
 	return r;
 }
 
-int smx_os_stamp_equal(const struct smx_os_stamp *a, const struct smx_os_stamp *b)
-{
-	return a->mtime_ns == b->mtime_ns && a->size == b->size && a->inode == b->inode &&
-	       a->device == b->device;
-}
-
-void smx_os_names_free(char **names, size_t count)
-{
-	for (size_t i = 0; names && i < count; i++)
-		smx_free(names[i]);
-	smx_free(names);
-}
-
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static int is_public_key_name(const char *name)
-{
-	size_t n = strlen(name);
-
-	return n > strlen("id_.pub") && strncmp(name, "id_", 3) == 0 &&
-	       strcmp(name + n - 4, ".pub") == 0;
-}
-
 static int list_names(const wchar_t *pattern, const char *dir, char **names, size_t *ret_count,
 	struct smx_buf *err)
 {
@@ -620,7 +595,7 @@ static int list_names(const wchar_t *pattern, const char *dir, char **names, siz
 			r = r == SMX_EINVAL ? 0 : r;
 			continue;
 		}
-		if (!is_public_key_name(name)) {
+		if (!smx_os_is_public_key_name(name)) {
 			smx_free(name);
 		} else if (count == SMX_OS_LIST_MAX) {
 			smx_free(name);
@@ -654,7 +629,7 @@ int smx_os_list_public_keys(
 	} else if ((r = smx_os_path_join(dir, "id_*.pub", &pattern)) == 0 &&
 		   (r = smx_win_wide_path(pattern, &wide)) == 0 &&
 		   (r = list_names(wide, dir, names, &count, err)) == 0) {
-		qsort(names, count, sizeof(*names), compare_names);
+		qsort(names, count, sizeof(*names), smx_os_compare_names);
 		*ret_names = names;
 		*ret_count = count;
 		names = NULL;

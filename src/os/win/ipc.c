@@ -10,7 +10,6 @@
  * libuv can't listen at a pipe that it has not made itself, and those it makes have no DACL. So a
  * thread waits for clients, and the event loop takes them over one by one.
  */
-#include <aclapi.h>
 #include <fcntl.h>
 #include <io.h>
 #include <shlobj.h>
@@ -422,24 +421,6 @@ static int check_process(DWORD pid)
 	return r;
 }
 
-/* The client's look: whoever made the pipe can read everything that goes through it. */
-static int check_owner(HANDLE h)
-{
-	PSECURITY_DESCRIPTOR sd = NULL;
-	PSID owner = NULL, ours = NULL;
-	int r = SMX_EDENIED;
-
-	if (GetSecurityInfo(h, SE_KERNEL_OBJECT, OWNER_SECURITY_INFORMATION, &owner, NULL, NULL,
-		    NULL, &sd) == ERROR_SUCCESS &&
-		owner && smx_win_user_sid(&ours) == 0 &&
-		(EqualSid(owner, ours) || IsWellKnownSid(owner, WinLocalSystemSid) ||
-			IsWellKnownSid(owner, WinBuiltinAdministratorsSid)))
-		r = 0;
-	smx_free(ours);
-	(void)LocalFree(sd);
-	return r;
-}
-
 int smx_os_ipc_peer_check(intptr_t handle, int64_t *ret_pid)
 {
 	HANDLE h = (HANDLE)handle;
@@ -455,8 +436,8 @@ int smx_os_ipc_peer_check(intptr_t handle, int64_t *ret_pid)
 	} else {
 		if (!GetNamedPipeServerProcessId(h, &pid))
 			return SMX_ESYS;
-		if ((r = check_owner(h)) != 0)
-			return r;
+		if (!smx_win_pipe_is_trusted(h))
+			return SMX_EDENIED;
 	}
 	if ((r = check_process(pid)) != 0)
 		return r;

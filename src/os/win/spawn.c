@@ -499,12 +499,6 @@ int smx_os_run_until(const char *const *argv, unsigned timeout_ms, const atomic_
 	return r;
 }
 
-int smx_os_run(const char *const *argv, unsigned timeout_ms, struct smx_buf *out,
-	struct smx_buf *err_out, int *ret_exit)
-{
-	return smx_os_run_until(argv, timeout_ms, NULL, out, err_out, ret_exit);
-}
-
 /* ---- the daemon --------------------------------------------------------------------------------
  */
 
