@@ -30,6 +30,7 @@ def pytest_configure(config):
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "big: full size or measured; runs alone, release build")
+    config.addinivalue_line("markers", "slow: takes minutes; .ci/run only")
     config.addinivalue_line("markers", "core: the part that other systems run too")
 
 
@@ -38,7 +39,9 @@ def pytest_collection_modifyitems(config, items):
         if config.getoption("--windows") and (why := wine.skip_reason(item.nodeid)):
             item.add_marker(pytest.mark.skip(reason=f"Windows: {why}"))
         if item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(300 if item.get_closest_marker("big") else 120))
+            long = item.get_closest_marker("slow")
+            big = item.get_closest_marker("big")
+            item.add_marker(pytest.mark.timeout(900 if long else 300 if big else 120))
 
 
 @pytest.hookimpl(hookwrapper=True)
