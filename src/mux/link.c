@@ -610,7 +610,7 @@ void link_probe(struct link *l)
 	r = smx_transport_ping(l->t, smx_view_of(ping, sizeof(ping) - 1));
 	if (r == SMX_EUNSUPPORTED)
 		r = smx_conn_keepalive(&l->conn);
-	if (r != 0 && r != SMX_ELIMIT) {
+	if (r != 0) {
 		link_fail(l, r, NULL);
 		return;
 	}

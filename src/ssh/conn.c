@@ -10,7 +10,6 @@
 #define FIRST_SLOTS       8
 #define OPEN_KIND_MAX     64
 #define OPEN_SPECIFIC_MAX 8192
-#define GLOBALS_MAX       16 /* unanswered ones of ours */
 /* A text that comes from another peer must not be what the answer fails on. */
 #define OPEN_FAIL_TEXT_MAX 1024
 
@@ -501,8 +500,6 @@ int smx_conn_keepalive(struct smx_conn *c)
 	struct smx_view parts[3] = { { head, sizeof(head) }, smx_view_of(kind, sizeof(kind) - 1),
 		{ &want_reply, 1 } };
 
-	if (c->n_globals_due >= GLOBALS_MAX)
-		return SMX_ELIMIT;
 	smx_set_u32(head + 1, sizeof(kind) - 1);
 	c->n_globals_due++;
 	return smx_transport_send(c->t, parts, 3);

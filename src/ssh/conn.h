@@ -119,7 +119,8 @@ int smx_conn_send_eof(struct smx_conn *c, struct smx_chan *chan);
 int smx_conn_send_close(struct smx_conn *c, struct smx_chan *chan);
 /* Grants n more bytes. */
 int smx_conn_grant(struct smx_conn *c, struct smx_chan *chan, uint32_t n);
-/* A keepalive@openssh.com; its answer comes as GLOBAL_REPLY. */
+/* A keepalive@openssh.com; its answer comes as GLOBAL_REPLY, a peer's UNIMPLEMENTED too. However
+ * many are unanswered, the next goes out (U4). */
 int smx_conn_keepalive(struct smx_conn *c);
 
 #endif

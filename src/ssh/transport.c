@@ -19,7 +19,6 @@
 #define REKEY_PACKETS       (1ull << 31) /* RFC 4344 section 3.1 */
 #define SERVER_SIG_ALGS_MAX 2048
 #define DISCONNECT_TEXT_MAX 200
-#define PINGS_MAX           16 /* unanswered ones of ours */
 
 static int copy_list(char **to, const char *from)
 {
@@ -263,6 +262,50 @@ static int send_unimplemented(struct smx_transport *t, uint32_t seq)
 	return smx_packets_send(&t->pk, &part, 1);
 }
 
+static int on_pong(struct smx_transport *t, struct smx_rd rd, struct smx_event *ret, int *ret_given)
+{
+	int r;
+
+	if (t->n_pings_due == 0)
+		return 0;
+	if ((r = smx_rd_string(&rd, &ret->payload)) != 0 || (r = smx_rd_end(&rd)) != 0)
+		return r;
+	t->n_pings_due--;
+	smx_probes_answered(&t->probes, SMX_MSG_PING);
+	ret->type = SMX_EV_PONG;
+	*ret_given = 1;
+	return 0;
+}
+
+/*
+ * U4: a question that the peer does not know is answered all the same, as the layer above would
+ * hear it from a peer that does: PONG, or REQUEST_FAILURE. Anything else was not a question.
+ */
+static int on_unimplemented(
+	struct smx_transport *t, struct smx_rd rd, struct smx_event *ret, int *ret_given)
+{
+	static const uint8_t failure = SMX_MSG_REQUEST_FAILURE;
+	uint32_t seq;
+
+	if (smx_rd_u32(&rd, &seq) != 0)
+		return 0;
+	switch (smx_probes_unimplemented(&t->probes, seq)) {
+	case SMX_MSG_PING:
+		t->n_pings_due--;
+		ret->type = SMX_EV_PONG;
+		ret->payload = (struct smx_view){ NULL, 0 };
+		break;
+	case SMX_MSG_GLOBAL_REQUEST:
+		ret->type = SMX_EV_PACKET;
+		ret->payload = (struct smx_view){ &failure, 1 };
+		break;
+	default:
+		return 0;
+	}
+	*ret_given = 1;
+	return 0;
+}
+
 /* Whether the phase lets the peer send this now; DESIGN "Never": nothing from 80 up before auth. */
 static int is_allowed(const struct smx_transport *t, uint8_t type)
 {
@@ -299,7 +342,6 @@ static int dispatch(struct smx_transport *t, struct smx_view payload, uint32_t s
 {
 	struct smx_rd rd;
 	uint8_t type = payload.p[0];
-	int r;
 
 	if (!is_allowed(t, type))
 		return SMX_EUNEXPECTED;
@@ -310,22 +352,16 @@ static int dispatch(struct smx_transport *t, struct smx_view payload, uint32_t s
 	case SMX_MSG_DISCONNECT:
 		return on_disconnect(t, rd);
 	case SMX_MSG_IGNORE:
-	case SMX_MSG_UNIMPLEMENTED:
 	case SMX_MSG_DEBUG:
 		return 0;
+	case SMX_MSG_UNIMPLEMENTED:
+		return on_unimplemented(t, rd, ret, ret_given);
 	case SMX_MSG_EXT_INFO:
 		return on_ext_info(t, rd);
 	case SMX_MSG_PING:
 		return on_ping(t, rd);
 	case SMX_MSG_PONG:
-		if (t->n_pings_due == 0)
-			return 0;
-		t->n_pings_due--;
-		if ((r = smx_rd_string(&rd, &ret->payload)) != 0 || (r = smx_rd_end(&rd)) != 0)
-			return r;
-		ret->type = SMX_EV_PONG;
-		*ret_given = 1;
-		return 0;
+		return on_pong(t, rd, ret, ret_given);
 	case SMX_MSG_USERAUTH_REQUEST:
 		/* RFC 4252 section 5.1: silently ignored after success. A server never asks. */
 		if (t->phase == SMX_PHASE_CONNECTION)
@@ -339,6 +375,8 @@ static int dispatch(struct smx_transport *t, struct smx_view payload, uint32_t s
 		return send_unimplemented(t, seq);
 	if (t->phase == SMX_PHASE_CONNECTION && type < SMX_MSG_GLOBAL_REQUEST)
 		return SMX_EUNEXPECTED;
+	if (type == SMX_MSG_REQUEST_SUCCESS || type == SMX_MSG_REQUEST_FAILURE)
+		smx_probes_answered(&t->probes, SMX_MSG_GLOBAL_REQUEST);
 	ret->type = SMX_EV_PACKET;
 	ret->payload = payload;
 	*ret_given = 1;
@@ -453,6 +491,18 @@ static int hold(struct smx_transport *t, const struct smx_view *parts, size_t n)
 	return 0;
 }
 
+/* Under the keys of now. What asks for a sign of life is remembered by its number (U4). */
+static int seal(struct smx_transport *t, const struct smx_view *parts, size_t n)
+{
+	uint8_t type = parts[0].p[0];
+	uint32_t seq = t->pk.tx_seq;
+	int r = smx_packets_send(&t->pk, parts, n);
+
+	if (r == 0 && (type == SMX_MSG_GLOBAL_REQUEST || type == SMX_MSG_PING))
+		smx_probes_sent(&t->probes, type, seq);
+	return r;
+}
+
 int transport_flush_held(struct smx_transport *t)
 {
 	struct smx_rd rd = smx_rd_view(smx_buf_as_view(&t->held));
@@ -462,8 +512,7 @@ int transport_flush_held(struct smx_transport *t)
 	if (!smx_transport_can_send(t))
 		return 0;
 	while (rd.left) {
-		if ((r = smx_rd_string(&rd, &payload)) != 0 ||
-			(r = smx_packets_send(&t->pk, &payload, 1)) != 0)
+		if ((r = smx_rd_string(&rd, &payload)) != 0 || (r = seal(t, &payload, 1)) != 0)
 			return r;
 	}
 	smx_buf_release(&t->held);
@@ -488,7 +537,7 @@ int smx_transport_send(struct smx_transport *t, const struct smx_view *parts, si
 	if (!smx_transport_can_send(t)) {
 		r = hold(t, parts, n);
 	} else {
-		r = smx_packets_send(&t->pk, parts, n);
+		r = seal(t, parts, n);
 		if (r == 0 && needs_rekey(t))
 			r = kex_begin(t);
 	}
@@ -599,8 +648,6 @@ int smx_transport_ping(struct smx_transport *t, struct smx_view data)
 
 	if (!t->peer_pings)
 		return SMX_EUNSUPPORTED;
-	if (t->n_pings_due >= PINGS_MAX)
-		return SMX_ELIMIT;
 	smx_set_u32(head + 1, (uint32_t)data.len);
 	t->n_pings_due++;
 	return smx_transport_send(t, parts, 2);

@@ -49,7 +49,8 @@ enum smx_event_type {
 	SMX_EV_HOST_KEY, /* client: payload is the host key blob; answer with _host_key_decided */
 	SMX_EV_WORK, /* run `work` on a thread (smx_work_run), then smx_transport_work_done */
 	SMX_EV_READY, /* the first key exchange is done */
-	SMX_EV_PONG, /* to a ping of ours; payload: what the peer says it was */
+	SMX_EV_PONG, /* to a ping of ours; payload: what the peer says it was, empty if it said
+			UNIMPLEMENTED */
 };
 
 struct smx_event {
@@ -101,8 +102,9 @@ int smx_transport_rekey(struct smx_transport *t);
 /* Queues a DISCONNECT; text is shown to a person. */
 void smx_transport_disconnect(struct smx_transport *t, enum smx_disconnect code, const char *text);
 /*
- * ping@openssh.com: SMX_EUNSUPPORTED unless the peer announced it; SMX_ELIMIT while 16 are
- * unanswered (neither ends the connection).
+ * ping@openssh.com: SMX_EUNSUPPORTED unless the peer announced it (nothing happened). The answer is
+ * SMX_EV_PONG, also when the peer says UNIMPLEMENTED to it; however many are unanswered, the next
+ * goes out (U4).
  */
 int smx_transport_ping(struct smx_transport *t, struct smx_view data);
 

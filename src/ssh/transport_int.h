@@ -3,6 +3,7 @@
 #ifndef SMX_SSH_TRANSPORT_INT_H
 #define SMX_SSH_TRANSPORT_INT_H
 
+#include "ssh/probes.h"
 #include "ssh/transport.h"
 
 #define REASON_SIZE 256
@@ -60,6 +61,7 @@ struct smx_transport {
 	char *server_sig_algs;
 	int peer_pings;
 	unsigned n_pings_due; /* answers the peer owes us */
+	struct smx_probes probes;
 	char reason[REASON_SIZE];
 };
 

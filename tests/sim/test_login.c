@@ -460,11 +460,10 @@ static void pings_at_any_time(void **state)
 	pair_run(&p);
 	assert_int_equal(p.c.n_pongs, 1);
 	assert_int_equal(p.c.r, 0);
-	for (int i = 0; i < 16; i++)
+	for (int i = 0; i < 40; i++)
 		assert_int_equal(smx_transport_ping(p.c.t, data), 0);
-	assert_int_equal(smx_transport_ping(p.c.t, data), SMX_ELIMIT);
 	pair_run(&p);
-	assert_int_equal(p.c.n_pongs, 17);
+	assert_int_equal(p.c.n_pongs, 41);
 	pair_release(&p);
 }
 
