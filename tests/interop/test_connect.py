@@ -14,6 +14,7 @@ import time
 import pytest
 
 import otp_sshd
+import pyssh
 from peers import USER, Mux, hop, kill_quietly, pgrep, poll, routes_toml
 from serve_terminal import Terminal as Person
 from test_pty import WATCH_SIZE, STTY, Terminal, strange_modes, stty_text
@@ -281,6 +282,31 @@ def test_D2_nothing_printed_to_a_terminal_is_an_exit_code(terminal, what):
     term = terminal("-t", "t", f"stty raw; printf '{octal}'; printf 'th%s' e-end; exit 42")
     term.read_until(rb"the-end")
     assert term.proc.wait(20) == 42
+
+
+@pytest.mark.parametrize("said, code", [
+    ([3, 0], 3), ([0, 3], 0), ([256], 255), ([1 << 31], 255), ([0xffffffff], 255),
+    ([b"TERM", 0], 143), ([7, b"KILL"], 7),
+], ids=str)
+def test_D2_exit_code_of_an_odd_server(make_mux, keys, cleanup, said, code):
+    """The first one counts, and what is no success stays none in eight bits."""
+
+    def handler(server, channel, name, m):
+        if name != "exec":
+            return True
+        server.send(channel, pyssh.MSG_CHANNEL_SUCCESS)
+        for what in said:
+            if isinstance(what, bytes):
+                server.send(channel, pyssh.MSG_CHANNEL_REQUEST, "exit-signal", False, what, False,
+                            "", "")
+            else:
+                server.send(channel, pyssh.MSG_CHANNEL_REQUEST, "exit-status", False, what)
+        channel.close()
+        return None
+
+    server = cleanup(pyssh.Server(keys.make("host_odd"), handler))
+    mux = make_mux(routes=routes_toml({"t": server.hop()}), known_hosts=server.known_hosts())
+    assert run(mux, "t", "x").returncode == code
 
 
 def test_D2_killed_after_printing_success(shared):

@@ -102,6 +102,19 @@ def test_L7_no_flag_no_forward(mux, echo):
     assert echo.accepted == before
 
 
+def test_L7_R6_direct_mode_forwards_nothing(make_mux, make_sshd, echo):
+    """Without a routes file no route has the flag."""
+    target = make_sshd()
+    mux = make_mux(target, direct=target, routes="")
+    port = free_port()
+    with running(mux, "t", "-L", f"{port}:127.0.0.1:{echo.port}") as wait:
+        with contextlib.suppress(ConnectionResetError):
+            assert exchange(port) == b""
+        wait(DENIED)
+    assert echo.accepted == 0
+    mux.check_works()
+
+
 @pytest.mark.parametrize(
     "host",
     [

@@ -79,6 +79,15 @@ def test_K2_another_fingerprint_is_no_yes(mux, sshd):
     assert code == 255 and known(mux) == ""
 
 
+def test_K2_enter_alone_is_no_yes(mux, sshd):
+    """The default of "(yes/no/[fingerprint])?" is not yes."""
+    terminal = Asked("", "no")
+    code, _, err = ask(mux, terminal, "true")
+    assert terminal.typed >= 1
+    assert code == 255 and b"not accepted" in err, err
+    assert known(mux) == "" and sshd.logins() == 0
+
+
 def test_K2_picture_on_request(mux, sshd):
     terminal = Asked("art", "yes")
     assert ask(mux, terminal, "echo in")[1] == b"in\n"
@@ -188,6 +197,17 @@ def test_P7_many_wait_for_one_question(mux):
         client.communicate(timeout=30)
     assert os.path.getsize(mux.known_hosts_path) > 0
     assert len(known(mux).splitlines()) == 1
+
+
+def test_K2_nobody_there_is_not_by_design(make_mux, make_sshd, sshd, keys):
+    """Behind a jump host too: without `unattended`, a missing person is a refusal, no accept-new."""
+    bastion = make_sshd("bastion", host_keys=[keys.make("host_bastion_only")])
+    mux = make_mux(target=sshd, bastion=bastion, known_hosts=bastion.known_hosts())
+    before = known(mux)
+    done = mux.ssh("t", "true")
+    assert done.returncode == 255 and b"not known" in done.stderr, done
+    assert bastion.logins() == 1 and sshd.logins() == 0
+    assert known(mux) == before
 
 
 def test_K2_accept_new_behind_a_jump_host_only(make_mux, make_sshd, sshd, keys):

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from peers import hop, routes_toml
+from peers import ROOT, Mux, hop, routes_toml
 
 
 def fingerprint(keys, path):
@@ -57,6 +57,36 @@ def test_K3_changed_key_is_always_refused(make_mux, make_sshd, keys):
     assert target.logins() == 0
     mux.put("known_hosts", target.known_hosts())
     mux.check_works()
+
+
+class OtherEtc(Mux):
+    """The daemon sees another /etc/ssh/ssh_known_hosts than the rest of the system."""
+
+    def spawn(self, argv, **kwargs):
+        etc = self.dir / "etc"
+        etc.mkdir(exist_ok=True)
+        (etc / "ssh_known_hosts").write_text(self.system_known_hosts)
+        script = 'mount --bind "$0" /etc/ssh && exec "$@"'
+        super().spawn(["unshare", "-m", "sh", "-c", script, etc, *argv], **kwargs)
+
+
+@pytest.mark.skipif(not ROOT, reason="only root may mount over /etc/ssh, for the daemon alone")
+def test_K1_system_known_hosts_counts(make_sshd, keys, cleanup):
+    """A key that only /etc/ssh/ssh_known_hosts has is known; one that it revokes is refused,
+    whatever the user's file says."""
+    target = make_sshd()
+    kinds = [line.split()[1:3] for line in target.known_hosts().splitlines()]
+    for system, own, is_in in (
+        (target.known_hosts(), "", True),
+        ("".join(f"@revoked * {a} {b}\n" for a, b in kinds), target.known_hosts(), False),
+    ):
+        mux = OtherEtc(keys, routes=routes_toml({"t": hop(target)}), known_hosts=own, start=False)
+        mux.system_known_hosts = system
+        cleanup(mux)
+        mux.start()
+        done = mux.ssh("t", "echo in")
+        assert (done.stdout == b"in\n") is is_in, done
+        assert is_in or b"revoked" in done.stderr, done
 
 
 @pytest.mark.core

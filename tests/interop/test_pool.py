@@ -546,6 +546,18 @@ def test_A1_identity_agent_of_the_route(make_mux, make_sshd, keys, make_agent):
     mux.check_works()
 
 
+def test_A1_identity_agent_none_asks_no_agent(make_mux, make_sshd, keys, make_agent):
+    """Not the daemon's own either, though it has the key."""
+    target = make_sshd()
+    agent = make_agent(keys.make("remote"))
+    routes = routes_toml({"t": hop(target, identity_agent="none"), "own": hop(target)})
+    mux = make_mux(routes=routes, known_hosts=target.known_hosts(), agent=agent)
+    done = mux.ssh("t", "true")
+    assert done.returncode == 255 and b"permission denied" in done.stderr.lower(), done
+    assert target.logins() == 0
+    mux.check_works("own")
+
+
 def test_A1_stale_agent_socket_falls_through(make_mux, make_sshd, keys):
     target = make_sshd()
     mux = make_mux(target, env={"SSH_AUTH_SOCK": "/tmp/no-such-agent"})

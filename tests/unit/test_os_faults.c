@@ -24,8 +24,11 @@ static struct {
 	int is_write_short; /* every write takes a byte only */
 	int has_no_noreplace, has_no_links; /* as file systems without them */
 	int are_syncs_only; /* no other call counts */
+	int n_plants; /* names of temporary files that somebody guesses, and takes before us */
+	enum { PLANT_FILE, PLANT_HARD_LINK, PLANT_LINK, PLANT_N } plant;
 	/* What happened. */
 	int was_hit, was_renamed;
+	ino_t planted;
 } fault = { .left = -1 };
 
 static void arm(int n, int error)
@@ -52,6 +55,25 @@ static int is_due(void)
 	return 1;
 }
 
+/* Takes a name: by a file that stays open elsewhere, or by a link to the victim. */
+static void plant(int dir, const char *name)
+{
+	struct stat st;
+	int fd;
+
+	fault.n_plants--;
+	if (fault.plant == PLANT_FILE) {
+		fd = (int)syscall(SYS_openat, dir, name, O_WRONLY | O_CREAT | O_EXCL, 0666);
+		assert_true(fd >= 0 && fstat(fd, &st) == 0);
+		fault.planted = st.st_ino;
+		(void)syscall(SYS_close, fd);
+	} else if (fault.plant == PLANT_HARD_LINK) {
+		assert_int_equal(syscall(SYS_linkat, AT_FDCWD, at("victim"), dir, name, 0), 0);
+	} else {
+		assert_int_equal(symlinkat(at("victim"), dir, name), 0);
+	}
+}
+
 int openat(int dir, const char *path, int flags, ...)
 {
 	mode_t mode = 0;
@@ -61,6 +83,8 @@ int openat(int dir, const char *path, int flags, ...)
 	if (flags & O_CREAT)
 		mode = va_arg(ap, mode_t);
 	va_end(ap);
+	if ((flags & O_CREAT) && fault.n_plants > 0 && strncmp(path, ".ssh-mux-", 9) == 0)
+		plant(dir, path);
 	return is_due() ? -1 : (int)syscall(SYS_openat, dir, path, flags, mode);
 }
 
@@ -197,6 +221,14 @@ static void start_over(size_t i)
 		put_file(at("f"), OLD, 0600);
 }
 
+static void empty_box(void)
+{
+	char command[128];
+
+	(void)snprintf(command, sizeof(command), "find '%s' -mindepth 1 -delete", box.dir);
+	assert_int_equal(system(command), 0);
+}
+
 static void expect_old_or(size_t i, int is_new)
 {
 	if (is_new)
@@ -242,6 +274,37 @@ static void c8_each_call_fails_once(void **state)
 }
 
 /* That of the file comes before the rename, that of the directory after it; neither may fail. */
+/* O_EXCL: what has the name already is not written into, and does not become the file. */
+static void c8_a_guessed_name_is_not_used(void **state)
+{
+	static const int counts[] = { 1, 3, 1000 };
+	struct stat st;
+
+	(void)state;
+	for (size_t i = 0; i < (size_t)PLANT_N * SMX_ARRAY_LEN(counts); i++) {
+		int r, count = counts[i % SMX_ARRAY_LEN(counts)];
+
+		put_file(at("victim"), OLD, 0600);
+		put_file(at("f"), OLD, 0600);
+		smx_buf_reset(&box.err);
+		arm(-1, 0);
+		fault.plant = (int)(i / SMX_ARRAY_LEN(counts));
+		fault.n_plants = count;
+		r = write_it();
+		assert_true(fault.n_plants < count);
+		disarm();
+		fault.n_plants = 0;
+		/* The next name is free, or there are no more tries. */
+		assert_int_equal(r == 0, count < 1000);
+		expect_content(at("f"), r == 0 ? NEW : OLD);
+		expect_content(at("victim"), OLD);
+		assert_int_equal(lstat(at("f"), &st), 0);
+		assert_true(S_ISREG(st.st_mode) && (st.st_mode & 07777) == 0600);
+		assert_true(st.st_nlink == 1 && st.st_ino != fault.planted);
+		empty_box();
+	}
+}
+
 static void c8_failed_syncs_are_failures(void **state)
 {
 	(void)state;
@@ -482,6 +545,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(c8_each_call_fails_once),
+		TEST(c8_a_guessed_name_is_not_used),
 		TEST(c8_failed_syncs_are_failures),
 		TEST(c8_a_write_in_pieces_is_whole),
 		TEST(c8_killed_at_each_call),

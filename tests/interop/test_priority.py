@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""B8: what a person types and sees goes before bulk that waits for the same connection."""
+import contextlib
+import threading
+import time
+
+import pytest
+
+from peers import poll, routes_toml
+from pyssh import Client, Server
+
+BULK = 8  # channels; each has a queue when its turn comes
+PLAIN, TYPED = 100, 101  # both say a line; the second one has a terminal
+PIECE = bytes(30000)
+LINE = b"x"
+WINDOW = 4 << 20
+PTY = ("xterm", 80, 24, 0, 0, b"")
+
+
+class Held:
+    """Ten commands on one connection, and a network that can be held up: between the client and
+    ssh-mux (down) or between ssh-mux and the server (up)."""
+
+    def __init__(self, where, keys, cleanup, pump, make_mux):
+        self.channels, self.arrived, self.sent = {}, [], {}
+        self.server = cleanup(Server(keys.make("host_order"), self.handler))
+        upper = pump(self.server.port)
+        hop = dict(self.server.hop(), port=upper.port)
+        known = self.server.known_hosts().replace(str(self.server.port), str(upper.port))
+        self.mux = make_mux(routes=routes_toml({"t": hop}), known_hosts=known)
+        lower = pump(self.mux.port)
+        self.network = upper if where == "up" else lower
+        self.client = cleanup(Client(lower.port, self.mux.local_key))
+        self.theirs, self.window = {}, {}
+        for n in [*range(BULK), PLAIN, TYPED]:
+            self.client.open(n, window=WINDOW)
+            confirmation = self.client.wait(91, n)
+            self.theirs[n], self.window[n] = confirmation.get_int(), confirmation.get_int()
+            if n == TYPED:
+                self.client.request(self.theirs[n], "pty-req", True, *PTY)
+            self.client.request(self.theirs[n], "exec", True, str(n))
+        poll(lambda: len(self.channels) == BULK + 2, 20, "all commands run")
+
+    def handler(self, server, channel, name, m):
+        if name == "exec":
+            self.channels[int(m.get_text())] = channel
+            server.send(channel, 93, WINDOW)  # the connection is to be what is full
+        return True
+
+    def note_at_the_server(self):
+        t = self.server.transports[-1]
+        plain = t._channel_handler_table[94]
+        names = {channel.chanid: n for n, channel in self.channels.items()}
+
+        def note(channel, m):
+            self.arrived.append(names[channel.chanid])
+            plain(channel, m)
+
+        t._channel_handler_table = {**t._channel_handler_table, 94: note}
+
+    def queued(self):
+        """What ssh-mux has taken, once it takes no more."""
+        seen, since = -1, 0
+        while True:
+            now = sum(c["bytes_in"] + c["bytes_out"] for c in self.mux.status()["channels"])
+            if now != seen:
+                seen, since = now, time.monotonic()
+            elif time.monotonic() - since > 0.7:
+                return seen
+            time.sleep(0.1)
+
+    def send_from_client(self, n, data):
+        """As far as the window lets it."""
+        granted = self.window[n]
+        with self.client.changed:
+            for number, channel, m in self.client.received:
+                if (number, channel) == (93, n):
+                    m.rewind()
+                    m.get_int()
+                    granted += m.get_int()
+        sent = self.sent.get(n, 0) + len(data)
+        if sent > granted:
+            return False
+        self.sent[n] = sent
+        self.client.send(94, self.theirs[n], data)
+        return True
+
+    def fill_from_client(self):
+        """Until nothing moved for a while."""
+        last = time.monotonic()
+        while time.monotonic() - last < 0.7:
+            if any([self.send_from_client(n, PIECE) for n in range(BULK)]):
+                last = time.monotonic()
+            else:
+                time.sleep(0.05)
+
+    def fill_from_server(self):
+        def run(channel):
+            with contextlib.suppress(OSError, EOFError):
+                while True:
+                    channel.sendall(PIECE)
+
+        for n in range(BULK):
+            threading.Thread(target=run, args=(self.channels[n],), daemon=True).start()
+
+    def check(self, say):
+        before = self.queued()
+        for k, n in enumerate((PLAIN, TYPED), 1):
+            say(n)
+            poll(lambda: self.queued() == before + k, 20, "ssh-mux has the line")
+        self.network.release()
+        poll(lambda: PLAIN in self.arrived, 30, "both lines are there")
+        at = self.arrived.index(TYPED)
+        assert at < self.arrived.index(PLAIN), "the line of the command came first"
+        behind = set(self.arrived[at:])
+        assert len(behind & set(range(BULK))) == BULK, "there was no bulk that waited"
+
+
+@pytest.fixture
+def held(keys, cleanup, pump, make_mux):
+    return lambda where: Held(where, keys, cleanup, pump, make_mux)
+
+
+def test_B8_typed_before_bulk(held):
+    """Bulk of eight channels waits, then comes a line of a command, then a typed one."""
+    h = held("up")
+    h.note_at_the_server()
+    h.network.hold()
+    h.fill_from_client()
+    h.check(lambda n: h.send_from_client(n, LINE))
+
+
+def test_B8_shown_before_bulk(held):
+    """The same from the server to the client: a terminal's output goes before a download."""
+    h = held("down")
+    h.network.hold()
+    h.fill_from_server()
+    threading.Thread(target=watch, args=(h,), daemon=True).start()
+    h.check(lambda n: h.channels[n].sendall(LINE))
+
+
+def watch(h):
+    """Notes what comes at the client."""
+    seen = 0
+    while h.client.transport.is_active():
+        with h.client.changed:
+            h.client.changed.wait(0.1)
+            new = h.client.received[seen:]
+        h.arrived += [channel for number, channel, _ in new if number == 94]
+        seen += len(new)
