@@ -49,6 +49,17 @@ enum smx_cli_style smx_cli_state_style(const char *state)
 	return strcmp(state, "closing") == 0 ? SMX_STYLE_DIM : SMX_STYLE_WARN;
 }
 
+void smx_cli_state_cell(struct smx_cli_table *t, const struct smx_status_connection *c)
+{
+	char text[SMX_CLI_TEXT_MAX];
+
+	if (strcmp(c->state, "stalled") == 0)
+		smx_cli_table_styled(t, smx_cli_state_style(c->state), "%s %s", c->state,
+			smx_cli_text_age(c->stalled_s, text));
+	else
+		smx_cli_table_styled(t, smx_cli_state_style(c->state), "%s", c->state);
+}
+
 static void init_table(struct smx_cli_table *t, const char *const *head, size_t columns,
 	unsigned right_mask, const struct smx_cli_look *look)
 {
@@ -140,7 +151,7 @@ static void connection_cells(struct smx_cli_table *t, const struct smx_status_co
 
 	smx_cli_table_cell(t, "%" PRIu64, c->id);
 	smx_cli_table_cell(t, "%s", c->key);
-	smx_cli_table_styled(t, smx_cli_state_style(c->state), "%s", c->state);
+	smx_cli_state_cell(t, c);
 	smx_cli_table_cell(t, "%s", smx_cli_text_age(c->age_s, text));
 	smx_cli_table_cell(t, "%" PRIu64, c->channels);
 	smx_cli_table_cell(t, "%s", smx_cli_text_bytes(c->bytes_in, text));

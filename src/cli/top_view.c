@@ -282,7 +282,7 @@ static void connection_row(struct smx_cli_table *t, const struct top_model *m,
 
 	smx_cli_table_cell(t, "%" PRIu64, c->id);
 	smx_cli_table_cell(t, "%s", c->key);
-	smx_cli_table_styled(t, smx_cli_state_style(c->state), "%s", c->state);
+	smx_cli_state_cell(t, c);
 	smx_cli_table_cell(t, "%s", smx_cli_text_age(c->age_s, text));
 	smx_cli_table_cell(t, "%" PRIu64, c->channels);
 	if (c->rtt_ms < 0)

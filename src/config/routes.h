@@ -7,13 +7,14 @@
  *	identity_agent = "/run/user/1000/agent"
  *	send_env = ["EDITOR"]
  *	pinentry = "/usr/bin/pinentry-gnome3"		# or "none"
+ *	dead_after = 900				# seconds, 45 to 86400
  *	prompter = "native"				# or "powershell"; Windows
  *
  *	[jump]						# the default jump host
  *	host = "bastion.example"			# required, as is user
  *	user = "me"
  *	port = 22
- *	identity, identities_only, identity_agent, unattended, prompter, host_key_alias
+ *	identity, identities_only, identity_agent, unattended, prompter, host_key_alias, dead_after
  *
  *	[routes.web]					# ssh web
  *	host = "10.0.0.5"				# required, as is user
@@ -22,7 +23,7 @@
  *	direct = true					# no jump host
  *	jump = "other"					# through another route, or "none", or a
  *chain: jump = ["first", "second"] allow_remote_loopback_any_port = true send_env, identity,
- *identities_only, identity_agent, unattended, prompter, host_key_alias
+ *identities_only, identity_agent, unattended, prompter, host_key_alias, dead_after
  *
  * However a route is written, what comes out is an array of hops: jump hosts in the order they are
  * dialled, the target last; hops[i + 1] is reached through a channel of hops[i].
@@ -50,6 +51,9 @@
 #define SMX_ROUTES_ERRORS_MAX 50 /* that smx_routes_check tells of */
 #define SMX_CONFIG_PATH_MAX   1024 /* bytes in a path of the file */
 #define SMX_DEFAULT_SSH_PORT  22
+#define SMX_DEAD_AFTER_S      900 /* dead_after where the file does not say it (U3) */
+#define SMX_DEAD_AFTER_MIN_S  45
+#define SMX_DEAD_AFTER_MAX_S  86400
 
 /* What a window of ours is, on a system that has them (A4: Windows); of no meaning elsewhere. */
 enum smx_prompter {
@@ -66,6 +70,7 @@ struct smx_hop {
 	char **identity; /* key file paths as written (a leading "~/" is the caller's to expand) */
 	size_t n_identity; /* 0: the defaults */
 	int identities_only; /* only these keys, also of those in the agent */
+	uint32_t dead_after_s; /* silence after which its connection is given up (U3) */
 	int unattended; /* nobody is asked, by design: logins without a person only (K2) */
 	enum smx_prompter prompter; /* the window that asks for its logins */
 	char *identity_agent; /* socket, "none", "SSH_AUTH_SOCK", or NULL for the usual order (A1)

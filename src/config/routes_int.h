@@ -22,7 +22,7 @@ struct route_draft {
 	char name[SMX_ROUTE_NAME_MAX + 1]; /* "" for the top level and [jump] */
 	unsigned present; /* bit of each key that was given */
 	char *host, *user, *host_key_alias, *identity_agent, *pinentry;
-	unsigned port;
+	unsigned port, dead_after;
 	enum smx_prompter prompter;
 	int direct, identities_only, allow_loopback, unattended;
 	struct smx_strings identity, send_env;
@@ -76,6 +76,7 @@ enum {
 	KEY_PINENTRY = 1 << 13,
 	KEY_UNATTENDED = 1 << 14,
 	KEY_PROMPTER = 1 << 15,
+	KEY_DEAD_AFTER = 1 << 16,
 };
 int smx_routes_read_keys(struct routes_parser *p, struct route_draft *draft, unsigned section);
 

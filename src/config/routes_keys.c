@@ -11,6 +11,7 @@ enum value_kind {
 	VALUE_HOST,
 	VALUE_USER,
 	VALUE_PORT,
+	VALUE_DEAD_AFTER,
 	VALUE_BOOLEAN,
 	VALUE_PATH,
 	VALUE_PATHS,
@@ -52,6 +53,7 @@ static const struct key_spec keys[] = {
 	{ "host_key_alias", KEY_ALIAS, HOST_SECTIONS, VALUE_HOST, AT(host_key_alias) },
 	{ "pinentry", KEY_PINENTRY, SECTION_TOP, VALUE_PROGRAM, AT(pinentry) },
 	{ "prompter", KEY_PROMPTER, ALL_SECTIONS, VALUE_PROMPTER, AT(prompter) },
+	{ "dead_after", KEY_DEAD_AFTER, ALL_SECTIONS, VALUE_DEAD_AFTER, AT(dead_after) },
 	{ "jump", KEY_TABLE_JUMP, SECTION_TOP, VALUE_TABLE, 0 },
 	{ "routes", KEY_TABLE_ROUTES, SECTION_TOP, VALUE_TABLE, 0 },
 };
@@ -131,7 +133,7 @@ static int fail_unknown(struct routes_parser *p, const struct route_draft *draft
 	const struct smx_toml *item, unsigned section)
 {
 	const char *near = nearest_key(item, section);
-	char list[256] = "";
+	char list[384] = "";
 	size_t used = 0;
 
 	if (near)
@@ -247,14 +249,14 @@ static int read_strings(struct routes_parser *p, const struct route_draft *draft
 	return 0;
 }
 
-static int read_port(struct routes_parser *p, const struct route_draft *draft,
-	const struct smx_toml *item, unsigned *to)
+static int read_integer(struct routes_parser *p, const struct route_draft *draft,
+	const struct smx_toml *item, unsigned min, unsigned max, unsigned *to)
 {
 	if (item->type != SMX_TOML_INTEGER)
-		return smx_routes_fail(p, draft, item, "must be an integer from 1 to 65535, not %s",
-			smx_toml_type_name(item->type));
-	if (item->integer < 1 || item->integer > 65535)
-		return smx_routes_fail(p, draft, item, "must be from 1 to 65535");
+		return smx_routes_fail(p, draft, item, "must be an integer from %u to %u, not %s",
+			min, max, smx_toml_type_name(item->type));
+	if (item->integer < min || item->integer > max)
+		return smx_routes_fail(p, draft, item, "must be from %u to %u", min, max);
 	*to = (unsigned)item->integer;
 	return 0;
 }
@@ -321,7 +323,9 @@ static int read_value(struct routes_parser *p, struct route_draft *draft,
 	case VALUE_ENV:
 		return read_strings(p, draft, item, spec->kind, to);
 	case VALUE_PORT:
-		return read_port(p, draft, item, to);
+		return read_integer(p, draft, item, 1, 65535, to);
+	case VALUE_DEAD_AFTER:
+		return read_integer(p, draft, item, SMX_DEAD_AFTER_MIN_S, SMX_DEAD_AFTER_MAX_S, to);
 	case VALUE_BOOLEAN:
 		return read_boolean(p, draft, item, to);
 	case VALUE_PROMPTER:

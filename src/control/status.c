@@ -238,6 +238,7 @@ static const struct field connection_fields[] = {
 	FIELD(status_connection, COUNT, id),
 	FIELD(status_connection, TEXT, key),
 	FIELD(status_connection, TEXT, state),
+	FIELD(status_connection, COUNT, stalled_s),
 	FIELD(status_connection, COUNT, age_s),
 	FIELD(status_connection, COUNT, channels),
 	FIELD(status_connection, COUNT, bytes_in),

@@ -26,15 +26,20 @@
 
 /* --- time --- */
 
+/* By how much the wall clock is ahead of ours. */
+static int64_t wall_offset_s(uint64_t now)
+{
+	return (int64_t)time(NULL) - (int64_t)(now / 1000);
+}
+
 /*
  * Our clock stands still while the machine sleeps (on some systems), the wall clock does not. While
  * we were stopped or the machine was, silence says nothing about the others.
  */
 static void notice_resume(struct mux *m)
 {
-	uint64_t now = mux_now(m), gap = m->last_tick_ms ? now - m->last_tick_ms : 0;
-	int64_t wall = (int64_t)time(NULL) - (int64_t)(now / 1000);
-	int64_t jump = m->last_wall_s ? wall - m->last_wall_s : 0;
+	uint64_t now = mux_now(m), gap = now - m->last_tick_ms;
+	int64_t wall = wall_offset_s(now), jump = wall - m->last_wall_s;
 	struct smx_list *it, *tmp, *it2, *tmp2;
 
 	m->last_tick_ms = now;
@@ -42,19 +47,32 @@ static void notice_resume(struct mux *m)
 		log_info("the clock jumped by %lld s: checking all connections",
 			(long long)(gap / 1000) + (long long)jump);
 		SMX_LIST_FOREACH (it, tmp, &m->links)
-			SMX_CONTAINER(it, struct link, node)->last_life_ms = now - 1;
+			smx_live_woke(&SMX_CONTAINER(it, struct link, node)->live, now);
 		SMX_LIST_FOREACH (it, tmp, &m->entries) {
 			struct pool_entry *e = SMX_CONTAINER(it, struct pool_entry, node);
 
-			SMX_LIST_FOREACH (it2, tmp2, &e->upstreams) {
-				struct upstream *up = SMX_CONTAINER(it2, struct upstream, node);
-
-				up->probe_deadline_ms = 0; /* one from before the gap */
-				upstream_suspect(up);
-			}
+			SMX_LIST_FOREACH (it2, tmp2, &e->upstreams)
+				upstream_suspect(SMX_CONTAINER(it2, struct upstream, node), 1);
 		}
 	}
 	m->last_wall_s = wall;
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+	struct mux *m = timer->data;
+
+	pool_tick(m);
+	mux_settle(m);
+}
+
+/* What is due between two ticks: who waits for a doubtful connection counts in seconds (U3). */
+static void arm_deadline(struct mux *m)
+{
+	uint64_t at = pool_deadline(m), now = mux_now(m);
+
+	if (at > now && at < now + TICK_MS)
+		(void)uv_timer_start(&m->deadline_timer, on_deadline, at - now, 0);
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -64,6 +82,7 @@ static void on_tick(uv_timer_t *timer)
 	notice_resume(m);
 	door_tick(m);
 	pool_tick(m);
+	arm_deadline(m);
 	if (m->pool.n_used == 0)
 		smx_pool_trim(&m->pool);
 	mux_settle(m);
@@ -115,14 +134,17 @@ static int start(struct mux *m)
 		return r;
 	}
 	keyring_refresh(m->keyring);
-	m->tick_timer.data = m->breath_timer.data = m;
+	m->tick_timer.data = m->deadline_timer.data = m->breath_timer.data = m;
 	(void)uv_timer_init(m->loop, &m->tick_timer);
+	(void)uv_timer_init(m->loop, &m->deadline_timer);
 	(void)uv_timer_init(m->loop, &m->breath_timer);
 	for (size_t i = 0; i < MUX_END_SIGNALS; i++) {
 		m->ends[i].data = m;
 		(void)uv_signal_init(m->loop, &m->ends[i]);
 	}
 	if ((r = control_open(m)) == 0 && (r = door_open(m)) == 0) {
+		m->last_tick_ms = mux_now(m);
+		m->last_wall_s = wall_offset_s(m->last_tick_ms);
 		(void)uv_timer_start(&m->tick_timer, on_tick, TICK_MS, TICK_MS);
 		for (unsigned i = 0; i < MUX_END_SIGNALS && smx_os_end_signal(i); i++)
 			(void)uv_signal_start(&m->ends[i], on_signal, smx_os_end_signal(i));

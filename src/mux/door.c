@@ -204,6 +204,15 @@ static int make_room(struct mux *m)
 	return m->n_clients < CLIENTS_MAX;
 }
 
+/* L10. Nobody waits on a local path that is stalled: it ends at once. */
+static const struct smx_live_rules client_rules = {
+	.probe_ms = CLIENT_KEEPALIVE_MS,
+	.eager_ms = CLIENT_KEEPALIVE_MS,
+	.stalled_ms = CLIENT_KEEPALIVE_MS * CLIENT_MISSED_MAX,
+	.doubt_ms = CLIENT_KEEPALIVE_MS * CLIENT_MISSED_MAX,
+	.dead_ms = CLIENT_KEEPALIVE_MS * CLIENT_MISSED_MAX,
+};
+
 static struct client *add_client(struct mux *m)
 {
 	struct client *c = NULL;
@@ -219,6 +228,7 @@ static struct client *add_client(struct mux *m)
 	if (!c)
 		return NULL;
 	c->mux = m;
+	c->link->rules = client_rules;
 	smx_list_init(&c->node);
 	smx_list_add_tail(&m->clients, &c->node);
 	m->n_clients++;
@@ -360,6 +370,7 @@ void door_close(struct mux *m)
 
 void door_tick(struct mux *m)
 {
+	static const struct smx_live_input none;
 	struct smx_list *it, *tmp;
 
 	SMX_LIST_FOREACH (it, tmp, &m->clients) {
@@ -369,7 +380,9 @@ void door_tick(struct mux *m)
 			if (mux_now(m) - c->link->born_ms >= CLIENT_GRACE_MS)
 				link_fail(c->link, SMX_ETIMEOUT, "did not authenticate in time");
 		} else {
-			link_tick(c->link, CLIENT_KEEPALIVE_MS, CLIENT_MISSED_MAX);
+			/* A stopped client's system acknowledges for ever: only answers count. */
+			if (link_tick(c->link, &none) & SMX_LIVE_HAS_DIED)
+				link_fail(c->link, SMX_EKEEPALIVE, NULL);
 		}
 	}
 }

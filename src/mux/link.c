@@ -23,7 +23,8 @@ struct link *link_new(struct mux *m, const struct link_ops *ops, void *owner)
 	l->ops = ops;
 	l->owner = owner;
 	l->id = ++m->next_id;
-	l->born_ms = l->last_life_ms = mux_now(m);
+	l->born_ms = mux_now(m);
+	smx_live_init(&l->live, l->born_ms);
 	l->rtt_ms = -1;
 	smx_list_init(&l->dirty_node);
 	smx_list_init(&l->dying_node);
@@ -134,6 +135,7 @@ static int start_work(struct link *l, struct smx_work *work)
 
 static void on_pong(struct link *l)
 {
+	smx_live_answered(&l->live, mux_now(l->mux));
 	if (l->probe_sent_ms) {
 		l->rtt_ms = (int64_t)(mux_now(l->mux) - l->probe_sent_ms);
 		l->probe_sent_ms = 0;
@@ -336,7 +338,7 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 	} else {
 		smx_transport_rx_commit(l->t, (size_t)n);
 		l->bytes_in += (uint64_t)n;
-		l->last_life_ms = mux_now(m);
+		smx_live_seen(&l->live, mux_now(m));
 		link_process(l);
 		if (n < BREATH_READ && is_bulk(l, (size_t)n))
 			take_breath(l);
@@ -359,7 +361,7 @@ void link_carrier_data(struct link *l, struct smx_view data)
 	size_t n;
 
 	l->bytes_in += data.len;
-	l->last_life_ms = mux_now(l->mux);
+	smx_live_seen(&l->live, mux_now(l->mux));
 	while (data.len && !l->dead) {
 		if (smx_transport_rx_space(l->t, &p, &n) != 0 || n == 0) {
 			link_fail(l, SMX_ENOMEM, NULL);
@@ -411,7 +413,7 @@ static void on_written(uv_write_t *req, int status)
 	if (status < 0)
 		link_fail(l, SMX_EEOF, uv_strerror(status));
 	else
-		l->last_life_ms = mux_now(m);
+		smx_live_seen(&l->live, mux_now(m));
 	link_touch(l);
 	mux_settle(m);
 }
@@ -598,7 +600,7 @@ void link_host_key_decided(struct link *l, int r)
 	link_process(l);
 }
 
-/* --- keepalive (P4, L10, B11) --- */
+/* --- keepalive (P4, L10, B11, U3) --- */
 
 void link_probe(struct link *l)
 {
@@ -614,30 +616,30 @@ void link_probe(struct link *l)
 		link_fail(l, r, NULL);
 		return;
 	}
-	l->last_probe_ms = mux_now(l->mux);
+	smx_live_probed(&l->live, mux_now(l->mux));
+	l->probe_end = l->bytes_out + smx_transport_tx_len(l->t);
 	if (!l->probe_sent_ms)
-		l->probe_sent_ms = l->last_probe_ms;
+		l->probe_sent_ms = mux_now(l->mux);
 	link_touch(l);
 }
 
-void link_tick(struct link *l, uint64_t interval_ms, unsigned max_missed)
+int link_tick(struct link *l, const struct smx_live_input *in)
 {
-	uint64_t now = mux_now(l->mux), last;
-	int r;
+	uint64_t now = mux_now(l->mux);
+	int r, due;
 
 	if (l->dead || !l->t)
-		return;
-	if ((r = smx_transport_tick(l->t, now)) != 0) {
+		return 0;
+	/* Nobody answers a key exchange on a stalled path; what is sent meanwhile would be held. */
+	if (l->live.state == SMX_LIVE_READY && (r = smx_transport_tick(l->t, now)) != 0) {
 		transport_failed(l, r);
-		return;
+		return 0;
 	}
 	link_touch(l);
-	/* Anything received proves the path alive; silence for as long as three probes ends it. */
-	if (now - l->last_life_ms >= interval_ms * max_missed) {
-		link_fail(l, SMX_EKEEPALIVE, NULL);
-		return;
-	}
-	last = l->last_life_ms > l->last_probe_ms ? l->last_life_ms : l->last_probe_ms;
-	if (now - last >= interval_ms)
+	due = smx_live_tick(&l->live, &l->rules, in, now);
+	if (due & SMX_LIVE_HAS_STALLED)
+		l->probe_sent_ms = 0; /* the wait is no round trip */
+	if (due & SMX_LIVE_PROBE_DUE)
 		link_probe(l);
+	return due;
 }

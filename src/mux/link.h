@@ -13,6 +13,7 @@
 
 #include "mux/mux.h"
 #include "ssh/conn.h"
+#include "ssh/liveness.h"
 
 #define LINK_TX_HIGH (512 * 1024)
 #define LINK_QUANTUM (32 * 1024) /* what a source may send before it is the next one's turn */
@@ -94,12 +95,13 @@ struct link {
 	char why[256];
 	int n_work; /* slow work on worker threads */
 	uint64_t id, born_ms, bytes_in, bytes_out;
-	uint64_t last_life_ms; /* when the other side last sent something, or took what it could not
-				* before */
 	uint64_t burst_since_ms, burst_bytes; /* how fast bytes come in */
 	int is_bulk;
-	/* keepalive (P4, L10) */
-	uint64_t last_probe_ms, probe_sent_ms;
+	/* keepalive (P4, L10, U3) */
+	struct smx_live live;
+	struct smx_live_rules rules; /* the owner's to change */
+	uint64_t probe_end; /* of what bytes_out counts, the last probe is before this */
+	uint64_t probe_sent_ms; /* of the first that was not answered; 0: none */
 	int64_t rtt_ms; /* of the last answered probe, -1 unknown */
 };
 
@@ -127,8 +129,11 @@ void link_process(struct link *l);
 void link_host_key_decided(struct link *l, int r);
 /* Sends a probe (keepalive) now. */
 void link_probe(struct link *l);
-/* Once a second: keepalives, rekey by time. */
-void link_tick(struct link *l, uint64_t interval_ms, unsigned max_missed);
+/*
+ * Once a second: keepalives by l->rules, rekey by time. Returns what smx_live_tick does, with the
+ * probe sent; what a state means is the owner's.
+ */
+int link_tick(struct link *l, const struct smx_live_input *in);
 void link_flush(struct link *l); /* mux_settle only */
 void link_reap(struct link *l); /* mux_settle only */
 /* Bytes arrived through the carrier. */

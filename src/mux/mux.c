@@ -44,6 +44,7 @@ void mux_stop(struct mux *m, const char *why)
 	control_close(m);
 	reload_close(m);
 	uv_close((uv_handle_t *)&m->tick_timer, NULL);
+	uv_close((uv_handle_t *)&m->deadline_timer, NULL);
 	uv_close((uv_handle_t *)&m->breath_timer, NULL);
 	for (size_t i = 0; i < MUX_END_SIGNALS; i++)
 		uv_close((uv_handle_t *)&m->ends[i], NULL);

@@ -54,7 +54,7 @@ struct mux {
 	uint64_t start_ms;
 	int64_t last_wall_s; /* to notice a resume from sleep */
 	uint64_t last_tick_ms; /* to notice that we were stopped */
-	uv_timer_t tick_timer;
+	uv_timer_t tick_timer, deadline_timer;
 	uv_signal_t ends[MUX_END_SIGNALS];
 	struct door *door;
 	struct control *control;

@@ -5,10 +5,17 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "mux/prompt.h"
 #include "mux/say.h"
 #include "mux/upstream.h"
 
 #define UPSTREAMS_MAX 32 /* of one entry */
+/*
+ * U3: an answer within 6 s, whatever it is. A probe of the old connection takes 5 of them, so a new
+ * one has to show its first sign of life in what is left; then it may take the time that a login
+ * takes.
+ */
+#define STALLED_PATIENCE_MS 5800
 
 int open_req_init(struct open_req *req, int is_session, struct smx_view kind,
 	struct smx_view specific, uint32_t recv_window)
@@ -142,8 +149,7 @@ static int has_room(const struct pool_entry *e, struct upstream *up, int is_sess
 {
 	unsigned n, max;
 
-	if (up->state != UPSTREAM_READY || up->link->dead ||
-		upstream_channels(up) >= SMX_CHANNELS_MAX)
+	if (!upstream_is_usable(up) || upstream_channels(up) >= SMX_CHANNELS_MAX)
 		return 0;
 	if (!is_session)
 		return 1;
@@ -164,6 +170,59 @@ static struct upstream *find_room(struct pool_entry *e, int is_session)
 			return upstream_at(it);
 	}
 	return NULL;
+}
+
+/*
+ * U3: for those who have waited so long, the connection that there is is stalled and another one
+ * can't be had now.
+ */
+static void refuse_for_stalled(
+	struct pool_entry *e, const struct upstream *stalled, uint64_t wait_ms)
+{
+	uint64_t now = mux_now(e->mux);
+	char what[UPSTREAM_TEXT_SIZE], text[UPSTREAM_TEXT_SIZE + 200];
+	struct smx_list *it, *tmp;
+
+	upstream_stalled_text(stalled, what, sizeof(what));
+	if (e->needs_person)
+		(void)snprintf(text, sizeof(text),
+			"%s, and another login needs a person; try again when the network is back, "
+			"or run: ssh-mux connect NAME",
+			what);
+	else
+		(void)snprintf(text, sizeof(text),
+			"%s, and another one can't be made; try again when the network is back",
+			what);
+	SMX_LIST_FOREACH (it, tmp, &e->waiting) {
+		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
+
+		if (now - req->since_ms < wait_ms)
+			continue;
+		smx_list_del(&req->node);
+		req->failed(req, SMX_OPEN_CONNECT_FAILED, text);
+	}
+}
+
+static const struct upstream *find_stalled(const struct pool_entry *e)
+{
+	for (struct smx_list *it = e->upstreams.next; it != &e->upstreams; it = it->next) {
+		const struct upstream *up = upstream_at(it);
+
+		if (up->state == UPSTREAM_STALLED && !up->link->dead)
+			return up;
+	}
+	return NULL;
+}
+
+int pool_is_hopeful(const struct pool_entry *e)
+{
+	for (struct smx_list *it = e->upstreams.next; it != &e->upstreams; it = it->next) {
+		const struct upstream *up = upstream_at(it);
+
+		if (up->state < UPSTREAM_READY && !up->link->dead && upstream_is_hopeful(up))
+			return 1;
+	}
+	return 0;
 }
 
 static void fail_waiting(struct pool_entry *e, uint32_t code, const char *text)
@@ -188,7 +247,9 @@ static size_t count(const struct smx_list *head)
 /* Makes as many connections as the waiting need, at most one while the limit is unknown. */
 static void add_upstreams(struct pool_entry *e)
 {
-	size_t n_waiting = count(&e->waiting), n_all = 0, n_connecting = 0, wanted = 1;
+	size_t n_waiting = count(&e->waiting), n_all = 0, n_connecting = 0, n_usable = 0,
+	       wanted = 1;
+	const struct upstream *stalled = NULL;
 	struct smx_list *it, *tmp;
 
 	SMX_LIST_FOREACH (it, tmp, &e->upstreams) {
@@ -202,10 +263,18 @@ static void add_upstreams(struct pool_entry *e)
 			continue;
 		n_all++;
 		n_connecting += up->state < UPSTREAM_READY;
+		n_usable += upstream_is_usable(up) != 0;
+		if (up->state >= UPSTREAM_READY && !upstream_is_usable(up))
+			stalled = up;
 	}
 	if (e->session_limit)
 		wanted = (n_waiting + e->session_limit - 1) / e->session_limit;
-	if (n_all > n_connecting && e->needs_person) {
+	if (stalled && n_usable == 0 && e->needs_person) {
+		if (n_connecting == 0 && !prompt_is_possible(e)) {
+			refuse_for_stalled(e, stalled, 0);
+			return;
+		}
+	} else if (n_all > n_connecting && e->needs_person) {
 		/* B2: there is a connection, it is full, and another login would take a person. */
 		fail_waiting(e, SMX_OPEN_RESOURCE_SHORTAGE,
 			"the server allows no more sessions on this connection (its MaxSessions), "
@@ -254,15 +323,15 @@ void pool_open(struct mux *m, struct smx_routes *routes, const struct smx_route 
 	if (e->is_stray && e->routes != routes)
 		set_route(e, routes, route);
 	req->entry = e;
+	req->since_ms = mux_now(m);
 	smx_list_add_tail(&e->waiting, &req->node);
 	pool_assign(e);
 }
 
 void pool_cancel(struct open_req *req)
 {
-	req->is_cancelled = 1;
 	if (req->up)
-		return; /* its answer is awaited: upstream.c */
+		upstream_abandon(req);
 	smx_list_del(&req->node);
 	req->released(req);
 }
@@ -315,6 +384,7 @@ void pool_upstream_gone(struct pool_entry *e, struct upstream *up, const char *t
 void pool_tick(struct mux *m)
 {
 	struct smx_list *it, *tmp, *it2, *tmp2;
+	const struct upstream *stalled;
 
 	SMX_LIST_FOREACH (it, tmp, &m->entries) {
 		struct pool_entry *e = SMX_CONTAINER(it, struct pool_entry, node);
@@ -323,7 +393,31 @@ void pool_tick(struct mux *m)
 			upstream_tick(upstream_at(it2));
 		if (first_waiting(e))
 			pool_assign(e);
+		stalled = first_waiting(e) ? find_stalled(e) : NULL;
+		if (stalled && !pool_is_hopeful(e))
+			refuse_for_stalled(e, stalled, STALLED_PATIENCE_MS);
 	}
+}
+
+uint64_t pool_deadline(const struct mux *m)
+{
+	uint64_t at = UINT64_MAX, one;
+
+	for (struct smx_list *it = m->entries.next; it != &m->entries; it = it->next) {
+		const struct pool_entry *e = SMX_CONTAINER(it, struct pool_entry, node);
+
+		for (struct smx_list *up = e->upstreams.next; up != &e->upstreams; up = up->next)
+			if ((one = upstream_deadline(upstream_at(up))) < at)
+				at = one;
+		if (!find_stalled(e))
+			continue;
+		for (struct smx_list *req = e->waiting.next; req != &e->waiting; req = req->next) {
+			one = SMX_CONTAINER(req, struct open_req, node)->since_ms +
+			      STALLED_PATIENCE_MS;
+			at = one < at ? one : at;
+		}
+	}
+	return at;
 }
 
 size_t pool_attached(const struct pool_entry *e, struct attach **ret, size_t max)

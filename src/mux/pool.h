@@ -20,15 +20,16 @@ struct open_req {
 	struct smx_list node; /* entry->waiting, or in no list */
 	struct pool_entry *entry; /* while waiting or pending */
 	struct upstream *up; /* while pending there */
-	int is_session, is_cancelled;
+	int is_session;
 	struct smx_buf kind, specific;
 	uint32_t recv_window;
 	unsigned n_tries;
+	uint64_t since_ms, sent_ms; /* when it came, and when it was last sent */
 	struct attach *attach; /* where whoever wants it can be asked, or NULL */
 	const struct pool_entry *for_entry; /* a tunnel: the way that goes on through it */
 	/*
 	 * One of these is called, once: the channel is open (take it over: chan->user), or it can't
-	 * be. After a cancel: none_needed instead, when the request may be freed.
+	 * be. After a cancel `released` instead: the request may be freed.
 	 */
 	void (*opened)(struct open_req *req, struct upstream *up, struct smx_chan *chan,
 		struct smx_view specific);
@@ -57,14 +58,19 @@ void open_req_release(struct open_req *req);
 /* Asks for a channel at the end of hops[0 .. n_hops). May answer at once. */
 void pool_open(struct mux *m, struct smx_routes *routes, const struct smx_route *route,
 	size_t n_hops, struct open_req *req);
-/* Whoever wanted it is gone. `released` is called, maybe at once. */
+/* Whoever wanted it is gone. `released` is called. */
 void pool_cancel(struct open_req *req);
 /* Gives waiting requests to connections, and makes connections for the rest. */
 void pool_assign(struct pool_entry *e);
 /* A login failed or a connection died; text is the cause. Removes up from the entry. */
 void pool_upstream_gone(struct pool_entry *e, struct upstream *up, const char *text);
-/* Once a second: idle and lifetime limits (P2, P3, P5), keepalives. */
+/* Once a second: idle and lifetime limits (P2, P3, P5), keepalives, what waits for a stalled one.
+ */
 void pool_tick(struct mux *m);
+/* When it has to come earlier than in a second; UINT64_MAX: it need not. */
+uint64_t pool_deadline(const struct mux *m);
+/* Of the logins that are under way here: whether anything has lately come of one. */
+int pool_is_hopeful(const struct pool_entry *e);
 /*
  * The attached clients of those who wait for a connection of e, or for one that goes through it, in
  * the order in which they came; at most max. Returns their number.

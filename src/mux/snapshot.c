@@ -77,6 +77,9 @@ static int add_connection(struct mux *m, struct smx_status *st, const struct ups
 		.id = up->link->id,
 		.key = key,
 		.state = upstream_state_name(up),
+		.stalled_s = up->state == UPSTREAM_STALLED
+				     ? (now - up->link->live.stalled_ms) / 1000
+				     : 0,
 		.age_s = (now - up->born_ms) / 1000,
 		.channels = channels,
 		.bytes_in = up->link->bytes_in,

@@ -14,10 +14,6 @@
 #include "mux/tunnel.h"
 
 #define LOGIN_TIMEOUT_MS   (90 * 1000)
-#define KEEPALIVE_MS       (15 * 1000) /* P4 */
-#define KEEPALIVE_MISSED   3
-#define PROBE_AFTER_MS     (5 * 1000) /* B11: quiet for longer, and reuse is checked */
-#define PROBE_TIMEOUT_MS   (5 * 1000)
 #define HOST_KEY_ALGS_MAX  1024
 #define TUNNEL_RECV_WINDOW (2u * 1024 * 1024)
 #define OPEN_TRIES_MAX     3
@@ -25,7 +21,7 @@
  * (LINK_BACKLOG_MAX) or rekeys (SMX_HELD_MAX). */
 #define OPEN_BACKLOG_MAX (512 * 1024)
 
-static const char *const state_names[] = { "connecting", "connecting", "login", "ready",
+static const char *const state_names[] = { "connecting", "connecting", "login", "ready", "stalled",
 	"closing" };
 
 const char *upstream_state_name(const struct upstream *up)
@@ -155,8 +151,7 @@ static void on_dead(struct link *l, int r, const char *why)
 	forget_login(up);
 	up->link = NULL;
 	if (up->has_tunnel_req) {
-		/* The tunnel's request may still be with the jump host; it frees us when it is not.
-		 */
+		/* The tunnel's request is a part of us: its release frees us. */
 		pool_upstream_gone(up->entry, up, text);
 		up->entry = NULL;
 		pool_cancel(&up->tunnel_req);
@@ -209,6 +204,7 @@ static void on_dialled(void *arg, int r, uv_tcp_t *tcp, const char *why)
 	struct mux *m = up->entry->mux;
 
 	up->dial = NULL;
+	up->carried_ms = mux_now(m);
 	if (r != 0) {
 		(void)snprintf(up->cause, sizeof(up->cause), "can't connect to %s port %u: %s",
 			up->hop->host, up->hop->port, why);
@@ -227,6 +223,7 @@ static void on_tunnel_opened(struct open_req *req, struct upstream *jump, struct
 	int r = SMX_ENOMEM;
 
 	(void)specific;
+	up->carried_ms = mux_now(up->link->mux);
 	up->has_tunnel_req = 0;
 	open_req_release(req);
 	if (tunnel) {
@@ -250,7 +247,7 @@ static void on_tunnel_failed(struct open_req *req, uint32_t code, const char *te
 	fail(up, SMX_EREFUSED, up->cause);
 }
 
-/* The upstream died while its tunnel was being opened; now nothing refers to it any more. */
+/* The upstream died while its tunnel was being opened. */
 static void on_tunnel_released(struct open_req *req)
 {
 	struct upstream *up = SMX_CONTAINER(req, struct upstream, tunnel_req);
@@ -310,6 +307,8 @@ static void on_prepared(void *arg, struct prepared *result)
 		fail(up, r, up->cause[0] ? up->cause : NULL);
 }
 
+static const struct endpoint_ops orphan_ops;
+
 struct upstream *upstream_new(struct pool_entry *e)
 {
 	struct upstream *up = smx_calloc(1, sizeof(*up));
@@ -322,6 +321,10 @@ struct upstream *upstream_new(struct pool_entry *e)
 	up->born_ms = up->idle_since_ms = mux_now(e->mux);
 	up->deadline_ms = up->born_ms + LOGIN_TIMEOUT_MS;
 	up->link = link_new(e->mux, &upstream_link_ops, up);
+	for (int i = 0; i < 2; i++)
+		up->orphans[i] = (struct endpoint){ &orphan_ops, up->link, NULL, i };
+	if (up->link)
+		upstream_life_init(up);
 	if (up->link && (up->prepare = prepare_start(e->mux, up->hop, on_prepared, up))) {
 		smx_list_add_tail(&e->upstreams, &up->node);
 		return up;
@@ -339,13 +342,19 @@ unsigned upstream_channels(const struct upstream *up)
 	return up->link ? up->link->conn.n_chans : 0;
 }
 
+static int is_orphan(const struct upstream *up, const struct smx_chan *chan)
+{
+	return chan->user == &up->orphans[0] || chan->user == &up->orphans[1];
+}
+
 int upstream_is_used(const struct upstream *up)
 {
 	const struct smx_conn *conn = &up->link->conn;
 
-	/* A channel we have closed is nobody's, though the remote's command may go on for days. */
+	/* A channel we have closed is nobody's, though the remote's command may go on for days; nor
+	 * is one whose open nobody awaits. */
 	for (uint32_t i = 0; i < conn->n_slots; i++)
-		if (conn->chans[i] && !conn->chans[i]->close_sent)
+		if (conn->chans[i] && !conn->chans[i]->close_sent && !is_orphan(up, conn->chans[i]))
 			return 1;
 	return 0;
 }
@@ -375,45 +384,32 @@ static void req_event(struct endpoint *ep, struct smx_conn_event *ev)
 	struct smx_chan *chan = ev->chan;
 	char text[256];
 	size_t n;
-	int r;
 
-	switch (ev->type) {
-	case SMX_CONN_OPEN_CONFIRM:
-		if (req->is_cancelled) {
-			/* Whoever wanted it left: close it; CLOSE will come. */
-			if ((r = smx_conn_send_close(&up->link->conn, chan)) != 0)
-				link_fail(up->link, r, NULL);
-			return;
-		}
-		ep->chan = NULL;
-		chan->user = NULL;
-		req->up = NULL;
+	if (ev->type != SMX_CONN_OPEN_CONFIRM && ev->type != SMX_CONN_OPEN_FAIL)
+		return;
+	ep->chan = NULL;
+	chan->user = NULL;
+	req->up = NULL;
+	up->n_pending--;
+	if (ev->type == SMX_CONN_OPEN_CONFIRM) {
 		req->opened(req, up, chan, ev->data);
 		return;
-	case SMX_CONN_OPEN_FAIL:
-		ep->chan = NULL;
-		chan->user = NULL;
-		req->up = NULL;
-		if (req->is_cancelled) {
-			req->released(req);
-			return;
-		}
-		if (req->is_session && pool_session_refused(req->entry, up, req))
-			return;
-		n = ev->data.len < sizeof(text) - 1 ? ev->data.len : sizeof(text) - 1;
-		memcpy(text, ev->data.p, n);
-		text[n] = '\0';
-		req->failed(req, ev->code, text);
-		return;
-	case SMX_CONN_CLOSE: /* of one that was cancelled */
-		chan->user = NULL;
-		ep->chan = NULL;
-		req->up = NULL;
-		req->released(req);
-		return;
-	default:
-		return;
 	}
+	if (req->is_session && pool_session_refused(req->entry, up, req))
+		return;
+	n = ev->data.len < sizeof(text) - 1 ? ev->data.len : sizeof(text) - 1;
+	memcpy(text, ev->data.p, n);
+	text[n] = '\0';
+	req->failed(req, ev->code, text);
+}
+
+/* Nothing was begun on the connection it was sent on: another may serve. */
+static void try_elsewhere(struct open_req *req, const char *why)
+{
+	if (req->n_tries < OPEN_TRIES_MAX && req->entry)
+		smx_list_add_tail(&req->entry->waiting, &req->node);
+	else
+		req->failed(req, SMX_OPEN_CONNECT_FAILED, why);
 }
 
 static void req_link_dead(struct endpoint *ep, int r, const char *why)
@@ -422,19 +418,66 @@ static void req_link_dead(struct endpoint *ep, int r, const char *why)
 
 	(void)r;
 	req->up = NULL;
-	if (req->is_cancelled) {
-		req->released(req);
-		return;
-	}
-	/* Nothing was begun on it: another connection may serve. */
-	if (req->n_tries < OPEN_TRIES_MAX && req->entry) {
-		smx_list_add_tail(&req->entry->waiting, &req->node);
-		return;
-	}
-	req->failed(req, SMX_OPEN_CONNECT_FAILED, why);
+	try_elsewhere(req, why);
 }
 
 static const struct endpoint_ops req_ops = { req_event, req_link_dead };
+
+/* An open can't be taken back in SSH: its answer is awaited, and the channel closed then (P6). */
+static void orphan_event(struct endpoint *ep, struct smx_conn_event *ev)
+{
+	int r;
+
+	switch (ev->type) {
+	case SMX_CONN_OPEN_CONFIRM:
+		if ((r = smx_conn_send_close(&ep->link->conn, ev->chan)) != 0)
+			link_fail(ep->link, r, NULL);
+		return;
+	case SMX_CONN_OPEN_FAIL:
+	case SMX_CONN_CLOSE:
+		ev->chan->user = NULL;
+		return;
+	default:
+		return;
+	}
+}
+
+static void orphan_link_dead(struct endpoint *ep, int r, const char *why)
+{
+	(void)ep;
+	(void)r;
+	(void)why;
+}
+
+static const struct endpoint_ops orphan_ops = { orphan_event, orphan_link_dead };
+
+void upstream_abandon(struct open_req *req)
+{
+	struct upstream *up = req->up;
+
+	req->ep.chan->user = &up->orphans[req->is_session != 0];
+	req->ep.chan = NULL;
+	req->up = NULL;
+	up->n_pending--;
+}
+
+void upstream_withdraw(struct upstream *up)
+{
+	const struct smx_conn *conn = &up->link->conn;
+	char why[UPSTREAM_TEXT_SIZE];
+	struct endpoint *ep;
+	struct open_req *req;
+
+	upstream_stalled_text(up, why, sizeof(why));
+	for (uint32_t i = 0; up->n_pending && i < conn->n_slots; i++) {
+		ep = conn->chans[i] ? conn->chans[i]->user : NULL;
+		if (!ep || ep->ops != &req_ops)
+			continue;
+		req = SMX_CONTAINER(ep, struct open_req, ep);
+		upstream_abandon(req);
+		try_elsewhere(req, why);
+	}
+}
 
 void upstream_open(struct upstream *up, struct open_req *req)
 {
@@ -458,29 +501,15 @@ void upstream_open(struct upstream *up, struct open_req *req)
 	req->ep = (struct endpoint){ &req_ops, l, chan, req->is_session };
 	req->up = up;
 	req->n_tries++;
+	req->sent_ms = mux_now(l->mux);
+	up->n_pending++;
 	chan->user = &req->ep;
-	/* B11: after a silence the path is doubtful; the answer to the open clears the doubt. */
-	if (mux_now(up->entry->mux) - l->last_life_ms > PROBE_AFTER_MS)
-		upstream_suspect(up);
+	/* B11: any sign of life after this clears the doubt. */
+	upstream_suspect(up, 0);
 	link_touch(l);
 }
 
 /* --- time --- */
-
-void upstream_suspect(struct upstream *up)
-{
-	struct carrier *c = up->link->carrier; /* of an upstream: a tunnel */
-	const struct tunnel *tunnel = c ? SMX_CONTAINER(c, struct tunnel, carrier) : NULL;
-
-	if (up->state != UPSTREAM_READY || up->probe_deadline_ms)
-		return;
-	up->probe_deadline_ms = mux_now(up->entry->mux) + PROBE_TIMEOUT_MS;
-	link_probe(up->link);
-	/* The jump host's connection is part of the path: both are given up at once. */
-	if (tunnel && tunnel->ep.chan &&
-		mux_now(up->entry->mux) - tunnel->ep.link->last_life_ms > PROBE_AFTER_MS)
-		upstream_suspect(tunnel->ep.link->owner);
-}
 
 void upstream_close(struct upstream *up, int r, const char *why)
 {
@@ -491,10 +520,9 @@ void upstream_close(struct upstream *up, int r, const char *why)
 void upstream_tick(struct upstream *up)
 {
 	const struct smx_serve_options *opts = up->entry->mux->opts;
-	struct link *l = up->link;
 	uint64_t now = mux_now(up->entry->mux);
 
-	if (l->dead)
+	if (up->link->dead)
 		return;
 	if (up->state < UPSTREAM_READY) {
 		int is_asking = (up->login && login_is_asking(up->login)) ||
@@ -512,14 +540,8 @@ void upstream_tick(struct upstream *up)
 	}
 	if (up->login)
 		forget_login(up);
-	if (up->probe_deadline_ms) {
-		if (l->last_life_ms >= up->probe_deadline_ms - PROBE_TIMEOUT_MS)
-			up->probe_deadline_ms = 0;
-		else if (now >= up->probe_deadline_ms) {
-			fail(up, SMX_EKEEPALIVE, "the path to the remote is dead");
-			return;
-		}
-	}
+	if (upstream_life_tick(up))
+		return;
 	if (opts->max_lifetime_s && now - up->born_ms >= (uint64_t)opts->max_lifetime_s * 1000) {
 		upstream_close(up, SMX_ECANCELLED, "its maximum lifetime (--max-lifetime) is over");
 		return;
@@ -533,7 +555,4 @@ void upstream_tick(struct upstream *up)
 		upstream_close(up, SMX_ECANCELLED, "it was idle for as long as --timeout allows");
 		return;
 	}
-	if (l->rtt_ms < 0 && !l->probe_sent_ms)
-		link_probe(l); /* for its round trip */
-	link_tick(l, KEEPALIVE_MS, KEEPALIVE_MISSED);
 }

@@ -15,8 +15,11 @@ enum upstream_state {
 	UPSTREAM_DIALLING,
 	UPSTREAM_LOGIN,
 	UPSTREAM_READY,
+	UPSTREAM_STALLED, /* U3: its path is silent; no new channels until it is back */
 	UPSTREAM_CLOSING, /* no new channels: lifetime over, or it failed */
 };
+
+#define UPSTREAM_TEXT_SIZE 640 /* of upstream_stalled_text */
 
 struct upstream {
 	struct smx_list node; /* entry->upstreams */
@@ -34,7 +37,9 @@ struct upstream {
 	struct hostkey_ask *host_key; /* being asked about */
 	uint64_t born_ms, idle_since_ms, deadline_ms; /* deadline: of dial and login */
 	unsigned sessions_max; /* the server refused one more than these; 0: not yet (B2) */
-	uint64_t probe_deadline_ms; /* B11: the path must show life until then; 0: no doubt */
+	unsigned n_pending; /* opens that somebody awaits the answer of */
+	struct endpoint orphans[2]; /* of opens that nobody awaits any more; [1]: of sessions */
+	uint64_t carried_ms; /* when its carrier stood; 0: not yet */
 	char cause[512]; /* what a failed login is reported with */
 };
 
@@ -50,8 +55,30 @@ int upstream_is_used(const struct upstream *up);
 void upstream_tick(struct upstream *up);
 /* Ends it; channels are told why. */
 void upstream_close(struct upstream *up, int r, const char *why);
-/* Doubts the path: a probe must be answered soon (after a resume from sleep). */
-void upstream_suspect(struct upstream *up);
+
+/* --- its path: upstream_life.c --- */
+
+void upstream_life_init(struct upstream *up);
+/* Whether it takes new channels: ready, and no probe of it overdue. */
+int upstream_is_usable(const struct upstream *up);
+/* Doubts the path, and that of the jump host with it: a probe must be answered soon (B11). */
+void upstream_suspect(struct upstream *up, int at_once);
+/* Once a second while it is ready or stalled (P4, U3). 1: it has ended. */
+int upstream_life_tick(struct upstream *up);
+/* When that is due earlier, as far as is known now. */
+uint64_t upstream_deadline(const struct upstream *up);
+/* Of a login: whether anything has lately come of it. */
+int upstream_is_hopeful(const struct upstream *up);
+/* "the connection to me@web port 22 is stalled: no sign of life for 50 s" */
+void upstream_stalled_text(const struct upstream *up, char *out, size_t size);
+
+/* --- opens that are pending on it --- */
+
+/* Nobody waits for the answer any more; when it comes, the channel is closed (P6). */
+void upstream_abandon(struct open_req *req);
+/* Takes all of them back, for another connection to serve: nothing was begun on this one. */
+void upstream_withdraw(struct upstream *up);
+
 const char *upstream_state_name(const struct upstream *up);
 
 #endif

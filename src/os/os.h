@@ -359,6 +359,16 @@ int smx_os_raise_file_limit(uint64_t *ret_limit);
  * peer that has not turned Nagle's algorithm off yet waits for it with its next small packet.
  */
 void smx_os_tcp_ack_now(int64_t socket);
+/*
+ * What the system knows of a connected TCP socket's other end (U4): a peer that never answers our
+ * probes is alive as long as its system acknowledges them.
+ */
+struct smx_os_tcp_acks {
+	int64_t age_ms; /* since its last acknowledgement came; -1: the system does not tell */
+	uint64_t unacked; /* bytes given to the socket and not acknowledged yet */
+};
+/* SMX_EUNSUPPORTED: the system tells nothing; SMX_ESYS: no such socket. */
+int smx_os_tcp_acks(int64_t socket, struct smx_os_tcp_acks *ret);
 /* No core file and no ptrace by other processes of the user: keys are in our memory. SMX_ESYS. */
 int smx_os_disable_core_dumps(void);
 

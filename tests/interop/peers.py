@@ -762,6 +762,11 @@ class Pump(threading.Thread):
         for _, _, mine in self.pairs:
             mine.clear()
 
+    def unstrand(self):
+        """They go on; nothing of what was sent meanwhile is lost."""
+        for _, _, mine in self.pairs:
+            mine.set()
+
     def cut(self):
         for *pair, mine in self.pairs:
             mine.set()

@@ -312,6 +312,25 @@ static void a4_prompter(void **state)
 	smx_routes_unref(routes);
 }
 
+/* Of each hop what its own table says, else the top level, else fifteen minutes. */
+static void u3_dead_after(void **state)
+{
+	struct smx_routes *r = parse("[jump]\nhost = 'j'\nuser = 'j'\ndead_after = 86400\n"
+				     "[routes.a]\nhost = 'a'\nuser = 'a'\n"
+				     "[routes.b]\nhost = 'b'\nuser = 'b'\ndead_after = 45\n");
+
+	(void)state;
+	assert_int_equal(smx_routes_find(r, "a")->hops[0].dead_after_s, 86400);
+	assert_int_equal(smx_routes_find(r, "a")->hops[1].dead_after_s, 900);
+	assert_int_equal(smx_routes_find(r, "b")->hops[1].dead_after_s, 45);
+	smx_routes_unref(r);
+	r = parse("dead_after = 300\n[routes.a]\nhost = 'a'\nuser = 'a'\n"
+		  "[routes.b]\nhost = 'b'\nuser = 'b'\ndead_after = 60\n");
+	assert_int_equal(smx_routes_find(r, "a")->hops[0].dead_after_s, 300);
+	assert_int_equal(smx_routes_find(r, "b")->hops[0].dead_after_s, 60);
+	smx_routes_unref(r);
+}
+
 static void l8_send_env_of_route_and_top(void **state)
 {
 	struct smx_routes *routes = parse(
@@ -358,16 +377,16 @@ static void r3_errors(void **state)
 			"f:4:1: [routes.web] key \"allow_forward\": unknown key; the keys here are "
 			"host, port, user, direct, jump, allow_remote_loopback_any_port, send_env, "
 			"identity, identities_only, identity_agent, unattended, host_key_alias, "
-			"prompter" },
+			"prompter, dead_after" },
 		{ ROUTE "\"a\\u001bb\\nc\" = 1\n",
 			"f:4:1: [routes.web] key \"a?b?c\": unknown key; the keys here are host, "
 			"port, user, direct, jump, allow_remote_loopback_any_port, send_env, "
 			"identity, identities_only, identity_agent, unattended, host_key_alias, "
-			"prompter" },
+			"prompter, dead_after" },
 		{ JUMP "direct = true\n",
 			"f:4:1: [jump] key \"direct\": unknown key; the keys here are host, port, "
 			"user, identity, identities_only, identity_agent, unattended, "
-			"host_key_alias, prompter" },
+			"host_key_alias, prompter, dead_after" },
 		{ "[jmp]\n", "f:1:2: key \"jmp\": unknown key; did you mean \"jump\"?" },
 		{ "[route.web]\n", "f:1:2: key \"route\": unknown key; did you mean \"routes\"?" },
 		{ "allow_remote_loopback_any_port = true\n",
@@ -394,7 +413,7 @@ static void r3_errors(void **state)
 			"host, "
 			"port, user, direct, jump, allow_remote_loopback_any_port, send_env, "
 			"identity, identities_only, identity_agent, unattended, host_key_alias, "
-			"prompter" },
+			"prompter, dead_after" },
 		/* missing ones */
 		{ "[routes.web]\nuser = 'u'\n",
 			"f:1:9: [routes.web]: key \"host\" is missing; write host = \"name or "
@@ -450,7 +469,8 @@ static void r3_errors(void **state)
 		{ "[routes.a.b]\nhost = 'h'\n",
 			"f:1:11: [routes.a] key \"b\": unknown key; the keys here are host, port, "
 			"user, direct, jump, allow_remote_loopback_any_port, send_env, identity, "
-			"identities_only, identity_agent, unattended, host_key_alias, prompter" },
+			"identities_only, identity_agent, unattended, host_key_alias, prompter, "
+			"dead_after" },
 		{ "[routes.web]\nhost = '-oProxyCommand=x'\n",
 			"f:2:1: [routes.web] key \"host\": must not start with '-'" },
 		{ "[routes.web]\nhost = 'h '\n",
@@ -474,6 +494,13 @@ static void r3_errors(void **state)
 		{ ROUTE "identity_agent = \"a\\u0000b\"\n",
 			"f:4:1: [routes.web] key \"identity_agent\": must not have control "
 			"characters" },
+		/* U3 */
+		{ "dead_after = 44\n", "f:1:1: key \"dead_after\": must be from 45 to 86400" },
+		{ ROUTE "dead_after = 86401\n",
+			"f:4:1: [routes.web] key \"dead_after\": must be from 45 to 86400" },
+		{ JUMP "dead_after = '60'\n",
+			"f:4:1: [jump] key \"dead_after\": must be an integer from 45 to 86400, "
+			"not a string" },
 		/* L8 */
 		{ ROUTE "send_env = ['OK', 'LD_PRELOAD']\n",
 			"f:4:1: [routes.web] key \"send_env\": \"LD_PRELOAD\" is never passed on: "
@@ -823,6 +850,7 @@ int main(void)
 		cmocka_unit_test(a1_identities),
 		cmocka_unit_test(a6_pinentry),
 		cmocka_unit_test(a4_prompter),
+		cmocka_unit_test(u3_dead_after),
 		cmocka_unit_test(l8_send_env_of_route_and_top),
 		cmocka_unit_test(r3_errors),
 		cmocka_unit_test(r3_check_tells_of_every_error),

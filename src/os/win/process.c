@@ -80,6 +80,32 @@ int smx_os_socket_exclusive(int64_t socket)
 		       : SMX_ESYS;
 }
 
+/* mstcpip.h has it only where the oldest Windows to run on is new enough for it. */
+#define TCP_INFO_CONTROL _WSAIORW(IOC_VENDOR, 39) /* SIO_TCP_INFO */
+
+struct tcp_info_0 { /* TCP_INFO_v0 */
+	int state;
+	ULONG mss;
+	ULONG64 connection_time_ms;
+	BOOLEAN has_timestamps;
+	ULONG rtt_us, min_rtt_us, bytes_in_flight, cwnd, snd_wnd, rcv_wnd, rcv_buf;
+	ULONG64 bytes_out, bytes_in;
+	ULONG bytes_reordered, bytes_retrans, fast_retrans, dup_acks_in, timeout_episodes;
+	UCHAR syn_retrans;
+};
+
+int smx_os_tcp_acks(int64_t socket, struct smx_os_tcp_acks *ret)
+{
+	struct tcp_info_0 info = { 0 };
+	DWORD version = 0, n = 0;
+
+	if (WSAIoctl((SOCKET)socket, TCP_INFO_CONTROL, &version, sizeof(version), &info,
+		    sizeof(info), &n, NULL, NULL) != 0)
+		return WSAGetLastError() == WSAENOTSOCK ? SMX_ESYS : SMX_EUNSUPPORTED;
+	*ret = (struct smx_os_tcp_acks){ -1, info.bytes_in_flight };
+	return 0;
+}
+
 int smx_os_reload_signal(void)
 {
 	return 0;

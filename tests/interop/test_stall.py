@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: MIT
+"""A path that is silent (U3, U4, P4, B11): who waits, who is sent elsewhere, and when it ends.
+
+A Pump stands for the path. What takes minutes, on a network of its own, is in test_stall_slow.py.
+"""
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+import otp_sshd
+from peers import USER, hop, poll, routes_toml
+
+LIMIT = 6 * 1.2  # an answer within 6 s, whatever it is
+
+
+def by_pump(server, path):
+    """A route to a server through a pump, and the server's key under that port."""
+    return (dict(host="127.0.0.1", port=path.port, user=USER),
+            server.known_hosts().replace(str(server.port), str(path.port)))
+
+
+@pytest.fixture
+def behind(make_mux, make_sshd, pump):
+    """A daemon whose route t leads to a sshd through a pump: (mux, path, target)."""
+    target = make_sshd()
+    path = pump(target.port)
+    route, known = by_pump(target, path)
+    return make_mux(routes=routes_toml({"t": route}), known_hosts=known), path, target
+
+
+def start_cat(mux, route="t"):
+    client = mux.start_ssh(route, "cat")
+    say(client, b"before\n")
+    return client
+
+
+def settle(mux):
+    """Until the servers have answered a probe, so that from now on answers count (U4); and until
+    the path has been quiet for a moment."""
+    poll(lambda: all(c["rtt_ms"] >= 0 for c in mux.status()["connections"]), 5, "a round trip", 0.1)
+    time.sleep(0.3)
+
+
+def say(client, line):
+    client.stdin.write(line)
+    client.stdin.flush()
+    assert client.stdout.readline() == line
+
+
+def check_unharmed(client):
+    """The session that waited goes on, and ends as it would have."""
+    say(client, b"after\n")
+    out, err = client.communicate(b"the end\n", timeout=20)
+    assert (out, client.returncode) == (b"the end\n", 0), err
+
+
+def timed(call, *args, **kwargs):
+    start = time.monotonic()
+    done = call(*args, **kwargs)
+    return done, time.monotonic() - start
+
+
+def states(mux):
+    return sorted(c["state"] for c in mux.status()["connections"])
+
+
+def test_U3_a_call_on_a_silent_path_gets_its_own_connection(behind):
+    """The open session waits and goes on; the call is served within 6 s by another login."""
+    mux, path, target = behind
+    client = start_cat(mux)
+    settle(mux)
+    path.strand()
+    done, took = timed(mux.ssh, "t", "echo mine")
+    assert (done.stdout, done.returncode) == (b"mine\n", 0), done
+    assert 4 < took < LIMIT, took
+    assert target.logins() == 2
+    assert states(mux) == ["ready", "stalled"]
+    # The next one need not find that out again.
+    _, took = timed(mux.check_works)
+    assert took < 3 and target.logins() == 2
+    assert client.poll() is None
+    path.unstrand()
+    check_unharmed(client)
+    poll(lambda: states(mux) == ["ready", "ready"], 5, "the old connection to be ready again")
+    assert "is back" in mux.log()
+    # P6: the open that was taken back came through after all, and was closed.
+    mux.wait_idle()
+
+
+def test_U3_a_call_without_any_path_is_refused_with_the_state(behind):
+    mux, path, target = behind
+    client = start_cat(mux)
+    settle(mux)
+    path.hold()
+    for _ in range(2):  # the second finds it stalled, and a login under way
+        done, took = timed(mux.ssh, "t", "true")
+        assert done.returncode == 255
+        assert b"is stalled: no sign of life for" in done.stderr, done
+        assert b"try again when the network is back" in done.stderr
+        assert 4 < took < LIMIT, took
+    path.release()
+    check_unharmed(client)
+    poll(lambda: "stalled" not in states(mux), 5, "the connection to be ready again")
+    mux.check_works()
+    mux.wait_idle()
+
+
+def test_U3_status_and_top_show_since_when(behind):
+    mux, path, _ = behind
+    client = start_cat(mux)
+    settle(mux)
+    path.strand()
+    mux.check_works()
+    time.sleep(2)
+    stalled, = [c for c in mux.status()["connections"] if c["state"] == "stalled"]
+    assert 2 <= stalled["stalled_s"] <= 4, stalled
+    assert "stalled 2s" in mux.control("status").stdout or "stalled 3s" in (
+        mux.control("status").stdout)
+    assert "is stalled" in mux.log()
+    client.kill()
+    client.communicate()
+
+
+def test_U3_an_idle_server_that_is_stopped(make_mux, make_sshd):
+    """SIGSTOP: its system acknowledges all that is sent, and nobody answers."""
+    target = make_sshd()
+    mux = make_mux(target)
+    client = start_cat(mux)
+    settle(mux)
+    stopped = target.connections()
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    done, took = timed(mux.ssh, "t", "echo mine")
+    assert (done.stdout, done.returncode) == (b"mine\n", 0), done
+    assert 4 < took < LIMIT, took
+    for pid in stopped:
+        os.kill(pid, signal.SIGCONT)
+    check_unharmed(client)
+
+
+def test_U3_a_login_that_needs_a_person_is_no_way_out(keys, cleanup, make_mux, pump, tmp_path):
+    """Nobody can be asked: refused, at once for who comes when it is known."""
+    if why := otp_sshd.missing():
+        pytest.skip(why)
+    target = cleanup(otp_sshd.OtpSshd(keys, "target"))
+    path = pump(target.port)
+    route, known = by_pump(target, path)
+    mux = make_mux(routes=routes_toml({"t": route}), known_hosts=known)
+    askpass = tmp_path / "askpass"
+    askpass.write_text('#!/bin/sh\nprintf "%s\\n" "$CODE"\n')
+    askpass.chmod(0o700)
+    done = subprocess.run([mux.binary, "connect", "t", "true"], timeout=30, capture_output=True,
+                          env=dict(mux.env, SSH_ASKPASS=str(askpass), CODE=target.code()),
+                          stdin=subprocess.DEVNULL, start_new_session=True)
+    assert done.returncode == 0, done
+    client = start_cat(mux)
+    settle(mux)
+    path.strand()
+    done, took = timed(mux.ssh, "t", "true")
+    assert done.returncode == 255 and 4 < took < LIMIT, (took, done)
+    assert b"is stalled" in done.stderr and b"ssh-mux connect" in done.stderr, done
+    done, took = timed(mux.ssh, "t", "true")
+    assert done.returncode == 255 and took < 2, (took, done)
+    assert b"is stalled" in done.stderr
+    assert target.used() == 1
+    path.unstrand()
+    client.kill()
+    client.communicate()
+
+
+def test_U3_behind_a_jump_host_both_are_left(make_mux, make_sshd, pump):
+    """The jump host's path is silent: the call gets a new jump connection and one through it."""
+    bastion, target = make_sshd("bastion"), make_sshd("target")
+    path = pump(bastion.port)
+    jump, known = by_pump(bastion, path)
+    mux = make_mux(routes=routes_toml({"t": hop(target)}, jump=jump),
+                   known_hosts=known + target.known_hosts())
+    client = start_cat(mux)
+    settle(mux)
+    path.strand()
+    done, took = timed(mux.ssh, "t", "echo mine")
+    assert (done.stdout, done.returncode) == (b"mine\n", 0), done
+    assert 4 < took < LIMIT, took
+    assert bastion.logins() == 2 and target.logins() == 2
+    assert states(mux) == ["ready", "ready", "stalled", "stalled"]
+    path.unstrand()
+    check_unharmed(client)
+    poll(lambda: "stalled" not in states(mux), 5, "both to be ready again")
+
+
+def test_B11_resume_is_asked_about_and_survived(behind):
+    """The machine sleeps, and its network is back 8 s after it: nothing is lost."""
+    mux, path, target = behind
+    client = start_cat(mux)
+    settle(mux)
+    path.hold()
+    mux.proc.send_signal(signal.SIGSTOP)
+    time.sleep(7)
+    since = len(mux.log())
+    mux.proc.send_signal(signal.SIGCONT)
+    mux.wait_log("the clock jumped", 3, since=since)
+    start = time.monotonic()
+    mux.wait_log("is stalled", 10, since=since)
+    assert 5 * 0.8 < time.monotonic() - start < 5 * 1.2
+    time.sleep(3)
+    path.release()
+    check_unharmed(client)
+    assert target.logins() == 1
+
+
+def test_B11_resume_on_a_living_path_is_nothing(behind):
+    mux, _, target = behind
+    client = start_cat(mux)
+    mux.proc.send_signal(signal.SIGSTOP)
+    time.sleep(6)
+    since = len(mux.log())
+    mux.proc.send_signal(signal.SIGCONT)
+    mux.wait_log("the clock jumped", 3, since=since)
+    time.sleep(6)
+    assert states(mux) == ["ready"] and "is stalled" not in mux.log()
+    check_unharmed(client)
+
+
+def test_U3_what_ends_a_stalled_connection_at_once(behind):
+    """TCP's own verdict comes before dead_after, and the client is told."""
+    mux, path, _ = behind
+    client = start_cat(mux)
+    settle(mux)
+    path.strand()
+    mux.check_works()
+    assert "stalled" in states(mux)
+    start = time.monotonic()
+    path.cut()
+    _, err = client.communicate(timeout=10)
+    assert time.monotonic() - start < 3
+    assert client.returncode == 255 or b"lost" in err, err
+    assert b"ssh-mux: connection to 127.0.0.1 lost: " in err, err
+
+
+def test_P3_lifetime_ends_a_stalled_connection(make_mux, make_sshd, pump):
+    target = make_sshd()
+    path = pump(target.port)
+    route, known = by_pump(target, path)
+    mux = make_mux(routes=routes_toml({"t": route}), known_hosts=known, max_lifetime=10)
+    client = start_cat(mux)
+    start = time.monotonic()
+    settle(mux)
+    path.strand()
+    mux.check_works()
+    assert "stalled" in states(mux)
+    _, err = client.communicate(timeout=20)
+    assert 8 < time.monotonic() - start < 13
+    assert b"maximum lifetime" in err, err
+
+
+def test_P3_lifetime_0_is_none(make_mux, make_sshd):
+    target = make_sshd()
+    mux = make_mux(target, max_lifetime=0)
+    client = start_cat(mux)
+    time.sleep(2.5)
+    mux.check_works()
+    assert target.logins() == 1
+    check_unharmed(client)
+
+
+def test_P2_a_connection_outlives_its_last_channel(make_mux, make_sshd):
+    target = make_sshd()
+    mux = make_mux(target, timeout=5)
+    mux.check_works()
+    time.sleep(2.5)
+    assert states(mux) == ["ready"]
+    mux.check_works()
+    assert target.logins() == 1
+
+
+def test_U3_a_client_without_end_of_words_during_silence(behind):
+    """Resizes by the thousand go nowhere, and harm nobody: the connection is there afterwards."""
+    mux, path, target = behind
+    client = mux.start_ssh("t", "stty -echo; echo up; cat", options=["-tt"])
+    assert client.stdout.readline() == b"up\r\n"
+    other = start_cat(mux)
+    settle(mux)
+    before = mux.memory()
+    path.strand()
+    client.stdin.write(b"x" * 65536)
+    client.stdin.flush()
+    for _ in range(2000):
+        client.send_signal(signal.SIGWINCH)
+        time.sleep(0.001)
+    mux.check_works()
+    assert mux.memory() - before < 24 << 20
+    path.unstrand()
+    check_unharmed(other)
+    client.kill()
+    client.communicate()
+    mux.wait_idle()
+    assert target.logins() == 2
