@@ -14,11 +14,18 @@ import time
 import pytest
 
 import otp_sshd
-import pyssh
+from attach_client import Control
 from peers import USER, Mux, hop, kill_quietly, pgrep, poll, routes_toml
 from serve_terminal import Terminal as Person
 from test_pty import WATCH_SIZE, STTY, Terminal, strange_modes, stty_text
 
+try:
+    import paramiko
+    import pyssh
+except ImportError:
+    paramiko = None
+
+needs_paramiko = pytest.mark.skipif(paramiko is None, reason="paramiko is not installed")
 needs_otp = pytest.mark.skipif(otp_sshd.missing() is not None, reason=str(otp_sshd.missing()))
 
 
@@ -284,6 +291,7 @@ def test_D2_nothing_printed_to_a_terminal_is_an_exit_code(terminal, what):
     assert term.proc.wait(20) == 42
 
 
+@needs_paramiko
 @pytest.mark.parametrize("said, code", [
     ([3, 0], 3), ([0, 3], 0), ([256], 255), ([1 << 31], 255), ([0xffffffff], 255),
     ([b"TERM", 0], 143), ([7, b"KILL"], 7),
@@ -678,78 +686,6 @@ def test_D1_killed_daemon_is_replaced(idle):
 
 
 # ---- who needs no key --------------------------------------------------------------------------
-
-try:
-    import paramiko
-except ImportError:
-    paramiko = None
-
-needs_paramiko = pytest.mark.skipif(paramiko is None, reason="paramiko is not installed")
-HEAD = 5
-
-
-class Control:
-    """A control connection, and what follows an upgrade as a socket for an SSH client."""
-
-    def __init__(self, mux):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(20)
-        path, = (mux.run_dir / "ssh-mux").glob("control-*.sock")
-        self.sock.connect(str(path))
-        self.buf = b""
-        assert json.loads(self.line())["ssh_mux"] == "hello"
-        self.sock.sendall(b'{"ssh_mux":"hello","version":1}\n')
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.sock.close()
-
-    def line(self):
-        while b"\n" not in self.buf:
-            self.buf += self.sock.recv(4096)
-        line, self.buf = self.buf.split(b"\n", 1)
-        return line
-
-    def ask(self, **request):
-        self.sock.sendall(json.dumps(dict(request, id=1)).encode() + b"\n")
-        return json.loads(self.line())
-
-    # What paramiko wants of a socket: frames inside.
-    data = b""
-    _closed = False
-
-    def settimeout(self, t):
-        self.sock.settimeout(t)
-
-    def send(self, data):
-        data = data[:60000]
-        self.sock.sendall((len(data) + 1).to_bytes(4, "big") + b"\x01" + data)
-        return len(data)
-
-    def recv(self, n):
-        while not self.data:
-            if len(self.buf) >= HEAD and len(self.buf) >= 4 + int.from_bytes(self.buf[:4], "big"):
-                end = 4 + int.from_bytes(self.buf[:4], "big")
-                if self.buf[4] != 1:
-                    return b""
-                self.data, self.buf = self.buf[HEAD:end], self.buf[end:]
-            elif piece := self.sock.recv(65536):
-                self.buf += piece
-            else:
-                return b""
-        out, self.data = self.data[:n], self.data[n:]
-        return out
-
-    def close(self):
-        self._closed = True
-        self.sock.close()
-
-    def ssh(self):
-        t = paramiko.Transport(self)
-        t.start_client(timeout=20)
-        return t
 
 
 @needs_paramiko

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: MIT
+"""What has to be true while hostile parties are at work, and when they have gone."""
+import re
+import time
+
+import peers
+from peers import poll
+
+ECHO_MAX_S = 1.0
+PLAIN_SLOW_S = 0.5  # the machine's own delay: plain ssh to the same server at the same time
+SETTLE_S = 40  # until everything that hostile parties left is given back
+RSS_SLACK = 4 << 20
+BAD_WORDS = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:|[Aa]ssert|Segmentation|"
+                       r"ssh-mux crashed|stack smashing|double free|malloc\\(\\)|free\\(\\)")
+
+
+class Verdict:
+    """Rules, each kept, broken or not looked at."""
+
+    def __init__(self):
+        self.rows = []  # (True, False or None, rule, text)
+
+    def add(self, is_kept, rule, text=""):
+        self.rows.append((is_kept, rule, text))
+        word = {True: "ok", False: "BROKEN", None: "skipped"}[is_kept]
+        print(f"  {word:7} {rule}" + (f": {text}" if text else ""), flush=True)
+
+    def counts(self):
+        return [sum(r[0] is v for r in self.rows) for v in (True, False, None)]
+
+
+class Baseline:
+    """Descriptors and memory of the idle daemon, after it has done each thing once."""
+
+    def __init__(self, world):
+        for route in ("t", "b", "v"):
+            world.mux.check_works(route)
+        wait_empty(world)
+        self.fds = world.mux.fds()
+        self.rss = world.mux.memory()
+
+
+def wait_empty(world, timeout=SETTLE_S):
+    """No channel, no client, no pooled connection."""
+    last = {}
+
+    def is_empty():
+        done = world.mux.control("status", "--json", timeout=30)
+        last["status"] = done
+        if done.returncode != 0:
+            return False
+        status = world.mux.status()
+        last["left"] = {k: status[k] for k in ("channels", "clients", "connections")}
+        return not any(last["left"].values())
+
+    try:
+        poll(is_empty, timeout, "nothing is left", 0.5)
+    except AssertionError:
+        return str(last.get("left", last.get("status")))[:1500]
+    return None
+
+
+def check_echo(world, verdict):
+    plain = world.samples(world.names[-1])
+
+    def plain_at(since, until):
+        """The slowest of plain ssh that was under way then."""
+        return max((s for t, s in plain if t < until + 1 and t + s > since - 1), default=0)
+
+    for name in world.names[:-1]:
+        samples = world.samples(name)
+        slow = [(t, s) for t, s in samples if s > ECHO_MAX_S]
+        ours = [(t, s) for t, s in slow if plain_at(t, t + s) < min(PLAIN_SLOW_S, s / 2)]
+        text = (f"{len(samples)} echoes, slowest {max(s for _, s in samples):.2f} s "
+                f"(plain ssh {max(s for _, s in plain):.2f} s)")
+        if slow:
+            text += (f"; {len(slow)} over {ECHO_MAX_S:.0f} s, of them {len(slow) - len(ours)} "
+                     "while the machine was slow for plain ssh too")
+        if ours:
+            text += "; at " + ", ".join(
+                f"{t - world.begun:.1f} s ({s:.2f} s, plain ssh {plain_at(t, t + s):.2f} s)"
+                for t, s in ours[:8])
+        verdict.add(not ours, f"the echo of the session {name} stays under "
+                    f"{ECHO_MAX_S:.0f} s", text)
+
+
+def check_sessions(world, verdict):
+    for name in world.names[:-1]:
+        lost = [text for who, text in world.lost if who == name]
+        verdict.add(not lost, f"the session {name} is never lost",
+                    f"{len(lost)} times: " + "\n".join(lost[:5]) if lost else "")
+
+
+def check_ends(world, verdict):
+    codes = world.end_echoes()
+    codes.pop(world.names[-1])
+    verdict.add(all(c == 0 for c in codes.values()), "the healthy sessions end in order",
+                str(codes))
+
+
+def check_left(world, verdict, baseline, memory_counts):
+    left = wait_empty(world)
+    verdict.add(left is None, "no channel, client or pooled connection is left", left or "")
+    try:
+        poll(lambda: world.mux.fds() <= baseline.fds, 15, "descriptors", 0.5)
+        verdict.add(True, "no descriptor is left", f"{baseline.fds}")
+    except AssertionError:
+        verdict.add(False, "no descriptor is left", f"{baseline.fds} before, {world.mux.fds()} after")
+    helpers = peers.descendants(world.mux.pid)
+    verdict.add(not helpers, "no helper process is left", str(helpers) if helpers else "")
+    if memory_counts:
+        rss = settled_rss(world)
+        verdict.add(rss - baseline.rss <= RSS_SLACK,
+                    f"memory is within {RSS_SLACK >> 20} MiB of the start",
+                    f"{baseline.rss / 2**20:.1f} MiB, then {rss / 2**20:.1f} MiB")
+
+
+def settled_rss(world):
+    """The least of some seconds: what is given back late counts as given back."""
+    least = world.mux.memory()
+    for _ in range(20):
+        time.sleep(0.25)
+        least = min(least, world.mux.memory())
+    return least
+
+
+def check_works(world, verdict):
+    try:
+        for route in ("t", "b", "v"):
+            world.mux.check_works(route)
+        verdict.add(True, "every sound route works afterwards")
+    except (AssertionError, OSError) as e:
+        verdict.add(False, "every sound route works afterwards", str(e)[:1500])
+
+
+def check_end(world, verdict):
+    """The daemon ends with 0, and its log has no sign of a mistake of ours."""
+    try:
+        world.mux.stop()
+        verdict.add(True, "the daemon stops with exit code 0, nothing left behind")
+    except (AssertionError, OSError) as e:
+        verdict.add(False, "the daemon stops with exit code 0, nothing left behind", str(e)[:6000])
+    text = world.mux.log()
+    bad = BAD_WORDS.search(text)
+    verdict.add(bad is None, "the log has no assertion, sanitizer report or crash",
+                text[max(0, bad.start() - 200): bad.start() + 4000] if bad else "")
