@@ -116,7 +116,9 @@ static size_t room(const struct flow *f)
 	const struct smx_chan *out = f->out->chan;
 	size_t taken = f->in->chan->recv_window + f->queued_data, limit = f->window;
 
-	if (out && out->send_window + FLOW_SLACK < limit)
+	/* As a difference: a peer may grant up to 2^32 - 1 bytes (ProFTPD does), and a sum with
+	 * that wraps. */
+	if (out && limit > FLOW_SLACK && out->send_window < limit - FLOW_SLACK)
 		limit = out->send_window + FLOW_SLACK;
 	return limit > taken ? limit - taken : 0;
 }

@@ -167,8 +167,9 @@ class Server:
     every channel request (return True, False, or None for "I answer myself")."""
 
     def __init__(self, host_key, handler=None, open_reply=None, disabled=None, security=None,
-                 interface=None, auth_handler=None):
+                 interface=None, auth_handler=None, window=1 << 21):
         self.key_path = host_key
+        self.window = window
         self.handler = handler or (lambda *a: True)
         self.open_reply = open_reply or (lambda kind: paramiko.OPEN_SUCCEEDED)
         self.log = []
@@ -207,7 +208,8 @@ class Server:
     def serve(self, sock):
         # Group exchange as a server needs a list of groups.
         paramiko.Transport.load_server_moduli()
-        t = paramiko.Transport(sock, disabled_algorithms=self.disabled)
+        t = paramiko.Transport(sock, default_window_size=self.window,
+                               disabled_algorithms=self.disabled)
         for name, value in self.security.items():
             setattr(t.get_security_options(), name, value)
         t.add_server_key(self.load_key())

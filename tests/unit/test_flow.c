@@ -384,6 +384,37 @@ static void windows_are_never_over_granted(void **state)
 	finish(f);
 }
 
+/*
+ * U8: however much the receiver grants, the sender is granted more again and again. The sum of such
+ * a window and FLOW_SLACK is beyond 32 bits.
+ */
+static void U8_windows_near_2_to_the_32_never_stop_the_sender(void **state)
+{
+	static const uint32_t windows[] = { UINT32_MAX, UINT32_MAX - FLOW_SLACK - 1,
+		UINT32_MAX - FLOW_SLACK, UINT32_MAX - FLOW_SLACK + 1, UINT32_MAX - FLOW_SLACK + 2,
+		UINT32_MAX - FLOW_SLACK / 2, (1u << 31) - 1, 1u << 31 };
+	uint8_t data[32768];
+
+	(void)state;
+	fill(data, sizeof(data), 7);
+	for (size_t i = 0; i < SMX_ARRAY_LEN(windows); i++) {
+		struct fixture *f = make(windows[i], 32768);
+
+		for (size_t sent = 0; sent < 8 * FLOW_SLACK; sent += sizeof(data)) {
+			if (f->in.chan->recv_window < sizeof(data))
+				fail_msg("window %u: the sender stands still after %zu bytes",
+					windows[i], sent);
+			feed(f, 0, data, sizeof(data));
+			settle(f);
+			f->n_text = 0;
+			assert_true(f->in.chan->recv_window <= FLOW_WINDOW_MAX);
+			smx_transport_tx_free(f->in.link->t, smx_transport_tx_take(f->in.link->t));
+		}
+		assert_int_equal(f->out.chan->send_window, windows[i] - 8 * FLOW_SLACK);
+		finish(f);
+	}
+}
+
 static void windows_begin_small_beyond_the_budget(void **state)
 {
 	struct fixture *f = make(0, 32768);
@@ -430,6 +461,7 @@ int main(void)
 		cmocka_unit_test(L9_urgent_requests_pass_data_but_no_request),
 		cmocka_unit_test(requests_without_end_close_their_channel_and_nothing_else),
 		cmocka_unit_test(windows_are_never_over_granted),
+		cmocka_unit_test(U8_windows_near_2_to_the_32_never_stop_the_sender),
 		cmocka_unit_test(windows_begin_small_beyond_the_budget),
 		cmocka_unit_test(without_memory_the_channel_ends_and_nothing_else),
 	};
