@@ -260,12 +260,26 @@ static const char *own_agent(void)
 	return path && smx_os_agent_is_place(path) ? path : NULL;
 }
 
+/* U5: where this program could ask a question. */
+static enum smx_control_asks own_place(void)
+{
+	switch (smx_os_asker_place()) {
+	case SMX_OS_ASKS_TERMINAL:
+		return SMX_CONTROL_ASKS_TERMINAL;
+	case SMX_OS_ASKS_PROGRAM:
+		return SMX_CONTROL_ASKS_ASKPASS;
+	default:
+		return SMX_CONTROL_ASKS_UNKNOWN;
+	}
+}
+
 int smx_cli_client_proxy(struct smx_cli_client *c, const char *route)
 {
 	struct smx_buf out;
 
 	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
-	return upgrade(c, &out, smx_control_proxy_build(&out, c->next_id, route, own_agent()));
+	return upgrade(c, &out,
+		smx_control_proxy_build(&out, c->next_id, route, own_agent(), own_place()));
 }
 
 int smx_cli_client_connect(struct smx_cli_client *c, const char *route, const char *user,
@@ -275,7 +289,8 @@ int smx_cli_client_connect(struct smx_cli_client *c, const char *route, const ch
 
 	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
 	return upgrade(c, &out,
-		smx_control_connect_build(&out, c->next_id, route, user, host, port, own_agent()));
+		smx_control_connect_build(
+			&out, c->next_id, route, user, host, port, own_agent(), own_place()));
 }
 
 int smx_cli_client_wait_end(struct smx_cli_client *c)

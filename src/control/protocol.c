@@ -199,7 +199,31 @@ static int set_agent(json_t *o, const char *agent)
 	return smx_control_set_text(o, "agent", agent, SMX_CONTROL_AGENT_MAX);
 }
 
-int smx_control_proxy_build(struct smx_buf *out, int64_t id, const char *route, const char *agent)
+static const char *const asks_names[] = { "none", "askpass", "terminal" };
+
+static int set_asks(json_t *o, enum smx_control_asks asks)
+{
+	if (asks == SMX_CONTROL_ASKS_UNKNOWN)
+		return 0;
+	return smx_control_set_text(o, "asks", asks_names[asks], SMX_CONTROL_NAME_MAX);
+}
+
+/* A word that we don't know says as little as none. */
+static int get_asks(const json_t *o, enum smx_control_asks *ret)
+{
+	const char *s;
+	int r;
+
+	if ((r = smx_control_get_string(o, "asks", &s)) != 0)
+		return smx_control_optional(r);
+	for (size_t i = 0; i < SMX_ARRAY_LEN(asks_names); i++)
+		if (strcmp(s, asks_names[i]) == 0)
+			*ret = (enum smx_control_asks)i;
+	return 0;
+}
+
+int smx_control_proxy_build(struct smx_buf *out, int64_t id, const char *route, const char *agent,
+	enum smx_control_asks asks)
 {
 	json_t *o = new_object();
 	int r;
@@ -210,12 +234,12 @@ int smx_control_proxy_build(struct smx_buf *out, int64_t id, const char *route, 
 		(r = smx_control_set_text(o, "cmd", smx_control_cmd_name(SMX_CONTROL_PROXY),
 			 SMX_CONTROL_NAME_MAX)) != 0 ||
 		(r = smx_control_set_text(o, "route", route, SMX_CONTROL_ROUTE_MAX)) != 0 ||
-		(r = set_agent(o, agent)) != 0);
+		(r = set_agent(o, agent)) != 0 || (r = set_asks(o, asks)) != 0);
 	return finish_line(out, o, r);
 }
 
 int smx_control_connect_build(struct smx_buf *out, int64_t id, const char *route, const char *user,
-	const char *host, uint32_t port, const char *agent)
+	const char *host, uint32_t port, const char *agent, enum smx_control_asks asks)
 {
 	json_t *o = new_object();
 	int r;
@@ -231,8 +255,8 @@ int smx_control_connect_build(struct smx_buf *out, int64_t id, const char *route
 		(void)((r = smx_control_set_text(o, "user", user, SMX_CONTROL_ROUTE_MAX)) != 0 ||
 			(r = smx_control_set_text(o, "host", host, SMX_CONTROL_ROUTE_MAX)) != 0 ||
 			(r = smx_control_set_int(o, "port", port)) != 0);
-	if (r == 0)
-		r = set_agent(o, agent);
+	if (r == 0 && (r = set_agent(o, agent)) == 0)
+		r = set_asks(o, asks);
 	return finish_line(out, o, r);
 }
 
@@ -307,7 +331,7 @@ int smx_control_request_parse(struct smx_view line, struct smx_control_request *
 	if (q.cmd == SMX_CONTROL_CONNECT && (r = get_target(o, &q)) != 0)
 		goto out;
 	if ((q.cmd == SMX_CONTROL_PROXY || q.cmd == SMX_CONTROL_CONNECT) &&
-		(r = get_agent(o, q.agent)) != 0)
+		((r = get_agent(o, q.agent)) != 0 || (r = get_asks(o, &q.asks)) != 0))
 		goto out;
 	*ret = q;
 out:

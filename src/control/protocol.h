@@ -73,6 +73,13 @@ enum smx_control_cmd {
 	SMX_CONTROL_CONNECT, /* the same; who asks needs no key */
 };
 
+/* PROXY, CONNECT: where the client can ask a question (U5). */
+enum smx_control_asks {
+	SMX_CONTROL_ASKS_UNKNOWN, /* it does not say, or nowhere: "none" */
+	SMX_CONTROL_ASKS_ASKPASS, /* "askpass": by a program of the user's */
+	SMX_CONTROL_ASKS_TERMINAL, /* "terminal" */
+};
+
 struct smx_control_request {
 	int64_t id; /* 0 … 2^53-1, chosen by the client */
 	enum smx_control_cmd cmd;
@@ -83,6 +90,7 @@ struct smx_control_request {
 	uint32_t port;
 	/* PROXY, CONNECT: where the client's agent listens, or ""; smx_control_is_agent. */
 	char agent[SMX_CONTROL_AGENT_MAX + 1];
+	enum smx_control_asks asks;
 };
 
 const char *smx_control_cmd_name(enum smx_control_cmd cmd);
@@ -93,10 +101,11 @@ int smx_control_request_build(struct smx_buf *out, int64_t id, enum smx_control_
  */
 int smx_control_is_agent(const char *path);
 /* The request "proxy". An agent that can't be sent is left out, as NULL is: it is a hint. */
-int smx_control_proxy_build(struct smx_buf *out, int64_t id, const char *route, const char *agent);
+int smx_control_proxy_build(struct smx_buf *out, int64_t id, const char *route, const char *agent,
+	enum smx_control_asks asks);
 /* The request "connect": a route, or (route NULL) user, host and port; agent as above. */
 int smx_control_connect_build(struct smx_buf *out, int64_t id, const char *route, const char *user,
-	const char *host, uint32_t port, const char *agent);
+	const char *host, uint32_t port, const char *agent, enum smx_control_asks asks);
 /* SMX_EFORMAT, SMX_ENOMEM. A request whose id can't be read has nobody to answer: hang up. */
 int smx_control_request_parse(struct smx_view line, struct smx_control_request *ret);
 

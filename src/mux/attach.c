@@ -23,6 +23,7 @@ struct attach {
 	size_t len;
 	struct prompt *prompt; /* being asked */
 	uint32_t ask_id;
+	enum attempt_place place; /* where it says it can ask */
 	int cannot_ask, has_ended;
 };
 
@@ -139,6 +140,11 @@ static const struct carrier_ops carrier_ops = { carrier_write, carrier_backlog, 
 int attach_can_ask(const struct attach *a)
 {
 	return a->host && !a->cannot_ask;
+}
+
+enum attempt_place attach_place(const struct attach *a)
+{
+	return attach_can_ask(a) ? a->place : ATTEMPT_NOWHERE;
 }
 
 int attach_is_asking(const struct attach *a)
@@ -264,8 +270,8 @@ void attach_gone(struct attach *a)
 	free_if_over(a);
 }
 
-struct attach *attach_new(
-	struct mux *m, struct control_client *host, const struct door_way *way, const char *agent)
+struct attach *attach_new(struct mux *m, struct control_client *host, const struct door_way *way,
+	const char *agent, enum attempt_place place)
 {
 	struct attach *a = smx_calloc(1, sizeof(*a));
 
@@ -275,6 +281,7 @@ struct attach *attach_new(
 	a->carrier.ops = &carrier_ops;
 	smx_buf_init_secret(&a->in, INPUT_MAX); /* answers pass through it */
 	a->host = host;
+	a->place = place;
 	if ((agent[0] && !(a->agent = smx_strdup(agent))) ||
 		door_attach(m, &a->carrier, a, way) != 0) {
 		a->host = NULL;

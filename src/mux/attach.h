@@ -16,11 +16,11 @@ struct control_client;
 struct door_way;
 
 /*
- * Starts the SSH server side for a client. agent: where its agent listens (copied), or "".
- * NULL: no memory.
+ * Starts the SSH server side for a client. agent: where its agent listens (copied), or "". place:
+ * where it says that it can ask. NULL: no memory.
  */
-struct attach *attach_new(
-	struct mux *m, struct control_client *host, const struct door_way *way, const char *agent);
+struct attach *attach_new(struct mux *m, struct control_client *host, const struct door_way *way,
+	const char *agent, enum attempt_place place);
 /* Bytes behind the upgrade. 0, or the error that ends the connection. */
 int attach_input(struct attach *a, struct smx_view bytes);
 /* Whether a frame has begun and not ended (S7: it has as long as a line); how many have ended. */
@@ -39,6 +39,7 @@ int64_t attach_pid(const struct attach *a);
 const char *attach_agent(const struct attach *a);
 /* Whether it has not said that nobody can be asked there; and whether somebody is being asked. */
 int attach_can_ask(const struct attach *a);
+enum attempt_place attach_place(const struct attach *a);
 int attach_is_asking(const struct attach *a);
 void attach_ask(struct attach *a, struct prompt *p, const char *text, uint8_t flags);
 /* Takes the question back. */

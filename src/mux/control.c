@@ -11,6 +11,7 @@
 #include "control/status.h"
 #include "mux/attach.h"
 #include "mux/door.h"
+#include "mux/holdback.h"
 #include "mux/say.h"
 #include "mux/snapshot.h"
 #include "os/os.h"
@@ -161,6 +162,26 @@ void control_client_finish(struct control_client *c)
 	write_out(c);
 }
 
+static enum attempt_place place_of(const struct smx_control_request *req)
+{
+	switch (req->asks) {
+	case SMX_CONTROL_ASKS_TERMINAL:
+		return ATTEMPT_TERMINAL;
+	case SMX_CONTROL_ASKS_ASKPASS:
+		return ATTEMPT_ASKPASS;
+	default:
+		return ATTEMPT_NOWHERE;
+	}
+}
+
+/* U5: a person who is there and says where to is not kept waiting for what failed before. */
+static void let_try(struct control_client *c, const struct smx_control_request *req,
+	const struct smx_route *route)
+{
+	if (place_of(req) == ATTEMPT_TERMINAL)
+		holdback_reset(c->mux, route->hops, route->n_hops);
+}
+
 static int attach(
 	struct control_client *c, const struct smx_control_request *req, const struct door_way *way)
 {
@@ -171,7 +192,7 @@ static int attach(
 			&c->out, req->id, "busy", "the daemon is stopping", NULL);
 	if (req->agent[0] && !smx_os_agent_is_place(req->agent))
 		return SMX_EFORMAT;
-	if (!(c->attach = attach_new(c->mux, c, way, req->agent)))
+	if (!(c->attach = attach_new(c->mux, c, way, req->agent, place_of(req))))
 		return smx_control_error_build(&c->out, req->id, "busy", "too many clients", NULL);
 	/* The answer goes out before the first frame: attach_new has not written anything yet. */
 	if ((r = smx_control_upgrade_build(&c->out, req->id)) != 0)
@@ -187,10 +208,13 @@ static int attach(
 static int connect_to_route(struct control_client *c, const struct smx_control_request *req)
 {
 	struct door_way way = { .route = req->route, .is_trusted = 1 };
+	const struct smx_route *route = smx_routes_find(c->mux->routes, req->route);
 	char text[SMX_CONTROL_ROUTE_MAX + 64];
 
-	if (smx_routes_find(c->mux->routes, req->route))
+	if (route) {
+		let_try(c, req, route);
 		return attach(c, req, &way);
+	}
 	(void)snprintf(text, sizeof(text), "there is no route \"%s\"", req->route);
 	return smx_control_error_build(
 		&c->out, req->id, "failed", text, "see ssh-mux status, or write user@host");
@@ -229,6 +253,7 @@ static int connect_to_target(struct control_client *c, const struct smx_control_
 	}
 	smx_buf_release(&err);
 	known = find_target(c->mux->routes, smx_route_target(&one_off->routes[0]));
+	let_try(c, req, known ? known : &one_off->routes[0]);
 	(void)snprintf(name, sizeof(name), "%s@%s:%u", req->user, req->host, req->port);
 	r = attach(c, req,
 		&(struct door_way){ .route = known ? known->name : name,

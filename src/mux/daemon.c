@@ -11,6 +11,7 @@
 #include "config/names.h"
 #include "mux/control.h"
 #include "mux/door.h"
+#include "mux/holdback.h"
 #include "mux/keyring.h"
 #include "mux/link.h"
 #include "mux/local_key.h"
@@ -46,6 +47,7 @@ static void notice_resume(struct mux *m)
 	if (gap >= RESUME_GAP_S * 1000ull || jump >= RESUME_GAP_S) {
 		log_info("the clock jumped by %lld s: checking all connections",
 			(long long)(gap / 1000) + (long long)jump);
+		holdback_resumed(m);
 		SMX_LIST_FOREACH (it, tmp, &m->links)
 			smx_live_woke(&SMX_CONTAINER(it, struct link, node)->live, now);
 		SMX_LIST_FOREACH (it, tmp, &m->entries) {
@@ -81,6 +83,7 @@ static void on_tick(uv_timer_t *timer)
 
 	notice_resume(m);
 	door_tick(m);
+	holdback_tick(m);
 	pool_tick(m);
 	arm_deadline(m);
 	if (m->pool.n_used == 0)
@@ -180,10 +183,12 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	smx_list_init(&m.clients);
 	smx_list_init(&m.entries);
 	smx_list_init(&m.prompts);
+	attempts_init(&m.attempts);
 	r = start(&m);
 	(void)uv_run(&loop, UV_RUN_DEFAULT); /* until everything is closed */
 	mux_settle(&m);
 	(void)uv_loop_close(&loop);
+	attempts_release(&m.attempts);
 	smx_pool_release(&m.pool);
 	keyring_free(m.keyring);
 	smx_key_free(m.host_key);

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "mux/agent_io.h"
 #include "mux/attach.h"
+#include "mux/holdback.h"
 #include "mux/keyload.h"
 #include "mux/pool.h"
 #include "mux/prompt.h"
@@ -25,7 +26,7 @@
 #define WHY_SIZE         1600
 #define AGENTS_MAX       4 /* asked for their keys, one after another */
 #define ATTACHED_MAX     64
-#define ATTEMPTS_MAX     3 /* as ssh: NumberOfPasswordPrompts */
+#define ASKED_MAX        3 /* as ssh: NumberOfPasswordPrompts */
 #define PARTIAL_MAX      16 /* methods that succeed one after another */
 #define EMPTY_ROUNDS_MAX 32
 
@@ -60,6 +61,10 @@ struct login {
 	unsigned n_rounds, n_partial;
 	unsigned n_asked; /* attempts with answers of a person, since the last that was right */
 	unsigned n_closed; /* windows, by the person who was to answer (A5) */
+	unsigned n_wrong; /* answers that the server refused */
+	int was_cancelled; /* the person would not answer */
+	int lacks_person; /* a question, or a key, was left out for want of one */
+	int has_bothered; /* a method was tried that may reach a person by a way of its own */
 	int was_refused; /* the answers before, by the server */
 	int kbdint_was_asked; /* the attempt under way had a question */
 	int kbdint_is_useless; /* refused without a question: another method, if there is one */
@@ -328,6 +333,9 @@ static void on_answers(void *arg, int r, const struct smx_view *answers, size_t 
 	}
 	lg->prompt = NULL;
 	if (r != 0) {
+		/* Who has left had no mind to answer. */
+		lg->was_cancelled = r != SMX_ENOTFOUND || !pool_is_wanted(lg->entry);
+		lg->lacks_person = !lg->was_cancelled;
 		finish(lg, SMX_EDENIED,
 			r == SMX_ENOTFOUND
 				? "permission denied: the server asks a question; " NOBODY
@@ -357,8 +365,10 @@ static void ask(struct login *lg, const struct smx_auth_info_request *request, i
 	lg->wants_person = 1;
 	(void)snprintf(for_whom, sizeof(for_whom), "%s@%s", lg->hop->user, lg->hop->host);
 	lg->prompt = prompt_start(lg->entry, for_whom, request, note_of(lg), on_answers, lg);
-	if (!lg->prompt)
+	if (!lg->prompt) {
+		lg->lacks_person = 1;
 		finish(lg, SMX_EDENIED, "permission denied: the server asks a question; " NOBODY);
+	}
 }
 
 static void ask_password(struct login *lg)
@@ -396,10 +406,11 @@ static int choose_asking(struct login *lg)
 	if (!can_kbdint && !can_password)
 		return 0;
 	if (!prompt_is_possible(lg->entry)) {
+		lg->lacks_person = 1;
 		(void)snprintf(lg->prompt_note, sizeof(lg->prompt_note), "%s", NOBODY);
 		return 0;
 	}
-	if (lg->n_asked >= ATTEMPTS_MAX)
+	if (lg->n_asked >= ASKED_MAX)
 		return 0;
 	if (!can_kbdint) {
 		lg->n_asked++;
@@ -407,6 +418,7 @@ static int choose_asking(struct login *lg)
 		return 1;
 	}
 	lg->kbdint_was_asked = 0;
+	lg->has_bothered = 1;
 	if ((r = smx_auth_client_kbdint(&lg->auth)) != 0)
 		finish(lg, r, smx_strerror(r));
 	return 1;
@@ -417,8 +429,10 @@ static void on_choose(struct login *lg, enum smx_auth_wait was, int is_partial)
 {
 	int was_kbdint = was == SMX_AUTH_WAIT_KBDINT;
 
-	if ((was_kbdint && lg->kbdint_was_asked) || was == SMX_AUTH_WAIT_PASSWORD)
+	if ((was_kbdint && lg->kbdint_was_asked) || was == SMX_AUTH_WAIT_PASSWORD) {
 		lg->was_refused = !is_partial;
+		lg->n_wrong += !is_partial;
+	}
 	if (was_kbdint && !is_partial) {
 		lg->kbdint_is_useless = !lg->kbdint_was_asked;
 		lg->n_asked += lg->kbdint_was_asked != 0;
@@ -454,6 +468,7 @@ static int is_out_of_reach(struct login *lg, const struct candidate *c)
 {
 	if (!c->locked || prompt_is_possible(lg->entry))
 		return 0;
+	lg->lacks_person = 1;
 	(void)snprintf(lg->key_note, sizeof(lg->key_note),
 		"%.80s is encrypted: add it to your agent (ssh-add %.80s)", c->locked->path,
 		c->locked->path);
@@ -580,7 +595,7 @@ static void on_loaded(void *arg, int r, struct smx_key *key)
 	if (r == 0) {
 		lg->unlocked = key;
 		sign(lg);
-	} else if (r == SMX_EPASSPHRASE && lg->n_passphrases < ATTEMPTS_MAX) {
+	} else if (r == SMX_EPASSPHRASE && lg->n_passphrases < ASKED_MAX) {
 		ask_passphrase(lg);
 	} else {
 		give_up_key(lg, r == SMX_EPASSPHRASE ? "wrong passphrase" : smx_strerror(r));
@@ -595,8 +610,10 @@ static void on_passphrase(void *arg, int r, const struct smx_view *answers, size
 	link_touch(lg->link);
 	lg->prompt = NULL;
 	if (r == SMX_ENOTFOUND) {
+		lg->lacks_person = 1;
 		give_up_key(lg, "its passphrase can't be asked for");
 	} else if (r != 0) {
+		lg->was_cancelled = 1;
 		finish(lg, SMX_EDENIED, "permission denied: the question was cancelled");
 	} else if (n != 1 || answers[0].len == 0) {
 		give_up_key(lg, "no passphrase was given"); /* as in ssh: the next one */
@@ -744,6 +761,19 @@ struct login *login_new(struct pool_entry *e, struct link *l, const struct smx_h
 int login_wants_person(const struct login *lg)
 {
 	return lg->wants_person;
+}
+
+void login_note_failure(const struct login *lg, struct attempt_failure *f)
+{
+	f->n_wrong = lg->n_wrong;
+	f->was_cancelled = lg->was_cancelled;
+	/* A prompt that got no answer has bothered nobody by a way of the server's own. */
+	f->was_bothered = lg->has_bothered && !lg->was_cancelled && !lg->lacks_person;
+	if (holdback_place(lg->entry) > f->place)
+		f->place = holdback_place(lg->entry);
+	if (f->kind == ATTEMPT_REFUSED &&
+		(lg->wants_person || lg->lacks_person || lg->has_bothered))
+		f->kind = ATTEMPT_PERSON;
 }
 
 int login_is_asking(const struct login *lg)

@@ -11,6 +11,7 @@
 #ifndef SMX_MUX_LOGIN_H
 #define SMX_MUX_LOGIN_H
 
+#include "mux/attempts.h"
 #include "mux/link.h"
 #include "mux/prepare.h"
 #include "ssh/auth_client.h"
@@ -33,6 +34,8 @@ int login_handle(struct login *lg, struct smx_view payload);
 /* Whether it took, or is taking, a person (B2; the time limit stands still while one is asked). */
 int login_wants_person(const struct login *lg);
 int login_is_asking(const struct login *lg);
+/* What there is to remember of it should it have failed; all but kind NONE and the cause (U5). */
+void login_note_failure(const struct login *lg, struct attempt_failure *f);
 /* What the server took so far, in words: for the log. */
 const char *login_methods(const struct login *lg);
 void login_free(struct login *lg); /* NULL works */

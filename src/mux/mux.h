@@ -19,6 +19,7 @@
 #include "base/pool.h"
 #include "config/routes.h"
 #include "crypto/key.h"
+#include "mux/attempts.h"
 #include "mux/daemon.h"
 
 /*
@@ -42,6 +43,8 @@ struct mux {
 	struct smx_list breathing; /* links whose sockets are left alone for a moment */
 	uv_timer_t breath_timer;
 	struct smx_list clients, entries;
+	struct attempts attempts; /* logins that failed (U5) */
+	uint64_t network_stamp; /* of the addresses, while a login waits for the network; or 0 */
 	int terminal_is_busy; /* a question is shown there */
 	int pinentry_is_busy; /* and there */
 	struct smx_list prompts; /* being asked or waiting for it */

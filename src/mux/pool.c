@@ -5,6 +5,8 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "mux/holdback.h"
+#include "mux/prepare.h"
 #include "mux/prompt.h"
 #include "mux/say.h"
 #include "mux/upstream.h"
@@ -90,6 +92,7 @@ static struct pool_entry *add_entry(
 static void free_entry(struct pool_entry *e)
 {
 	smx_list_del(&e->node);
+	prepare_cancel(e->look);
 	smx_routes_unref(e->routes);
 	smx_free(e);
 }
@@ -153,6 +156,8 @@ static int has_room(const struct pool_entry *e, struct upstream *up, int is_sess
 		return 0;
 	if (!is_session)
 		return 1;
+	if (up->is_used_up)
+		return 0;
 	/* What was learned while sessions came and went may be too little: begin anew. */
 	if ((n = upstream_sessions(up, NULL)) == 0)
 		up->sessions_max = 0;
@@ -225,7 +230,14 @@ int pool_is_hopeful(const struct pool_entry *e)
 	return 0;
 }
 
-static void fail_waiting(struct pool_entry *e, uint32_t code, const char *text)
+int pool_is_logged_in(struct mux *m, const struct smx_hop *hops, size_t n_hops)
+{
+	struct pool_entry *e = find_entry(m, hops, n_hops);
+
+	return e && find_room(e, 0) != NULL;
+}
+
+void pool_fail_waiting(struct pool_entry *e, uint32_t code, const char *text)
 {
 	struct open_req *req;
 
@@ -244,11 +256,23 @@ static size_t count(const struct smx_list *head)
 	return n;
 }
 
+/* U6: the connection that there is has given its sessions, and nobody can be asked for another. */
+static void fail_used_up(struct pool_entry *e)
+{
+	char text[800];
+
+	(void)snprintf(text, sizeof(text),
+		"the server gives no more sessions on its connection, and another login needs a "
+		"person; run: ssh-mux connect %.255s",
+		holdback_name(e).text);
+	pool_fail_waiting(e, SMX_OPEN_RESOURCE_SHORTAGE, text);
+}
+
 /* Makes as many connections as the waiting need, at most one while the limit is unknown. */
 static void add_upstreams(struct pool_entry *e)
 {
 	size_t n_waiting = count(&e->waiting), n_all = 0, n_connecting = 0, n_usable = 0,
-	       wanted = 1;
+	       n_used_up = 0, wanted = 1;
 	const struct upstream *stalled = NULL;
 	struct smx_list *it, *tmp;
 
@@ -257,41 +281,53 @@ static void add_upstreams(struct pool_entry *e)
 
 		/* A login that has just failed: its end tells who waits, and makes another only
 		 * for those it does not concern. */
-		if (up->link->dead && up->state < UPSTREAM_READY)
+		if (up->link->dead && upstream_is_failed_login(up))
 			return;
 		if (up->link->dead || up->state == UPSTREAM_CLOSING)
 			continue;
 		n_all++;
 		n_connecting += up->state < UPSTREAM_READY;
 		n_usable += upstream_is_usable(up) != 0;
+		n_used_up += up->is_used_up != 0;
 		if (up->state >= UPSTREAM_READY && !upstream_is_usable(up))
 			stalled = up;
 	}
 	if (e->session_limit)
 		wanted = (n_waiting + e->session_limit - 1) / e->session_limit;
+	if (n_used_up && n_all == n_used_up && e->needs_person &&
+		holdback_place(e) == ATTEMPT_NOWHERE) {
+		fail_used_up(e);
+		return;
+	}
 	if (stalled && n_usable == 0 && e->needs_person) {
 		if (n_connecting == 0 && !prompt_is_possible(e)) {
 			refuse_for_stalled(e, stalled, 0);
 			return;
 		}
-	} else if (n_all > n_connecting && e->needs_person) {
+	} else if (n_all > n_connecting + n_used_up && e->needs_person) {
 		/* B2: there is a connection, it is full, and another login would take a person. */
-		fail_waiting(e, SMX_OPEN_RESOURCE_SHORTAGE,
+		pool_fail_waiting(e, SMX_OPEN_RESOURCE_SHORTAGE,
 			"the server allows no more sessions on this connection (its MaxSessions), "
 			"and "
 			"another login would need a person; close a session, or raise MaxSessions");
 		return;
 	}
+	/* U5: as many logins at once as the server may see of them in a minute. */
+	if (wanted > ATTEMPTS_BURST)
+		wanted = ATTEMPTS_BURST;
+	if (n_connecting < wanted && holdback_check(e))
+		return;
 	while (n_connecting < wanted && n_all < UPSTREAMS_MAX) {
 		if (!upstream_new(e)) {
-			fail_waiting(e, SMX_OPEN_RESOURCE_SHORTAGE, smx_strerror(SMX_ENOMEM));
+			pool_fail_waiting(e, SMX_OPEN_RESOURCE_SHORTAGE, smx_strerror(SMX_ENOMEM));
 			return;
 		}
 		n_connecting++;
 		n_all++;
 	}
 	if (n_all == UPSTREAMS_MAX && n_connecting == 0)
-		fail_waiting(e, SMX_OPEN_RESOURCE_SHORTAGE, "too many connections to this host");
+		pool_fail_waiting(
+			e, SMX_OPEN_RESOURCE_SHORTAGE, "too many connections to this host");
 }
 
 void pool_assign(struct pool_entry *e)
@@ -336,19 +372,36 @@ void pool_cancel(struct open_req *req)
 	req->released(req);
 }
 
+/*
+ * U6: the server has given sessions on this connection, none is left, and it gives no more. Asked
+ * once again, for a sshd that has just closed one may not have counted that yet.
+ */
+static void note_used_up(struct upstream *up)
+{
+	struct mux_ids ids = ids_of_upstream(up);
+
+	if (up->n_refused++ == 0 || up->is_used_up)
+		return;
+	up->is_used_up = 1;
+	say_info(&ids, "the server gives no more sessions on this connection, after %u",
+		up->n_sessions);
+}
+
 int pool_session_refused(struct pool_entry *e, struct upstream *up, struct open_req *req)
 {
-	struct mux_ids ids;
+	struct mux_ids ids = ids_of_upstream(up);
 	unsigned n_open;
 
 	(void)upstream_sessions(up, &n_open);
-	if (n_open == 0)
+	if (n_open == 0 && up->n_sessions == 0)
 		return 0; /* it refuses sessions altogether */
-	/* The server may still count sessions that are over for us, so its limit is this or more.
-	 */
-	up->sessions_max = n_open;
+	if (n_open == 0)
+		note_used_up(up);
+	else
+		/* The server may still count sessions that are over for us, so its limit is this
+		 * or more. */
+		up->sessions_max = n_open;
 	if (n_open > e->session_limit) {
-		ids = ids_of_upstream(up);
 		say_info(&ids, "the connection takes %u sessions (MaxSessions of the server)",
 			n_open);
 		e->session_limit = n_open;
@@ -360,25 +413,25 @@ int pool_session_refused(struct pool_entry *e, struct upstream *up, struct open_
 
 void pool_upstream_gone(struct pool_entry *e, struct upstream *up, const char *text)
 {
-	enum upstream_state state = up->state;
 	struct smx_list *it, *tmp;
 
 	smx_list_del(&up->node);
-	if (state < UPSTREAM_READY) {
-		/* A login that failed: whoever waits is told, unless another is on its way. */
+	if (up->has_failed) {
+		holdback_failed(e, up, text);
+		/* Whoever waits is told, unless another is on its way. */
 		int others = 0;
 
 		SMX_LIST_FOREACH (it, tmp, &e->upstreams)
 			others |= upstream_at(it)->state < UPSTREAM_READY &&
 				  !upstream_at(it)->link->dead;
 		if (!others)
-			fail_waiting(e, SMX_OPEN_CONNECT_FAILED, text);
+			pool_fail_waiting(e, SMX_OPEN_CONNECT_FAILED, text);
 	}
 	/* What waits now was taken back from a connection that died under it. */
 	if (first_waiting(e) && !e->mux->is_stopping)
 		pool_assign(e);
 	else if (e->mux->is_stopping)
-		fail_waiting(e, SMX_OPEN_CONNECT_FAILED, "ssh-mux is stopping");
+		pool_fail_waiting(e, SMX_OPEN_CONNECT_FAILED, "ssh-mux is stopping");
 }
 
 void pool_tick(struct mux *m)

@@ -12,6 +12,7 @@
 #include "mux/link.h"
 
 struct attach;
+struct prepare;
 struct upstream;
 
 /* A channel wanted on a way. Embedded in what wants it. */
@@ -21,6 +22,7 @@ struct open_req {
 	struct pool_entry *entry; /* while waiting or pending */
 	struct upstream *up; /* while pending there */
 	int is_session;
+	int was_refused; /* by the server: it answered the open */
 	struct smx_buf kind, specific;
 	uint32_t recv_window;
 	unsigned n_tries;
@@ -48,6 +50,8 @@ struct pool_entry {
 	struct smx_list waiting; /* open_req */
 	unsigned session_limit; /* learned: sessions a connection takes at least; 0 unknown */
 	int needs_person; /* a login of this way took one */
+	struct prepare *look; /* whether the files of a login that failed are others now (U5) */
+	size_t look_hops; /* of the first so many hops */
 	int is_stray; /* B10: no route leads this way any more; kept for its channels */
 };
 
@@ -62,6 +66,10 @@ void pool_open(struct mux *m, struct smx_routes *routes, const struct smx_route 
 void pool_cancel(struct open_req *req);
 /* Gives waiting requests to connections, and makes connections for the rest. */
 void pool_assign(struct pool_entry *e);
+/* Whether there is a connection over these hops that takes channels. */
+int pool_is_logged_in(struct mux *m, const struct smx_hop *hops, size_t n_hops);
+/* All who wait for a connection of e are told that there will be none. */
+void pool_fail_waiting(struct pool_entry *e, uint32_t code, const char *text);
 /* A login failed or a connection died; text is the cause. Removes up from the entry. */
 void pool_upstream_gone(struct pool_entry *e, struct upstream *up, const char *text);
 /* Once a second: idle and lifetime limits (P2, P3, P5), keepalives, what waits for a stalled one.

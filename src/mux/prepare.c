@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "mux/prepare.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -19,6 +20,7 @@ struct prepare {
 	char *ssh_dir;
 	char *paths[SMX_IDENTITIES_MAX];
 	size_t n_paths;
+	int is_look; /* nothing is read, only stamped */
 	int is_explicit; /* the route names the files: a missing one is worth a note */
 	struct prepared *result;
 };
@@ -201,11 +203,63 @@ static int read_key(struct prepare *p, const char *path)
 	return r;
 }
 
+/* --- whether anything is another (U5) --- */
+
+/* FNV-1a: nobody gains by a collision, which costs a try that would be due. */
+static uint64_t mix(uint64_t h, const void *p, size_t n)
+{
+	const uint8_t *bytes = p;
+
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ bytes[i]) * 0x100000001b3ull;
+	return h;
+}
+
+static uint64_t stamp_file(uint64_t h, const char *path)
+{
+	uint64_t facts[4] = { 0 };
+	uv_fs_t req;
+
+	if (uv_fs_stat(NULL, &req, path, NULL) == 0) {
+		facts[0] = req.statbuf.st_ino;
+		facts[1] = req.statbuf.st_size;
+		facts[2] = (uint64_t)req.statbuf.st_mtim.tv_sec;
+		facts[3] = (uint64_t)req.statbuf.st_mtim.tv_nsec;
+	}
+	uv_fs_req_cleanup(&req);
+	return mix(mix(h, path, strlen(path)), facts, sizeof(facts));
+}
+
+/* A name beside or below another, which may not fit (then it is no file we would read). */
+static uint64_t stamp_joined(uint64_t h, const char *a, const char *b)
+{
+	char path[SMX_OS_PATH_MAX + 16];
+	int n = snprintf(path, sizeof(path), "%s%s", a, b);
+
+	return n > 0 && (size_t)n < sizeof(path) ? stamp_file(h, path) : h;
+}
+
+static uint64_t stamp(const struct prepare *p)
+{
+	uint64_t h = stamp_joined(0xcbf29ce484222325ull, p->ssh_dir, "/known_hosts");
+
+	h = stamp_file(h, smx_os_system_known_hosts());
+	for (size_t i = 0; i < p->n_paths; i++) {
+		h = stamp_file(h, p->paths[i]);
+		h = stamp_joined(h, p->paths[i], ".pub");
+	}
+	return h;
+}
+
 static void on_work(uv_work_t *req)
 {
 	struct prepare *p = SMX_CONTAINER(req, struct prepare, req);
-	int r = read_known_hosts(p->result, p->ssh_dir);
+	int r;
 
+	p->result->inputs = stamp(p);
+	if (p->is_look)
+		return;
+	r = read_known_hosts(p->result, p->ssh_dir);
 	for (size_t i = 0; r == 0 && i < p->n_paths; i++)
 		r = read_key(p, p->paths[i]);
 	p->result->r = r;
@@ -247,13 +301,15 @@ static int add_paths(struct prepare *p, const struct smx_hop *hop)
 	return 0;
 }
 
-struct prepare *prepare_start(struct mux *m, const struct smx_hop *hop, prepare_cb *cb, void *arg)
+static struct prepare *start(
+	struct mux *m, const struct smx_hop *hop, int is_look, prepare_cb *cb, void *arg)
 {
 	struct prepare *p = smx_calloc(1, sizeof(*p));
 
 	if (!p)
 		return NULL;
 	p->mux = m;
+	p->is_look = is_look;
 	p->cb = cb;
 	p->arg = arg;
 	p->result = smx_calloc(1, sizeof(*p->result));
@@ -267,6 +323,16 @@ struct prepare *prepare_start(struct mux *m, const struct smx_hop *hop, prepare_
 fail:
 	prepare_free(p);
 	return NULL;
+}
+
+struct prepare *prepare_start(struct mux *m, const struct smx_hop *hop, prepare_cb *cb, void *arg)
+{
+	return start(m, hop, 0, cb, arg);
+}
+
+struct prepare *prepare_look(struct mux *m, const struct smx_hop *hop, prepare_cb *cb, void *arg)
+{
+	return start(m, hop, 1, cb, arg);
 }
 
 void prepare_cancel(struct prepare *p)

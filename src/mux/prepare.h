@@ -26,6 +26,8 @@ struct prepared {
 	struct smx_buf
 		notes; /* why a key file could not be used; for the error of a failed login */
 	int r; /* what makes a login impossible; text in notes */
+	uint64_t inputs; /* stamp of the files (their names, times and sizes) before they were read
+			  */
 };
 
 struct prepare;
@@ -34,6 +36,9 @@ typedef void prepare_cb(void *arg, struct prepared *result);
 
 /* hop and ssh_dir are only read now. NULL: no memory. */
 struct prepare *prepare_start(struct mux *m, const struct smx_hop *hop, prepare_cb *cb, void *arg);
+/* As that, but looks only whether the files are still the same: of the result only `inputs` counts.
+ */
+struct prepare *prepare_look(struct mux *m, const struct smx_hop *hop, prepare_cb *cb, void *arg);
 void prepare_cancel(struct prepare *p); /* NULL works */
 void prepared_free(struct prepared *p); /* NULL works */
 

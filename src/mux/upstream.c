@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "mux/dial.h"
+#include "mux/holdback.h"
 #include "mux/hostkey_ask.h"
 #include "mux/prompt.h"
 #include "mux/say.h"
@@ -15,6 +16,7 @@
 
 #define LOGIN_TIMEOUT_MS   (90 * 1000)
 #define HOST_KEY_ALGS_MAX  1024
+#define YOUNG_MS           (30 * 1000) /* U6: what dies so soon without a channel was no login */
 #define TUNNEL_RECV_WINDOW (2u * 1024 * 1024)
 #define OPEN_TRIES_MAX     3
 /* Messages that wait to be sent; beyond, clients' opens could be what ends a connection that stalls
@@ -50,13 +52,16 @@ static void on_login(void *arg, int r, const char *why)
 
 	if (r != 0) {
 		(void)snprintf(up->cause, sizeof(up->cause), "%s", why);
+		if (smx_errclass(r) == SMX_CLASS_SYSTEM)
+			up->failure.kind = ATTEMPT_NONE;
 		link_disconnect(
 			up->link, SMX_DISCONNECT_NO_MORE_AUTH_METHODS, r, "no more methods");
 		return;
 	}
+	login_note_failure(up->login, &up->failure);
 	up->state = UPSTREAM_READY;
 	up->entry->needs_person |= login_wants_person(up->login);
-	up->idle_since_ms = mux_now(up->entry->mux);
+	up->idle_since_ms = up->ready_ms = mux_now(up->entry->mux);
 	smx_sanitize(software, strlen(software), clean, sizeof(clean));
 	say_info(&ids, "logged in to %s@%s port %u (%s) by %s", up->hop->user, up->hop->host,
 		up->hop->port, clean, login_methods(up->login));
@@ -68,8 +73,11 @@ static void on_host_key_asked(void *arg, int r, const char *why)
 	struct upstream *up = arg;
 
 	up->host_key = NULL;
-	if (r != 0)
+	if (r != 0) {
 		(void)snprintf(up->cause, sizeof(up->cause), "%s", why);
+		up->failure.kind = ATTEMPT_HOST_KEY;
+		up->failure.was_cancelled = 1;
+	}
 	link_host_key_decided(up->link, r);
 }
 
@@ -87,6 +95,9 @@ static int on_host_key(struct link *l, struct smx_view blob)
 	q.conn = l->id;
 	r = hostkey_check(up->prepared, up->hop, is_behind_jump(up), asking, blob, &q, up->cause,
 		sizeof(up->cause));
+	up->failure.place = holdback_place(up->entry);
+	if (r != 0 && r != SMX_EAGAIN && smx_errclass(r) != SMX_CLASS_SYSTEM)
+		up->failure.kind = ATTEMPT_HOST_KEY;
 	if (r != SMX_EAGAIN)
 		return r;
 	up->host_key = hostkey_ask_start(up->entry, up->prepared, &q, on_host_key_asked, up);
@@ -98,6 +109,8 @@ static void on_ready(struct link *l)
 {
 	struct upstream *up = l->owner;
 
+	/* From here on the server counts it. */
+	up->failure.kind = ATTEMPT_REFUSED;
 	login_begin(up->login);
 }
 
@@ -116,6 +129,15 @@ static void on_open(struct link *l, struct smx_conn_event *ev)
 
 	if (r != 0)
 		link_fail(l, r, NULL);
+}
+
+int upstream_is_failed_login(const struct upstream *up)
+{
+	if (up->state < UPSTREAM_READY)
+		return 1;
+	return up->state == UPSTREAM_READY && up->n_opened == 0 &&
+	       up->link->dead != SMX_EKEEPALIVE && up->link->dead != SMX_ECANCELLED &&
+	       mux_now(up->entry->mux) - up->ready_ms < YOUNG_MS;
 }
 
 static void free_upstream(struct upstream *up)
@@ -139,12 +161,21 @@ static void on_dead(struct link *l, int r, const char *why)
 	struct mux_ids ids = ids_of_upstream(up);
 	char text[600];
 
-	(void)snprintf(text, sizeof(text), "%s", up->cause[0] ? up->cause : why);
+	if (up->state < UPSTREAM_READY && up->login)
+		login_note_failure(up->login, &up->failure);
+	up->has_failed = upstream_is_failed_login(up);
+	if (up->state == UPSTREAM_READY && up->has_failed)
+		(void)snprintf(text, sizeof(text),
+			"the server took the login and ended the connection before the first "
+			"channel: %.400s",
+			why);
+	else
+		(void)snprintf(text, sizeof(text), "%s", up->cause[0] ? up->cause : why);
 	say_info(&ids, "%s %s@%s port %u ended: %s",
 		up->state < UPSTREAM_READY ? "login to" : "connection to", up->hop->user,
 		up->hop->host, up->hop->port, text);
-	(void)l;
-	(void)r;
+	if (r == SMX_ENOMEM)
+		up->failure.kind = ATTEMPT_NONE;
 	prepare_cancel(up->prepare);
 	dial_cancel(up->dial);
 	hostkey_ask_cancel(up->host_key);
@@ -180,6 +211,7 @@ static int start_link(struct upstream *up, uv_tcp_t *tcp, struct tunnel *tunnel)
 	if ((r = hostkey_algs(up->prepared, up->hop, &algs)) == 0) {
 		config.host_key_algs = smx_buf_cstr(&algs);
 		up->state = UPSTREAM_LOGIN;
+		up->failure.kind = ATTEMPT_NETWORK; /* until the server speaks of the login */
 		r = tcp ? link_start_tcp(up->link, tcp, &config)
 			: link_start_carrier(up->link, &tunnel->carrier, &config);
 		tcp = NULL;
@@ -208,6 +240,7 @@ static void on_dialled(void *arg, int r, uv_tcp_t *tcp, const char *why)
 	if (r != 0) {
 		(void)snprintf(up->cause, sizeof(up->cause), "can't connect to %s port %u: %s",
 			up->hop->host, up->hop->port, why);
+		up->failure.kind = ATTEMPT_NETWORK;
 		fail(up, r, up->cause);
 	} else if ((r = start_link(up, tcp, NULL)) != 0) {
 		fail(up, r, NULL);
@@ -244,6 +277,8 @@ static void on_tunnel_failed(struct open_req *req, uint32_t code, const char *te
 	up->has_tunnel_req = 0;
 	open_req_release(req);
 	(void)snprintf(up->cause, sizeof(up->cause), "through the jump host: %s", text);
+	/* What the jump host's own login suffers from is remembered there. */
+	up->failure.kind = req->was_refused ? ATTEMPT_NETWORK : ATTEMPT_NONE;
 	fail(up, SMX_EREFUSED, up->cause);
 }
 
@@ -290,6 +325,7 @@ static void on_prepared(void *arg, struct prepared *result)
 	say_info(&ids, "logging in to %s@%s port %u", up->hop->user, up->hop->host, up->hop->port);
 	up->prepare = NULL;
 	up->prepared = result;
+	up->failure.inputs = result->inputs;
 	up->state = UPSTREAM_DIALLING;
 	if (r != 0) {
 		(void)snprintf(up->cause, sizeof(up->cause), "%s",
@@ -377,6 +413,19 @@ unsigned upstream_sessions(const struct upstream *up, unsigned *ret_open)
 	return n;
 }
 
+/* The server gave a channel: now the login is known to be good (U6). */
+static void note_given(struct upstream *up, int is_session)
+{
+	if (!up->is_known_good)
+		holdback_succeeded(up->entry);
+	up->is_known_good = 1;
+	up->n_opened++;
+	if (is_session) {
+		up->n_sessions++;
+		up->n_refused = 0;
+	}
+}
+
 static void req_event(struct endpoint *ep, struct smx_conn_event *ev)
 {
 	struct open_req *req = SMX_CONTAINER(ep, struct open_req, ep);
@@ -392,14 +441,20 @@ static void req_event(struct endpoint *ep, struct smx_conn_event *ev)
 	req->up = NULL;
 	up->n_pending--;
 	if (ev->type == SMX_CONN_OPEN_CONFIRM) {
+		note_given(up, req->is_session);
 		req->opened(req, up, chan, ev->data);
 		return;
 	}
+	req->was_refused = 1;
 	if (req->is_session && pool_session_refused(req->entry, up, req))
 		return;
 	n = ev->data.len < sizeof(text) - 1 ? ev->data.len : sizeof(text) - 1;
 	memcpy(text, ev->data.p, n);
 	text[n] = '\0';
+	if (n == 0)
+		(void)snprintf(text, sizeof(text),
+			"%.100s refused the channel and gave no reason (code %u)", up->hop->host,
+			(unsigned)ev->code);
 	req->failed(req, ev->code, text);
 }
 
@@ -430,6 +485,7 @@ static void orphan_event(struct endpoint *ep, struct smx_conn_event *ev)
 
 	switch (ev->type) {
 	case SMX_CONN_OPEN_CONFIRM:
+		note_given(ep->link->owner, ep->is_session);
 		if ((r = smx_conn_send_close(&ep->link->conn, ev->chan)) != 0)
 			link_fail(ep->link, r, NULL);
 		return;
@@ -517,6 +573,15 @@ void upstream_close(struct upstream *up, int r, const char *why)
 	link_disconnect(up->link, SMX_DISCONNECT_BY_APPLICATION, r, why);
 }
 
+/* Wrong answers count, though who gave them has left. */
+static void note_abandoned(struct upstream *up)
+{
+	if (up->login)
+		login_note_failure(up->login, &up->failure);
+	if (up->failure.n_wrong)
+		holdback_failed(up->entry, up, "the answers were refused by the server");
+}
+
 void upstream_tick(struct upstream *up)
 {
 	const struct smx_serve_options *opts = up->entry->mux->opts;
@@ -528,11 +593,12 @@ void upstream_tick(struct upstream *up)
 		int is_asking = (up->login && login_is_asking(up->login)) ||
 				(up->host_key && hostkey_ask_is_waiting(up->host_key));
 
-		/* A6: a question whose askers have all gone is void. */
-		if (is_asking && !pool_is_wanted(up->entry))
+		/* A6: a question whose askers have all gone is void. And neither a person who is
+		 * asked, nor the jump host's own login, counts. */
+		if (is_asking && !pool_is_wanted(up->entry)) {
+			note_abandoned(up);
 			upstream_close(up, SMX_ECANCELLED, "nobody waits for it any more");
-		/* Neither a person who is asked, nor the jump host's own login, counts. */
-		else if (is_asking || (up->has_tunnel_req && !up->tunnel_req.up))
+		} else if (is_asking || (up->has_tunnel_req && !up->tunnel_req.up))
 			up->deadline_ms = now + LOGIN_TIMEOUT_MS;
 		else if (now >= up->deadline_ms)
 			fail(up, SMX_ETIMEOUT, "the login took too long");
@@ -540,6 +606,10 @@ void upstream_tick(struct upstream *up)
 	}
 	if (up->login)
 		forget_login(up);
+	if (!up->is_known_good && now - up->ready_ms >= YOUNG_MS) {
+		holdback_succeeded(up->entry);
+		up->is_known_good = 1;
+	}
 	if (upstream_life_tick(up))
 		return;
 	if (opts->max_lifetime_s && now - up->born_ms >= (uint64_t)opts->max_lifetime_s * 1000) {
@@ -548,6 +618,9 @@ void upstream_tick(struct upstream *up)
 	}
 	if (upstream_is_used(up)) {
 		up->idle_since_ms = now;
+	} else if (up->is_used_up && !up->entry->needs_person) {
+		upstream_close(up, SMX_ECANCELLED, "the server gives no more sessions on it");
+		return;
 	} else if (up->entry->is_stray) {
 		upstream_close(up, SMX_ECANCELLED, "no route leads there any more");
 		return;

@@ -7,6 +7,7 @@
 #ifndef SMX_MUX_UPSTREAM_H
 #define SMX_MUX_UPSTREAM_H
 
+#include "mux/attempts.h"
 #include "mux/login.h"
 #include "mux/pool.h"
 
@@ -36,6 +37,13 @@ struct upstream {
 	struct login *login;
 	struct hostkey_ask *host_key; /* being asked about */
 	uint64_t born_ms, idle_since_ms, deadline_ms; /* deadline: of dial and login */
+	uint64_t ready_ms; /* when it was logged in */
+	unsigned n_opened, n_sessions; /* channels, sessions that the server has given */
+	unsigned n_refused; /* sessions since the last it gave */
+	int is_used_up; /* U6: it gives no more sessions, though none is left */
+	int has_failed; /* once dead: upstream_is_failed_login */
+	int is_known_good; /* its login has been told to the memory of those that failed (U5) */
+	struct attempt_failure failure; /* what its end would be remembered as */
 	unsigned sessions_max; /* the server refused one more than these; 0: not yet (B2) */
 	unsigned n_pending; /* opens that somebody awaits the answer of */
 	struct endpoint orphans[2]; /* of opens that nobody awaits any more; [1]: of sessions */
@@ -79,6 +87,8 @@ void upstream_abandon(struct open_req *req);
 /* Takes all of them back, for another connection to serve: nothing was begun on this one. */
 void upstream_withdraw(struct upstream *up);
 
+/* U6: whether its end is that of a login: it never logged in, or died before its first channel. */
+int upstream_is_failed_login(const struct upstream *up);
 const char *upstream_state_name(const struct upstream *up);
 
 #endif

@@ -479,6 +479,9 @@ void smx_os_ask_free(struct smx_os_ask *a); /* NULL works */
  */
 struct smx_os_asker;
 
+/* Where the process would ask: nothing is shown. */
+enum smx_os_asks { SMX_OS_ASKS_NOWHERE, SMX_OS_ASKS_PROGRAM, SMX_OS_ASKS_TERMINAL };
+enum smx_os_asks smx_os_asker_place(void);
 /*
  * is_confirm: yes or no is asked; an SSH_ASKPASS is told so by SSH_ASKPASS_PROMPT=confirm.
  * SMX_ENOTFOUND: there is no way to ask. SMX_ESYS, SMX_ENOMEM.

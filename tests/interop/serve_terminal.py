@@ -5,8 +5,10 @@ import os
 import pty
 import re
 import select
+import subprocess
 import termios
 import threading
+import time
 
 from peers import Mux, secret
 
@@ -49,6 +51,17 @@ class Terminal:
                     if b"fingerprint" not in match.group(1):
                         secret(typed.strip("\r\n"))
                     os.write(self.master, typed.encode())
+
+
+def at_terminal(mux, *command, answer=lambda question: None, timeout=60):
+    """An ssh-mux command of a person at a terminal: (exit code, what was shown)."""
+    person = Terminal(answer)
+    done = subprocess.Popen([mux.binary, *command], env=mux.env, stdin=person.slave,
+                            stdout=person.slave, stderr=person.slave, start_new_session=True,
+                            preexec_fn=person.controlling)
+    code = done.wait(timeout)
+    time.sleep(0.1)
+    return code, person.seen
 
 
 class TerminalMux(Mux):

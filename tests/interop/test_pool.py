@@ -12,6 +12,7 @@ import time
 import pytest
 
 from peers import USER, hop, poll, routes_toml
+from serve_terminal import at_terminal
 
 
 def addresses_of(mux):
@@ -102,6 +103,8 @@ def test_L3_remote_refuses_our_key(make_mux, make_sshd, keys):
     assert done.returncode == 255 and b"open failed" in done.stderr
     assert "remote session failed" in mux.log()
     target.authorized.write_text(keys.public(keys.make("remote")))
+    # U5: not tried again at once, but for a person.
+    assert at_terminal(mux, "connect", "t", "true")[0] == 0
     mux.check_works()
 
 

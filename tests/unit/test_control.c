@@ -211,9 +211,13 @@ static void D2_connect_there_and_back(void **state)
 
 	(void)state;
 	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
-	assert_int_equal(smx_control_connect_build(&out, 1, "web", NULL, NULL, 0, NULL), 0);
+	assert_int_equal(smx_control_connect_build(
+				 &out, 1, "web", NULL, NULL, 0, NULL, SMX_CONTROL_ASKS_UNKNOWN),
+		0);
 	expect_text(&out, "{\"id\":1,\"cmd\":\"connect\",\"route\":\"web\"}\n");
-	assert_int_equal(smx_control_connect_build(&out, 2, NULL, "u", "h", 2222, NULL), 0);
+	assert_int_equal(smx_control_connect_build(
+				 &out, 2, NULL, "u", "h", 2222, NULL, SMX_CONTROL_ASKS_UNKNOWN),
+		0);
 	expect_text(&out,
 		"{\"id\":2,\"cmd\":\"connect\",\"user\":\"u\",\"host\":\"h\",\"port\":2222}\n");
 	smx_buf_release(&out);
@@ -279,18 +283,23 @@ static void A1_agent_of_the_client(void **state)
 
 	(void)state;
 	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
-	assert_int_equal(smx_control_proxy_build(&out, 1, "web", "/run/a \"b\""), 0);
+	assert_int_equal(
+		smx_control_proxy_build(&out, 1, "web", "/run/a \"b\"", SMX_CONTROL_ASKS_UNKNOWN),
+		0);
 	expect_text(&out,
 		"{\"id\":1,\"cmd\":\"proxy\",\"route\":\"web\",\"agent\":\"/run/a \\\"b\\\"\"}\n");
-	assert_int_equal(
-		smx_control_connect_build(&out, 2, "web", NULL, NULL, 0, "\\\\.\\pipe\\a"), 0);
+	assert_int_equal(smx_control_connect_build(&out, 2, "web", NULL, NULL, 0, "\\\\.\\pipe\\a",
+				 SMX_CONTROL_ASKS_UNKNOWN),
+		0);
 	expect_text(&out, "{\"id\":2,\"cmd\":\"connect\",\"route\":\"web\",\"agent\":"
 			  "\"\\\\\\\\.\\\\pipe\\\\a\"}\n");
 	/* The longest, and back. */
 	memset(path, 'x', sizeof(path) - 1);
 	path[0] = '/';
 	path[SMX_CONTROL_AGENT_MAX] = '\0';
-	assert_int_equal(smx_control_connect_build(&out, 3, NULL, "u", "h", 22, path), 0);
+	assert_int_equal(smx_control_connect_build(
+				 &out, 3, NULL, "u", "h", 22, path, SMX_CONTROL_ASKS_UNKNOWN),
+		0);
 	assert_int_equal(
 		smx_control_request_parse(
 			(struct smx_view){ smx_buf_view(&out), smx_buf_len(&out) - 1 }, &got),
@@ -313,11 +322,14 @@ static void A1_agent_of_the_client(void **state)
 		"{\"id\":1,\"cmd\":\"proxy\",\"route\":\"web\",\"agent\":\"%s\"}", path);
 	assert_int_equal(smx_control_request_parse(view(line), &got), SMX_EFORMAT);
 	smx_buf_reset(&out);
-	assert_int_equal(smx_control_proxy_build(&out, 1, "web", path), 0);
+	assert_int_equal(
+		smx_control_proxy_build(&out, 1, "web", path, SMX_CONTROL_ASKS_UNKNOWN), 0);
 	expect_text(&out, "{\"id\":1,\"cmd\":\"proxy\",\"route\":\"web\"}\n");
-	assert_int_equal(smx_control_proxy_build(&out, 1, "web", "relative"), 0);
+	assert_int_equal(
+		smx_control_proxy_build(&out, 1, "web", "relative", SMX_CONTROL_ASKS_UNKNOWN), 0);
 	expect_text(&out, "{\"id\":1,\"cmd\":\"proxy\",\"route\":\"web\"}\n");
-	assert_int_equal(smx_control_proxy_build(&out, 1, "web", "/\xff"), 0);
+	assert_int_equal(
+		smx_control_proxy_build(&out, 1, "web", "/\xff", SMX_CONTROL_ASKS_UNKNOWN), 0);
 	expect_text(&out, "{\"id\":1,\"cmd\":\"proxy\",\"route\":\"web\"}\n");
 	smx_buf_release(&out);
 }
@@ -522,14 +534,15 @@ static int try_all(int step)
 		r = smx_control_error_build(&out, 1, "failed", "a", "b");
 		break;
 	case 5:
-		r = smx_control_connect_build(&out, 1, NULL, "u", "h", 22, "/a");
+		r = smx_control_connect_build(
+			&out, 1, NULL, "u", "h", 22, "/a", SMX_CONTROL_ASKS_UNKNOWN);
 		break;
 	case 6:
 		r = smx_control_request_parse(
 			view("{\"id\":1,\"cmd\":\"connect\",\"user\":\"u\",\"host\":\"h\"}"), &q);
 		break;
 	case 7:
-		r = smx_control_proxy_build(&out, 1, "web", "/a");
+		r = smx_control_proxy_build(&out, 1, "web", "/a", SMX_CONTROL_ASKS_UNKNOWN);
 		break;
 	case 8:
 		r = smx_control_request_parse(
@@ -565,6 +578,42 @@ static void failing_allocations(void **state)
 	}
 }
 
+/* U5: where a client can ask; a word of a later release is no reason to refuse it. */
+static void U5_where_a_client_asks(void **state)
+{
+	static const char *const others[] = { "", ",\"asks\":\"none\"", ",\"asks\":\"telepathy\"" };
+	struct smx_control_request q;
+	struct smx_buf out;
+	char line[200];
+
+	(void)state;
+	for (int asks = SMX_CONTROL_ASKS_UNKNOWN; asks <= SMX_CONTROL_ASKS_TERMINAL; asks++) {
+		smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
+		assert_int_equal(smx_control_connect_build(&out, 1, "web", NULL, NULL, 0, NULL,
+					 (enum smx_control_asks)asks),
+			0);
+		assert_int_equal(smx_control_request_parse(smx_buf_as_view(&out), &q), 0);
+		assert_int_equal(q.asks, asks);
+		smx_buf_reset(&out);
+		assert_int_equal(
+			smx_control_proxy_build(&out, 1, "web", NULL, (enum smx_control_asks)asks),
+			0);
+		assert_int_equal(smx_control_request_parse(smx_buf_as_view(&out), &q), 0);
+		assert_int_equal(q.asks, asks);
+		smx_buf_release(&out);
+	}
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		(void)snprintf(line, sizeof(line), "{\"id\":1,\"cmd\":\"proxy\",\"route\":\"a\"%s}",
+			others[i]);
+		assert_int_equal(smx_control_request_parse(smx_view_of(line, strlen(line)), &q), 0);
+		assert_int_equal(q.asks, SMX_CONTROL_ASKS_UNKNOWN);
+	}
+	(void)snprintf(
+		line, sizeof(line), "{\"id\":1,\"cmd\":\"proxy\",\"route\":\"a\",\"asks\":1}");
+	assert_int_equal(
+		smx_control_request_parse(smx_view_of(line, strlen(line)), &q), SMX_EFORMAT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -577,6 +626,7 @@ int main(void)
 		cmocka_unit_test(D2_connect_malformed),
 		cmocka_unit_test(A1_agent_of_the_client),
 		cmocka_unit_test(A1_agent_malformed),
+		cmocka_unit_test(U5_where_a_client_asks),
 		cmocka_unit_test(requests_malformed),
 		cmocka_unit_test(s7_depth_is_bounded_before_parsing),
 		cmocka_unit_test(answers_there_and_back),

@@ -106,6 +106,18 @@ static int choose(struct way *ret)
 	return program ? 0 : SMX_ENOTFOUND;
 }
 
+enum smx_os_asks smx_os_asker_place(void)
+{
+	struct way way;
+
+	if (choose(&way) != 0)
+		return SMX_OS_ASKS_NOWHERE;
+	if (!way.ask)
+		return SMX_OS_ASKS_PROGRAM;
+	smx_os_ask_free(way.ask);
+	return SMX_OS_ASKS_TERMINAL;
+}
+
 /* A pipe that no program we start inherits. */
 static int make_pipe(int fds[2])
 {

@@ -263,19 +263,58 @@ static int run_askpass(struct smx_os_asker *a, const char *program, int is_confi
 	return 0;
 }
 
-/* As ssh does: the console, unless SSH_ASKPASS is to be first or there is none. */
+/* As ssh does: the console (which *ret_ask is then), unless SSH_ASKPASS is to be first or there is
+ * none. */
+static enum smx_os_asks choose(
+	const char *program, const char *require, struct smx_os_ask **ret_ask)
+{
+	if (program && (strcmp(require, "force") == 0 || strcmp(require, "prefer") == 0))
+		return SMX_OS_ASKS_PROGRAM;
+	if (strcmp(require, "force") != 0 && smx_os_ask_new(ret_ask) == 0)
+		return SMX_OS_ASKS_TERMINAL;
+	return program ? SMX_OS_ASKS_PROGRAM : SMX_OS_ASKS_NOWHERE;
+}
+
 static int start(struct smx_os_asker *a, const char *program, const char *require, int is_confirm)
 {
-	int r;
-
-	if (program && (strcmp(require, "force") == 0 || strcmp(require, "prefer") == 0))
+	switch (choose(program, require, &a->ask)) {
+	case SMX_OS_ASKS_PROGRAM:
 		return run_askpass(a, program, is_confirm);
-	if (strcmp(require, "force") != 0 && smx_os_ask_new(&a->ask) == 0) {
+	case SMX_OS_ASKS_TERMINAL:
 		a->thread = CreateThread(NULL, 0, ask_in_thread, a, 0, NULL);
 		return a->thread ? 0 : SMX_ESYS;
+	default:
+		return SMX_ENOTFOUND;
 	}
-	r = program ? run_askpass(a, program, is_confirm) : SMX_ENOTFOUND;
-	return r;
+}
+
+/* The user's settings; *ret_program NULL: none. Both are smx_malloc'd. */
+static void get_settings(char **ret_program, char **ret_require)
+{
+	char *program = NULL, *require = NULL;
+
+	(void)smx_win_getenv("SSH_ASKPASS", &program);
+	(void)smx_win_getenv("SSH_ASKPASS_REQUIRE", &require);
+	if (program && (!*program || (require && strcmp(require, "never") == 0))) {
+		smx_free(program);
+		program = NULL;
+	}
+	*ret_program = program;
+	*ret_require = require;
+}
+
+enum smx_os_asks smx_os_asker_place(void)
+{
+	char *program, *require;
+	struct smx_os_ask *ask = NULL;
+	enum smx_os_asks place;
+
+	get_settings(&program, &require);
+	place = choose(program, require ? require : "", &ask);
+	smx_os_ask_free(ask);
+	smx_free(program);
+	smx_free(require);
+	return place;
 }
 
 int smx_os_asker_start(const char *text, int echo, int is_confirm, struct smx_os_asker **ret)
@@ -293,12 +332,7 @@ int smx_os_asker_start(const char *text, int echo, int is_confirm, struct smx_os
 		smx_free(a);
 		return SMX_ENOMEM;
 	}
-	(void)smx_win_getenv("SSH_ASKPASS", &program);
-	(void)smx_win_getenv("SSH_ASKPASS_REQUIRE", &require);
-	if (program && (!*program || (require && strcmp(require, "never") == 0))) {
-		smx_free(program);
-		program = NULL;
-	}
+	get_settings(&program, &require);
 	if ((r = smx_win_output_pipe(&ours, &a->out)) == 0) {
 		a->fd = _open_osfhandle((intptr_t)ours, _O_RDONLY | _O_BINARY | _O_NOINHERIT);
 		r = a->fd < 0 ? SMX_ESYS : start(a, program, require ? require : "", is_confirm);
