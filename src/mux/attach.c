@@ -96,12 +96,7 @@ static void carrier_write(struct carrier *c, struct smx_tx_block *list)
 		a->len += b->len;
 		c->inner->bytes_out += b->len;
 	}
-	if (a->last)
-		a->last->next = list;
-	else
-		a->first = list;
-	for (a->last = list; a->last->next;)
-		a->last = a->last->next;
+	smx_tx_append(&a->mux->pool, &a->first, &a->last, list);
 	attach_writable(a);
 }
 

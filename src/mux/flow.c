@@ -29,6 +29,7 @@ struct record {
 };
 
 static int flow_drain(struct source *s);
+static int flow_grant(struct source *s);
 
 void flow_init(struct flow *f, struct mux *m, struct endpoint *in, struct endpoint *out)
 {
@@ -36,7 +37,9 @@ void flow_init(struct flow *f, struct mux *m, struct endpoint *in, struct endpoi
 	if (m->window_total + f->window > MUX_WINDOW_BUDGET)
 		f->window = FLOW_WINDOW_LEAST;
 	f->source.drain = flow_drain;
+	f->grants.drain = flow_grant;
 	smx_list_init(&f->source.node);
+	smx_list_init(&f->grants.node);
 	smx_list_init(&f->queue);
 	m->window_total += f->window;
 }
@@ -63,6 +66,7 @@ void flow_clear(struct flow *f)
 void flow_release(struct flow *f)
 {
 	flow_clear(f);
+	smx_list_del(&f->grants.node);
 	f->mux->window_total -= f->window;
 	f->window = 0;
 }
@@ -123,21 +127,40 @@ static size_t room(const struct flow *f)
 	return limit > taken ? limit - taken : 0;
 }
 
-/*
- * Lets the sender send what there is room for, once that is worth a message; grows the window of a
- * receiver that has taken a whole window since it last grew and has next to nothing queued.
- */
+/* What the sender is to be granted now; 0: nothing that would be worth a message. */
+static size_t grant_due(const struct flow *f)
+{
+	const struct smx_chan *in = f->in->chan;
+	size_t n, low = f->window < FLOW_SLACK ? f->window / 2 : FLOW_SLACK / 2;
+
+	if (!in || f->in->link->dead || in->eof_received || in->close_received || in->close_sent)
+		return 0;
+	n = room(f);
+	if (n >= f->window / 4)
+		return n;
+	return n >= FLOW_GRANT_LEAST && in->recv_window <= low ? n : 0;
+}
+
+/* The sender may be able to send more: it is told when its link can write. */
 static void grant(struct flow *f)
 {
-	size_t n, low = f->window < FLOW_SLACK ? f->window / 2 : FLOW_SLACK / 2;
+	if (smx_list_empty(&f->grants.node) && grant_due(f))
+		link_owe(f->in->link, &f->grants);
+}
+
+/*
+ * Lets the sender send what there is room for; grows the window of a receiver that has taken
+ * a whole window since it last grew and has next to nothing queued.
+ */
+static int flow_grant(struct source *s)
+{
+	struct flow *f = SMX_CONTAINER(s, struct flow, grants);
 	struct mux *m = f->mux;
+	size_t n = grant_due(f);
 	int r;
 
-	if (!f->in->chan || f->in->link->dead)
-		return;
-	n = room(f);
-	if (n == 0 || (n < f->window / 4 && f->in->chan->recv_window > low))
-		return;
+	if (n == 0)
+		return 0;
 	if (f->granted >= f->window && f->queued_data < f->window / 8 &&
 		f->window < FLOW_WINDOW_MAX && m->window_total + f->window <= MUX_WINDOW_BUDGET) {
 		m->window_total += f->window;
@@ -146,10 +169,9 @@ static void grant(struct flow *f)
 		n = room(f);
 	}
 	f->granted += n;
-	r = smx_conn_grant(&f->in->link->conn, f->in->chan, (uint32_t)n);
-	if (r != 0)
+	if ((r = smx_conn_grant(&f->in->link->conn, f->in->chan, (uint32_t)n)) != 0)
 		link_fail(f->in->link, r, NULL);
-	link_touch(f->in->link);
+	return 0;
 }
 
 /* --- queueing --- */

@@ -8,6 +8,9 @@
  * on the outgoing link. The window granted to the sender never exceeds the room left in
  * the queue, so a stuck receiver stops its own channel and nothing else (DESIGN section 4).
  *
+ * Windows are granted when in's link can write, so that many small grants of the receiver are one
+ * of ours, and never less than FLOW_GRANT_LEAST.
+ *
  * Windows start small and double while the receiver keeps up, within a budget for the
  * whole daemon.
  */
@@ -23,11 +26,14 @@
 /* Sum of the windows of all flows: beyond it none grows, and new ones begin with the least. */
 #define MUX_WINDOW_BUDGET (128ull * 1024 * 1024)
 #define FLOW_WINDOW_LEAST SMX_CHANNEL_PACKET
+/* A receiver that takes byte after byte must not make us send a message for each. */
+#define FLOW_GRANT_LEAST (FLOW_WINDOW_LEAST / 4)
 /* Queued requests of one flow; nobody needs more. */
 #define FLOW_REQUESTS_MAX (512 * 1024)
 
 struct flow {
-	struct source source; /* on out->link's lists */
+	struct source source; /* of data: on out->link's lists */
+	struct source grants; /* of window: on in->link's */
 	struct mux *mux;
 	struct endpoint *in, *out; /* their links may be gone once their channels are */
 	struct smx_list queue; /* records */

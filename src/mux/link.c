@@ -29,6 +29,7 @@ struct link *link_new(struct mux *m, const struct link_ops *ops, void *owner)
 	smx_list_init(&l->dirty_node);
 	smx_list_init(&l->dying_node);
 	smx_list_init(&l->breath_node);
+	smx_list_init(&l->owed);
 	smx_list_init(&l->ready_interactive);
 	smx_list_init(&l->ready_bulk);
 	smx_list_init(&l->node);
@@ -74,6 +75,14 @@ void link_enqueue(struct link *l, struct source *s)
 	if (!smx_list_empty(&s->node) || l->dead)
 		return;
 	smx_list_add_tail(s->is_interactive ? &l->ready_interactive : &l->ready_bulk, &s->node);
+	link_touch(l);
+}
+
+void link_owe(struct link *l, struct source *s)
+{
+	if (!smx_list_empty(&s->node) || l->dead)
+		return;
+	smx_list_add_tail(&l->owed, &s->node);
 	link_touch(l);
 }
 
@@ -385,7 +394,9 @@ static void compose(struct link *l)
 	struct source *s;
 
 	while (link_has_room(l)) {
-		head = &l->ready_interactive;
+		head = &l->owed;
+		if (smx_list_empty(head))
+			head = &l->ready_interactive;
 		if (smx_list_empty(head))
 			head = &l->ready_bulk;
 		if (smx_list_empty(head))
@@ -478,6 +489,10 @@ void link_flush(struct link *l)
 	if (!l->dead)
 		start_reading(l);
 	while (!l->inflight) {
+		/* As with a socket: what a full carrier does not take waits here, and is counted.
+		 */
+		if (l->carrier && l->carrier->ops->backlog(l->carrier) >= LINK_TX_HIGH)
+			break;
 		if (!l->dead)
 			compose(l);
 		if (!(list = smx_transport_tx_take(l->t)))
@@ -488,8 +503,6 @@ void link_flush(struct link *l)
 			l->carrier->ops->write(l->carrier, list);
 		else
 			smx_transport_tx_free(l->t, list);
-		if (l->carrier && l->carrier->ops->backlog(l->carrier) >= LINK_TX_HIGH)
-			break;
 	}
 	if (!l->dead && smx_transport_tx_len(l->t) > LINK_BACKLOG_MAX)
 		link_fail(l, SMX_ELIMIT, "the other side does not read");
@@ -568,6 +581,8 @@ void link_reap(struct link *l)
 	if (!l->inflight)
 		link_flush(l);
 	smx_list_del(&l->dirty_node);
+	while (!smx_list_empty(&l->owed))
+		smx_list_del(l->owed.next);
 	for (uint32_t i = 0; i < l->conn.n_slots; i++) {
 		chan = l->conn.chans[i];
 		ep = chan ? chan->user : NULL;

@@ -25,7 +25,7 @@ struct link;
 
 /* Something with bulk data for a link. */
 struct source {
-	struct smx_list node; /* in link->ready_*, or in no list */
+	struct smx_list node; /* in link->owed or ->ready_*, or in no list */
 	int is_interactive;
 	/* Sends at most LINK_QUANTUM bytes. 1: there is more, and it could be sent. */
 	int (*drain)(struct source *s);
@@ -81,7 +81,7 @@ struct link {
 	void *owner;
 	struct smx_transport *t; /* NULL until the carrier stands */
 	struct smx_conn conn;
-	struct smx_list ready_interactive, ready_bulk; /* sources */
+	struct smx_list owed, ready_interactive, ready_bulk; /* sources */
 
 	uv_tcp_t *tcp; /* NULL with a carrier */
 	int is_reading;
@@ -123,6 +123,12 @@ void link_touch(struct link *l);
 int link_has_room(const struct link *l);
 /* Queues a source for its turn; no-op if it is queued already. */
 void link_enqueue(struct link *l, struct source *s);
+/*
+ * The same for window that a channel of the link is owed. It goes before all data, and is composed
+ * (once for each channel) when the link can write: what is owed meanwhile is joined, and a
+ * peer that stalls is not drowned in it.
+ */
+void link_owe(struct link *l, struct source *s);
 /* Events from bytes received; for carriers, and after a wait ended. */
 void link_process(struct link *l);
 /* The answer to ops->host_key. */

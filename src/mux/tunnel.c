@@ -81,12 +81,7 @@ static void tunnel_write(struct carrier *c, struct smx_tx_block *list)
 		if (t->carrier.inner)
 			t->carrier.inner->bytes_out += b->len;
 	}
-	if (t->last)
-		t->last->next = list;
-	else
-		t->first = list;
-	for (t->last = list; t->last->next;)
-		t->last = t->last->next;
+	smx_tx_append(t->pool, &t->first, &t->last, list);
 	if (!t->ep.chan || t->ep.link->dead) {
 		drop_blocks(t);
 		return;

@@ -12,6 +12,7 @@
 #define CLEAR_BLOCK_LEN   8
 #define SMALLEST_READ_LEN (64 * 1024)
 #define SEND_PARTS_MAX    6
+#define APPEND_COPY_MAX   (32 * 1024)
 
 /* A block must take the largest packet with a head and a tag, wherever it starts. */
 _Static_assert(SMX_BLOCK_LEN >= SMX_PACKET_MAX + 4 + SMX_TAG_MAX, "block too small for a packet");
@@ -244,6 +245,29 @@ void smx_packets_tx_free(struct smx_packets *p, struct smx_tx_block *list)
 	for (; list; list = next) {
 		next = list->next;
 		smx_pool_put(p->pool, list);
+	}
+}
+
+void smx_tx_append(struct smx_pool *pool, struct smx_tx_block **first, struct smx_tx_block **last,
+	struct smx_tx_block *list)
+{
+	struct smx_tx_block *b, *next;
+
+	for (b = list; b; b = next) {
+		next = b->next;
+		b->next = NULL;
+		if (*last && b->len <= APPEND_COPY_MAX &&
+			SMX_TX_BLOCK_CAP - (*last)->len >= b->len) {
+			memcpy((*last)->data + (*last)->len, b->data, b->len);
+			(*last)->len += b->len;
+			smx_pool_put(pool, b);
+			continue;
+		}
+		if (*last)
+			(*last)->next = b;
+		else
+			*first = b;
+		*last = b;
 	}
 }
 

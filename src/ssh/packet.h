@@ -71,6 +71,14 @@ int smx_packets_send_raw(struct smx_packets *p, const void *bytes, size_t n);
 struct smx_tx_block *smx_packets_tx_take(struct smx_packets *p);
 void smx_packets_tx_free(struct smx_packets *p, struct smx_tx_block *list);
 
+/*
+ * Adds a list behind the blocks [*first, *last], both NULL if there are none: for who keeps blocks
+ * until they can be written. Little ones are copied into the last block, so that many of them cost
+ * what they hold and not SMX_BLOCK_LEN each.
+ */
+void smx_tx_append(struct smx_pool *pool, struct smx_tx_block **first, struct smx_tx_block **last,
+	struct smx_tx_block *list);
+
 /* Changes keys; takes ownership. reset_seq: strict kex. */
 void smx_packets_set_rx_keys(struct smx_packets *p, struct smx_protect *protect, int reset_seq);
 void smx_packets_set_tx_keys(struct smx_packets *p, struct smx_protect *protect, int reset_seq);

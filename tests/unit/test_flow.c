@@ -32,6 +32,7 @@ static void make_link(struct fixture *f, struct link *l)
 	smx_list_init(&l->node);
 	smx_list_init(&l->dirty_node);
 	smx_list_init(&l->dying_node);
+	smx_list_init(&l->owed);
 	smx_list_init(&l->ready_interactive);
 	smx_list_init(&l->ready_bulk);
 	l->t = clear_transport(&f->mux.pool, SMX_CLIENT, SMX_PHASE_CONNECTION, NULL);
@@ -175,6 +176,31 @@ static void take_message(struct fixture *f, struct smx_view m)
 	}
 }
 
+/* The sender's link can write: grants go out. Returns how many messages were sent. */
+static unsigned settle_grants(struct fixture *f)
+{
+	struct link *l = f->in.link;
+	struct smx_tx_block *list, *b;
+	struct smx_view m;
+	struct source *s;
+	unsigned n = 0;
+	size_t off;
+
+	while (!smx_list_empty(&l->owed)) {
+		s = SMX_CONTAINER(l->owed.next, struct source, node);
+		smx_list_del(&s->node);
+		assert_int_equal(s->drain(s), 0);
+	}
+	list = smx_transport_tx_take(l->t);
+	for (b = list; b; b = b->next)
+		for (off = 0; clear_next(b, &off, &m); n++)
+			assert_true(m.p[0] == SMX_MSG_CHANNEL_WINDOW_ADJUST ||
+				    m.p[0] == SMX_MSG_CHANNEL_CLOSE ||
+				    m.p[0] == SMX_MSG_GLOBAL_REQUEST);
+	smx_transport_tx_free(l->t, list);
+	return n;
+}
+
 /* What mux_settle does: queued data goes out as far as it may, and is read. */
 static void settle(struct fixture *f)
 {
@@ -197,6 +223,7 @@ static void settle(struct fixture *f)
 		if (s->drain(s))
 			link_enqueue(l, s);
 	}
+	(void)settle_grants(f);
 }
 
 static void grant_out(struct fixture *f, uint32_t n)
@@ -377,7 +404,6 @@ static void windows_are_never_over_granted(void **state)
 		assert_true(f->flow.window <= FLOW_WINDOW_MAX);
 		assert_int_equal(f->mux.window_total, f->flow.window);
 		memset(f->order, 0, sizeof(f->order));
-		smx_transport_tx_free(f->in.link->t, smx_transport_tx_take(f->in.link->t));
 	}
 	assert_true(sent > (1u << 24));
 	assert_true(most > FLOW_WINDOW_FIRST);
@@ -408,11 +434,79 @@ static void U8_windows_near_2_to_the_32_never_stop_the_sender(void **state)
 			settle(f);
 			f->n_text = 0;
 			assert_true(f->in.chan->recv_window <= FLOW_WINDOW_MAX);
-			smx_transport_tx_free(f->in.link->t, smx_transport_tx_take(f->in.link->t));
 		}
 		assert_int_equal(f->out.chan->send_window, windows[i] - 8 * FLOW_SLACK);
 		finish(f);
 	}
+}
+
+/* Fills the flow until the sender may send nothing more. */
+static void fill_up(struct fixture *f)
+{
+	static uint8_t data[32768];
+
+	while (f->in.chan->recv_window) {
+		size_t n = f->in.chan->recv_window < sizeof(data) ? f->in.chan->recv_window
+								  : sizeof(data);
+
+		feed(f, 0, data, n);
+		settle(f);
+	}
+}
+
+/* U8: a receiver that grants byte after byte makes us send no message for each, above all not to a
+ * link that stalls: LINK_BACKLOG_MAX would end it, and with it everybody else's channels. */
+static void U8_small_grants_are_joined_not_multiplied(void **state)
+{
+	struct fixture *f = make(0, 32768);
+	uint32_t granted = 0;
+	unsigned n = 0;
+
+	(void)state;
+	fill_up(f);
+	for (int i = 0; i < 50000; i++)
+		grant_out(f, 1);
+	assert_int_equal(smx_transport_tx_len(f->in.link->t), 0);
+	settle(f); /* takes the 50000 bytes */
+	assert_int_equal(f->n_text, 50000);
+	fill_up(f);
+	f->n_text = 0;
+	/* With a link that writes all the time: no more messages than what is granted is worth. */
+	for (int i = 0; i < 50000; i++) {
+		uint32_t before = f->in.chan->recv_window;
+		unsigned one;
+
+		grant_out(f, 1);
+		one = settle_grants(f);
+		settle(f);
+		one += f->in.chan->recv_window != before && one == 0;
+		granted += f->in.chan->recv_window - before;
+		n += one;
+	}
+	assert_int_equal(f->n_text, 50000);
+	assert_true(granted >= 50000 - FLOW_GRANT_LEAST);
+	assert_in_range(n, 1, 50000 / FLOW_GRANT_LEAST + 1);
+	finish(f);
+}
+
+/* U8: the same for a sender of single bytes. */
+static void U8_single_bytes_are_not_granted_one_by_one(void **state)
+{
+	struct fixture *f = make(1 << 30, 32768);
+	unsigned n = 0;
+
+	(void)state;
+	for (int i = 0; i < 300000; i++) {
+		assert_true(f->in.chan->recv_window > 0);
+		feed(f, 0, "x", 1);
+		n += settle_grants(f);
+		if (i % 1000 == 0) {
+			settle(f);
+			f->n_text = 0;
+		}
+	}
+	assert_in_range(n, 1, 300000 / FLOW_GRANT_LEAST + 1);
+	finish(f);
 }
 
 static void windows_begin_small_beyond_the_budget(void **state)
@@ -462,6 +556,8 @@ int main(void)
 		cmocka_unit_test(requests_without_end_close_their_channel_and_nothing_else),
 		cmocka_unit_test(windows_are_never_over_granted),
 		cmocka_unit_test(U8_windows_near_2_to_the_32_never_stop_the_sender),
+		cmocka_unit_test(U8_small_grants_are_joined_not_multiplied),
+		cmocka_unit_test(U8_single_bytes_are_not_granted_one_by_one),
 		cmocka_unit_test(windows_begin_small_beyond_the_budget),
 		cmocka_unit_test(without_memory_the_channel_ends_and_nothing_else),
 	};

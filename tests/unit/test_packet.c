@@ -182,6 +182,37 @@ static void limits_of_sending(void **state)
 	smx_mem_fail_after(-1);
 }
 
+/* U8: what waits in little pieces costs what it holds: one message must not keep a whole block. */
+static void U8_little_blocks_that_wait_share_one(void **state)
+{
+	struct fixture *f = *state;
+	struct smx_tx_block *first = NULL, *last = NULL;
+	static uint8_t bytes[SMX_PAYLOAD_MAX];
+	uint8_t next = 0, want = 0;
+	size_t total = 0;
+
+	for (int i = 0; i < 20000; i++) {
+		size_t n = i % 1000 == 999 ? sizeof(bytes) : 1 + (size_t)i % 60;
+
+		for (size_t j = 0; j < n; j++)
+			bytes[j] = next++;
+		assert_int_equal(smx_packets_send_raw(&f->p, bytes, n), 0);
+		total += n;
+		smx_tx_append(&f->pool, &first, &last, smx_packets_tx_take(&f->p));
+	}
+	assert_in_range(f->pool.n_used, 1, 2 * total / SMX_BLOCK_LEN + 2);
+	assert_null(last->next);
+	for (struct smx_tx_block *b = first; b; b = b->next) {
+		assert_in_range(b->len, 1, SMX_TX_BLOCK_CAP);
+		for (size_t i = 0; i < b->len; i++)
+			if (b->data[i] != want++)
+				fail_msg("a byte is not where it was put");
+		total -= b->len;
+	}
+	assert_int_equal(total, 0);
+	smx_packets_tx_free(&f->p, first);
+}
+
 /* A peer that sends faster than it is read gets no more than a block of memory. */
 static void a_full_block_waits(void **state)
 {
@@ -236,6 +267,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(lengths_and_padding, setup, teardown),
 		cmocka_unit_test_setup_teardown(any_pieces, setup, teardown),
 		cmocka_unit_test_setup_teardown(limits_of_sending, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			U8_little_blocks_that_wait_share_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_full_block_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			the_largest_packet_wherever_it_starts, setup, teardown),
