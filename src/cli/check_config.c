@@ -130,6 +130,8 @@ static int check_routes(struct check *c)
 		else if (r == 0 && c->routes->n_routes == 0)
 			put(c, FINDING_WARNING, c->routes_path,
 				"has no routes; write [routes.NAME] with host and user");
+		else if (r == 0)
+			r = prepare_expand_routes(c->routes);
 	}
 	smx_buf_release(&text);
 	smx_buf_release(&err);
@@ -400,6 +402,18 @@ static int check_hop(
 	return r;
 }
 
+/* P1: such routes don't share a connection, and whoever watches `status` may wonder why. */
+static void check_twin(struct check *c, const struct smx_route *route, const char *place)
+{
+	const struct smx_route *twin = smx_routes_twin(c->routes, route);
+
+	if (twin)
+		say(c, FINDING_NOTE, place,
+			"%s and %s lead to the same user, host and port with different keys, so "
+			"each has its own login",
+			twin->name, route->name);
+}
+
 /* Each hop is the target of a route, or [jump], which has no name. */
 static int check_hops(struct check *c)
 {
@@ -418,6 +432,7 @@ static int check_hops(struct check *c)
 		}
 		(void)snprintf(place, sizeof(place), "%s:%u:%u", c->routes_path, route->line,
 			route->column);
+		check_twin(c, route, place);
 		r = check_hop(c, smx_route_target(route), route->n_hops > 1, place);
 	}
 	if (r == 0 && c->routes->pinentry && strcmp(c->routes->pinentry, "none") != 0 &&

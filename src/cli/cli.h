@@ -260,6 +260,9 @@ void smx_cli_look_of(int fd, int color, struct smx_cli_look *ret);
 int smx_cli_parse_color(const struct smx_command *cmd, const char *text, int *ret);
 /* The style for the state of a connection or channel. */
 enum smx_cli_style smx_cli_state_style(const char *state);
+/* Its key; and where another has the same, what tells the two apart (P1). */
+void smx_cli_connection_cell(struct smx_cli_table *t, const struct smx_status *st,
+	const struct smx_status_connection *c);
 /* A connection's, with how long it has been stalled. */
 void smx_cli_state_cell(struct smx_cli_table *t, const struct smx_status_connection *c);
 

@@ -227,8 +227,23 @@ static void say_counts(const struct import_job *job)
 /* ---- after -------------------------------------------------------------------------------------
  */
 
+/* P1: who has two accounts at one host should see that they stay two; whoever has not, why there
+ * are two logins. */
+static void say_twins(const struct smx_routes *routes)
+{
+	const struct smx_route *twin;
+
+	for (size_t i = 0; i < routes->n_routes; i++) {
+		if ((twin = smx_routes_twin(routes, &routes->routes[i])) != NULL)
+			(void)fprintf(stderr,
+				"%s and %s lead to the same user, host and port with different "
+				"keys; each gets its own login\n",
+				twin->name, routes->routes[i].name);
+	}
+}
+
 /* What is written must be what the daemon reads. */
-static int check(const struct smx_buf *text)
+static int check(const struct smx_buf *text, struct smx_routes **ret)
 {
 	struct smx_routes *routes;
 	struct smx_buf err;
@@ -237,7 +252,7 @@ static int check(const struct smx_buf *text)
 	smx_buf_init(&err, SMX_ROUTES_ERROR_MAX);
 	r = smx_routes_parse(smx_buf_as_view(text), "the imported routes", &routes, &err);
 	if (r == 0)
-		smx_routes_unref(routes);
+		*ret = routes;
 	else
 		r = smx_cli_fail(r == SMX_ENOMEM ? SMX_EXIT_OSERR : SMX_EXIT_SOFTWARE, NULL,
 			"nothing was written: %s",
@@ -295,6 +310,7 @@ static int write_out(const struct import_job *job, const struct smx_buf *text)
 static int deliver(const struct import_job *job)
 {
 	const char *fault = smx_import_common_fault(job->import);
+	struct smx_routes *routes = NULL;
 	struct smx_buf text;
 	int code, r;
 
@@ -307,7 +323,7 @@ static int deliver(const struct import_job *job)
 		code = import_failed(job, r);
 		goto out;
 	}
-	if ((code = check(&text)) != 0)
+	if ((code = check(&text, &routes)) != 0)
 		goto out;
 	if (!job->o->write &&
 		fwrite(smx_buf_view(&text), 1, smx_buf_len(&text), stdout) != smx_buf_len(&text))
@@ -316,12 +332,14 @@ static int deliver(const struct import_job *job)
 		goto out;
 	(void)fflush(stdout);
 	say_counts(job);
+	say_twins(routes);
 	if (job->o->write)
 		code = write_out(job, &text);
 	else
 		say_path("nothing was written; to write ", job->out_path,
 			": ssh-mux import-config --write");
 out:
+	smx_routes_unref(routes);
 	smx_buf_release(&text);
 	return code;
 }

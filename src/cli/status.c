@@ -60,6 +60,21 @@ void smx_cli_state_cell(struct smx_cli_table *t, const struct smx_status_connect
 		smx_cli_table_styled(t, smx_cli_state_style(c->state), "%s", c->state);
 }
 
+void smx_cli_connection_cell(
+	struct smx_cli_table *t, const struct smx_status *st, const struct smx_status_connection *c)
+{
+	int has_twin = 0;
+
+	for (size_t i = 0; i < st->connection_count; i++)
+		has_twin |= strcmp(st->connections[i].key, c->key) == 0 &&
+			    strcmp(st->connections[i].identity, c->identity) != 0;
+	if (has_twin)
+		smx_cli_table_cell(
+			t, "%s (%s)", c->key, *c->identity ? c->identity : "default keys");
+	else
+		smx_cli_table_cell(t, "%s", c->key);
+}
+
 static void init_table(struct smx_cli_table *t, const char *const *head, size_t columns,
 	unsigned right_mask, const struct smx_cli_look *look)
 {
@@ -145,12 +160,13 @@ static int put_routes(
 	return r;
 }
 
-static void connection_cells(struct smx_cli_table *t, const struct smx_status_connection *c)
+static void connection_cells(
+	struct smx_cli_table *t, const struct smx_status *st, const struct smx_status_connection *c)
 {
 	char text[SMX_CLI_TEXT_MAX];
 
 	smx_cli_table_cell(t, "%" PRIu64, c->id);
-	smx_cli_table_cell(t, "%s", c->key);
+	smx_cli_connection_cell(t, st, c);
 	smx_cli_state_cell(t, c);
 	smx_cli_table_cell(t, "%s", smx_cli_text_age(c->age_s, text));
 	smx_cli_table_cell(t, "%" PRIu64, c->channels);
@@ -183,7 +199,7 @@ static int put_connections(
 	t.drops = drops;
 	t.drop_count = sizeof(drops);
 	for (size_t i = 0; i < st->connection_count; i++)
-		connection_cells(&t, &st->connections[i]);
+		connection_cells(&t, st, &st->connections[i]);
 	r = put_section(out, look, "Connections", st->connection_count, &t);
 	smx_cli_table_release(&t);
 	return r;

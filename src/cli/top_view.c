@@ -281,7 +281,7 @@ static void connection_row(struct smx_cli_table *t, const struct top_model *m,
 	char text[SMX_CLI_TEXT_MAX], bars[SPARK_MAX * 3 + 1];
 
 	smx_cli_table_cell(t, "%" PRIu64, c->id);
-	smx_cli_table_cell(t, "%s", c->key);
+	smx_cli_connection_cell(t, &m->st, c);
 	smx_cli_state_cell(t, c);
 	smx_cli_table_cell(t, "%s", smx_cli_text_age(c->age_s, text));
 	smx_cli_table_cell(t, "%" PRIu64, c->channels);

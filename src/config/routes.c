@@ -153,17 +153,100 @@ static int same_text(const char *a, const char *b)
 	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-int smx_hops_equal(const struct smx_hop *a, size_t n_a, const struct smx_hop *b, size_t n_b)
+/* Where one arrives, and under which name that is trusted. */
+static int same_place(const struct smx_hop *a, const struct smx_hop *b)
+{
+	return a->port == b->port && same_text(a->host, b->host) && same_text(a->user, b->user) &&
+	       same_text(a->host_key_alias, b->host_key_alias);
+}
+
+/* As whom: a server may know several accounts of one user name by their keys, and the first key
+ * that it takes decides, so the order counts. */
+static int same_identity(const struct smx_hop *a, const struct smx_hop *b)
+{
+	if (a->n_identity != b->n_identity || !a->identities_only != !b->identities_only ||
+		!same_text(a->identity_agent, b->identity_agent))
+		return 0;
+	for (size_t i = 0; i < a->n_identity; i++) {
+		if (strcmp(a->identity[i], b->identity[i]) != 0)
+			return 0;
+	}
+	return 1;
+}
+
+int smx_hops_same_place(const struct smx_hop *a, size_t n_a, const struct smx_hop *b, size_t n_b)
 {
 	if (n_a != n_b)
 		return 0;
 	for (size_t i = 0; i < n_a; i++) {
-		if (a[i].port != b[i].port || !same_text(a[i].host, b[i].host) ||
-			!same_text(a[i].user, b[i].user) ||
-			!same_text(a[i].host_key_alias, b[i].host_key_alias))
+		if (!same_place(&a[i], &b[i]))
 			return 0;
 	}
 	return 1;
+}
+
+int smx_hops_equal(const struct smx_hop *a, size_t n_a, const struct smx_hop *b, size_t n_b)
+{
+	if (!smx_hops_same_place(a, n_a, b, n_b))
+		return 0;
+	for (size_t i = 0; i < n_a; i++) {
+		if (!same_identity(&a[i], &b[i]))
+			return 0;
+	}
+	return 1;
+}
+
+const struct smx_route *smx_routes_twin(
+	const struct smx_routes *routes, const struct smx_route *route)
+{
+	const struct smx_hop *hops = route->hops;
+	const struct smx_route *twin = NULL;
+	size_t n = route->n_hops;
+
+	for (const struct smx_route *other = routes->routes; other < route; other++) {
+		if (smx_hops_equal(other->hops, other->n_hops, hops, n))
+			return NULL;
+		if (!twin && smx_hops_same_place(other->hops, other->n_hops, hops, n))
+			twin = other;
+	}
+	return twin;
+}
+
+static int has_identity(const struct smx_hop *hop)
+{
+	return hop->n_identity || hop->identities_only || hop->identity_agent ||
+	       hop->host_key_alias;
+}
+
+static int put_identity(const struct smx_hop *hop, struct smx_buf *out)
+{
+	int r = hop->n_identity ? 0 : smx_buf_put_str(out, "default keys");
+
+	for (size_t i = 0; r == 0 && i < hop->n_identity; i++)
+		r = smx_buf_printf(out, "%s%s", i ? ", " : "", hop->identity[i]);
+	if (r == 0 && hop->identities_only)
+		r = smx_buf_put_str(out, ", only these");
+	if (r == 0 && hop->identity_agent)
+		r = smx_buf_printf(out, ", agent %s", hop->identity_agent);
+	if (r == 0 && hop->host_key_alias)
+		r = smx_buf_printf(out, ", host key of %s", hop->host_key_alias);
+	return r;
+}
+
+int smx_hops_identity(const struct smx_hop *hops, size_t n_hops, struct smx_buf *out)
+{
+	int is_named = 0, r;
+
+	for (size_t i = 0; i < n_hops; i++)
+		is_named |= has_identity(&hops[i]);
+	if (!is_named)
+		return 0;
+	r = put_identity(&hops[n_hops - 1], out);
+	for (size_t i = 0; r == 0 && i + 1 < n_hops; i++) {
+		if ((r = smx_buf_put_str(out, i ? "; " : " via ")) == 0)
+			r = put_identity(&hops[i], out);
+	}
+	return r;
 }
 
 void smx_hop_known_name(const struct smx_hop *hop, const char **ret_host, uint16_t *ret_port)

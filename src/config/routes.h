@@ -67,7 +67,8 @@ struct smx_hop {
 	uint16_t port;
 	char *user;
 	char *host_key_alias; /* name in known_hosts, or NULL */
-	char **identity; /* key file paths as written (a leading "~/" is the caller's to expand) */
+	char **identity; /* key file paths as written (a leading "~/" is the caller's to expand);
+			    the order decides which key is offered first */
 	size_t n_identity; /* 0: the defaults */
 	int identities_only; /* only these keys, also of those in the agent */
 	uint32_t dead_after_s; /* silence after which its connection is given up (U3) */
@@ -134,11 +135,29 @@ void smx_routes_unref(struct smx_routes *routes); /* NULL works */
 const struct smx_route *smx_routes_find(const struct smx_routes *routes, const char *name);
 
 /*
- * P1: 1 if both lead to the same server as the same user by the same way, and trust it under
- * the same name: user, host, port, host_key_alias of each hop and their number. That is the
- * pool's key.
+ * P1: 1 if both lead to the same place as the same person: user, host, port, host_key_alias,
+ * identity (a list, in its order), identities_only and identity_agent of each hop, and their
+ * number. That is the pool's key. What decides when and how one is asked (unattended, prompter) or
+ * how long a connection is kept (dead_after) is no part of it.
+ *
+ * Paths are compared as text. Two spellings of one file cost a second login, and never make two
+ * people one; mux/prepare.h has put the home in the place of "~/" before.
  */
 int smx_hops_equal(const struct smx_hop *a, size_t n_a, const struct smx_hop *b, size_t n_b);
+/* The same without the identities: user, host, port and host_key_alias of each hop. */
+int smx_hops_same_place(const struct smx_hop *a, size_t n_a, const struct smx_hop *b, size_t n_b);
+/*
+ * The first route before this one that leads to the same place with other identities, so that the
+ * two log in separately, though they may look alike to a person. NULL: there is none, or one before
+ * it is the same as this one, and was told of.
+ */
+const struct smx_route *smx_routes_twin(
+	const struct smx_routes *routes, const struct smx_route *route);
+/*
+ * Appends what smx_hops_equal compares besides the place, for people: "/home/u/.ssh/id_a, only
+ * these, agent none via default keys". Nothing if no hop has any of it. SMX_ENOMEM, SMX_ELIMIT.
+ */
+int smx_hops_identity(const struct smx_hop *hops, size_t n_hops, struct smx_buf *out);
 /* What to pass to trust/known_hosts.h: the alias (port 22, as OpenSSH does) or host and port. */
 void smx_hop_known_name(const struct smx_hop *hop, const char **ret_host, uint16_t *ret_port);
 

@@ -32,6 +32,7 @@ static void release_route(struct smx_status_route *r)
 static void release_connection(struct smx_status_connection *c)
 {
 	free_text(c->key);
+	free_text(c->identity);
 	free_text(c->state);
 }
 
@@ -155,8 +156,9 @@ int smx_status_add_connection(struct smx_status *st, const struct smx_status_con
 	if (r <= 0)
 		return r;
 	copy.key = copy_text(c->key);
+	copy.identity = copy_text(c->identity);
 	copy.state = copy_text(c->state);
-	if (!copy.key || !copy.state) {
+	if (!copy.key || !copy.identity || !copy.state) {
 		release_connection(&copy);
 		return SMX_ENOMEM;
 	}
@@ -237,6 +239,7 @@ static const struct field route_fields[] = {
 static const struct field connection_fields[] = {
 	FIELD(status_connection, COUNT, id),
 	FIELD(status_connection, TEXT, key),
+	FIELD(status_connection, TEXT, identity),
 	FIELD(status_connection, TEXT, state),
 	FIELD(status_connection, COUNT, stalled_s),
 	FIELD(status_connection, COUNT, age_s),

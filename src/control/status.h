@@ -33,6 +33,7 @@ struct smx_status_route {
 struct smx_status_connection {
 	uint64_t id;
 	const char *key; /* "user@host:22 via user@jump:22" */
+	const char *identity; /* with which keys and agent, "" for the usual ones (P1) */
 	const char *state; /* "connecting" "login" "ready" "stalled" "closing" */
 	uint64_t stalled_s; /* for how long (U3); 0 in any other state */
 	uint64_t age_s;

@@ -220,24 +220,47 @@ static int connect_to_route(struct control_client *c, const struct smx_control_r
 		&c->out, req->id, "failed", text, "see ssh-mux status, or write user@host");
 }
 
-/* The route of the table that leads there, with its jump hosts and keys; or NULL. */
-static const struct smx_route *find_target(
-	const struct smx_routes *routes, const struct smx_hop *target)
+/*
+ * The first route of the table that leads there, with its jump hosts and keys; or NULL. ret_rival:
+ * one that leads there as well and logs in otherwise, so that it is not ours to choose (P1).
+ */
+static const struct smx_route *find_target(const struct smx_routes *routes,
+	const struct smx_hop *target, const struct smx_route **ret_rival)
 {
-	for (size_t i = 0; i < routes->n_routes; i++) {
-		const struct smx_hop *hop = smx_route_target(&routes->routes[i]);
+	const struct smx_route *found = NULL;
 
-		if (hop->port == target->port && strcmp(hop->host, target->host) == 0 &&
-			strcmp(hop->user, target->user) == 0)
-			return &routes->routes[i];
+	*ret_rival = NULL;
+	for (size_t i = 0; i < routes->n_routes; i++) {
+		const struct smx_route *route = &routes->routes[i];
+		const struct smx_hop *hop = smx_route_target(route);
+
+		if (hop->port != target->port || strcmp(hop->host, target->host) != 0 ||
+			strcmp(hop->user, target->user) != 0)
+			continue;
+		if (!found)
+			found = route;
+		else if (!*ret_rival && !smx_hops_equal(smx_route_target(found), 1, hop, 1))
+			*ret_rival = route;
 	}
-	return NULL;
+	return found;
+}
+
+static int refuse_rivals(struct control_client *c, const struct smx_control_request *req,
+	const struct smx_route *one, const struct smx_route *other)
+{
+	char text[2 * SMX_CONTROL_ROUTE_MAX + 128], hint[SMX_CONTROL_ROUTE_MAX + 64];
+
+	(void)snprintf(text, sizeof(text),
+		"routes \"%s\" and \"%s\" lead to %s@%s port %u with different keys", one->name,
+		other->name, req->user, req->host, req->port);
+	(void)snprintf(hint, sizeof(hint), "name the one you mean: ssh-mux connect %s", one->name);
+	return smx_control_error_build(&c->out, req->id, "failed", text, hint);
 }
 
 static int connect_to_target(struct control_client *c, const struct smx_control_request *req)
 {
 	struct smx_routes *one_off;
-	const struct smx_route *known;
+	const struct smx_route *known, *rival;
 	char name[2 * SMX_CONTROL_ROUTE_MAX + 16];
 	struct smx_buf err;
 	int r;
@@ -252,7 +275,11 @@ static int connect_to_target(struct control_client *c, const struct smx_control_
 		return r;
 	}
 	smx_buf_release(&err);
-	known = find_target(c->mux->routes, smx_route_target(&one_off->routes[0]));
+	known = find_target(c->mux->routes, smx_route_target(&one_off->routes[0]), &rival);
+	if (rival) {
+		smx_routes_unref(one_off);
+		return refuse_rivals(c, req, known, rival);
+	}
 	let_try(c, req, known ? known : &one_off->routes[0]);
 	(void)snprintf(name, sizeof(name), "%s@%s:%u", req->user, req->host, req->port);
 	r = attach(c, req,

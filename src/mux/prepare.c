@@ -65,6 +65,44 @@ char *prepare_expand(const char *path)
 	return full;
 }
 
+static int expand_in_place(const char *home, char **path)
+{
+	const char *below = *path ? smx_os_path_below_home(*path) : NULL;
+	char *full;
+	int r;
+
+	if (!below)
+		return 0;
+	if ((r = smx_os_path_join(home, below, &full)) != 0)
+		return r == SMX_ENOMEM ? r : 0;
+	smx_free(*path);
+	*path = full;
+	return 0;
+}
+
+static int expand_hop(const char *home, struct smx_hop *hop)
+{
+	int r = expand_in_place(home, &hop->identity_agent);
+
+	for (size_t i = 0; r == 0 && i < hop->n_identity; i++)
+		r = expand_in_place(home, &hop->identity[i]);
+	return r;
+}
+
+int prepare_expand_routes(struct smx_routes *routes)
+{
+	char *home;
+	int r = 0;
+
+	if (smx_os_home(&home, NULL) != 0)
+		return 0;
+	for (size_t i = 0; i < routes->n_routes; i++)
+		for (size_t k = 0; r == 0 && k < routes->routes[i].n_hops; k++)
+			r = expand_hop(home, &routes->routes[i].hops[k]);
+	smx_free(home);
+	return r;
+}
+
 /* --- on a worker thread --- */
 
 static void note(struct prepared *res, const char *text)

@@ -42,6 +42,13 @@ struct prepare *prepare_look(struct mux *m, const struct smx_hop *hop, prepare_c
 void prepare_cancel(struct prepare *p); /* NULL works */
 void prepared_free(struct prepared *p); /* NULL works */
 
+/*
+ * Puts the home in the place of "~/" in the identities and agents of a table that nobody else has
+ * yet, so that two spellings of one file are one login (P1). Without a home they stay as they are,
+ * and the login says so. SMX_ENOMEM.
+ */
+int prepare_expand_routes(struct smx_routes *routes);
+
 /* "~/x" to a path below the home; else a copy. NULL: no memory or no home. */
 char *prepare_expand(const char *path);
 

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "mux/keyring.h"
 #include "mux/pool.h"
+#include "mux/prepare.h"
 #include "os/os.h"
 
 #define ROUTES_TEXT_MAX (1024 * 1024)
@@ -111,7 +112,7 @@ static int read_it(struct look *l)
 
 	if (r == 0)
 		r = smx_routes_parse(smx_buf_as_view(&l->text), l->path, &l->routes, &l->err);
-	return r;
+	return r == 0 ? prepare_expand_routes(l->routes) : r;
 }
 
 static int is_young(const struct smx_os_stamp *stamp)

@@ -71,8 +71,10 @@ static int add_connection(struct mux *m, struct smx_status *st, const struct ups
 {
 	const struct smx_serve_options *opts = m->opts;
 	char target[TARGET_SIZE], via[2 * TARGET_SIZE], key[4 * TARGET_SIZE];
+	struct smx_buf identity;
 	unsigned channels = upstream_channels(up);
 	uint64_t now = mux_now(m);
+	int r = 0;
 	struct smx_status_connection sc = {
 		.id = up->link->id,
 		.key = key,
@@ -95,7 +97,14 @@ static int add_connection(struct mux *m, struct smx_status *st, const struct ups
 	hop_text(up->hop, target, sizeof(target));
 	via_text(up->entry->hops, up->entry->n_hops, via, sizeof(via));
 	(void)snprintf(key, sizeof(key), "%s%s%s", target, *via ? " via " : "", via);
-	return smx_status_add_connection(st, &sc);
+	smx_buf_init(&identity, SMX_STATUS_TEXT_MAX);
+	if (smx_hops_identity(up->entry->hops, up->entry->n_hops, &identity) == SMX_ENOMEM)
+		r = SMX_ENOMEM;
+	sc.identity = smx_buf_len(&identity) ? smx_buf_cstr(&identity) : "";
+	if (r == 0)
+		r = smx_status_add_connection(st, &sc);
+	smx_buf_release(&identity);
+	return r;
 }
 
 static int add_connections(struct mux *m, struct smx_status *st)

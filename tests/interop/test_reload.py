@@ -139,9 +139,13 @@ def test_B10_a_connection_no_route_leads_to_lives_as_long_as_its_channels(routed
     assert str(other.port) in routed.connections()[0]["key"]
 
 
-def test_B10_a_changed_identity_is_taken_for_the_next_login(routed, keys):
-    """The way is the same (P1), so the connection stays; its next login is as the file has it."""
-    routed.check_works()
+def test_B10_P1_a_changed_identity_is_another_login(routed, keys, client):
+    """Nobody rides on the login of an identity that the file no longer names; what runs goes on."""
+    c = client(routed)
+    c.open(0)
+    shell = c.opened(0)
+    c.request(shell, "exec", True, "cat")
+    c.wait(99, 0)
     stranger = keys.make("stranger")
     path = routed.dir / "stranger"
     shutil.copy(stranger, path)
@@ -149,13 +153,15 @@ def test_B10_a_changed_identity_is_taken_for_the_next_login(routed, keys):
     routed.put("ssh-mux-routes.toml", routes_toml(
         {"t": hop(routed.target, identity=str(path), identities_only=True)}))
     poll(lambda: reads(routed) == 1, LONG, "the re-read")
-    routed.check_works()
+    done = routed.ssh("t", "echo in")
+    assert done.returncode == 255 and done.stdout == b"", done
     assert routed.target.logins() == 1
-    for pid in routed.target.connections():
-        os.kill(pid, signal.SIGKILL)
+    c.send(94, shell, "still there")
+    poll(lambda: c.data(0) == b"still there", LONG, "the echo of the running channel")
+    # Without its channel the old connection is nobody's.
+    c.send(97, shell)
+    c.wait(97, 0)
     poll(lambda: not routed.connections(), LONG, "no connection", 0.1)
-    assert routed.ssh("t", "true").returncode == 255
-    assert routed.target.logins() == 1
 
 
 def test_B10_R4_a_flag_taken_back_holds_at_once(make_mux, make_sshd, client, echo):

@@ -749,7 +749,18 @@ static void p1_hops_equal_compares_each_part(void **state)
 {
 	static const char text[] = "[routes]\n"
 				   "a = { host = 'h', user = 'u' }\n"
-				   "same = { host = 'H', user = 'u', identity = 'other' }\n"
+				   "same = { host = 'H', user = 'u', unattended = true, "
+				   "dead_after = 60 }\n"
+				   "key = { host = 'h', user = 'u', identity = 'x' }\n"
+				   "key2 = { host = 'h', user = 'u', identity = 'y' }\n"
+				   "keys = { host = 'h', user = 'u', identity = ['x', 'y'] }\n"
+				   "order = { host = 'h', user = 'u', identity = ['y', 'x'] }\n"
+				   "join = { host = 'h', user = 'u', identity = 'x, y' }\n"
+				   "only = { host = 'h', user = 'u', identities_only = true }\n"
+				   "agent = { host = 'h', user = 'u', identity_agent = '/a' }\n"
+				   "none = { host = 'h', user = 'u', identity_agent = 'none' }\n"
+				   "farkey = { host = 'h', user = 'u', jump = 'host2' }\n"
+				   "host2 = { host = 'g', user = 'u', identity = 'x' }\n"
 				   "user = { host = 'h', user = 'U' }\n"
 				   "port = { host = 'h', user = 'u', port = 2022 }\n"
 				   "host = { host = 'g', user = 'u' }\n"
@@ -770,6 +781,58 @@ static void p1_hops_equal_compares_each_part(void **state)
 				fail_msg("%s and %s", a->name, b->name);
 		}
 	}
+	smx_routes_unref(routes);
+}
+
+/* P1: what counts is what holds in the end, of the route's own table or of the top level. */
+static void p1_hops_equal_after_the_defaults(void **state)
+{
+	struct smx_routes *routes =
+		parse("identity = 'x'\nidentities_only = true\nidentity_agent = '/a'\n[routes]\n"
+		      "a = { host = 'h', user = 'u' }\n"
+		      "same = { host = 'h', user = 'u', identity = 'x', identities_only = true, "
+		      "identity_agent = '/a' }\n"
+		      "empty = { host = 'h', user = 'u', identity = [] }\n"
+		      "more = { host = 'h', user = 'u', identities_only = false }\n"
+		      "agent = { host = 'h', user = 'u', identity_agent = 'SSH_AUTH_SOCK' }\n");
+	const struct smx_route *r = routes->routes;
+
+	(void)state;
+	assert_true(smx_hops_equal(r[0].hops, 1, r[1].hops, 1));
+	for (size_t i = 2; i < routes->n_routes; i++)
+		assert_false(smx_hops_equal(r[0].hops, 1, r[i].hops, 1));
+	assert_null(smx_routes_twin(routes, &r[0]));
+	assert_null(smx_routes_twin(routes, &r[1]));
+	assert_ptr_equal(smx_routes_twin(routes, &r[2]), &r[0]);
+	smx_routes_unref(routes);
+}
+
+static void identity_is(const struct smx_routes *routes, const char *name, const char *want)
+{
+	const struct smx_route *route = smx_routes_find(routes, name);
+	struct smx_buf b;
+
+	smx_buf_init(&b, 256);
+	assert_int_equal(smx_hops_identity(route->hops, route->n_hops, &b), 0);
+	assert_string_equal(smx_buf_len(&b) ? smx_buf_cstr(&b) : "", want);
+	smx_buf_release(&b);
+}
+
+static void p1_identity_for_people(void **state)
+{
+	struct smx_routes *routes = parse(
+		"[routes]\nplain = { host = 'h', user = 'u' }\n"
+		"key = { host = 'h', user = 'u', identity = ['~/a', 'b'], identities_only = true "
+		"}\n"
+		"rest = { host = 'h', user = 'u', identity_agent = 'none', host_key_alias = 'k' }\n"
+		"far = { host = 'h', user = 'u', jump = ['key', 'rest'] }\n");
+
+	(void)state;
+	identity_is(routes, "plain", "");
+	identity_is(routes, "key", "~/a, b, only these");
+	identity_is(routes, "rest", "default keys, agent none, host key of k");
+	identity_is(routes, "far",
+		"default keys via ~/a, b, only these; default keys, agent none, host key of k");
 	smx_routes_unref(routes);
 }
 
@@ -858,6 +921,8 @@ int main(void)
 		cmocka_unit_test(r3_limits),
 		cmocka_unit_test(r6_direct_mode),
 		cmocka_unit_test(p1_hops_equal_compares_each_part),
+		cmocka_unit_test(p1_hops_equal_after_the_defaults),
+		cmocka_unit_test(p1_identity_for_people),
 		cmocka_unit_test(b10_tables_are_counted),
 		cmocka_unit_test(r3_every_failing_allocation),
 	};
