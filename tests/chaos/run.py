@@ -92,14 +92,27 @@ def wait(world, seconds):
         world.tend_echoes()
 
 
-def run_phase(phase, seed, seconds, directory, verdict):
+def choose(names):
+    """The table of actors: all, only those named, or all but those named with a minus."""
+    known = {kind.__name__: kind for kind in ACTORS}
+    unknown = [n for n in names or [] if n.lstrip("-") not in known]
+    if unknown:
+        sys.exit(f"chaos: no such party: {', '.join(unknown)}; there are {', '.join(known)}")
+    if not names:
+        return ACTORS
+    left_out = {known[n[1:]] for n in names if n.startswith("-")}
+    chosen = {known[n] for n in names if not n.startswith("-")} or set(ACTORS) - left_out
+    return {kind: count for kind, count in ACTORS.items() if kind in chosen}
+
+
+def run_phase(phase, seed, seconds, directory, verdict, table):
     print(f"== {phase.name}: {seconds:.0f} s, seed {seed}, {phase.binary}", flush=True)
     memory = FailingMemory(random.Random(seed).getrandbits(32)) if phase.failing else None
     world = World(seed, phase.binary, directory, memory)
     try:
         baseline = model.Baseline(world)
         world.start_echoes()
-        hostile = make(world, seed, ACTORS)
+        hostile = make(world, seed, table)
         witnesses = [] if phase.failing else make(world, seed, WITNESSES)
         start(hostile + witnesses)
         if memory:
@@ -160,6 +173,8 @@ def main(argv):
     parser.add_argument("--seed", type=int, default=1, metavar="S",
                         help="the same seed makes the same choices (default 1)")
     parser.add_argument("--only", metavar="PHASE", help="sanitizers, failing or memory")
+    parser.add_argument("--actors", metavar="NAMES", type=lambda text: text.split(","),
+                        help="only these hostile parties, or all but -NAME,-NAME")
     parser.add_argument("--binary", metavar="PATH",
                         help="for the first two phases (default $SMX_BINARY or build/asan/ssh-mux)")
     parser.add_argument("--release", metavar="PATH", default=RELEASE,
@@ -190,7 +205,8 @@ def main(argv):
             print(f"  ({phase.binary} is built without AddressSanitizer)")
         directory = out / f"{phase.name.split()[0]}-{args.seed}"
         shutil.rmtree(directory, ignore_errors=True)
-        run_phase(phase, args.seed, args.minutes * 60 * phase.share / total, directory, verdict)
+        run_phase(phase, args.seed, args.minutes * 60 * phase.share / total, directory, verdict,
+                  choose(args.actors))
     passed, failed, skipped = verdict.counts()
     print("chaos: " + ("nothing broke" if not failed else "BROKEN: " + "; ".join(
         rule for is_kept, rule, _ in verdict.rows if is_kept is False))
