@@ -19,6 +19,7 @@
 #define CONTROL_CLIENTS_MAX 32 /* not counting attached ones */
 #define CONTROL_BACKLOG     128
 #define READ_SIZE           4096
+#define END_TIMEOUT_MS      2000 /* what is left for clients when the daemon ends */
 /* Answers that a client does not read. */
 #define CONTROL_OUT_MAX SMX_STATUS_LINES_MAX
 
@@ -44,6 +45,7 @@ struct control_client {
 	struct attach *attach; /* frames, not lines, go both ways */
 	struct smx_buf out, writing;
 	int64_t pid; /* of the other side, -1: not known */
+	size_t at, n_in; /* of `in`: taken, and read */
 	char in[READ_SIZE];
 };
 
@@ -75,6 +77,7 @@ static void client_end(struct control_client *c)
 
 static void write_out(struct control_client *c);
 static void arm(struct control_client *c);
+static void take(struct control_client *c);
 
 static void on_written(uv_write_t *req, int status)
 {
@@ -89,6 +92,8 @@ static void on_written(uv_write_t *req, int status)
 		write_out(c);
 		if (c->attach && !c->is_writing)
 			attach_writable(c->attach);
+		if (!c->is_writing && c->at < c->n_in)
+			take(c);
 	}
 	mux_settle(m);
 }
@@ -391,31 +396,54 @@ static void take_frames(struct control_client *c, struct smx_view bytes)
 		arm(c);
 }
 
-static void take(struct control_client *c, const uint8_t *p, size_t n)
+/*
+ * A line, and no further one before the answer is written (S7): a thousand requests at once are no
+ * long turn of the loop, and answers that nobody reads are no more than one.
+ */
+static int take_line(struct control_client *c)
 {
 	struct smx_view line;
 	size_t used;
+	int r = smx_control_reader_feed(
+		&c->reader, (const uint8_t *)c->in + c->at, c->n_in - c->at, &used, &line);
+
+	c->at += used;
+	if (r != 1)
+		return r;
+	arm(c);
+	return do_line(c, line);
+}
+
+static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf);
+
+/* What was read, as far as that is possible; only then more is read. */
+static void take(struct control_client *c)
+{
 	int r;
 
-	while (n && !c->is_ending) {
+	while (c->at < c->n_in && !c->is_ending && !uv_is_closing((uv_handle_t *)&c->pipe)) {
 		if (c->attach) {
-			take_frames(c, (struct smx_view){ p, n });
-			return;
+			struct smx_view v = { (const uint8_t *)c->in + c->at, c->n_in - c->at };
+
+			c->at = c->n_in;
+			take_frames(c, v);
+			break;
 		}
-		r = smx_control_reader_feed(&c->reader, p, n, &used, &line);
-		p += used;
-		n -= used;
-		if (r == 1) {
-			arm(c);
-			r = do_line(c, line);
-		}
-		if (r < 0) {
+		if (c->is_writing || smx_buf_len(&c->out))
+			break;
+		if ((r = take_line(c)) < 0) {
 			log_warn("control client: %s; hung up", smx_strerror(r));
 			refuse(c, r == SMX_EUNSUPPORTED ? "version" : "malformed", smx_strerror(r));
 			return;
 		}
 	}
 	write_out(c);
+	if (uv_is_closing((uv_handle_t *)&c->pipe))
+		return;
+	if (c->at < c->n_in && !c->is_ending)
+		(void)uv_read_stop((uv_stream_t *)&c->pipe);
+	else
+		(void)uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read);
 }
 
 static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
@@ -423,10 +451,14 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 	struct control_client *c = s->data;
 	struct mux *m = c->mux;
 
-	if (n < 0)
+	(void)buf;
+	if (n < 0) {
 		client_end(c);
-	else if (n > 0)
-		take(c, (const uint8_t *)buf->base, (size_t)n);
+	} else if (n > 0) {
+		c->at = 0;
+		c->n_in = (size_t)n;
+		take(c);
+	}
 	mux_settle(m);
 }
 
@@ -582,6 +614,11 @@ static void on_pipe_closed(uv_handle_t *h)
 		smx_free(ctl);
 }
 
+static void on_end_timeout(uv_timer_t *timer)
+{
+	client_end(timer->data);
+}
+
 void control_close(struct mux *m)
 {
 	struct control *ctl = m->control;
@@ -592,7 +629,10 @@ void control_close(struct mux *m)
 	SMX_LIST_FOREACH (it, tmp, &ctl->clients) {
 		struct control_client *c = SMX_CONTAINER(it, struct control_client, node);
 
+		smx_list_del(&c->node); /* the list goes before its last client */
 		c->is_ending = 1;
+		/* Whoever does not read its answer does not hold up the end of all. */
+		(void)uv_timer_start(&c->timer, on_end_timeout, END_TIMEOUT_MS, 0);
 		write_out(c);
 	}
 	m->control = NULL;

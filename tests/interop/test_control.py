@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from peers import hop, poll, routes_toml
+
 HELLO = b'{"ssh_mux":"hello","version":1}\n'
 
 
@@ -179,3 +181,39 @@ def test_B5_attached_clients_do_not_use_up_the_commands(daemon):
     more = [Client(daemon) for _ in range(20)]
     assert len(daemon.status()["clients"]) == 30
     assert more
+
+
+def test_S7_many_requests_at_once_delay_nobody(make_mux, make_sshd):
+    """Requests that come in one piece are answered one after the other, everybody else in
+    between."""
+    target = make_sshd()
+    mux = make_mux(routes=routes_toml({f"r{n}": hop(target) for n in range(600)}),
+                   known_hosts=target.known_hosts())
+    c, other = Client(mux), Client(mux)
+    other.send(HELLO)
+    many = 150
+    c.send(HELLO + b"".join(b'{"id":%d,"cmd":"status"}\n' % n for n in range(many)))
+    time.sleep(0.1)
+    since = time.monotonic()
+    other.send(b'{"id":7,"cmd":"unlock"}\n')
+    assert other.line() == {"id": 7, "ok": True}
+    assert time.monotonic() - since < 2
+    # All are answered, in their order.
+    ends = []
+    while len(ends) < many:
+        line = c.line()
+        if "more" not in line:
+            ends.append(line)
+    assert ends == [{"id": n, "ok": True} for n in range(many)]
+
+
+def test_S7_unread_answer_does_not_hold_up_the_end(make_mux, make_sshd):
+    target = make_sshd()
+    mux = make_mux(routes=routes_toml({f"r{n}": hop(target) for n in range(2000)}),
+                   known_hosts=target.known_hosts())
+    c = Client(mux)
+    c.send(HELLO + b'{"id":1,"cmd":"status"}\n' * 3)
+    poll(lambda: len(c.s.recv(1, socket.MSG_PEEK)) == 1, 10, "the first answer begins")
+    since = time.monotonic()
+    mux.stop()
+    assert time.monotonic() - since < 8
