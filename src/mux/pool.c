@@ -179,25 +179,25 @@ static struct upstream *find_room(struct pool_entry *e, int is_session)
 
 /*
  * U3: for those who have waited so long, the connection that there is is stalled and another one
- * can't be had now.
+ * can't be had now. why: of the last attempt, or NULL.
  */
 static void refuse_for_stalled(
-	struct pool_entry *e, const struct upstream *stalled, uint64_t wait_ms)
+	struct pool_entry *e, const struct upstream *stalled, uint64_t wait_ms, const char *why)
 {
 	uint64_t now = mux_now(e->mux);
-	char what[UPSTREAM_TEXT_SIZE], text[UPSTREAM_TEXT_SIZE + 200];
+	char what[UPSTREAM_TEXT_SIZE], text[UPSTREAM_TEXT_SIZE + 800];
 	struct smx_list *it, *tmp;
 
 	upstream_stalled_text(stalled, what, sizeof(what));
-	if (e->needs_person)
+	if (!why && e->needs_person)
 		(void)snprintf(text, sizeof(text),
 			"%s, and another login needs a person; try again when the network is back, "
 			"or run: ssh-mux connect NAME",
 			what);
 	else
 		(void)snprintf(text, sizeof(text),
-			"%s, and another one can't be made; try again when the network is back",
-			what);
+			"%s, and another one can't be made%s%s; try again when the network is back",
+			what, why ? ": " : "", why ? why : "");
 	SMX_LIST_FOREACH (it, tmp, &e->waiting) {
 		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
 
@@ -301,7 +301,7 @@ static void add_upstreams(struct pool_entry *e)
 	}
 	if (stalled && n_usable == 0 && e->needs_person) {
 		if (n_connecting == 0 && !prompt_is_possible(e)) {
-			refuse_for_stalled(e, stalled, 0);
+			refuse_for_stalled(e, stalled, 0, NULL);
 			return;
 		}
 	} else if (n_all > n_connecting + n_used_up && e->needs_person) {
@@ -413,6 +413,7 @@ int pool_session_refused(struct pool_entry *e, struct upstream *up, struct open_
 
 void pool_upstream_gone(struct pool_entry *e, struct upstream *up, const char *text)
 {
+	const struct upstream *stalled;
 	struct smx_list *it, *tmp;
 
 	smx_list_del(&up->node);
@@ -424,7 +425,9 @@ void pool_upstream_gone(struct pool_entry *e, struct upstream *up, const char *t
 		SMX_LIST_FOREACH (it, tmp, &e->upstreams)
 			others |= upstream_at(it)->state < UPSTREAM_READY &&
 				  !upstream_at(it)->link->dead;
-		if (!others)
+		if (!others && (stalled = find_stalled(e)))
+			refuse_for_stalled(e, stalled, 0, text);
+		else if (!others)
 			pool_fail_waiting(e, SMX_OPEN_CONNECT_FAILED, text);
 	}
 	/* What waits now was taken back from a connection that died under it. */
@@ -448,7 +451,7 @@ void pool_tick(struct mux *m)
 			pool_assign(e);
 		stalled = first_waiting(e) ? find_stalled(e) : NULL;
 		if (stalled && !pool_is_hopeful(e))
-			refuse_for_stalled(e, stalled, STALLED_PATIENCE_MS);
+			refuse_for_stalled(e, stalled, STALLED_PATIENCE_MS, NULL);
 	}
 }
 

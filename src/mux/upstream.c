@@ -20,8 +20,8 @@
 #define TUNNEL_RECV_WINDOW (2u * 1024 * 1024)
 #define OPEN_TRIES_MAX     3
 /* Messages that wait to be sent; beyond, clients' opens could be what ends a connection that stalls
- * (LINK_BACKLOG_MAX) or rekeys (SMX_HELD_MAX). */
-#define OPEN_BACKLOG_MAX (512 * 1024)
+ * (LINK_BACKLOG_MAX) or rekeys (SMX_HELD_MAX). More than what uploads may queue. */
+#define OPEN_BACKLOG_MAX (LINK_TX_HIGH + 256 * 1024)
 
 static const char *const state_names[] = { "connecting", "connecting", "login", "ready", "stalled",
 	"closing" };
@@ -65,6 +65,8 @@ static void on_login(void *arg, int r, const char *why)
 	smx_sanitize(software, strlen(software), clean, sizeof(clean));
 	say_info(&ids, "logged in to %s@%s port %u (%s) by %s", up->hop->user, up->hop->host,
 		up->hop->port, clean, login_methods(up->login));
+	/* For its round trip, and to know early whether it answers such things at all (U4). */
+	link_probe(up->link);
 	pool_assign(up->entry);
 }
 

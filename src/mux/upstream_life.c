@@ -181,8 +181,6 @@ int upstream_life_tick(struct upstream *up)
 		upstream_close(up, SMX_EKEEPALIVE, "it is stalled and nobody uses it");
 		return 1;
 	}
-	if (up->state == UPSTREAM_READY && l->rtt_ms < 0 && !l->probe_sent_ms)
-		link_probe(l); /* for its round trip */
 	return 0;
 }
 

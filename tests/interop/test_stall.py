@@ -3,15 +3,19 @@
 
 A Pump stands for the path. What takes minutes, on a network of its own, is in test_stall_slow.py.
 """
+import contextlib
 import os
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
+from paramiko.common import MSG_GLOBAL_REQUEST, MSG_UNIMPLEMENTED
 
 import otp_sshd
-from peers import USER, hop, poll, routes_toml
+from peers import USER, Sshd, hop, poll, routes_toml
+from pyssh import Server, message
 
 LIMIT = 6 * 1.2  # an answer within 6 s, whatever it is
 
@@ -298,3 +302,100 @@ def test_U3_a_client_without_end_of_words_during_silence(behind):
     client.communicate()
     mux.wait_idle()
     assert target.logins() == 2
+
+
+# ---- servers that answer no probe, or in their own way (U4) ----
+
+
+class Odd(Server):
+    """A paramiko server with a habit about global requests: "mute" or "unimplemented"."""
+
+    def __init__(self, host_key, habit):
+        self.habit, self.n_asked = habit, 0
+        super().__init__(host_key, handler=self.run_command)
+
+    def run_command(self, _, channel, name, m):
+        if name == "exec":
+            threading.Thread(target=self.obey, args=(channel, m.get_text()), daemon=True).start()
+        return True
+
+    def obey(self, channel, command):
+        with contextlib.suppress(OSError, EOFError):
+            time.sleep(0.1 + (float(command.split()[1]) if command.startswith("sleep") else 0))
+            channel.sendall(b"done\n")
+            channel.send_exit_status(0)
+            channel.close()
+
+    def serve(self, sock):
+        super().serve(sock)
+        t = self.transports[-1]
+        table = dict(t._handler_table)
+        table[MSG_GLOBAL_REQUEST] = lambda *_: self.asked(t)
+        t._handler_table = table
+
+    def asked(self, t):
+        self.n_asked += 1
+        if self.habit == "unimplemented":
+            t._send_message(message(MSG_UNIMPLEMENTED, t.packetizer._Packetizer__sequence_number_in - 1))
+
+
+@pytest.fixture
+def odd(keys, cleanup, make_mux):
+    def make(habit, **kwargs):
+        server = cleanup(Odd(keys.make("host_odd"), habit))
+        mux = make_mux(routes=routes_toml({"t": server.hop(**kwargs)}),
+                       known_hosts=server.known_hosts())
+        return mux, server
+
+    return make
+
+
+@pytest.mark.parametrize("habit", ["mute", "unimplemented"])
+def test_U4_an_odd_server_is_asked_and_used(odd, habit):
+    mux, server = odd(habit)
+    for _ in range(3):
+        done, took = timed(mux.ssh, "t", "x")
+        assert (done.stdout, done.returncode) == (b"done\n", 0), done
+        assert took < 3
+        time.sleep(2.5)  # long enough for a probe with the next one
+    assert server.n_asked >= 3 and len(server.transports) == 1
+    rtt = mux.status()["connections"][0]["rtt_ms"]
+    assert (rtt >= 0) == (habit == "unimplemented"), "UNIMPLEMENTED is an answer"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("habit", ["mute", "unimplemented"])
+def test_U4_an_odd_server_is_not_cut_off(odd, habit):
+    """75 s without a byte but probes (and dead_after at its least), then 20 s with a doubt."""
+    mux, server = odd(habit, dead_after=45)
+    client = mux.start_ssh("t", "sleep 75", stdin=subprocess.DEVNULL)
+    time.sleep(55)
+    assert states(mux) == ["ready"]
+    done, took = timed(mux.ssh, "t", "x")
+    assert (done.stdout, done.returncode) == (b"done\n", 0) and took < 3, done
+    out, err = client.communicate(timeout=40)
+    assert (out, client.returncode) == (b"done\n", 0), err
+    assert server.n_asked >= 4 and len(server.transports) == 1
+    assert "is stalled" not in mux.log()
+
+
+def test_U4_a_mute_server_without_a_path_is_stalled(odd, pump, make_mux, keys, cleanup):
+    """It is judged by what its system acknowledges; behind a jump host, by that one's connection."""
+    bastion = cleanup(Sshd(keys, "bastion"))
+    path = pump(bastion.port)
+    jump, known = by_pump(bastion, path)
+    server = cleanup(Odd(keys.make("host_odd"), "mute"))
+    mux = make_mux(routes=routes_toml({"t": server.hop()}, jump=jump),
+                   known_hosts=known + server.known_hosts())
+    client = mux.start_ssh("t", "sleep 25", stdin=subprocess.DEVNULL)
+    poll(lambda: len(mux.connections()) == 2, 10)
+    time.sleep(2)
+    assert mux.ssh("t", "x").stdout == b"done\n"
+    time.sleep(1.5)
+    path.strand()
+    done, took = timed(mux.ssh, "t", "x")
+    assert (done.stdout, done.returncode) == (b"done\n", 0), done
+    assert 4 < took < LIMIT, took
+    assert states(mux) == ["ready", "ready", "stalled", "stalled"]
+    path.unstrand()
+    assert client.communicate(timeout=40)[0] == b"done\n"
