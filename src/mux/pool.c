@@ -177,37 +177,6 @@ static struct upstream *find_room(struct pool_entry *e, int is_session)
 	return NULL;
 }
 
-/*
- * U3: for those who have waited so long, the connection that there is is stalled and another one
- * can't be had now. why: of the last attempt, or NULL.
- */
-static void refuse_for_stalled(
-	struct pool_entry *e, const struct upstream *stalled, uint64_t wait_ms, const char *why)
-{
-	uint64_t now = mux_now(e->mux);
-	char what[UPSTREAM_TEXT_SIZE], text[UPSTREAM_TEXT_SIZE + 800];
-	struct smx_list *it, *tmp;
-
-	upstream_stalled_text(stalled, what, sizeof(what));
-	if (!why && e->needs_person)
-		(void)snprintf(text, sizeof(text),
-			"%s, and another login needs a person; try again when the network is back, "
-			"or run: ssh-mux connect NAME",
-			what);
-	else
-		(void)snprintf(text, sizeof(text),
-			"%s, and another one can't be made%s%s; try again when the network is back",
-			what, why ? ": " : "", why ? why : "");
-	SMX_LIST_FOREACH (it, tmp, &e->waiting) {
-		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
-
-		if (now - req->since_ms < wait_ms)
-			continue;
-		smx_list_del(&req->node);
-		req->failed(req, SMX_OPEN_CONNECT_FAILED, text);
-	}
-}
-
 static const struct upstream *find_stalled(const struct pool_entry *e)
 {
 	for (struct smx_list *it = e->upstreams.next; it != &e->upstreams; it = it->next) {
@@ -217,6 +186,37 @@ static const struct upstream *find_stalled(const struct pool_entry *e)
 			return up;
 	}
 	return NULL;
+}
+
+/*
+ * U3: for those who have waited so long, the connection that there is is stalled and another one
+ * can't be had now.
+ */
+static void refuse_for_stalled(
+	struct pool_entry *e, const struct upstream *stalled, uint64_t wait_ms)
+{
+	uint64_t now = mux_now(e->mux);
+	char what[UPSTREAM_TEXT_SIZE], text[UPSTREAM_TEXT_SIZE + 600];
+	struct smx_list *it, *tmp;
+
+	upstream_stalled_text(stalled, what, sizeof(what));
+	if (e->needs_person)
+		(void)snprintf(text, sizeof(text),
+			"%s, and another login needs a person; try again when the network is back, "
+			"or run: ssh-mux connect %s",
+			what, holdback_name(e).text);
+	else
+		(void)snprintf(text, sizeof(text),
+			"%s, and another one can't be made; try again when the network is back",
+			what);
+	SMX_LIST_FOREACH (it, tmp, &e->waiting) {
+		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
+
+		if (now - req->since_ms < wait_ms)
+			continue;
+		smx_list_del(&req->node);
+		req->failed(req, SMX_OPEN_CONNECT_FAILED, text);
+	}
 }
 
 int pool_is_hopeful(const struct pool_entry *e)
@@ -239,8 +239,17 @@ int pool_is_logged_in(struct mux *m, const struct smx_hop *hops, size_t n_hops)
 
 void pool_fail_waiting(struct pool_entry *e, uint32_t code, const char *text)
 {
+	const struct upstream *stalled = find_room(e, 0) ? NULL : find_stalled(e);
+	char what[UPSTREAM_TEXT_SIZE], both[UPSTREAM_TEXT_SIZE + 1500];
 	struct open_req *req;
 
+	if (stalled) {
+		/* U3: why another one was wanted. */
+		upstream_stalled_text(stalled, what, sizeof(what));
+		(void)snprintf(
+			both, sizeof(both), "%s, and another one can't be had: %s", what, text);
+		text = both;
+	}
 	while ((req = first_waiting(e))) {
 		smx_list_del(&req->node);
 		req->failed(req, code, text);
@@ -301,7 +310,7 @@ static void add_upstreams(struct pool_entry *e)
 	}
 	if (stalled && n_usable == 0 && e->needs_person) {
 		if (n_connecting == 0 && !prompt_is_possible(e)) {
-			refuse_for_stalled(e, stalled, 0, NULL);
+			refuse_for_stalled(e, stalled, 0);
 			return;
 		}
 	} else if (n_all > n_connecting + n_used_up && e->needs_person) {
@@ -413,7 +422,6 @@ int pool_session_refused(struct pool_entry *e, struct upstream *up, struct open_
 
 void pool_upstream_gone(struct pool_entry *e, struct upstream *up, const char *text)
 {
-	const struct upstream *stalled;
 	struct smx_list *it, *tmp;
 
 	smx_list_del(&up->node);
@@ -425,9 +433,7 @@ void pool_upstream_gone(struct pool_entry *e, struct upstream *up, const char *t
 		SMX_LIST_FOREACH (it, tmp, &e->upstreams)
 			others |= upstream_at(it)->state < UPSTREAM_READY &&
 				  !upstream_at(it)->link->dead;
-		if (!others && (stalled = find_stalled(e)))
-			refuse_for_stalled(e, stalled, 0, text);
-		else if (!others)
+		if (!others)
 			pool_fail_waiting(e, SMX_OPEN_CONNECT_FAILED, text);
 	}
 	/* What waits now was taken back from a connection that died under it. */
@@ -451,7 +457,7 @@ void pool_tick(struct mux *m)
 			pool_assign(e);
 		stalled = first_waiting(e) ? find_stalled(e) : NULL;
 		if (stalled && !pool_is_hopeful(e))
-			refuse_for_stalled(e, stalled, STALLED_PATIENCE_MS, NULL);
+			refuse_for_stalled(e, stalled, STALLED_PATIENCE_MS);
 	}
 }
 

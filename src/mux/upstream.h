@@ -20,7 +20,7 @@ enum upstream_state {
 	UPSTREAM_CLOSING, /* no new channels: lifetime over, or it failed */
 };
 
-#define UPSTREAM_TEXT_SIZE 640 /* of upstream_stalled_text */
+#define UPSTREAM_TEXT_SIZE 500 /* of upstream_stalled_text */
 
 struct upstream {
 	struct smx_list node; /* entry->upstreams */

@@ -118,7 +118,7 @@ int upstream_is_hopeful(const struct upstream *up)
 void upstream_stalled_text(const struct upstream *up, char *out, size_t size)
 {
 	(void)snprintf(out, size,
-		"the connection to %s@%s port %u is stalled: no sign of life for %llu s",
+		"the connection to %.64s@%.255s port %u is stalled: no sign of life for %llu s",
 		up->hop->user, up->hop->host, up->hop->port,
 		(unsigned long long)smx_live_silence(&up->link->live, mux_now(up->link->mux)) /
 			1000);
