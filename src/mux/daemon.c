@@ -86,6 +86,7 @@ static void on_tick(uv_timer_t *timer)
 	holdback_tick(m);
 	pool_tick(m);
 	arm_deadline(m);
+	window_budget_tick(&m->windows);
 	if (m->pool.n_used == 0)
 		smx_pool_trim(&m->pool);
 	mux_settle(m);
@@ -176,6 +177,7 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	m.loop = &loop;
 	m.start_ms = uv_now(&loop);
 	smx_pool_init(&m.pool, POOL_BLOCKS_MAX);
+	window_budget_init(&m.windows);
 	smx_list_init(&m.dirty);
 	smx_list_init(&m.dying);
 	smx_list_init(&m.links);

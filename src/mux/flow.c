@@ -8,6 +8,7 @@
 
 #define RECORD_SMALL  (2 * 1024)
 #define RECORD_MEDIUM (16 * 1024)
+#define RECORD_BIG    (64 * 1024)
 #define RECORD_LARGE  (SMX_BLOCK_LEN - sizeof(struct record))
 #define RUN_HEAD      8
 
@@ -31,17 +32,28 @@ struct record {
 static int flow_drain(struct source *s);
 static int flow_grant(struct source *s);
 
-void flow_init(struct flow *f, struct mux *m, struct endpoint *in, struct endpoint *out)
+void flow_init(struct flow *f, struct mux *m, struct share *share, struct endpoint *in,
+	struct endpoint *out)
 {
-	*f = (struct flow){ .mux = m, .in = in, .out = out, .window = FLOW_WINDOW_FIRST };
-	if (m->window_total + f->window > MUX_WINDOW_BUDGET)
-		f->window = FLOW_WINDOW_LEAST;
+	*f = (struct flow){ .mux = m, .in = in, .out = out };
+	window_init(&f->window, share);
 	f->source.drain = flow_drain;
 	f->grants.drain = flow_grant;
 	smx_list_init(&f->source.node);
 	smx_list_init(&f->grants.node);
 	smx_list_init(&f->queue);
-	m->window_total += f->window;
+}
+
+/* What a record takes of our memory. */
+static size_t cost_of(const struct record *rec)
+{
+	return sizeof(*rec) + rec->cap + SHARE_ALLOC_COST;
+}
+
+static void forget_request(struct flow *f, const struct record *rec)
+{
+	f->queued_requests -= cost_of(rec);
+	share_drop(f->window.share, cost_of(rec));
 }
 
 static void drop(struct record *rec)
@@ -60,15 +72,15 @@ void flow_clear(struct flow *f)
 	SMX_LIST_FOREACH (it, tmp, &f->queue)
 		drop(SMX_CONTAINER(it, struct record, node));
 	smx_list_del(&f->source.node);
-	f->queued_data = f->queued_requests = 0;
+	share_drop(f->window.share, f->queued_requests);
+	f->queued_data = f->queued_heads = f->queued_requests = 0;
 }
 
 void flow_release(struct flow *f)
 {
 	flow_clear(f);
 	smx_list_del(&f->grants.node);
-	f->mux->window_total -= f->window;
-	f->window = 0;
+	window_release(&f->window);
 }
 
 int flow_is_empty(const struct flow *f)
@@ -118,12 +130,13 @@ static struct record *add_record(struct flow *f, enum record_kind kind, size_t c
 static size_t room(const struct flow *f)
 {
 	const struct smx_chan *out = f->out->chan;
-	size_t taken = f->in->chan->recv_window + f->queued_data, limit = f->window;
+	size_t limit = f->window.size, taken;
 
 	/* As a difference: a peer may grant up to 2^32 - 1 bytes (ProFTPD does), and a sum with
 	 * that wraps. */
 	if (out && limit > FLOW_SLACK && out->send_window < limit - FLOW_SLACK)
 		limit = out->send_window + FLOW_SLACK;
+	taken = f->in->chan->recv_window + f->queued_data + f->queued_heads;
 	return limit > taken ? limit - taken : 0;
 }
 
@@ -131,12 +144,12 @@ static size_t room(const struct flow *f)
 static size_t grant_due(const struct flow *f)
 {
 	const struct smx_chan *in = f->in->chan;
-	size_t n, low = f->window < FLOW_SLACK ? f->window / 2 : FLOW_SLACK / 2;
+	size_t n, size = f->window.size, low = size < FLOW_SLACK ? size / 2 : FLOW_SLACK / 2;
 
 	if (!in || f->in->link->dead || in->eof_received || in->close_received || in->close_sent)
 		return 0;
 	n = room(f);
-	if (n >= f->window / 4)
+	if (n >= size / 4)
 		return n;
 	return n >= FLOW_GRANT_LEAST && in->recv_window <= low ? n : 0;
 }
@@ -155,29 +168,27 @@ static void grant(struct flow *f)
 static int flow_grant(struct source *s)
 {
 	struct flow *f = SMX_CONTAINER(s, struct flow, grants);
-	struct mux *m = f->mux;
-	size_t n = grant_due(f);
+	size_t n = grant_due(f), size = f->window.size;
 	int r;
 
 	if (n == 0)
 		return 0;
-	if (f->granted >= f->window && f->queued_data < f->window / 8 &&
-		f->window < FLOW_WINDOW_MAX && m->window_total + f->window <= MUX_WINDOW_BUDGET) {
-		m->window_total += f->window;
-		f->window *= 2;
+	if (f->granted >= size && f->queued_data < size / 8 && window_grow(&f->window)) {
 		f->granted = 0;
 		n = room(f);
 	}
 	f->granted += n;
 	if ((r = smx_conn_grant(&f->in->link->conn, f->in->chan, (uint32_t)n)) != 0)
 		link_fail(f->in->link, r, NULL);
+	f->window.taken = f->in->chan->recv_window + f->queued_data + f->queued_heads;
+	window_granted(&f->window, (uint32_t)n);
 	return 0;
 }
 
 /* --- queueing --- */
 
 /* Adds to a record of data. Returns how many bytes it took. */
-static size_t append(struct record *rec, uint32_t code, struct smx_view data)
+static size_t append(struct flow *f, struct record *rec, uint32_t code, struct smx_view data)
 {
 	uint8_t *head = rec->bytes + rec->run;
 	size_t n = rec->cap - rec->len;
@@ -190,6 +201,7 @@ static size_t append(struct record *rec, uint32_t code, struct smx_view data)
 		smx_set_u32(head, code);
 		smx_set_u32(head + 4, 0);
 		rec->len += RUN_HEAD;
+		f->queued_heads += RUN_HEAD;
 		n -= RUN_HEAD;
 	}
 	if (n > data.len)
@@ -203,9 +215,13 @@ static size_t append(struct record *rec, uint32_t code, struct smx_view data)
 /* The first bytes to wait may be few and the last; the more there are, the more will come. */
 static size_t record_cap(const struct flow *f, size_t need)
 {
-	if (f->queued_data + need <= RECORD_SMALL)
+	size_t all = f->queued_data + f->queued_heads + need;
+
+	if (all <= RECORD_SMALL)
 		return RECORD_SMALL;
-	return f->queued_data + need <= RECORD_MEDIUM ? RECORD_MEDIUM : RECORD_LARGE;
+	if (all <= RECORD_MEDIUM)
+		return RECORD_MEDIUM;
+	return all <= 4 * RECORD_BIG ? RECORD_BIG : RECORD_LARGE;
 }
 
 static void queue_data(struct flow *f, uint32_t code, struct smx_view data)
@@ -216,7 +232,7 @@ static void queue_data(struct flow *f, uint32_t code, struct smx_view data)
 	if (!smx_list_empty(&f->queue))
 		rec = SMX_CONTAINER(f->queue.prev, struct record, node);
 	while (data.len) {
-		n = rec && rec->kind == REC_DATA ? append(rec, code, data) : 0;
+		n = rec && rec->kind == REC_DATA ? append(f, rec, code, data) : 0;
 		data.p += n;
 		data.len -= n;
 		f->queued_data += n;
@@ -300,22 +316,22 @@ void flow_request(struct flow *f, const struct smx_conn_event *ev, int is_urgent
 		return;
 	/* Answers come in the order of the requests. */
 	is_urgent = is_urgent && f->queued_requests == 0;
-	if (f->out->chan->close_received ||
-		(can_send(f) && (is_urgent || smx_list_empty(&f->queue)))) {
+	if (can_send(f) && (is_urgent || smx_list_empty(&f->queue))) {
 		failed(f, smx_conn_send_message(&f->out->link->conn, f->out->chan, ev->payload, 0,
 				  ev->want_reply));
 		return;
 	}
-	if (f->queued_requests + ev->payload.len > FLOW_REQUESTS_MAX) {
+	if (!(rec = add_record(f, REC_REQUEST, ev->payload.len)))
+		return;
+	if (f->queued_requests + cost_of(rec) > FLOW_REQUESTS_MAX ||
+		share_keep(f->window.share, cost_of(rec)) != 0) {
 		abandon(f);
 		return;
 	}
-	if (!(rec = add_record(f, REC_REQUEST, ev->payload.len)))
-		return;
 	memcpy(rec->bytes, ev->payload.p, ev->payload.len);
 	rec->len = ev->payload.len;
 	rec->want_reply = ev->want_reply;
-	f->queued_requests += rec->len;
+	f->queued_requests += cost_of(rec);
 	if (is_urgent) {
 		smx_list_del(&rec->node);
 		smx_list_add_tail(f->queue.next, &rec->node); /* before all others */
@@ -388,6 +404,7 @@ static int send_data(struct flow *f, struct record *rec, size_t *ret_sent)
 		rec->off += n;
 	} else {
 		rec->off += RUN_HEAD + n;
+		f->queued_heads -= RUN_HEAD;
 	}
 	if (rec->off == rec->len)
 		drop(rec);
@@ -407,7 +424,7 @@ static int send_record(struct flow *f, struct record *rec, size_t *ret_sent)
 	case REC_REQUEST:
 		r = smx_conn_send_message(
 			conn, out, (struct smx_view){ rec->bytes, rec->len }, 0, rec->want_reply);
-		f->queued_requests -= rec->len;
+		forget_request(f, rec);
 		break;
 	case REC_EOF:
 		r = smx_conn_send_eof(conn, out);

@@ -11,24 +11,19 @@
  * Windows are granted when in's link can write, so that many small grants of the receiver are one
  * of ours, and never less than FLOW_GRANT_LEAST.
  *
- * Windows start small and double while the receiver keeps up, within a budget for the
- * whole daemon.
+ * Windows start small and double while the receiver keeps up, within the client's share of the
+ * window memory (window.h).
  */
 #ifndef SMX_MUX_FLOW_H
 #define SMX_MUX_FLOW_H
 
 #include "mux/link.h"
 
-#define FLOW_WINDOW_FIRST (256u * 1024)
 /* What may be queued for a receiver that takes nothing more. */
-#define FLOW_SLACK      (1024u * 1024)
-#define FLOW_WINDOW_MAX (2u * 1024 * 1024)
-/* Sum of the windows of all flows: beyond it none grows, and new ones begin with the least. */
-#define MUX_WINDOW_BUDGET (128ull * 1024 * 1024)
-#define FLOW_WINDOW_LEAST SMX_CHANNEL_PACKET
+#define FLOW_SLACK (1024u * 1024)
 /* A receiver that takes byte after byte must not make us send a message for each. */
-#define FLOW_GRANT_LEAST (FLOW_WINDOW_LEAST / 4)
-/* Queued requests of one flow; nobody needs more. */
+#define FLOW_GRANT_LEAST (WINDOW_LEAST / 4)
+/* Queued requests of one flow, with what it costs to keep them; nobody needs more. */
 #define FLOW_REQUESTS_MAX (512 * 1024)
 
 struct flow {
@@ -37,14 +32,17 @@ struct flow {
 	struct mux *mux;
 	struct endpoint *in, *out; /* their links may be gone once their channels are */
 	struct smx_list queue; /* records */
-	size_t queued_data, queued_requests;
-	uint32_t window; /* what may be granted or queued at once */
+	size_t queued_data;
+	size_t queued_heads; /* what it costs to keep single bytes of several streams apart */
+	size_t queued_requests; /* real bytes */
+	struct window window; /* what may be granted or queued at once */
 	uint64_t granted; /* since the window grew */
 	uint64_t bytes; /* of data that came and was wanted */
 };
 
-/* f->window is what `in` may be granted first. */
-void flow_init(struct flow *f, struct mux *m, struct endpoint *in, struct endpoint *out);
+/* share: of the client's link. f->window.first is what `in` may be granted first. */
+void flow_init(struct flow *f, struct mux *m, struct share *share, struct endpoint *in,
+	struct endpoint *out);
 void flow_release(struct flow *f);
 
 /* Drops what is queued; the flow stays. */

@@ -29,6 +29,7 @@ struct link *link_new(struct mux *m, const struct link_ops *ops, void *owner)
 	smx_list_init(&l->dirty_node);
 	smx_list_init(&l->dying_node);
 	smx_list_init(&l->breath_node);
+	share_init(&l->share, &m->windows);
 	smx_list_init(&l->owed);
 	smx_list_init(&l->ready_interactive);
 	smx_list_init(&l->ready_bulk);
@@ -592,6 +593,8 @@ void link_reap(struct link *l)
 		ep->chan = NULL;
 		ep->ops->link_dead(ep, l->dead, l->why);
 	}
+	/* Relays may outlive it: until the remote has answered their CLOSE. */
+	share_release(&l->share);
 	if (l->carrier) {
 		l->carrier->inner = NULL;
 		l->carrier->ops->detach(l->carrier);

@@ -81,6 +81,7 @@ struct link {
 	void *owner;
 	struct smx_transport *t; /* NULL until the carrier stands */
 	struct smx_conn conn;
+	struct share share; /* of a client */
 	struct smx_list owed, ready_interactive, ready_bulk; /* sources */
 
 	uv_tcp_t *tcp; /* NULL with a carrier */

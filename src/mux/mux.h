@@ -21,6 +21,7 @@
 #include "crypto/key.h"
 #include "mux/attempts.h"
 #include "mux/daemon.h"
+#include "mux/window.h"
 
 /*
  * OpenSSH speaks its own extensions (eow@openssh.com, with which `ssh host yes | head` ends) only
@@ -49,7 +50,7 @@ struct mux {
 	int pinentry_is_busy; /* and there */
 	struct smx_list prompts; /* being asked or waiting for it */
 	uint64_t next_id; /* of clients and upstreams, for the log and status */
-	uint64_t window_total; /* sum of the receive windows granted, against MUX_WINDOW_BUDGET */
+	struct window_budget windows;
 	size_t n_clients;
 	int is_locked; /* P8 */
 	int is_stopping;

@@ -18,6 +18,14 @@ static struct mux_ids ids_of(const struct relay *rl)
 	return (struct mux_ids){ rl->conn, rl->id, rl->client, rl->route->name };
 }
 
+/* It waits no more: what was asked for may be some KiB. */
+static void forget_open(struct relay *rl)
+{
+	open_req_release(&rl->req);
+	share_drop(rl->up.window.share, rl->req_cost);
+	rl->req_cost = 0;
+}
+
 static void relay_free(struct relay *rl)
 {
 	struct mux_ids ids = ids_of(rl);
@@ -25,9 +33,9 @@ static void relay_free(struct relay *rl)
 	if (rl->is_open)
 		say_debug(&ids, "channel closed: %llu bytes sent, %llu received",
 			(unsigned long long)rl->up.bytes, (unsigned long long)rl->down.bytes);
+	forget_open(rl);
 	flow_release(&rl->up);
 	flow_release(&rl->down);
-	open_req_release(&rl->req);
 	smx_routes_unref(rl->routes);
 	smx_free(rl);
 }
@@ -215,7 +223,7 @@ static void close_local(struct relay *rl)
 		flow_close(&rl->down);
 		return;
 	}
-	flow_clear(&rl->down);
+	flow_requests_only(&rl->down);
 	chan->user = NULL;
 	ep->chan = NULL;
 	failed(ep->link, smx_conn_finish(&ep->link->conn, chan));
@@ -336,10 +344,11 @@ static void on_opened(
 	rl->conn = up->link->id;
 	ids = ids_of(rl);
 	say_debug(&ids, "channel opened: %s", rl->kind);
-	open_req_release(req); /* what it asked for may be some KiB */
+	forget_open(rl);
 	rl->remote = (struct endpoint){ &remote_ops, up->link, chan, rl->is_session };
 	chan->user = &rl->remote;
-	r = smx_conn_open_confirm(&rl->local.link->conn, rl->local.chan, rl->up.window, specific);
+	r = smx_conn_open_confirm(
+		&rl->local.link->conn, rl->local.chan, rl->up.window.first, specific);
 	failed(rl->local.link, r);
 }
 
@@ -382,9 +391,12 @@ int relay_start(struct link *local, struct attach *attach, struct smx_chan *chan
 	rl->id = ++rl->mux->next_id;
 	rl->client = local->id;
 	rl->born_ms = mux_now(rl->mux);
-	flow_init(&rl->up, rl->mux, &rl->local, &rl->remote);
-	flow_init(&rl->down, rl->mux, &rl->remote, &rl->local);
-	r = open_req_init(&rl->req, rl->is_session, kind, specific, rl->down.window);
+	flow_init(&rl->up, rl->mux, &local->share, &rl->local, &rl->remote);
+	flow_init(&rl->down, rl->mux, &local->share, &rl->remote, &rl->local);
+	r = open_req_init(&rl->req, rl->is_session, kind, specific, rl->down.window.first);
+	rl->req_cost = sizeof(*rl) + rl->req.kind.cap + rl->req.specific.cap + 3 * SHARE_ALLOC_COST;
+	if (r == 0 && (r = share_keep(&local->share, rl->req_cost)) != 0)
+		open_req_release(&rl->req);
 	if (r != 0) {
 		flow_release(&rl->up);
 		flow_release(&rl->down);

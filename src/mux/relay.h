@@ -27,6 +27,7 @@ struct relay {
 	struct flow up, down; /* to the remote; to the client */
 	struct replies local_replies, remote_replies;
 	struct open_req req;
+	size_t req_cost; /* of its share, while it waits to be opened */
 	struct smx_routes *routes; /* holds the route */
 	const struct smx_route *route;
 	int is_session, is_open;

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Fair shares on a shared connection (U8): windows, their memory, and queues."""
+import queue
+import socket
 import subprocess
 import threading
 import time
@@ -11,7 +13,7 @@ from paramiko.common import (
     MSG_CHANNEL_WINDOW_ADJUST,
 )
 
-from peers import poll, routes_toml
+from peers import hop, poll, routes_toml
 from pyssh import Client, Server
 
 
@@ -89,3 +91,85 @@ def test_U8_window_adjusts_of_a_client_are_not_multiplied(make_mux, keys, cleanu
     poll(settled, 10)
     # A grant is worth at least 8 KiB, and this client has taken 30,000 bytes.
     assert len(adjusts) - before <= n // 8192 + 1
+
+
+class Far(threading.Thread):
+    """A path to a port of this machine on which bytes need their time, whatever their number."""
+
+    def __init__(self, port, one_way):
+        super().__init__(daemon=True)
+        self.target = port
+        self.one_way = one_way
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                near = self.listener.accept()[0]
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self.target))
+            for a, b in ((near, far), (far, near)):
+                b.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                under_way = queue.SimpleQueue()
+                threading.Thread(target=self.take, args=(a, under_way), daemon=True).start()
+                threading.Thread(target=self.give, args=(under_way, b), daemon=True).start()
+
+    def take(self, sock, under_way):
+        piece = b"x"
+        while piece:
+            try:
+                piece = sock.recv(1 << 18)
+            except OSError:
+                piece = b""
+            under_way.put((time.monotonic() + self.one_way, piece))
+
+    def give(self, under_way, sock):
+        while True:
+            due, piece = under_way.get()
+            time.sleep(max(0, due - time.monotonic()))
+            try:
+                if not piece:
+                    sock.shutdown(socket.SHUT_WR)
+                    return
+                sock.sendall(piece)
+            except OSError:
+                return
+
+    def stop(self):
+        self.listener.close()
+
+
+def test_U8_idle_channels_take_no_throughput(make_mux, make_sshd, cleanup):
+    """300 idle channels of one client, and a transfer on another route over a long path."""
+    target = make_sshd("target", MaxSessions=400)
+    far = cleanup(Far(target.port, 0.02))
+    known = target.known_hosts()
+    mux = make_mux(
+        routes=routes_toml({"t": hop(target), "far": dict(hop(target), port=far.port)}),
+        known_hosts=known + known.replace(str(target.port), str(far.port)))
+    mib = 10
+
+    def rate():
+        start = time.monotonic()
+        done = subprocess.run(mux.argv("far", f"head -c {mib << 20} /dev/zero"),
+                              stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=120)
+        assert len(done.stdout) == mib << 20 and done.returncode == 0
+        return mib / (time.monotonic() - start)
+
+    mux.check_works("far")
+    before = max(rate() for _ in range(2))
+    idle = cleanup(Client(mux.port, mux.local_key))
+    for i in range(300):
+        idle.open(i)
+    for i in range(300):
+        idle.opened(i)
+    after = 0
+    for _ in range(5):  # the machine may be busy now and then; windows that don't grow are for ever
+        after = max(after, rate())
+        if after >= 0.8 * before or after < 0.3 * before:
+            break
+    print(f"{before:.1f} MiB/s, beside 300 idle channels {after:.1f} MiB/s")
+    assert after >= 0.8 * before

@@ -65,14 +65,16 @@ static struct fixture *make(uint32_t send_window, uint32_t send_packet)
 
 	memset(f, 0, sizeof(*f));
 	smx_pool_init(&f->mux.pool, 0);
+	window_budget_init(&f->mux.windows);
 	smx_list_init(&f->mux.dirty);
 	smx_list_init(&f->mux.dying);
 	make_link(f, &f->links[0]);
 	make_link(f, &f->links[1]);
 	f->in.link = &f->links[0];
 	f->out.link = &f->links[1];
-	flow_init(&f->flow, &f->mux, &f->in, &f->out);
-	f->in.chan = make_chan(f->in.link, f->flow.window, 0, 32768);
+	share_init(&f->in.link->share, &f->mux.windows);
+	flow_init(&f->flow, &f->mux, &f->in.link->share, &f->in, &f->out);
+	f->in.chan = make_chan(f->in.link, f->flow.window.first, 0, 32768);
 	f->out.chan = make_chan(f->out.link, 0, send_window, send_packet);
 	return f;
 }
@@ -80,7 +82,10 @@ static struct fixture *make(uint32_t send_window, uint32_t send_packet)
 static void finish(struct fixture *f)
 {
 	flow_release(&f->flow);
-	assert_int_equal(f->mux.window_total, 0);
+	assert_int_equal(f->mux.windows.first, 0);
+	assert_int_equal(f->mux.windows.grown, 0);
+	assert_int_equal(f->mux.windows.n_shares, 0);
+	assert_int_equal(f->in.link->share.kept, 0);
 	for (int i = 0; i < 2; i++) {
 		assert_true(smx_list_empty(&f->links[i].ready_bulk));
 		smx_conn_release(&f->links[i].conn);
@@ -288,7 +293,7 @@ static void L9_messages_are_cut_to_the_packets_and_window_of_the_receiver(void *
 static void slow_reader_of_mixed_streams_costs_what_they_hold(void **state)
 {
 	struct fixture *f = make(0, 32768);
-	uint32_t window = f->flow.window;
+	uint32_t window = f->flow.window.size;
 	long alive = smx_mem_alive();
 	char want;
 
@@ -398,15 +403,15 @@ static void windows_are_never_over_granted(void **state)
 		settle(f);
 		read += f->n_text;
 		f->n_text = 0;
-		most = f->flow.window > most ? f->flow.window : most;
+		most = f->flow.window.size > most ? f->flow.window.size : most;
 		assert_int_equal(sent - read, f->flow.queued_data);
-		assert_true(f->in.chan->recv_window + f->flow.queued_data <= f->flow.window);
-		assert_true(f->flow.window <= FLOW_WINDOW_MAX);
-		assert_int_equal(f->mux.window_total, f->flow.window);
+		assert_true(f->in.chan->recv_window + f->flow.queued_data <= f->flow.window.size);
+		assert_true(f->flow.window.size <= WINDOW_MAX);
+		assert_int_equal(f->mux.windows.grown, f->flow.window.size - WINDOW_FIRST);
 		memset(f->order, 0, sizeof(f->order));
 	}
 	assert_true(sent > (1u << 24));
-	assert_true(most > FLOW_WINDOW_FIRST);
+	assert_true(most > WINDOW_FIRST);
 	finish(f);
 }
 
@@ -433,7 +438,7 @@ static void U8_windows_near_2_to_the_32_never_stop_the_sender(void **state)
 			feed(f, 0, data, sizeof(data));
 			settle(f);
 			f->n_text = 0;
-			assert_true(f->in.chan->recv_window <= FLOW_WINDOW_MAX);
+			assert_true(f->in.chan->recv_window <= WINDOW_MAX);
 		}
 		assert_int_equal(f->out.chan->send_window, windows[i] - 8 * FLOW_SLACK);
 		finish(f);
@@ -509,17 +514,40 @@ static void U8_single_bytes_are_not_granted_one_by_one(void **state)
 	finish(f);
 }
 
-static void windows_begin_small_beyond_the_budget(void **state)
+/* U8: what requests cost is bounded, not what is in them: those of one flow … */
+static void U8_requests_are_counted_with_what_they_cost(void **state)
 {
 	struct fixture *f = make(0, 32768);
-	struct flow other;
+	long alive = smx_mem_alive();
 
 	(void)state;
-	f->mux.window_total += MUX_WINDOW_BUDGET;
-	flow_init(&other, &f->mux, &f->in, &f->out);
-	assert_int_equal(other.window, FLOW_WINDOW_LEAST);
-	flow_release(&other);
-	f->mux.window_total -= MUX_WINDOW_BUDGET;
+	feed(f, 0, "x", 1);
+	for (int i = 0; i < FLOW_REQUESTS_MAX / 100 && !f->out.chan->close_sent; i++) {
+		request(f, "r", 0, 0);
+		/* One block each; the head of a record alone is more than 50 bytes. */
+		assert_true(smx_mem_alive() - alive <= FLOW_REQUESTS_MAX / 50);
+	}
+	assert_true(f->out.chan->close_sent && f->in.chan->close_sent);
+	assert_int_equal(f->links[0].dead + f->links[1].dead, 0);
+	finish(f);
+}
+
+/* … and those of one client. */
+static void U8_requests_of_a_client_are_bounded(void **state)
+{
+	struct fixture *f = make(0, 32768);
+	struct share *share = &f->in.link->share;
+
+	(void)state;
+	feed(f, 0, "x", 1);
+	assert_int_equal(share_keep(share, SHARE_KEPT_MAX - 200), 0);
+	request(f, "r", 0, 0);
+	assert_int_equal(f->out.chan->close_sent, 0);
+	assert_true(share->kept > SHARE_KEPT_MAX - 200 + 50);
+	request(f, "r", 0, 0);
+	assert_true(f->out.chan->close_sent && f->in.chan->close_sent);
+	assert_int_equal(share->kept, SHARE_KEPT_MAX - 200);
+	share_drop(share, SHARE_KEPT_MAX - 200);
 	finish(f);
 }
 
@@ -558,7 +586,8 @@ int main(void)
 		cmocka_unit_test(U8_windows_near_2_to_the_32_never_stop_the_sender),
 		cmocka_unit_test(U8_small_grants_are_joined_not_multiplied),
 		cmocka_unit_test(U8_single_bytes_are_not_granted_one_by_one),
-		cmocka_unit_test(windows_begin_small_beyond_the_budget),
+		cmocka_unit_test(U8_requests_are_counted_with_what_they_cost),
+		cmocka_unit_test(U8_requests_of_a_client_are_bounded),
 		cmocka_unit_test(without_memory_the_channel_ends_and_nothing_else),
 	};
 
