@@ -53,7 +53,7 @@ _ssh_mux() {
 	[ "$COMP_CWORD" -gt 0 ] && prev=${COMP_WORDS[COMP_CWORD - 1]}
 	if [ "$COMP_CWORD" -eq 1 ]; then
 		_ssh_mux_words "$cur" install uninstall import-config setup-config check-config \
-			doctor serve daemon connect proxy status top lock unlock stop --help \
+			doctor serve daemon connect login proxy status top lock unlock stop --help \
 			--version
 		return
 	fi
@@ -99,6 +99,10 @@ _ssh_mux() {
 		options="--interval --once --color"
 		;;
 	connect | proxy)
+		takes_route=1
+		;;
+	login)
+		options="--renew"
 		takes_route=1
 		;;
 	lock | unlock | stop) ;;

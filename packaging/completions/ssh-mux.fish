@@ -17,7 +17,7 @@ function __ssh_mux_in --description 'whether the command is one of these'
 end
 
 function __ssh_mux_wants_route --description 'whether a route may come here'
-    __ssh_mux_in connect proxy doctor; or return 1
+    __ssh_mux_in connect login proxy doctor; or return 1
     set -l words (commandline -opc)
     for i in (seq 3 (count $words))
         switch $words[$i]
@@ -48,6 +48,7 @@ complete -c ssh-mux -n __ssh_mux_no_command -a doctor -d 'Find what is wrong, an
 complete -c ssh-mux -n __ssh_mux_no_command -a serve -d 'Run the local SSH server in the foreground'
 complete -c ssh-mux -n __ssh_mux_no_command -a daemon -d 'Start the daemon in the background'
 complete -c ssh-mux -n __ssh_mux_no_command -a connect -d 'A shell or a command, without an ssh client'
+complete -c ssh-mux -n __ssh_mux_no_command -a login -d 'Log in, so that the calls to come find it done'
 complete -c ssh-mux -n __ssh_mux_no_command -a proxy -d 'A ProxyCommand that asks where you are'
 complete -c ssh-mux -n __ssh_mux_no_command -a status -d 'Show routes, connections and clients'
 complete -c ssh-mux -n __ssh_mux_no_command -a top -d 'Watch connections and channels live'
@@ -78,6 +79,7 @@ complete -c ssh-mux -n '__ssh_mux_in daemon' -l no-listen -d 'No local port'
 complete -c ssh-mux -n '__ssh_mux_in daemon' -l foreground -d 'Stay in the foreground, for a service manager'
 complete -c ssh-mux -n '__ssh_mux_in connect' -s t -d 'With a terminal'
 complete -c ssh-mux -n '__ssh_mux_in connect' -s T -d 'Without a terminal'
+complete -c ssh-mux -n '__ssh_mux_in login' -l renew -d 'Log in again before the old login ends'
 complete -c ssh-mux -n '__ssh_mux_in status doctor' -l json -d 'One JSON object, for programs'
 complete -c ssh-mux -n '__ssh_mux_in status top' -l color -x -a 'always never auto' -d Colour
 complete -c ssh-mux -n '__ssh_mux_in top' -s i -l interval -x -d 'Seconds between two looks'

@@ -17,6 +17,7 @@ Register-ArgumentCompleter -Native -CommandName 'ssh-mux', 'ssh-mux.exe' -Script
         'serve'         = 'run the local SSH server in the foreground'
         'daemon'        = 'start the daemon in the background'
         'connect'       = 'a shell or a command, without an ssh client'
+        'login'         = 'log in, so that the calls to come find it done'
         'proxy'         = 'a ProxyCommand that asks where you are'
         'status'        = 'show routes, connections and clients'
         'top'           = 'watch connections and channels live'
@@ -33,6 +34,7 @@ Register-ArgumentCompleter -Native -CommandName 'ssh-mux', 'ssh-mux.exe' -Script
         'doctor'        = @('--config', '--port', '--ssh-bin', '--json')
         'serve'         = @('--config', '--remote', '--user', '--port', '--timeout', '--max-lifetime', '--log-level')
         'daemon'        = @('--config', '--port', '--no-listen', '--timeout', '--max-lifetime', '--log-level', '--foreground')
+        'login'         = @('--renew')
         'status'        = @('--json', '--color')
         'top'           = @('--interval', '--once', '--color')
     }
@@ -54,7 +56,7 @@ Register-ArgumentCompleter -Native -CommandName 'ssh-mux', 'ssh-mux.exe' -Script
         $found = @($commands.Keys) + @('--help', '--version')
     } elseif ($wordToComplete.StartsWith('-')) {
         $found = @($options[$words[0]]) + @('--help', '--version')
-    } elseif (@('connect', 'proxy', 'doctor') -contains $words[0]) {
+    } elseif (@('connect', 'login', 'proxy', 'doctor') -contains $words[0]) {
         # As text: nothing of it is run.
         $program = $commandAst.GetCommandName()
         $found = @(& $program __routes 2>$null) | Where-Object { $_ -match '^[A-Za-z0-9._-]+$' }

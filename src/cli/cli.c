@@ -22,6 +22,7 @@ static const struct smx_command *const commands[] = {
 	&smx_cmd_serve,
 	&smx_cmd_daemon,
 	&smx_cmd_connect,
+	&smx_cmd_login,
 	&smx_cmd_proxy,
 	&smx_cmd_status,
 	&smx_cmd_top,

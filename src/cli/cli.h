@@ -41,7 +41,7 @@ struct smx_command {
 };
 
 extern const struct smx_command smx_cmd_serve, smx_cmd_status, smx_cmd_stop, smx_cmd_lock,
-	smx_cmd_unlock, smx_cmd_proxy, smx_cmd_connect, smx_cmd_daemon, smx_cmd_top,
+	smx_cmd_unlock, smx_cmd_proxy, smx_cmd_connect, smx_cmd_login, smx_cmd_daemon, smx_cmd_top,
 	smx_cmd_import_config, smx_cmd_setup_config, smx_cmd_check_config, smx_cmd_install,
 	smx_cmd_uninstall, smx_cmd_doctor, smx_cmd_prompt;
 
@@ -128,6 +128,11 @@ int smx_cli_client_open_or_start(struct smx_cli_client *c);
 int smx_cli_client_proxy(struct smx_cli_client *c, const char *route);
 int smx_cli_client_connect(struct smx_cli_client *c, const char *route, const char *user,
 	const char *host, uint32_t port);
+/* The same for `login`; the answer comes in a message frame. */
+int smx_cli_client_login(struct smx_cli_client *c, const char *route, const char *user,
+	const char *host, uint32_t port, int renew);
+/* Says why an answer is a refusal, and returns the exit code. */
+int smx_cli_client_refused(const struct smx_control_answer *a);
 /*
  * Whether a daemon answers at `path` (of smx_os_control_path), and says HELLO: c is open then. Says
  * nothing if SMX_ENOTFOUND comes, which means that none runs. Else as smx_cli_client_open.

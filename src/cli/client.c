@@ -67,13 +67,15 @@ static int next_line(struct smx_cli_client *c, struct smx_view *ret_line)
 	return read_line(c, smx_os_monotonic_ms() + ANSWER_TIMEOUT_MS, ret_line);
 }
 
-static int say_refusal(const struct smx_control_answer *a)
+int smx_cli_client_refused(const struct smx_control_answer *a)
 {
 	enum smx_exit code = SMX_EXIT_UNAVAILABLE;
 
 	if (strcmp(a->code, "unknown-command") == 0 || strcmp(a->code, "version") == 0 ||
 		strcmp(a->code, "malformed") == 0)
 		code = SMX_EXIT_PROTOCOL;
+	else if (strcmp(a->code, "locked") == 0)
+		code = SMX_EXIT_NOPERM;
 	return smx_cli_fail(code, a->remedy[0] ? a->remedy : NULL, "%s",
 		a->error[0] ? a->error : "the daemon refused");
 }
@@ -91,7 +93,7 @@ static int exchange_hello(struct smx_cli_client *c)
 	if ((r = smx_control_hello_parse(line, &c->hello)) != 0) {
 		/* It may say no in the place of a HELLO. */
 		if (smx_control_answer_parse(line, &refusal) == 0 && !refusal.ok)
-			return say_refusal(&refusal);
+			return smx_cli_client_refused(&refusal);
 		return io_failed(r);
 	}
 	if (smx_control_hello_agree(&c->hello, &version) != 0)
@@ -227,7 +229,7 @@ int smx_cli_client_answer(struct smx_cli_client *c, int64_t id, struct smx_view 
 		(r = smx_control_answer_parse(*ret_line, ret_answer)) != 0)
 		return io_failed(r);
 	if (!ret_answer->ok)
-		return say_refusal(ret_answer);
+		return smx_cli_client_refused(ret_answer);
 	/* We ask one thing at a time, so nothing else can be on its way. */
 	return ret_answer->id == id ? 0 : io_failed(SMX_EFORMAT);
 }
@@ -291,6 +293,17 @@ int smx_cli_client_connect(struct smx_cli_client *c, const char *route, const ch
 	return upgrade(c, &out,
 		smx_control_connect_build(
 			&out, c->next_id, route, user, host, port, own_agent(), own_place()));
+}
+
+int smx_cli_client_login(struct smx_cli_client *c, const char *route, const char *user,
+	const char *host, uint32_t port, int renew)
+{
+	struct smx_buf out;
+
+	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
+	return upgrade(c, &out,
+		smx_control_login_build(&out, c->next_id, route, user, host, port, own_agent(),
+			own_place(), renew));
 }
 
 int smx_cli_client_wait_end(struct smx_cli_client *c)

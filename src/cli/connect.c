@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "cli/session.h"
-#include "config/names.h"
+#include "cli/target.h"
 #include "crypto/key.h"
 #include "crypto/keyfile.h"
 #include "os/os.h"
@@ -15,70 +15,6 @@
 #define HOST_KEY_PUB_FILE "ssh-mux-host-key.pub"
 #define COMMAND_MAX       (128 * 1024)
 #define HELP              "see: ssh-mux connect --help"
-
-/* Where to: a route, or a user at a host. */
-struct target {
-	const char *route; /* NULL: the rest counts */
-	char user[SMX_USER_MAX + 1], host[SMX_HOST_MAX + 1];
-	uint64_t port;
-};
-
-static int copy_part(char *out, size_t max, const char *p, size_t n)
-{
-	if (n > max)
-		return SMX_EINVAL;
-	memcpy(out, p, n);
-	out[n] = '\0';
-	return 0;
-}
-
-/* "host", "host:port", "address:with:colons", "[address]", "[address]:port" */
-static int take_host(struct target *t, const char *text)
-{
-	const char *host = text, *port = NULL, *end;
-	size_t n = strcspn(text, ":");
-
-	if (text[0] == '[') {
-		host = text + 1;
-		end = strchr(host, ']');
-		if (!end || (end[1] && end[1] != ':'))
-			return SMX_EINVAL;
-		n = (size_t)(end - host);
-		port = end[1] ? end + 2 : NULL;
-	} else if (text[n] && !strchr(text + n + 1, ':')) {
-		port = text + n + 1;
-	} else {
-		n = strlen(text);
-	}
-	if (port && smx_cli_parse_number(port, 1, 65535, &t->port) != 0)
-		return SMX_EINVAL;
-	return copy_part(t->host, SMX_HOST_MAX, host, n);
-}
-
-static int take_target(struct target *t, const char *text)
-{
-	const char *at = strrchr(text, '@'), *fault;
-
-	*t = (struct target){ .route = at ? NULL : text, .port = 22 };
-	if (!at) {
-		fault = smx_route_name_fault(smx_view_of(text, strlen(text)));
-		if (fault)
-			return smx_cli_fail(SMX_EXIT_USAGE, "give a route, or user@host[:port]",
-				"connect: the name %s %s", text, fault);
-		return 0;
-	}
-	if (copy_part(t->user, SMX_USER_MAX, text, (size_t)(at - text)) != 0 ||
-		take_host(t, at + 1) != 0)
-		return smx_cli_fail(SMX_EXIT_USAGE, "write it as user@host:port",
-			"connect: %s can't be understood", text);
-	if ((fault = smx_user_fault(smx_view_of(t->user, strlen(t->user)))) != NULL)
-		return smx_cli_fail(
-			SMX_EXIT_USAGE, NULL, "connect: the user name %s %s", t->user, fault);
-	if ((fault = smx_host_fault(smx_view_of(t->host, strlen(t->host)))) != NULL)
-		return smx_cli_fail(
-			SMX_EXIT_USAGE, NULL, "connect: the host %s %s", t->host, fault);
-	return 0;
-}
 
 /* The words as one command, as ssh joins them. */
 static int join_words(struct smx_buf *out, char **words, int n)
@@ -129,7 +65,7 @@ static int read_host_key(struct smx_buf *blob)
 	return r;
 }
 
-static int connect_to(const struct target *t, struct smx_session_options *opts)
+static int connect_to(const struct smx_cli_target *t, struct smx_session_options *opts)
 {
 	struct smx_cli_client c;
 	struct smx_buf key;
@@ -156,7 +92,7 @@ static const struct option options[] = { SMX_CLI_COMMON_OPTIONS };
 static int run(int argc, char **argv)
 {
 	struct smx_session_options opts = { .user = "connect" };
-	struct target target;
+	struct smx_cli_target target;
 	struct smx_buf command;
 	int c, r, pty = -1;
 
@@ -168,7 +104,7 @@ static int run(int argc, char **argv)
 	if (optind >= argc)
 		return smx_cli_fail(
 			SMX_EXIT_USAGE, HELP, "connect takes a route, or user@host[:port]");
-	if ((r = take_target(&target, argv[optind])) != 0)
+	if ((r = smx_cli_target_take(&target, "connect", argv[optind])) != 0)
 		return r;
 	opts.name = argv[optind++];
 	smx_buf_init(&command, COMMAND_MAX);

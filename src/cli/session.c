@@ -25,6 +25,7 @@
 #define CHUNK       32768
 #define OUT_MAX     (256 * 1024) /* on its way to the daemon: more is not read from the input */
 #define TEXT_SIZE   512
+#define NOTICE_SIZE 1024
 #define REQUEST_MAX (200 * 1024)
 #define POOL_BLOCKS 4
 #define STDERR_CODE 1 /* RFC 4254 section 5.2 */
@@ -64,6 +65,7 @@ struct session {
 	struct smx_chan *chan; /* NULL before and after */
 	struct output out, err;
 	struct input in;
+	size_t n_ours; /* bytes of notices that are not written yet */
 	uint32_t ungranted; /* written, and not granted again yet */
 	unsigned n_replies; /* that have come: of pty-req, if there is one, then of the command */
 	int has_opened, has_pty, is_running, is_over;
@@ -126,6 +128,11 @@ static void output_run(uv_work_t *work)
 
 static void grant(struct session *s, size_t n)
 {
+	size_t ours = n < s->n_ours ? n : s->n_ours;
+
+	/* A notice came through no window. */
+	s->n_ours -= ours;
+	n -= ours;
 	s->ungranted += (uint32_t)n;
 	if (!s->chan || s->ungranted < GRANT_MIN)
 		return;
@@ -176,6 +183,24 @@ static void write_waiting(struct output *o)
 	}
 	smx_buf_reset(&o->writing);
 	check(o->s, SMX_ESYS);
+}
+
+/*
+ * U7: what the daemon has to say, on a line of its own. Only where the session has a terminal: a
+ * program that reads the standard error of a command finds nothing of ours in it.
+ */
+static void on_notice(struct uplink *u, struct smx_view text)
+{
+	struct session *s = SMX_CONTAINER(u, struct session, up);
+	char clean[NOTICE_SIZE], line[NOTICE_SIZE + 32];
+
+	if (!s->has_pty || s->err.fd < 0 || !smx_os_is_terminal(s->err.fd))
+		return;
+	smx_sanitize((const char *)text.p, text.len, clean, sizeof(clean));
+	(void)snprintf(line, sizeof(line), "\r\nssh-mux: %s\r\n", clean);
+	s->n_ours += strlen(line);
+	check(s, smx_buf_put(&s->err.waiting, line, strlen(line)));
+	write_waiting(&s->err);
 }
 
 static void on_output(struct session *s, const struct smx_conn_event *ev)
@@ -620,6 +645,7 @@ static int run(struct session *s, int fd, struct smx_view early)
 	s->up.data = on_data;
 	s->up.room = on_room;
 	s->up.ended = on_uplink_ended;
+	s->up.notice = on_notice;
 	(void)uv_signal_init(&s->loop, &s->winch);
 	s->winch.data = s;
 	uplink_open(&s->up, &s->loop, fd, early);

@@ -195,6 +195,16 @@ static void on_frame(struct uplink *u, uint8_t type, struct smx_view payload)
 		if ((r = smx_unask_parse(payload, &id)) == 0 && id == u->ask_id)
 			stop_asking(u);
 		break;
+	case SMX_FRAME_NOTICE:
+		if (u->notice)
+			u->notice(u, payload);
+		break;
+	case SMX_FRAME_MESSAGE:
+		if (u->message)
+			u->message(u, payload);
+		else
+			r = SMX_EFORMAT;
+		break;
 	default:
 		r = type >= SMX_FRAME_OPTIONAL ? 0 : SMX_EFORMAT;
 	}

@@ -21,6 +21,10 @@ struct uplink {
 	void (*data)(struct uplink *u, struct smx_view bytes);
 	/* Bytes went out: there is more room (n_sending). */
 	void (*room)(struct uplink *u);
+	/* U7: a line for the person; NULL: it is dropped. Not fit for a terminal yet. */
+	void (*notice)(struct uplink *u, struct smx_view text);
+	/* The answer to "login"; NULL: there is none to come. */
+	void (*message)(struct uplink *u, struct smx_view json);
 	/* Called once: it is over, whoever ended it. r 0: in order. */
 	void (*ended)(struct uplink *u, int r);
 	size_t n_sending; /* bytes that were given to uplink_send and have not gone out yet */

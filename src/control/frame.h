@@ -14,12 +14,14 @@
 #define SMX_FRAME_DATA_MAX (SMX_FRAME_MAX - 1)
 
 enum smx_frame_type {
+	SMX_FRAME_MESSAGE = 0x00, /* daemon: one JSON object; the answer to "login" */
 	SMX_FRAME_DATA = 0x01, /* bytes of the stream */
 	SMX_FRAME_END = 0x02, /* no more of them from this side */
 	SMX_FRAME_ASK = 0x10, /* daemon: u32 id, u8 flags, text to the end */
 	SMX_FRAME_ANSWER = 0x11, /* client: u32 id, u8 result, the answer to the end */
 	SMX_FRAME_UNASK = 0x12, /* daemon: u32 id; the question is void */
 	SMX_FRAME_OPTIONAL = 0x80, /* from here on: skip what you don't know */
+	SMX_FRAME_NOTICE = 0x80, /* daemon: one line for the person at a terminal */
 };
 
 #define SMX_ASK_ECHO    1 /* the answer may be shown */

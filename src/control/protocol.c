@@ -157,6 +157,7 @@ static const struct {
 	{ SMX_CONTROL_UNLOCK, "unlock" },
 	{ SMX_CONTROL_PROXY, "proxy" },
 	{ SMX_CONTROL_CONNECT, "connect" },
+	{ SMX_CONTROL_LOGIN, "login" },
 };
 
 const char *smx_control_cmd_name(enum smx_control_cmd cmd)
@@ -238,8 +239,9 @@ int smx_control_proxy_build(struct smx_buf *out, int64_t id, const char *route, 
 	return finish_line(out, o, r);
 }
 
-int smx_control_connect_build(struct smx_buf *out, int64_t id, const char *route, const char *user,
-	const char *host, uint32_t port, const char *agent, enum smx_control_asks asks)
+static int to_target(struct smx_buf *out, int64_t id, enum smx_control_cmd cmd, const char *route,
+	const char *user, const char *host, uint32_t port, const char *agent,
+	enum smx_control_asks asks, int renew)
 {
 	json_t *o = new_object();
 	int r;
@@ -247,8 +249,9 @@ int smx_control_connect_build(struct smx_buf *out, int64_t id, const char *route
 	if (!o)
 		return SMX_ENOMEM;
 	(void)((r = smx_control_set_int(o, "id", id)) != 0 ||
-		(r = smx_control_set_text(o, "cmd", smx_control_cmd_name(SMX_CONTROL_CONNECT),
-			 SMX_CONTROL_NAME_MAX)) != 0);
+		(r = smx_control_set_text(
+			 o, "cmd", smx_control_cmd_name(cmd), SMX_CONTROL_NAME_MAX)) != 0 ||
+		(renew && (r = smx_control_set_bool(o, "renew", 1)) != 0));
 	if (r == 0 && route)
 		r = smx_control_set_text(o, "route", route, SMX_CONTROL_ROUTE_MAX);
 	else if (r == 0)
@@ -258,6 +261,18 @@ int smx_control_connect_build(struct smx_buf *out, int64_t id, const char *route
 	if (r == 0 && (r = set_agent(o, agent)) == 0)
 		r = set_asks(o, asks);
 	return finish_line(out, o, r);
+}
+
+int smx_control_connect_build(struct smx_buf *out, int64_t id, const char *route, const char *user,
+	const char *host, uint32_t port, const char *agent, enum smx_control_asks asks)
+{
+	return to_target(out, id, SMX_CONTROL_CONNECT, route, user, host, port, agent, asks, 0);
+}
+
+int smx_control_login_build(struct smx_buf *out, int64_t id, const char *route, const char *user,
+	const char *host, uint32_t port, const char *agent, enum smx_control_asks asks, int renew)
+{
+	return to_target(out, id, SMX_CONTROL_LOGIN, route, user, host, port, agent, asks, renew);
 }
 
 /* A required member, whole and as it is: what is cut or cleaned would be another name. */
@@ -328,9 +343,14 @@ int smx_control_request_parse(struct smx_view line, struct smx_control_request *
 	if (q.cmd == SMX_CONTROL_PROXY &&
 		(r = required(get_text(o, "route", q.route, SMX_CONTROL_ROUTE_MAX))) != 0)
 		goto out;
-	if (q.cmd == SMX_CONTROL_CONNECT && (r = get_target(o, &q)) != 0)
+	if ((q.cmd == SMX_CONTROL_CONNECT || q.cmd == SMX_CONTROL_LOGIN) &&
+		(r = get_target(o, &q)) != 0)
 		goto out;
-	if ((q.cmd == SMX_CONTROL_PROXY || q.cmd == SMX_CONTROL_CONNECT) &&
+	if (q.cmd == SMX_CONTROL_LOGIN &&
+		(r = smx_control_optional(smx_control_get_bool(o, "renew", &q.renew))) != 0)
+		goto out;
+	if ((q.cmd == SMX_CONTROL_PROXY || q.cmd == SMX_CONTROL_CONNECT ||
+		    q.cmd == SMX_CONTROL_LOGIN) &&
 		((r = get_agent(o, q.agent)) != 0 || (r = get_asks(o, &q.asks)) != 0))
 		goto out;
 	*ret = q;
@@ -382,6 +402,46 @@ int smx_control_error_build(
 		(remedy && (r = smx_control_set_text(o, "remedy", remedy, SMX_CONTROL_TEXT_MAX)) !=
 				   0));
 	return finish_line(out, o, r);
+}
+
+int smx_control_login_answer_build(
+	struct smx_buf *out, int64_t id, const struct smx_control_login *login)
+{
+	json_t *o = new_object();
+	int r;
+
+	if (!o)
+		return SMX_ENOMEM;
+	(void)((r = smx_control_set_int(o, "id", id)) != 0 ||
+		(r = smx_control_set_bool(o, "ok", 1)) != 0 ||
+		(r = smx_control_set_bool(o, "new", login->is_new)) != 0 ||
+		(r = smx_control_set_text(o, "key", login->key, SMX_CONTROL_TEXT_MAX)) != 0 ||
+		(r = smx_control_set_int(o, "age_s", login->age_s)) != 0 ||
+		(r = smx_control_set_int(o, "lifetime_left_s", login->lifetime_left_s)) != 0 ||
+		(r = smx_control_set_int(o, "idle_s", login->idle_s)) != 0);
+	return finish_line(out, o, r);
+}
+
+int smx_control_login_answer_parse(struct smx_view line, struct smx_control_login *ret)
+{
+	struct smx_control_login a = { .lifetime_left_s = -1 };
+	json_t *o;
+	int r;
+
+	if ((r = smx_control_json_parse(line, &o)) != 0)
+		return r;
+	(void)((r = required(smx_control_get_bool(o, "new", &a.is_new))) != 0 ||
+		(r = required(get_text(o, "key", a.key, SMX_CONTROL_TEXT_MAX))) != 0 ||
+		(r = required(smx_control_get_int(o, "age_s", 0, SMX_CONTROL_INT_MAX, &a.age_s))) !=
+			0 ||
+		(r = smx_control_optional(smx_control_get_int(o, "lifetime_left_s", -1,
+			 SMX_CONTROL_INT_MAX, &a.lifetime_left_s))) != 0 ||
+		(r = smx_control_optional(smx_control_get_int(
+			 o, "idle_s", 0, SMX_CONTROL_INT_MAX, &a.idle_s))) != 0);
+	json_decref(o);
+	if (r == 0)
+		*ret = a;
+	return r;
 }
 
 int smx_control_answer_parse(struct smx_view line, struct smx_control_answer *ret)

@@ -71,9 +71,10 @@ enum smx_control_cmd {
 	SMX_CONTROL_UNLOCK,
 	SMX_CONTROL_PROXY, /* upgrades to frames */
 	SMX_CONTROL_CONNECT, /* the same; who asks needs no key */
+	SMX_CONTROL_LOGIN, /* the same; no SSH connection, only questions and a result */
 };
 
-/* PROXY, CONNECT: where the client can ask a question (U5). */
+/* PROXY, CONNECT, LOGIN: where the client can ask a question (U5). */
 enum smx_control_asks {
 	SMX_CONTROL_ASKS_UNKNOWN, /* it does not say, or nowhere: "none" */
 	SMX_CONTROL_ASKS_ASKPASS, /* "askpass": by a program of the user's */
@@ -84,13 +85,14 @@ struct smx_control_request {
 	int64_t id; /* 0 … 2^53-1, chosen by the client */
 	enum smx_control_cmd cmd;
 	char name[SMX_CONTROL_NAME_MAX + 1]; /* as sent */
-	char route[SMX_CONTROL_ROUTE_MAX + 1]; /* PROXY, CONNECT: the route, or "" */
-	/* CONNECT without a route: as sent, for config/names.h to judge; else "" and 0. */
+	char route[SMX_CONTROL_ROUTE_MAX + 1]; /* PROXY, CONNECT, LOGIN: the route, or "" */
+	/* CONNECT, LOGIN without a route: as sent, for config/names.h to judge; else "" and 0. */
 	char user[SMX_CONTROL_ROUTE_MAX + 1], host[SMX_CONTROL_ROUTE_MAX + 1];
 	uint32_t port;
-	/* PROXY, CONNECT: where the client's agent listens, or ""; smx_control_is_agent. */
+	/* PROXY, CONNECT, LOGIN: where the client's agent listens, or ""; smx_control_is_agent. */
 	char agent[SMX_CONTROL_AGENT_MAX + 1];
 	enum smx_control_asks asks;
+	int renew; /* LOGIN: a fresh connection, though there is one */
 };
 
 const char *smx_control_cmd_name(enum smx_control_cmd cmd);
@@ -106,6 +108,9 @@ int smx_control_proxy_build(struct smx_buf *out, int64_t id, const char *route, 
 /* The request "connect": a route, or (route NULL) user, host and port; agent as above. */
 int smx_control_connect_build(struct smx_buf *out, int64_t id, const char *route, const char *user,
 	const char *host, uint32_t port, const char *agent, enum smx_control_asks asks);
+/* The request "login": as "connect". */
+int smx_control_login_build(struct smx_buf *out, int64_t id, const char *route, const char *user,
+	const char *host, uint32_t port, const char *agent, enum smx_control_asks asks, int renew);
 /* SMX_EFORMAT, SMX_ENOMEM. A request whose id can't be read has nobody to answer: hang up. */
 int smx_control_request_parse(struct smx_view line, struct smx_control_request *ret);
 
@@ -133,6 +138,20 @@ struct smx_control_answer {
 	char error[SMX_CONTROL_TEXT_MAX + 1]; /* fit for a terminal, as are all texts parsed here */
 	char remedy[SMX_CONTROL_TEXT_MAX + 1];
 };
+
+/* The answer to "login", in a message frame; a refusal is smx_control_error_build's. */
+struct smx_control_login {
+	int is_new; /* this request caused the login; else there was one */
+	char key[SMX_CONTROL_TEXT_MAX + 1]; /* of the connection, as in status */
+	int64_t age_s;
+	int64_t lifetime_left_s; /* -1: no limit */
+	int64_t idle_s; /* how long it lasts without use */
+};
+/* One line, as all answers; the newline does not go into the frame. */
+int smx_control_login_answer_build(
+	struct smx_buf *out, int64_t id, const struct smx_control_login *login);
+/* SMX_EFORMAT, SMX_ENOMEM. */
+int smx_control_login_answer_parse(struct smx_view line, struct smx_control_login *ret);
 
 /* SMX_EFORMAT, SMX_ENOMEM. For status lines see control/status.h. */
 int smx_control_answer_parse(struct smx_view line, struct smx_control_answer *ret);

@@ -25,6 +25,10 @@ struct attach {
 	uint32_t ask_id;
 	enum attempt_place place; /* where it says it can ask */
 	int cannot_ask, has_ended;
+	void (*left)(
+		void *arg); /* no SSH stream: who waits for it to stay; NULL: nobody any more */
+	void *arg;
+	int is_asking_only;
 };
 
 static void drop_blocks(struct attach *a)
@@ -42,7 +46,7 @@ static void drop_blocks(struct attach *a)
 /* Both the link and the control connection are gone. */
 static void free_if_over(struct attach *a)
 {
-	if (a->host || a->carrier.inner)
+	if (a->host || a->carrier.inner || a->left)
 		return;
 	drop_blocks(a);
 	smx_buf_release(&a->in);
@@ -105,17 +109,14 @@ static size_t carrier_backlog(struct carrier *c)
 	return SMX_CONTAINER(c, struct attach, carrier)->len;
 }
 
-static void carrier_detach(struct carrier *c)
+/* The last frames have been put. */
+static void end(struct attach *a)
 {
-	struct attach *a = SMX_CONTAINER(c, struct attach, carrier);
 	struct control_client *host = a->host;
 	struct smx_view none = { NULL, 0 };
 	struct prompt *p = a->prompt;
 
 	if (host) {
-		/* All that is left, a DISCONNECT last. */
-		while (a->first && frame_block(a) == 0)
-			;
 		(void)smx_frame_put(control_client_out(host), SMX_FRAME_END, none, none);
 		a->host = NULL;
 		a->prompt = NULL;
@@ -126,6 +127,16 @@ static void carrier_detach(struct carrier *c)
 		prompt_place_all(a->mux);
 	}
 	free_if_over(a);
+}
+
+static void carrier_detach(struct carrier *c)
+{
+	struct attach *a = SMX_CONTAINER(c, struct attach, carrier);
+
+	/* All that is left, a DISCONNECT last. */
+	while (a->host && a->first && frame_block(a) == 0)
+		;
+	end(a);
 }
 
 static const struct carrier_ops carrier_ops = { carrier_write, carrier_backlog, carrier_detach };
@@ -190,7 +201,7 @@ static int on_frame(struct attach *a, uint8_t type, struct smx_view payload)
 {
 	switch (type) {
 	case SMX_FRAME_DATA:
-		if (a->has_ended)
+		if (a->has_ended || a->is_asking_only)
 			return SMX_EUNEXPECTED;
 		if (a->carrier.inner)
 			link_carrier_data(a->carrier.inner, payload);
@@ -199,7 +210,7 @@ static int on_frame(struct attach *a, uint8_t type, struct smx_view payload)
 		a->has_ended = 1;
 		if (a->carrier.inner)
 			link_fail(a->carrier.inner, SMX_EEOF, NULL);
-		return 0;
+		return a->is_asking_only ? SMX_EEOF : 0;
 	case SMX_FRAME_ANSWER:
 		return on_answer(a, payload);
 	default:
@@ -252,12 +263,17 @@ int attach_is_mid_frame(const struct attach *a)
 
 void attach_gone(struct attach *a)
 {
+	void (*left)(void *arg);
 	struct prompt *p = a->prompt;
 
 	a->host = NULL;
 	a->prompt = NULL;
 	if (a->carrier.inner)
 		link_fail(a->carrier.inner, SMX_EEOF, "the client went away");
+	if ((left = a->left)) {
+		a->left = NULL;
+		left(a->arg);
+	}
 	if (p) {
 		prompt_displaced(p);
 		prompt_place_all(a->mux);
@@ -284,6 +300,49 @@ struct attach *attach_new(struct mux *m, struct control_client *host, const stru
 		return NULL;
 	}
 	return a;
+}
+
+struct attach *attach_new_asking(struct mux *m, struct control_client *host, const char *agent,
+	enum attempt_place place, void (*left)(void *arg), void *arg)
+{
+	struct attach *a = smx_calloc(1, sizeof(*a));
+
+	if (!a)
+		return NULL;
+	a->mux = m;
+	a->is_asking_only = 1;
+	smx_buf_init_secret(&a->in, INPUT_MAX);
+	a->place = place;
+	if (agent[0] && !(a->agent = smx_strdup(agent))) {
+		free_if_over(a);
+		return NULL;
+	}
+	a->host = host;
+	a->left = left;
+	a->arg = arg;
+	return a;
+}
+
+void attach_answer(struct attach *a, struct smx_view line)
+{
+	struct smx_view none = { NULL, 0 };
+
+	a->left = NULL;
+	if (line.len && line.p[line.len - 1] == '\n')
+		line.len--;
+	(void)smx_frame_put(control_client_out(a->host), SMX_FRAME_MESSAGE, line, none);
+	end(a);
+}
+
+void attach_notice(struct attach *a, const char *text)
+{
+	struct smx_view none = { NULL, 0 };
+
+	if (!a->host)
+		return;
+	(void)smx_frame_put(control_client_out(a->host), SMX_FRAME_NOTICE,
+		smx_view_of(text, strlen(text)), none);
+	control_client_flush(a->host);
 }
 
 const char *attach_agent(const struct attach *a)

@@ -21,6 +21,16 @@ struct door_way;
  */
 struct attach *attach_new(struct mux *m, struct control_client *host, const struct door_way *way,
 	const char *agent, enum attempt_place place);
+/*
+ * Of a program that sends no SSH stream: it wants something else, and can be asked. left: called
+ * once if it goes away before attach_answer.
+ */
+struct attach *attach_new_asking(struct mux *m, struct control_client *host, const char *agent,
+	enum attempt_place place, void (*left)(void *arg), void *arg);
+/* Its answer: a line of JSON, which goes out as a message. Frees a. */
+void attach_answer(struct attach *a, struct smx_view line);
+/* U7: a line for the person there; skipped by a program that does not know of it. */
+void attach_notice(struct attach *a, const char *text);
 /* Bytes behind the upgrade. 0, or the error that ends the connection. */
 int attach_input(struct attach *a, struct smx_view bytes);
 /* Whether a frame has begun and not ended (S7: it has as long as a line); how many have ended. */

@@ -208,13 +208,38 @@ uint64_t attempt_wait_ms(const struct attempt *a, uint64_t now_ms)
 	return a->next_ms > now_ms ? a->next_ms - now_ms : 0;
 }
 
-int attempt_blocks(const struct attempt *a, enum attempt_place place, uint64_t now_ms)
+uint64_t attempt_agent_id(const char *path)
 {
+	uint64_t h = 0xcbf29ce484222325ull; /* FNV-1a */
+
+	for (; *path; path++)
+		h = (h ^ (uint8_t)*path) * 0x100000001b3ull;
+	return h;
+}
+
+int attempt_has_agent(const struct attempt *a, const char *path)
+{
+	uint64_t id = attempt_agent_id(path);
+
+	for (size_t i = 0; i < a->last.n_agents; i++)
+		if (a->last.agents[i] == id)
+			return 1;
+	return 0;
+}
+
+int attempt_blocks(const struct attempt *a, const struct attempt_caller *caller, uint64_t now_ms)
+{
+	enum attempt_kind kind = a->last.kind;
+	enum attempt_place place = caller->place;
+
 	if (now_ms >= a->next_ms)
 		return 0;
-	if (a->last.kind != ATTEMPT_PERSON && a->last.kind != ATTEMPT_HOST_KEY)
+	if (kind == ATTEMPT_NETWORK || now_ms < a->floor_ms || a->last.n_wrong ||
+		a->last.was_bothered)
 		return 1;
-	if (a->last.n_wrong || a->last.was_bothered || now_ms < a->floor_ms)
+	if (kind != ATTEMPT_HOST_KEY && caller->has_new_agent)
+		return 0;
+	if (kind == ATTEMPT_REFUSED)
 		return 1;
 	/* Somebody can be asked now, or asked again at the terminal where he would not answer. */
 	if (a->last.was_cancelled)

@@ -28,6 +28,7 @@
 #define ATTEMPTS_BURST_MS  (60 * 1000) /* … within this */
 #define ATTEMPTS_FORGET_MS (30 * 60 * 1000) /* due for so long without a try: it counts no more */
 #define ATTEMPT_CAUSE_SIZE 512
+#define ATTEMPT_AGENTS_MAX 4 /* asked in one login */
 
 enum attempt_kind {
 	ATTEMPT_NONE, /* nothing to remember: our own files, no memory, nobody waits any more */
@@ -44,6 +45,12 @@ enum attempt_place {
 	ATTEMPT_TERMINAL,
 };
 
+/* One of those who want a login now, or what the best of them brings. */
+struct attempt_caller {
+	enum attempt_place place;
+	int has_new_agent; /* one that was not asked for keys in the login that failed */
+};
+
 struct attempt_failure {
 	enum attempt_kind kind;
 	enum attempt_place place; /* where a person could have been asked */
@@ -51,6 +58,8 @@ struct attempt_failure {
 	int was_cancelled; /* the person would not answer, which is no failure of the server's */
 	int was_bothered; /* a method that may reach a person (a push) was tried */
 	uint64_t inputs; /* stamp of the files that the login was made from (inputs.h) */
+	uint64_t agents[ATTEMPT_AGENTS_MAX]; /* that were asked for keys: attempt_agent_id */
+	size_t n_agents;
 	const char *cause; /* copied, cut */
 };
 
@@ -90,8 +99,11 @@ void attempts_looked(struct attempt *a, uint64_t inputs, uint64_t now_ms);
 
 /* NULL: none. Valid until the next call that changes the list. */
 struct attempt *attempts_find(struct attempts *as, const struct smx_hop *hops, size_t n_hops);
-/* Whether a caller who can be asked there has to be content with the last answer. */
-int attempt_blocks(const struct attempt *a, enum attempt_place place, uint64_t now_ms);
+/* Whether such a caller has to be content with the last answer. */
+int attempt_blocks(const struct attempt *a, const struct attempt_caller *caller, uint64_t now_ms);
+/* What an agent is remembered by, and whether it was asked in vain (A1). */
+uint64_t attempt_agent_id(const char *path);
+int attempt_has_agent(const struct attempt *a, const char *path);
 /* Milliseconds until a try is due for everybody; 0: it is. */
 uint64_t attempt_wait_ms(const struct attempt *a, uint64_t now_ms);
 /* "network", "host-key", "refused", "needs-person": for status. */

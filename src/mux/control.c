@@ -12,6 +12,7 @@
 #include "mux/attach.h"
 #include "mux/door.h"
 #include "mux/holdback.h"
+#include "mux/login_call.h"
 #include "mux/say.h"
 #include "mux/snapshot.h"
 #include "os/os.h"
@@ -210,6 +211,30 @@ static int attach(
 	return 0;
 }
 
+/* U7: the frames are for questions, and the result. */
+static int log_in(struct control_client *c, const struct smx_control_request *req,
+	struct smx_routes *routes, const struct smx_route *route)
+{
+	struct login_call_options o = { req->id, routes, route, req->renew };
+	struct login_call *call;
+	int r;
+
+	if (c->mux->is_stopping || c->mux->is_locked)
+		return smx_control_error_build(&c->out, req->id,
+			c->mux->is_stopping ? "busy" : "locked",
+			c->mux->is_stopping ? "the daemon is stopping" : "ssh-mux is locked",
+			c->mux->is_stopping ? NULL : "to go on, run: ssh-mux unlock");
+	call = login_call_new(c->mux, c, req->agent, place_of(req), &c->attach);
+	if (!call)
+		return smx_control_error_build(
+			&c->out, req->id, "busy", smx_strerror(SMX_ENOMEM), NULL);
+	if ((r = smx_control_upgrade_build(&c->out, req->id)) != 0)
+		return r;
+	(void)uv_timer_stop(&c->timer);
+	login_call_start(call, &o);
+	return 0;
+}
+
 static int connect_to_route(struct control_client *c, const struct smx_control_request *req)
 {
 	struct door_way way = { .route = req->route, .is_trusted = 1 };
@@ -218,7 +243,8 @@ static int connect_to_route(struct control_client *c, const struct smx_control_r
 
 	if (route) {
 		let_try(c, req, route);
-		return attach(c, req, &way);
+		return req->cmd == SMX_CONTROL_LOGIN ? log_in(c, req, c->mux->routes, route)
+						     : attach(c, req, &way);
 	}
 	(void)snprintf(text, sizeof(text), "there is no route \"%s\"", req->route);
 	return smx_control_error_build(
@@ -287,10 +313,14 @@ static int connect_to_target(struct control_client *c, const struct smx_control_
 	}
 	let_try(c, req, known ? known : &one_off->routes[0]);
 	(void)snprintf(name, sizeof(name), "%s@%s:%u", req->user, req->host, req->port);
-	r = attach(c, req,
-		&(struct door_way){ .route = known ? known->name : name,
-			.routes = known ? NULL : one_off,
-			.is_trusted = 1 });
+	if (req->cmd == SMX_CONTROL_LOGIN)
+		r = log_in(c, req, known ? c->mux->routes : one_off,
+			known ? known : &one_off->routes[0]);
+	else
+		r = attach(c, req,
+			&(struct door_way){ .route = known ? known->name : name,
+				.routes = known ? NULL : one_off,
+				.is_trusted = 1 });
 	smx_routes_unref(one_off);
 	return r;
 }
@@ -317,6 +347,7 @@ static int do_request(struct control_client *c, const struct smx_control_request
 	case SMX_CONTROL_PROXY:
 		return attach(c, req, &(struct door_way){ .route = req->route });
 	case SMX_CONTROL_CONNECT:
+	case SMX_CONTROL_LOGIN:
 		return req->route[0] ? connect_to_route(c, req) : connect_to_target(c, req);
 	default:
 		return smx_control_error_build(&c->out, req->id, "unknown-command",

@@ -13,6 +13,7 @@
 #define LOOK_AGE_MS  20 /* what was looked at before that is looked at again */
 #define SHORT_WAIT_S 1 /* for the next try after a failure of the network: waited for */
 #define TEXT_SIZE    1400
+#define ATTACHED_MAX 64
 
 /* --- who asks --- */
 
@@ -33,6 +34,21 @@ enum attempt_place holdback_place(const struct pool_entry *e)
 			best = place;
 	}
 	return best;
+}
+
+/* A1: whether one of them brings an agent that a login over a's hops would ask, and has not yet. */
+static int has_new_agent(const struct pool_entry *e, const struct attempt *a)
+{
+	struct attach *attached[ATTACHED_MAX];
+	size_t n = pool_attached(e, attached, ATTACHED_MAX);
+	const char *path;
+
+	if (a->hops[a->n_hops - 1].identity_agent)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		if ((path = attach_agent(attached[i])) != NULL && !attempt_has_agent(a, path))
+			return 1;
+	return 0;
 }
 
 /* --- the answer --- */
@@ -59,6 +75,17 @@ struct holdback_name holdback_name(const struct pool_entry *e)
 		(void)snprintf(name.text, sizeof(name.text), "%.64s@%.255s:%u", target->user,
 			target->host, target->port);
 	return name;
+}
+
+void holdback_text(const struct attempt *a, uint64_t now_ms, char *out, size_t size)
+{
+	const struct smx_hop *hop = &a->hops[a->n_hops - 1];
+	char wait[32];
+
+	put_wait(wait, sizeof(wait), attempt_wait_ms(a, now_ms));
+	(void)snprintf(out, size, "%s %.64s@%.255s port %u failed (%s); next try in %s; %s",
+		a->last.kind == ATTEMPT_NETWORK ? "the connection to" : "the login to", hop->user,
+		hop->host, hop->port, attempt_kind_name(a->last.kind), wait, a->cause);
 }
 
 /* The cause comes last: it may be long, and is cut where a client's message ends. */
@@ -116,12 +143,14 @@ static int is_looking(struct pool_entry *e, const struct attempt *a, uint64_t no
  */
 static struct attempt *find_blocking(struct pool_entry *e, uint64_t now)
 {
-	enum attempt_place place = holdback_place(e);
+	struct attempt_caller caller = { .place = holdback_place(e) };
 	struct attempt *a;
 
 	for (size_t n = 1; n <= e->n_hops; n++) {
-		a = attempts_find(&e->mux->attempts, e->hops, n);
-		if (a && attempt_blocks(a, place, now) &&
+		if (!(a = attempts_find(&e->mux->attempts, e->hops, n)))
+			continue;
+		caller.has_new_agent = has_new_agent(e, a);
+		if (attempt_blocks(a, &caller, now) &&
 			(n == e->n_hops || !pool_is_logged_in(e->mux, e->hops, n)))
 			return a;
 	}

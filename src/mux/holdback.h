@@ -27,6 +27,8 @@ void holdback_resumed(struct mux *m);
 /* Where the best placed of those who wait at e, or for what goes through it, could be asked. */
 enum attempt_place holdback_place(const struct pool_entry *e);
 
+/* For status: which login failed, when it is tried again, and why it failed. */
+void holdback_text(const struct attempt *a, uint64_t now_ms, char *out, size_t size);
 /* What a person calls the end of e: NAME or USER@HOST:PORT, for `ssh-mux connect`. */
 struct holdback_name {
 	char text[400];

@@ -24,7 +24,7 @@
 	"to answer it, run: ssh-mux connect NAME (or come through ssh-mux proxy, or run ssh-mux " \
 	"serve in the foreground of a terminal)"
 #define WHY_SIZE         1600
-#define AGENTS_MAX       4 /* asked for their keys, one after another */
+#define AGENTS_MAX       ATTEMPT_AGENTS_MAX /* asked for their keys, one after another */
 #define ATTACHED_MAX     64
 #define ASKED_MAX        3 /* as ssh: NumberOfPasswordPrompts */
 #define PARTIAL_MAX      16 /* methods that succeed one after another */
@@ -771,6 +771,9 @@ void login_note_failure(const struct login *lg, struct attempt_failure *f)
 	f->was_bothered = lg->has_bothered && !lg->was_cancelled && !lg->lacks_person;
 	if (holdback_place(lg->entry) > f->place)
 		f->place = holdback_place(lg->entry);
+	f->n_agents = 0;
+	for (size_t i = 0; i < lg->n_agents; i++)
+		f->agents[f->n_agents++] = attempt_agent_id(lg->agents[i]);
 	if (f->kind == ATTEMPT_REFUSED &&
 		(lg->wants_person || lg->lacks_person || lg->has_bothered))
 		f->kind = ATTEMPT_PERSON;

@@ -152,7 +152,7 @@ static int has_room(const struct pool_entry *e, struct upstream *up, int is_sess
 {
 	unsigned n, max;
 
-	if (!upstream_is_usable(up) || upstream_channels(up) >= SMX_CHANNELS_MAX)
+	if (!upstream_is_usable(up) || up->is_draining || upstream_channels(up) >= SMX_CHANNELS_MAX)
 		return 0;
 	if (!is_session)
 		return 1;
@@ -165,14 +165,16 @@ static int has_room(const struct pool_entry *e, struct upstream *up, int is_sess
 	return max == 0 || n < max;
 }
 
-/* A connection that takes one more channel of that sort. */
-static struct upstream *find_room(struct pool_entry *e, int is_session)
+/* A connection, younger than number after_id, that takes one more channel of that sort. */
+static struct upstream *find_room(struct pool_entry *e, int is_session, uint64_t after_id)
 {
 	struct smx_list *it, *tmp;
 
 	SMX_LIST_FOREACH (it, tmp, &e->upstreams) {
-		if (has_room(e, upstream_at(it), is_session))
-			return upstream_at(it);
+		struct upstream *up = upstream_at(it);
+
+		if (up->link->id > after_id && has_room(e, up, is_session))
+			return up;
 	}
 	return NULL;
 }
@@ -186,6 +188,36 @@ static const struct upstream *find_stalled(const struct pool_entry *e)
 			return up;
 	}
 	return NULL;
+}
+
+/* U7: the number of the youngest connection that has logged in. */
+static uint64_t youngest(const struct pool_entry *e)
+{
+	uint64_t id = 0;
+
+	for (struct smx_list *it = e->upstreams.next; it != &e->upstreams; it = it->next) {
+		const struct upstream *up = upstream_at(it);
+
+		if (up->state >= UPSTREAM_READY && up->link->id > id)
+			id = up->link->id;
+	}
+	return id;
+}
+
+/* U7: the fresh connection is there; the older ones take no more channels. */
+static void drain_older(struct pool_entry *e, uint64_t after_id)
+{
+	struct smx_list *it, *tmp;
+
+	SMX_LIST_FOREACH (it, tmp, &e->upstreams) {
+		struct upstream *up = upstream_at(it);
+		struct mux_ids ids = ids_of_upstream(up);
+
+		if (up->link->id > after_id || up->is_draining || up->state < UPSTREAM_READY)
+			continue;
+		up->is_draining = 1;
+		say_info(&ids, "a fresh login takes its place; it ends with its last channel");
+	}
 }
 
 /*
@@ -234,7 +266,22 @@ int pool_is_logged_in(struct mux *m, const struct smx_hop *hops, size_t n_hops)
 {
 	struct pool_entry *e = find_entry(m, hops, n_hops);
 
-	return e && find_room(e, 0) != NULL;
+	return e && find_room(e, 0, 0) != NULL;
+}
+
+int pool_age_ms(struct mux *m, const struct smx_hop *hops, size_t n_hops, uint64_t *ret_age_ms)
+{
+	struct pool_entry *e = find_entry(m, hops, n_hops);
+	struct upstream *up = e ? find_room(e, 0, 0) : NULL;
+	struct smx_list *it, *tmp;
+
+	if (!up)
+		return 0;
+	SMX_LIST_FOREACH (it, tmp, &e->upstreams)
+		if (has_room(e, upstream_at(it), 0) && upstream_at(it)->born_ms > up->born_ms)
+			up = upstream_at(it);
+	*ret_age_ms = mux_now(m) - up->born_ms;
+	return 1;
 }
 
 void pool_fail_waiting(struct pool_entry *e, uint32_t code, const char *text)
@@ -277,13 +324,23 @@ static void fail_used_up(struct pool_entry *e)
 	pool_fail_waiting(e, SMX_OPEN_RESOURCE_SHORTAGE, text);
 }
 
+/* U7: whether a connection is wanted that was not there before, whatever room there is. */
+static int wants_renewal(const struct pool_entry *e)
+{
+	for (struct smx_list *it = e->waiting.next; it != &e->waiting; it = it->next)
+		if (SMX_CONTAINER(it, struct open_req, node)->renew)
+			return 1;
+	return 0;
+}
+
 /* Makes as many connections as the waiting need, at most one while the limit is unknown. */
 static void add_upstreams(struct pool_entry *e)
 {
 	size_t n_waiting = count(&e->waiting), n_all = 0, n_connecting = 0, n_usable = 0,
-	       n_used_up = 0, wanted = 1;
+	       n_used_up = 0, n_draining = 0, wanted = 1;
 	const struct upstream *stalled = NULL;
 	struct smx_list *it, *tmp;
+	int is_renewal = wants_renewal(e);
 
 	SMX_LIST_FOREACH (it, tmp, &e->upstreams) {
 		struct upstream *up = upstream_at(it);
@@ -298,6 +355,7 @@ static void add_upstreams(struct pool_entry *e)
 		n_connecting += up->state < UPSTREAM_READY;
 		n_usable += upstream_is_usable(up) != 0;
 		n_used_up += up->is_used_up != 0;
+		n_draining += up->is_draining && !up->is_used_up;
 		if (up->state >= UPSTREAM_READY && !upstream_is_usable(up))
 			stalled = up;
 	}
@@ -313,7 +371,8 @@ static void add_upstreams(struct pool_entry *e)
 			refuse_for_stalled(e, stalled, 0);
 			return;
 		}
-	} else if (n_all > n_connecting + n_used_up && e->needs_person) {
+	} else if (n_all > n_connecting + n_used_up + n_draining && e->needs_person &&
+		   !is_renewal) {
 		/* B2: there is a connection, it is full, and another login would take a person. */
 		pool_fail_waiting(e, SMX_OPEN_RESOURCE_SHORTAGE,
 			"the server allows no more sessions on this connection (its MaxSessions), "
@@ -331,6 +390,7 @@ static void add_upstreams(struct pool_entry *e)
 			pool_fail_waiting(e, SMX_OPEN_RESOURCE_SHORTAGE, smx_strerror(SMX_ENOMEM));
 			return;
 		}
+		upstream_at(e->upstreams.prev)->is_renewal = is_renewal;
 		n_connecting++;
 		n_all++;
 	}
@@ -347,10 +407,15 @@ void pool_assign(struct pool_entry *e)
 	SMX_LIST_FOREACH (it, tmp, &e->waiting) {
 		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
 
-		if (!(up = find_room(e, req->is_session)))
+		if (!(up = find_room(e, req->is_session, req->after_id)))
 			continue;
 		smx_list_del(&req->node);
-		upstream_open(up, req);
+		if (req->after_id)
+			drain_older(e, req->after_id);
+		if (req->is_login)
+			req->opened(req, up, NULL, (struct smx_view){ NULL, 0 });
+		else
+			upstream_open(up, req);
 	}
 	if (first_waiting(e))
 		add_upstreams(e);
@@ -369,6 +434,8 @@ void pool_open(struct mux *m, struct smx_routes *routes, const struct smx_route 
 		set_route(e, routes, route);
 	req->entry = e;
 	req->since_ms = mux_now(m);
+	if (req->renew)
+		req->after_id = youngest(e);
 	smx_list_add_tail(&e->waiting, &req->node);
 	pool_assign(e);
 }

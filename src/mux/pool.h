@@ -23,6 +23,9 @@ struct open_req {
 	struct upstream *up; /* while pending there */
 	int is_session;
 	int was_refused; /* by the server: it answered the open */
+	int is_login; /* U7: no channel is wanted; `opened` gets none */
+	int renew; /* U7: nor a connection that was there before */
+	uint64_t after_id; /* connections of no greater number will not do */
 	struct smx_buf kind, specific;
 	uint32_t recv_window;
 	unsigned n_tries;
@@ -68,6 +71,8 @@ void pool_cancel(struct open_req *req);
 void pool_assign(struct pool_entry *e);
 /* Whether there is a connection over these hops that takes channels. */
 int pool_is_logged_in(struct mux *m, const struct smx_hop *hops, size_t n_hops);
+/* The age of the youngest such connection. 0: there is none. */
+int pool_age_ms(struct mux *m, const struct smx_hop *hops, size_t n_hops, uint64_t *ret_age_ms);
 /* All who wait for a connection of e are told that there will be none. */
 void pool_fail_waiting(struct pool_entry *e, uint32_t code, const char *text);
 /* A login failed or a connection died; text is the cause. Removes up from the entry. */

@@ -7,6 +7,8 @@
 #include "control/status.h"
 #include "mux/attach.h"
 #include "mux/door.h"
+#include "mux/ending.h"
+#include "mux/holdback.h"
 #include "mux/keyring.h"
 #include "mux/link.h"
 #include "mux/reload.h"
@@ -67,10 +69,35 @@ static int64_t left_s(uint64_t now, uint64_t since_ms, uint32_t limit_s)
 	return gone >= limit_s ? 0 : (int64_t)(limit_s - gone);
 }
 
+/* "u@web:22 via u@jump:22": what it is pooled under. */
+static void key_text(const struct upstream *up, char *out, size_t size)
+{
+	char target[TARGET_SIZE], via[2 * TARGET_SIZE];
+
+	hop_text(up->hop, target, sizeof(target));
+	via_text(up->entry->hops, up->entry->n_hops, via, sizeof(via));
+	(void)snprintf(out, size, "%s%s%s", target, *via ? " via " : "", via);
+}
+
+void snapshot_login(struct mux *m, const struct upstream *up, struct smx_control_login *ret)
+{
+	char key[4 * TARGET_SIZE];
+
+	key_text(up, key, sizeof(key));
+	*ret = (struct smx_control_login){
+		.age_s = (int64_t)((mux_now(m) - up->born_ms) / 1000),
+		.lifetime_left_s = m->opts->max_lifetime_s ? left_s(mux_now(m), up->born_ms,
+								     m->opts->max_lifetime_s)
+							   : -1,
+		.idle_s = m->opts->idle_timeout_s,
+	};
+	(void)snprintf(ret->key, sizeof(ret->key), "%.*s", SMX_CONTROL_TEXT_MAX, key);
+}
+
 static int add_connection(struct mux *m, struct smx_status *st, const struct upstream *up)
 {
 	const struct smx_serve_options *opts = m->opts;
-	char target[TARGET_SIZE], via[2 * TARGET_SIZE], key[4 * TARGET_SIZE];
+	char key[4 * TARGET_SIZE], warning[SMX_STATUS_TEXT_MAX];
 	struct smx_buf identity;
 	unsigned channels = upstream_channels(up);
 	uint64_t now = mux_now(m);
@@ -94,9 +121,11 @@ static int add_connection(struct mux *m, struct smx_status *st, const struct ups
 			opts->max_lifetime_s ? left_s(now, up->born_ms, opts->max_lifetime_s) : -1,
 	};
 
-	hop_text(up->hop, target, sizeof(target));
-	via_text(up->entry->hops, up->entry->n_hops, via, sizeof(via));
-	(void)snprintf(key, sizeof(key), "%s%s%s", target, *via ? " via " : "", via);
+	key_text(up, key, sizeof(key));
+	/* U7: its end is near. */
+	if (ending_warning(up, warning, sizeof(warning)) &&
+		(r = smx_status_add_warning(st, warning)) != 0)
+		return r;
 	smx_buf_init(&identity, SMX_STATUS_TEXT_MAX);
 	if (smx_hops_identity(up->entry->hops, up->entry->n_hops, &identity) == SMX_ENOMEM)
 		r = SMX_ENOMEM;
@@ -221,6 +250,25 @@ static int add_channels(struct mux *m, struct smx_status *st)
 	return 0;
 }
 
+/* U5: logins that failed, while they are not tried again. */
+static int add_failures(struct mux *m, struct smx_status *st)
+{
+	char text[SMX_STATUS_TEXT_MAX];
+	struct smx_list *it, *tmp;
+	int r = 0;
+
+	SMX_LIST_FOREACH (it, tmp, &m->attempts.list) {
+		const struct attempt *a = SMX_CONTAINER(it, struct attempt, node);
+
+		if (attempt_wait_ms(a, mux_now(m)) == 0)
+			continue;
+		holdback_text(a, mux_now(m), text, sizeof(text));
+		if ((r = smx_status_add_warning(st, text)) != 0)
+			break;
+	}
+	return r;
+}
+
 int snapshot_answer(struct mux *m, int64_t id, struct smx_buf *out)
 {
 	struct smx_status st;
@@ -237,6 +285,8 @@ int snapshot_answer(struct mux *m, int64_t id, struct smx_buf *out)
 		r = smx_status_add_warning(&st, keyring_warning(m->keyring));
 	if (r == 0 && *reload_warning(m))
 		r = smx_status_add_warning(&st, reload_warning(m));
+	if (r == 0)
+		r = add_failures(m, &st);
 	if (r == 0 && (r = add_routes(m, &st)) == 0 && (r = add_connections(m, &st)) == 0 &&
 		(r = add_clients(m, &st)) == 0 && (r = add_channels(m, &st)) == 0)
 		r = smx_status_to_lines(out, id, &st);

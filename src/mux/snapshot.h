@@ -3,9 +3,14 @@
 #ifndef SMX_MUX_SNAPSHOT_H
 #define SMX_MUX_SNAPSHOT_H
 
+#include "control/protocol.h"
 #include "mux/mux.h"
+
+struct upstream;
 
 /* Appends the lines of the answer to request id. SMX_ENOMEM, SMX_ELIMIT. */
 int snapshot_answer(struct mux *m, int64_t id, struct smx_buf *out);
+/* What "login" tells of a connection; is_new is the caller's. */
+void snapshot_login(struct mux *m, const struct upstream *up, struct smx_control_login *ret);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "mux/dial.h"
+#include "mux/ending.h"
 #include "mux/holdback.h"
 #include "mux/hostkey_ask.h"
 #include "mux/prompt.h"
@@ -28,6 +29,8 @@ static const char *const state_names[] = { "connecting", "connecting", "login", 
 
 const char *upstream_state_name(const struct upstream *up)
 {
+	if (up->state == UPSTREAM_READY && up->is_draining)
+		return "draining";
 	return state_names[up->state];
 }
 
@@ -313,6 +316,7 @@ static int open_tunnel(struct upstream *up)
 	up->tunnel_req.failed = on_tunnel_failed;
 	up->tunnel_req.released = on_tunnel_released;
 	up->tunnel_req.for_entry = e;
+	up->tunnel_req.renew = up->is_renewal && ending_is_jump_old(e);
 	up->has_tunnel_req = 1;
 	pool_open(e->mux, e->routes, e->route, e->n_hops - 1, &up->tunnel_req);
 	return 0;
@@ -618,8 +622,12 @@ void upstream_tick(struct upstream *up)
 		upstream_close(up, SMX_ECANCELLED, "its maximum lifetime (--max-lifetime) is over");
 		return;
 	}
+	ending_tick(up);
 	if (upstream_is_used(up)) {
 		up->idle_since_ms = now;
+	} else if (up->is_draining) {
+		upstream_close(up, SMX_ECANCELLED, "a fresh login has taken its place");
+		return;
 	} else if (up->is_used_up && !up->entry->needs_person) {
 		upstream_close(up, SMX_ECANCELLED, "the server gives no more sessions on it");
 		return;

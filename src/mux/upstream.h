@@ -40,6 +40,9 @@ struct upstream {
 	uint64_t ready_ms; /* when it was logged in */
 	unsigned n_opened, n_sessions; /* channels, sessions that the server has given */
 	unsigned n_refused; /* sessions since the last it gave */
+	int is_draining; /* U7: a fresh one has taken its place; it ends with its last channel */
+	int is_renewal; /* U7: made to be such a fresh one */
+	unsigned n_warned; /* ending.c: so many of its warnings are over */
 	int is_used_up; /* U6: it gives no more sessions, though none is left */
 	int has_failed; /* once dead: upstream_is_failed_login */
 	int is_known_good; /* its login has been told to the memory of those that failed (U5) */

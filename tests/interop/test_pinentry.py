@@ -353,6 +353,7 @@ def test_A6_pinentry_curses_without_a_terminal(curses, make_mux):
     screen.wait("One-time password")
     screen.type(*CANCEL)
     screen.wait("code=255")
+    os.utime(mux.ssh_dir / "id_ed25519")  # or the answer before would be given (U5)
     done = subprocess.run(mux.argv("x", "true", options=proxied(mux)), capture_output=True,
                           env={**mux.env, "SSH_MUX_PINENTRY": CURSES}, start_new_session=True,
                           stdin=subprocess.DEVNULL, timeout=30)

@@ -57,8 +57,9 @@ static void note(struct fixture *f, struct attempt_failure failure, uint64_t now
 static int blocks(struct fixture *f, enum attempt_place place, uint64_t now)
 {
 	struct attempt *a = attempts_find(&f->as, f->hops, 1);
+	struct attempt_caller caller = { .place = place };
 
-	return a && attempt_blocks(a, place, now);
+	return a && attempt_blocks(a, &caller, now);
 }
 
 /* A caller each 50 ms, whose login takes 10 ms and fails so. The times of the tries. */
@@ -266,6 +267,34 @@ static void U5_host_key_waits_for_our_files(void **state)
 	end(&f);
 }
 
+/* A1: keys that nobody offered yet are worth a try; those of all agents in the world are not. */
+static void U5_an_agent_that_was_not_asked(void **state)
+{
+	struct fixture f;
+	struct attempt_failure refused = {
+		.kind = ATTEMPT_REFUSED, .agents = { attempt_agent_id("/a") }, .n_agents = 1
+	};
+	struct attempt_failure push = { .kind = ATTEMPT_PERSON, .was_bothered = 1 };
+	struct attempt_caller caller = { .has_new_agent = 1 };
+	struct attempt *a;
+
+	(void)state;
+	begin(&f);
+	note(&f, refused, START);
+	a = attempts_find(&f.as, f.hops, 1);
+	assert_true(attempt_has_agent(a, "/a"));
+	assert_false(attempt_has_agent(a, "/b"));
+	assert_true(blocks(&f, ATTEMPT_TERMINAL, START));
+	assert_false(attempt_blocks(a, &caller, START));
+	note(&f, refused, START);
+	note(&f, refused, START);
+	assert_true(attempt_blocks(a, &caller, START + MINUTE - 1));
+	attempts_forget_all(&f.as);
+	note(&f, push, START);
+	assert_true(attempt_blocks(attempts_find(&f.as, f.hops, 1), &caller, START));
+	end(&f);
+}
+
 static void U5_forgotten(void **state)
 {
 	struct fixture f;
@@ -328,6 +357,7 @@ int main(void)
 		cmocka_unit_test(U5_network_one_to_fifteen_seconds),
 		cmocka_unit_test(U5_changed_files_make_a_try_due),
 		cmocka_unit_test(U5_host_key_waits_for_our_files),
+		cmocka_unit_test(U5_an_agent_that_was_not_asked),
 		cmocka_unit_test(U5_forgotten),
 		cmocka_unit_test(U5_records_are_bounded),
 	};

@@ -614,6 +614,42 @@ static void U5_where_a_client_asks(void **state)
 		smx_control_request_parse(smx_view_of(line, strlen(line)), &q), SMX_EFORMAT);
 }
 
+static void U7_login_there_and_back(void **state)
+{
+	struct smx_control_login login = {
+		.is_new = 1, .key = "u@web:22", .age_s = 3, .lifetime_left_s = -1, .idle_s = 600
+	};
+	struct smx_control_request q;
+	struct smx_control_login got;
+	struct smx_buf out;
+
+	(void)state;
+	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
+	for (int renew = 0; renew < 2; renew++) {
+		assert_int_equal(smx_control_login_build(&out, 7, "web", NULL, NULL, 0, NULL,
+					 SMX_CONTROL_ASKS_TERMINAL, renew),
+			0);
+		assert_int_equal(smx_control_request_parse(smx_buf_as_view(&out), &q), 0);
+		assert_int_equal(q.cmd, SMX_CONTROL_LOGIN);
+		assert_string_equal(q.route, "web");
+		assert_int_equal(q.renew, renew);
+		assert_int_equal(q.asks, SMX_CONTROL_ASKS_TERMINAL);
+		smx_buf_reset(&out);
+	}
+	assert_int_equal(smx_control_login_answer_build(&out, 7, &login), 0);
+	assert_string_equal(smx_buf_cstr(&out),
+		"{\"id\":7,\"ok\":true,\"new\":true,\"key\":\"u@web:22\",\"age_s\":3,"
+		"\"lifetime_left_s\":-1,\"idle_s\":600}\n");
+	assert_int_equal(smx_control_login_answer_parse(smx_buf_as_view(&out), &got), 0);
+	assert_true(got.is_new == 1 && got.age_s == 3 && got.lifetime_left_s == -1 &&
+		    got.idle_s == 600);
+	assert_string_equal(got.key, "u@web:22");
+	smx_buf_reset(&out);
+	assert_int_equal(smx_control_ok_build(&out, 7), 0);
+	assert_int_equal(smx_control_login_answer_parse(smx_buf_as_view(&out), &got), SMX_EFORMAT);
+	smx_buf_release(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -627,6 +663,7 @@ int main(void)
 		cmocka_unit_test(A1_agent_of_the_client),
 		cmocka_unit_test(A1_agent_malformed),
 		cmocka_unit_test(U5_where_a_client_asks),
+		cmocka_unit_test(U7_login_there_and_back),
 		cmocka_unit_test(requests_malformed),
 		cmocka_unit_test(s7_depth_is_bounded_before_parsing),
 		cmocka_unit_test(answers_there_and_back),
