@@ -12,6 +12,7 @@
 #include "base/text.h"
 
 #define WRITE_BUFS_MAX 32
+#define SLIPS_LOGGED   20 /* of a link: a peer that goes on so must not fill the log */
 
 struct link *link_new(struct mux *m, const struct link_ops *ops, void *owner)
 {
@@ -166,6 +167,9 @@ static void on_conn_message(struct link *l, struct smx_view payload)
 	}
 	switch (ev.type) {
 	case SMX_CONN_NONE:
+		if (ev.is_slip && l->n_slips++ < SLIPS_LOGGED)
+			log_debug("%s=%llu a message %u that had no business there was ignored",
+				l->ops->id_name, (unsigned long long)l->id, payload.p[0]);
 		return;
 	case SMX_CONN_GLOBAL_REPLY:
 		on_pong(l);
@@ -176,6 +180,9 @@ static void on_conn_message(struct link *l, struct smx_view payload)
 	default:
 		break;
 	}
+	if (ev.broken)
+		log_warn("%s=%llu a channel was closed: %s (message %u)", l->ops->id_name,
+			(unsigned long long)l->id, smx_strerror(ev.broken), payload.p[0]);
 	if (ev.chan->user) {
 		struct endpoint *ep = ev.chan->user;
 

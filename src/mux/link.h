@@ -95,6 +95,7 @@ struct link {
 	int dead; /* the error it died of */
 	char why[256];
 	int n_work; /* slow work on worker threads */
+	uint64_t n_slips; /* messages that were ignored (U2) */
 	uint64_t id, born_ms, bytes_in, bytes_out;
 	uint64_t burst_since_ms, burst_bytes; /* how fast bytes come in */
 	int is_bulk;

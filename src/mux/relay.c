@@ -257,6 +257,19 @@ static const struct endpoint_ops local_ops = { local_event, local_link_dead };
 
 /* --- events of the remote's channel --- */
 
+/* U2: the remote broke a rule of this channel, which costs the channel and nothing else. */
+static void tell_broken(struct relay *rl, int r)
+{
+	char text[400];
+
+	if (!rl->local.chan || !rl->is_session)
+		return;
+	(void)snprintf(text, sizeof(text),
+		"ssh-mux: channel closed: %.100s broke the protocol: %.100s\r\n",
+		smx_route_target(rl->route)->host, smx_strerror(r));
+	flow_message(&rl->down, text);
+}
+
 static void remote_event(struct endpoint *ep, struct smx_conn_event *ev)
 {
 	struct relay *rl = SMX_CONTAINER(ep, struct relay, remote);
@@ -284,6 +297,8 @@ static void remote_event(struct endpoint *ep, struct smx_conn_event *ev)
 		pass_reply(&rl->local, &rl->local_replies, ev->success);
 		break;
 	case SMX_CONN_CLOSE:
+		if (ev->broken)
+			tell_broken(rl, ev->broken);
 		ep->chan->user = NULL;
 		ep->chan = NULL;
 		flow_clear(&rl->up);

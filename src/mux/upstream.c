@@ -452,12 +452,17 @@ static void req_event(struct endpoint *ep, struct smx_conn_event *ev)
 		return;
 	}
 	req->was_refused = 1;
-	if (req->is_session && pool_session_refused(req->entry, up, req))
+	/* A peer that talks nonsense would do so after another login, too. */
+	if (req->is_session && !ev->broken && pool_session_refused(req->entry, up, req))
 		return;
 	n = ev->data.len < sizeof(text) - 1 ? ev->data.len : sizeof(text) - 1;
-	memcpy(text, ev->data.p, n);
+	if (n)
+		memcpy(text, ev->data.p, n);
 	text[n] = '\0';
-	if (n == 0)
+	if (ev->broken)
+		(void)snprintf(text, sizeof(text), "%.100s broke the protocol: %.100s",
+			up->hop->host, smx_strerror(ev->broken));
+	else if (n == 0)
 		(void)snprintf(text, sizeof(text),
 			"%.100s refused the channel and gave no reason (code %u)", up->hop->host,
 			(unsigned)ev->code);

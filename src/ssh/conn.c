@@ -10,8 +10,16 @@
 #define FIRST_SLOTS       8
 #define OPEN_KIND_MAX     64
 #define OPEN_SPECIFIC_MAX 8192
+/* A channel's number is a slot of the table and how often the slot was used before, so that a late
+ * message finds the channel it is about or none: a number comes back after 2^22 others (U2). */
+#define SLOT_BITS 10
+#define SLOT_MASK (SMX_CHANNELS_MAX - 1)
+/* Like OpenSSH: a tenth of the window may come beyond it. */
+#define WINDOW_GRACE 10
 /* A text that comes from another peer must not be what the answer fails on. */
 #define OPEN_FAIL_TEXT_MAX 1024
+
+_Static_assert(1 << SLOT_BITS == SMX_CHANNELS_MAX, "a number has room for every slot");
 
 void smx_conn_init(struct smx_conn *c, struct smx_transport *t)
 {
@@ -23,6 +31,7 @@ void smx_conn_release(struct smx_conn *c)
 	for (uint32_t i = 0; i < c->n_slots; i++)
 		smx_free(c->chans[i]);
 	smx_free(c->chans);
+	smx_free(c->ids);
 	*c = (struct smx_conn){ 0 };
 }
 
@@ -32,12 +41,18 @@ static int grow_table(struct smx_conn *c)
 {
 	uint32_t n = c->n_slots ? c->n_slots * 2 : FIRST_SLOTS;
 	struct smx_chan **p;
+	uint32_t *ids;
 
 	if (n > SMX_CHANNELS_MAX)
 		return SMX_ELIMIT;
+	if (!(ids = smx_realloc(c->ids, n * sizeof(*ids))))
+		return SMX_ENOMEM;
+	c->ids = ids;
 	if (!(p = smx_realloc(c->chans, n * sizeof(struct smx_chan *))))
 		return SMX_ENOMEM;
 	memset(p + c->n_slots, 0, (n - c->n_slots) * sizeof(struct smx_chan *));
+	for (uint32_t i = c->n_slots; i < n; i++)
+		ids[i] = i;
 	c->chans = p;
 	c->n_slots = n;
 	return 0;
@@ -46,18 +61,18 @@ static int grow_table(struct smx_conn *c)
 static int add_chan(struct smx_conn *c, struct smx_chan **ret)
 {
 	struct smx_chan *chan;
-	uint32_t id = c->first_free;
+	uint32_t slot = c->first_free;
 	int r;
 
-	while (id < c->n_slots && c->chans[id])
-		id++;
-	if (id == c->n_slots && (r = grow_table(c)) != 0)
+	while (slot < c->n_slots && c->chans[slot])
+		slot++;
+	if (slot == c->n_slots && (r = grow_table(c)) != 0)
 		return r;
 	if (!(chan = smx_calloc(1, sizeof(*chan))))
 		return SMX_ENOMEM;
-	chan->id = id;
-	c->chans[id] = chan;
-	c->first_free = id + 1;
+	chan->id = c->ids[slot];
+	c->chans[slot] = chan;
+	c->first_free = slot + 1;
 	c->n_chans++;
 	*ret = chan;
 	return 0;
@@ -65,35 +80,64 @@ static int add_chan(struct smx_conn *c, struct smx_chan **ret)
 
 static void remove_chan(struct smx_conn *c, struct smx_chan *chan)
 {
-	c->chans[chan->id] = NULL;
+	uint32_t slot = chan->id & SLOT_MASK;
+
+	c->chans[slot] = NULL;
+	c->ids[slot] += SMX_CHANNELS_MAX;
 	c->n_chans--;
-	if (chan->id < c->first_free)
-		c->first_free = chan->id;
+	if (slot < c->first_free)
+		c->first_free = slot;
 	smx_free(chan);
 }
 
 static struct smx_chan *find_chan(struct smx_conn *c, uint32_t id)
 {
-	return id < c->n_slots ? c->chans[id] : NULL;
+	uint32_t slot = id & SLOT_MASK;
+
+	return slot < c->n_slots && c->chans[slot] && c->chans[slot]->id == id ? c->chans[slot]
+									       : NULL;
 }
 
-/* --- receiving --- */
+/* Messages of nothing but a channel number. */
+static int send_bare(struct smx_conn *c, const struct smx_chan *chan, uint8_t type)
+{
+	uint8_t msg[5] = { type };
+	struct smx_view part = { msg, sizeof(msg) };
 
-static int answer_global(struct smx_conn *c, struct smx_rd rd)
+	smx_set_u32(msg + 1, chan->peer_id);
+	return smx_transport_send(c->t, &part, 1);
+}
+
+/* --- receiving ---
+ *
+ * U2: many channels share the connection, so what a peer does wrong costs as little as can be. A
+ * message that is late, superfluous or about nothing is ignored; one that can't be made sense of is
+ * the end of the channel it names. Only one that names none ends the connection.
+ */
+
+static int ignore(struct smx_conn_event *ret)
+{
+	ret->type = SMX_CONN_NONE;
+	ret->chan = NULL;
+	ret->is_slip = 1;
+	return 0;
+}
+
+static int answer_global(struct smx_conn *c, struct smx_rd rd, struct smx_conn_event *ret)
 {
 	static const uint8_t failure = SMX_MSG_REQUEST_FAILURE;
 	struct smx_view part = { &failure, 1 }, kind;
-	int want_reply, r;
+	int want_reply;
 
-	if ((r = smx_rd_string(&rd, &kind)) != 0 || (r = smx_rd_bool(&rd, &want_reply)) != 0)
-		return r;
+	if (smx_rd_string(&rd, &kind) != 0 || smx_rd_bool(&rd, &want_reply) != 0)
+		return ignore(ret);
 	return want_reply ? smx_transport_send(c->t, &part, 1) : 0;
 }
 
 static int on_global_reply(struct smx_conn *c, int success, struct smx_conn_event *ret)
 {
 	if (c->n_globals_due == 0)
-		return SMX_EUNEXPECTED;
+		return ignore(ret);
 	c->n_globals_due--;
 	ret->type = SMX_CONN_GLOBAL_REPLY;
 	ret->success = success;
@@ -102,30 +146,27 @@ static int on_global_reply(struct smx_conn *c, int success, struct smx_conn_even
 
 static int on_open(struct smx_conn *c, struct smx_rd rd, struct smx_conn_event *ret)
 {
-	uint32_t peer_id, window, packet;
-	struct smx_chan *chan;
+	struct smx_chan *chan, refused = { .id = UINT32_MAX };
+	uint32_t window, packet;
 	struct smx_view kind;
 	int r;
 
-	if ((r = smx_rd_string_max(&rd, OPEN_KIND_MAX, &kind)) != 0 ||
-		(r = smx_rd_u32(&rd, &peer_id)) != 0 || (r = smx_rd_u32(&rd, &window)) != 0 ||
-		(r = smx_rd_u32(&rd, &packet)) != 0)
-		return r;
-	if (rd.left > OPEN_SPECIFIC_MAX)
-		return SMX_ETOOBIG;
-	if (packet == 0)
-		return SMX_EPROTOCOL; /* nothing could ever be sent */
+	/* Without the peer's number there is no way to answer. */
+	if (smx_rd_string(&rd, &kind) != 0 || smx_rd_u32(&rd, &refused.peer_id) != 0)
+		return ignore(ret);
+	/* With a packet size of 0 nothing could ever be sent. */
+	if (smx_rd_u32(&rd, &window) != 0 || smx_rd_u32(&rd, &packet) != 0 || packet == 0 ||
+		kind.len > OPEN_KIND_MAX || rd.left > OPEN_SPECIFIC_MAX)
+		return smx_conn_open_fail(
+			c, &refused, SMX_OPEN_CONNECT_FAILED, "malformed request for a channel");
 	r = add_chan(c, &chan);
-	if (r == SMX_ELIMIT) {
-		struct smx_chan refused = { .peer_id = peer_id };
-
+	if (r == SMX_ELIMIT)
 		return smx_conn_open_fail(c, &refused, SMX_OPEN_RESOURCE_SHORTAGE,
 			"too many channels on this connection");
-	}
 	if (r != 0)
 		return r;
 	chan->state = SMX_CHAN_ASKED;
-	chan->peer_id = peer_id;
+	chan->peer_id = refused.peer_id;
 	chan->send_window = window;
 	chan->send_packet = packet < SMX_CHANNEL_PACKET ? packet : SMX_CHANNEL_PACKET;
 	ret->type = SMX_CONN_OPEN;
@@ -135,18 +176,28 @@ static int on_open(struct smx_conn *c, struct smx_rd rd, struct smx_conn_event *
 	return 0;
 }
 
-static int on_open_confirm(struct smx_chan *chan, struct smx_rd rd, struct smx_conn_event *ret)
+/* The opening came to nothing, though the peer did not say so in its words. */
+static int open_broken(int r, struct smx_conn_event *ret)
+{
+	ret->type = SMX_CONN_OPEN_FAIL;
+	ret->broken = r;
+	ret->code = SMX_OPEN_CONNECT_FAILED;
+	return 0;
+}
+
+static int on_open_confirm(
+	struct smx_conn *c, struct smx_chan *chan, struct smx_rd rd, struct smx_conn_event *ret)
 {
 	uint32_t window, packet;
 	int r;
 
-	if (chan->state != SMX_CHAN_OPENING)
-		return SMX_EUNEXPECTED;
-	if ((r = smx_rd_u32(&rd, &chan->peer_id)) != 0 || (r = smx_rd_u32(&rd, &window)) != 0 ||
-		(r = smx_rd_u32(&rd, &packet)) != 0)
-		return r;
-	if (packet == 0)
-		return SMX_EPROTOCOL;
+	if ((r = smx_rd_u32(&rd, &chan->peer_id)) != 0)
+		return open_broken(r, ret);
+	if ((r = smx_rd_u32(&rd, &window)) != 0 || (r = smx_rd_u32(&rd, &packet)) != 0 ||
+		packet == 0) {
+		(void)open_broken(r ? r : SMX_EPROTOCOL, ret);
+		return send_bare(c, chan, SMX_MSG_CHANNEL_CLOSE);
+	}
 	chan->send_window = window;
 	chan->send_packet = packet < SMX_CHANNEL_PACKET ? packet : SMX_CHANNEL_PACKET;
 	chan->state = SMX_CHAN_OPEN;
@@ -155,38 +206,55 @@ static int on_open_confirm(struct smx_chan *chan, struct smx_rd rd, struct smx_c
 	return 0;
 }
 
-static int on_open_fail(struct smx_chan *chan, struct smx_rd rd, struct smx_conn_event *ret)
+static int on_open_fail(struct smx_rd rd, struct smx_conn_event *ret)
 {
-	struct smx_view lang;
-	int r;
-
-	if (chan->state != SMX_CHAN_OPENING)
-		return SMX_EUNEXPECTED;
-	if ((r = smx_rd_u32(&rd, &ret->code)) != 0 || (r = smx_rd_string(&rd, &ret->data)) != 0)
-		return r;
-	/* Some old servers leave the language tag away. */
-	if (rd.left && ((r = smx_rd_string(&rd, &lang)) != 0 || (r = smx_rd_end(&rd)) != 0))
-		return r;
 	ret->type = SMX_CONN_OPEN_FAIL;
+	ret->code = SMX_OPEN_CONNECT_FAILED;
+	/* Whatever its words are, it says no. Some old servers leave the language tag away. */
+	if (smx_rd_u32(&rd, &ret->code) != 0 || smx_rd_string(&rd, &ret->data) != 0)
+		ret->data = (struct smx_view){ NULL, 0 };
 	return 0;
+}
+
+/* Before the answer to our open a channel is nothing yet. */
+static int on_message_while_opening(struct smx_conn *c, struct smx_chan *chan, uint8_t type,
+	struct smx_rd rd, struct smx_conn_event *ret)
+{
+	switch (type) {
+	case SMX_MSG_CHANNEL_OPEN_CONFIRMATION:
+		return on_open_confirm(c, chan, rd, ret);
+	case SMX_MSG_CHANNEL_OPEN_FAILURE:
+		return on_open_fail(rd, ret);
+	case SMX_MSG_CHANNEL_CLOSE:
+		return open_broken(SMX_EUNEXPECTED, ret);
+	default:
+		return ignore(ret);
+	}
 }
 
 static int on_data(
 	struct smx_chan *chan, struct smx_rd rd, int is_extended, struct smx_conn_event *ret)
 {
+	uint32_t n;
 	int r;
 
-	if (is_extended && (r = smx_rd_u32(&rd, &ret->code)) != 0)
+	if ((is_extended && (r = smx_rd_u32(&rd, &ret->code)) != 0) ||
+		(r = smx_rd_string(&rd, &ret->data)) != 0)
 		return r;
-	if (is_extended && ret->code == 0)
-		return SMX_EPROTOCOL; /* 0 means plain data in our events; nobody assigned it */
-	if ((r = smx_rd_string(&rd, &ret->data)) != 0 || (r = smx_rd_end(&rd)) != 0)
-		return r;
-	if (chan->eof_received)
-		return SMX_EUNEXPECTED;
-	if (ret->data.len > SMX_CHANNEL_PACKET || ret->data.len > chan->recv_window)
-		return SMX_EPROTOCOL;
-	chan->recv_window -= (uint32_t)ret->data.len;
+	/* 0 means plain data in our events; nobody assigned it. */
+	if (chan->eof_received || (is_extended && ret->code == 0))
+		return ignore(ret);
+	n = (uint32_t)ret->data.len;
+	if (n > chan->recv_window) {
+		chan->recv_excess += n - chan->recv_window;
+		chan->recv_window = 0;
+		if (chan->recv_excess > chan->recv_peak / WINDOW_GRACE)
+			return SMX_EPROTOCOL;
+	} else if (n > 0) {
+		chan->recv_window -= n;
+		chan->recv_excess = 0;
+	}
+	ret->payload.len -= rd.left; /* what is behind the data goes no further */
 	ret->type = SMX_CONN_DATA;
 	return 0;
 }
@@ -196,10 +264,11 @@ static int on_window(struct smx_chan *chan, struct smx_rd rd, struct smx_conn_ev
 	uint32_t n;
 	int r;
 
-	if ((r = smx_rd_u32(&rd, &n)) != 0 || (r = smx_rd_end(&rd)) != 0)
+	if ((r = smx_rd_u32(&rd, &n)) != 0)
 		return r;
+	/* RFC 4254 section 5.2: never above 2^32 - 1. What would be above is not used. */
 	if (n > UINT32_MAX - chan->send_window)
-		return SMX_EPROTOCOL; /* RFC 4254 section 5.2: never above 2^32 - 1 */
+		n = UINT32_MAX - chan->send_window;
 	chan->send_window += n;
 	ret->type = SMX_CONN_WINDOW;
 	return 0;
@@ -217,19 +286,45 @@ static int on_request(struct smx_rd rd, struct smx_conn_event *ret)
 	return 0;
 }
 
-static int on_reply(
-	struct smx_chan *chan, struct smx_rd rd, int success, struct smx_conn_event *ret)
+static int on_reply(struct smx_chan *chan, int success, struct smx_conn_event *ret)
 {
-	int r;
-
-	if ((r = smx_rd_end(&rd)) != 0)
-		return r;
 	if (chan->n_replies_due == 0)
-		return SMX_EUNEXPECTED;
+		return ignore(ret);
 	chan->n_replies_due--;
 	ret->type = SMX_CONN_REPLY;
 	ret->success = success;
 	return 0;
+}
+
+/* On an open channel that its peer has not closed. An error is the end of this channel. */
+static int on_message_while_open(
+	struct smx_chan *chan, uint8_t type, struct smx_rd rd, struct smx_conn_event *ret)
+{
+	switch (type) {
+	case SMX_MSG_CHANNEL_OPEN_CONFIRMATION:
+		return ignore(ret);
+	case SMX_MSG_CHANNEL_OPEN_FAILURE:
+		return SMX_EUNEXPECTED; /* it is open, and it is not: nothing will come of it */
+	case SMX_MSG_CHANNEL_WINDOW_ADJUST:
+		return on_window(chan, rd, ret);
+	case SMX_MSG_CHANNEL_DATA:
+	case SMX_MSG_CHANNEL_EXTENDED_DATA:
+		return on_data(chan, rd, type == SMX_MSG_CHANNEL_EXTENDED_DATA, ret);
+	case SMX_MSG_CHANNEL_EOF:
+		if (chan->eof_received)
+			return ignore(ret);
+		chan->eof_received = 1;
+		ret->type = SMX_CONN_EOF;
+		return 0;
+	case SMX_MSG_CHANNEL_CLOSE:
+		chan->close_received = 1;
+		ret->type = SMX_CONN_CLOSE;
+		return 0;
+	case SMX_MSG_CHANNEL_REQUEST:
+		return on_request(rd, ret);
+	default:
+		return on_reply(chan, type == SMX_MSG_CHANNEL_SUCCESS, ret);
+	}
 }
 
 /* Messages 91 to 100: all begin with the number of the channel they are about. */
@@ -242,37 +337,21 @@ static int on_channel_message(
 
 	if ((r = smx_rd_u32(&rd, &id)) != 0)
 		return r;
-	if (!(chan = find_chan(c, id)))
-		return SMX_EPROTOCOL;
+	chan = find_chan(c, id);
+	/* Gone, or never there; asked for by the peer, who can't know our number yet; closed by it.
+	 */
+	if (!chan || chan->state == SMX_CHAN_ASKED || chan->close_received)
+		return ignore(ret);
 	ret->chan = chan;
-	if (type == SMX_MSG_CHANNEL_OPEN_CONFIRMATION)
-		return on_open_confirm(chan, rd, ret);
-	if (type == SMX_MSG_CHANNEL_OPEN_FAILURE)
-		return on_open_fail(chan, rd, ret);
-	/* Nothing may come before the answer to the open, or after a CLOSE. */
-	if (chan->state != SMX_CHAN_OPEN || chan->close_received)
-		return SMX_EUNEXPECTED;
-	switch (type) {
-	case SMX_MSG_CHANNEL_WINDOW_ADJUST:
-		return on_window(chan, rd, ret);
-	case SMX_MSG_CHANNEL_DATA:
-	case SMX_MSG_CHANNEL_EXTENDED_DATA:
-		return on_data(chan, rd, type == SMX_MSG_CHANNEL_EXTENDED_DATA, ret);
-	case SMX_MSG_CHANNEL_EOF:
-		if (chan->eof_received)
-			return SMX_EUNEXPECTED;
-		chan->eof_received = 1;
-		ret->type = SMX_CONN_EOF;
-		return smx_rd_end(&rd);
-	case SMX_MSG_CHANNEL_CLOSE:
-		chan->close_received = 1;
-		ret->type = SMX_CONN_CLOSE;
-		return smx_rd_end(&rd);
-	case SMX_MSG_CHANNEL_REQUEST:
-		return on_request(rd, ret);
-	default:
-		return on_reply(chan, rd, type == SMX_MSG_CHANNEL_SUCCESS, ret);
-	}
+	if (chan->state == SMX_CHAN_OPENING)
+		return on_message_while_opening(c, chan, type, rd, ret);
+	if ((r = on_message_while_open(chan, type, rd, ret)) == 0)
+		return 0;
+	/* As if the peer had closed it; the number is not used again, so what still comes is lost.
+	 */
+	chan->close_received = 1;
+	*ret = (struct smx_conn_event){ .type = SMX_CONN_CLOSE, .chan = chan, .broken = r };
+	return smx_conn_send_close(c, chan);
 }
 
 int smx_conn_handle(struct smx_conn *c, struct smx_view payload, struct smx_conn_event *ret)
@@ -283,7 +362,7 @@ int smx_conn_handle(struct smx_conn *c, struct smx_view payload, struct smx_conn
 	*ret = (struct smx_conn_event){ .type = SMX_CONN_NONE, .payload = payload };
 	switch (type) {
 	case SMX_MSG_GLOBAL_REQUEST:
-		return answer_global(c, rd);
+		return answer_global(c, rd, ret);
 	case SMX_MSG_REQUEST_SUCCESS:
 	case SMX_MSG_REQUEST_FAILURE:
 		return on_global_reply(c, type == SMX_MSG_REQUEST_SUCCESS, ret);
@@ -329,7 +408,7 @@ int smx_conn_open(struct smx_conn *c, struct smx_view kind, struct smx_view spec
 	if ((r = add_chan(c, &chan)) != 0)
 		return r;
 	chan->state = SMX_CHAN_OPENING;
-	chan->recv_window = recv_window;
+	chan->recv_window = chan->recv_peak = recv_window;
 	smx_set_u32(head + 1, (uint32_t)kind.len);
 	smx_set_u32(numbers, chan->id);
 	smx_set_u32(numbers + 4, recv_window);
@@ -350,7 +429,7 @@ int smx_conn_open_confirm(
 
 	assert(chan->state == SMX_CHAN_ASKED);
 	chan->state = SMX_CHAN_OPEN;
-	chan->recv_window = recv_window;
+	chan->recv_window = chan->recv_peak = recv_window;
 	smx_set_u32(msg + 1, chan->peer_id);
 	smx_set_u32(msg + 5, chan->id);
 	smx_set_u32(msg + 9, recv_window);
@@ -436,16 +515,6 @@ int smx_conn_send_request(struct smx_conn *c, struct smx_chan *chan, const char 
 	return 0;
 }
 
-/* Messages of nothing but a channel number. */
-static int send_bare(struct smx_conn *c, struct smx_chan *chan, uint8_t type)
-{
-	uint8_t msg[5] = { type };
-	struct smx_view part = { msg, sizeof(msg) };
-
-	smx_set_u32(msg + 1, chan->peer_id);
-	return smx_transport_send(c->t, &part, 1);
-}
-
 int smx_conn_send_reply(struct smx_conn *c, struct smx_chan *chan, int success)
 {
 	if (chan->state != SMX_CHAN_OPEN)
@@ -488,6 +557,8 @@ int smx_conn_grant(struct smx_conn *c, struct smx_chan *chan, uint32_t n)
 		return 0;
 	assert(n <= UINT32_MAX - chan->recv_window);
 	chan->recv_window += n;
+	if (chan->recv_peak < chan->recv_window)
+		chan->recv_peak = chan->recv_window;
 	smx_set_u32(msg + 1, chan->peer_id);
 	smx_set_u32(msg + 5, n);
 	return smx_transport_send(c->t, &part, 1);

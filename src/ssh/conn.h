@@ -4,9 +4,12 @@
  * each channel and its life cycle. Sans I/O, on top of a transport in
  * SMX_PHASE_CONNECTION.
  *
- * Every rule of the RFC that a peer could break is checked here (unknown channel numbers,
- * data beyond the window or the packet size, data after EOF, anything after CLOSE,
- * windows that overflow, answers to nothing), so the layer above sees only sound events.
+ * Every rule of the RFC that a peer could break is checked here, so the layer above sees only sound
+ * events. What breaks one costs as little as can be (U2; docs/DESIGN.md has the table): late
+ * and superfluous messages are ignored (unknown channel numbers, data after EOF, anything after
+ * CLOSE, answers to nothing), what can't be made sense of ends its channel, and hardly anything the
+ * connection. A number is given again only after 2^22 others, so that no late message is taken for
+ * one about another channel.
  * Global requests are answered here and never passed on: keepalives and all unknown ones
  * with a failure, as OpenSSH does.
  */
@@ -31,6 +34,8 @@ struct smx_chan {
 	enum smx_chan_state state;
 	uint32_t send_window, send_packet; /* what the peer granted and takes at once */
 	uint32_t recv_window; /* what we granted and has not come yet */
+	uint32_t recv_peak, recv_excess; /* the most it ever was; what came beyond it, since it was
+					    last kept */
 	unsigned eof_sent : 1, eof_received : 1, close_sent : 1, close_received : 1;
 	unsigned n_replies_due; /* answers that the peer owes us */
 	void *user;
@@ -38,13 +43,14 @@ struct smx_chan {
 
 struct smx_conn {
 	struct smx_transport *t; /* borrowed */
-	struct smx_chan **chans; /* by id; NULL: free */
+	struct smx_chan **chans; /* by the low bits of the id; NULL: free */
+	uint32_t *ids; /* by slot: of the channel there, or of the next one */
 	uint32_t n_slots, n_chans, first_free;
 	unsigned n_globals_due; /* answers to our global requests */
 };
 
 enum smx_conn_event_type {
-	SMX_CONN_NONE,
+	SMX_CONN_NONE, /* nothing to be done; is_slip: it had no business here */
 	SMX_CONN_OPEN, /* the peer asks for a channel: _open_confirm or _open_fail */
 	SMX_CONN_OPEN_CONFIRM, /* ours is open */
 	SMX_CONN_OPEN_FAIL, /* ours was refused; chan is freed after the event */
@@ -69,6 +75,9 @@ struct smx_conn_event {
 	int want_reply; /* REQUEST */
 	int success; /* REPLY, GLOBAL_REPLY */
 	int keep; /* CLOSE: set by a handler that answers later, by smx_conn_finish */
+	int broken; /* CLOSE, OPEN_FAIL: not the peer's word, it broke a rule of the channel: the
+		       error; our CLOSE is sent */
+	int is_slip; /* NONE */
 };
 
 void smx_conn_init(struct smx_conn *c, struct smx_transport *t);
@@ -76,7 +85,9 @@ void smx_conn_init(struct smx_conn *c, struct smx_transport *t);
 void smx_conn_release(struct smx_conn *c);
 
 /*
- * One message of SMX_PHASE_CONNECTION. Errors end the connection. smx_conn_done must be
+ * One message of SMX_PHASE_CONNECTION. Errors end the connection: SMX_ETRUNCATED (a channel message
+ * without a number), SMX_EUNEXPECTED (no message of this protocol), SMX_ENOMEM and those of
+ * smx_transport_send. smx_conn_done must be
  * called with the event once it was dealt with: it answers a CLOSE and frees the channel of
  * a CLOSE or OPEN_FAIL.
  */

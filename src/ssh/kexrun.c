@@ -141,8 +141,7 @@ static int on_kexinit(struct smx_transport *t, struct smx_view payload)
 
 	if (t->step == KEX_IDLE && (r = kex_begin(t)) != 0)
 		return r;
-	if (t->step != KEX_WAIT_KEXINIT)
-		return SMX_EUNEXPECTED;
+	t->late_bytes = 0;
 	smx_buf_reset(&t->kexinit_peer);
 	smx_buf_reset(&t->gex);
 	if ((r = smx_buf_put(&t->kexinit_peer, payload.p, payload.len)) != 0)
@@ -445,38 +444,58 @@ static int on_newkeys(struct smx_transport *t, struct smx_rd rd)
 	return transport_flush_held(t);
 }
 
-int kex_handle(struct smx_transport *t, struct smx_view payload)
+int kex_expects(const struct smx_transport *t, uint8_t type)
 {
-	struct smx_rd rd = smx_rd_from(payload.p + 1, payload.len - 1);
-	uint8_t type = payload.p[0];
+	int is_gex = t->algs.kex && t->algs.kex->kind == SMX_KEX_GEX;
 
 	if (type == SMX_MSG_KEXINIT)
-		return on_kexinit(t, payload);
-	if (type != SMX_MSG_NEWKEYS && t->algs.skip_next && t->step > KEX_WAIT_KEXINIT) {
-		t->algs.skip_next = 0; /* the packet of a wrong guess, RFC 4253 section 7 */
-		return 0;
-	}
+		return t->step == KEX_IDLE || t->step == KEX_WAIT_KEXINIT;
+	/* The packet of a wrong guess may be any. */
+	if (t->algs.skip_next && type != SMX_MSG_NEWKEYS && t->step > KEX_WAIT_KEXINIT)
+		return 1;
 	switch (t->step) {
 	case KEX_WAIT_GEX_GROUP:
-		return type == SMX_MSG_GEX_GROUP ? on_gex_group(t, rd) : SMX_EUNEXPECTED;
+		return type == SMX_MSG_GEX_GROUP;
 	case KEX_WAIT_GEX_REQUEST:
-		return type == SMX_MSG_GEX_REQUEST ? on_gex_request(t, rd) : SMX_EUNEXPECTED;
+		return type == SMX_MSG_GEX_REQUEST;
 	case KEX_WAIT_INIT:
-		if (type ==
-			(t->algs.kex->kind == SMX_KEX_GEX ? SMX_MSG_GEX_INIT : SMX_MSG_KEX_INIT))
-			return on_init(t, rd);
-		return SMX_EUNEXPECTED;
+		return type == (is_gex ? SMX_MSG_GEX_INIT : SMX_MSG_KEX_INIT);
 	case KEX_WAIT_REPLY:
-		if (type ==
-			(t->algs.kex->kind == SMX_KEX_GEX ? SMX_MSG_GEX_REPLY : SMX_MSG_KEX_REPLY))
-			return on_reply(t, rd);
-		return SMX_EUNEXPECTED;
+		return type == (is_gex ? SMX_MSG_GEX_REPLY : SMX_MSG_KEX_REPLY);
 	case KEX_WAIT_NEWKEYS:
-		return type == SMX_MSG_NEWKEYS ? on_newkeys(t, rd) : SMX_EUNEXPECTED;
+		return type == SMX_MSG_NEWKEYS;
 	case KEX_IDLE:
 	case KEX_WAIT_KEXINIT:
 	case KEX_COMPUTING:
 		break;
 	}
-	return SMX_EUNEXPECTED;
+	return 0;
+}
+
+int kex_handle(struct smx_transport *t, struct smx_view payload)
+{
+	struct smx_rd rd = smx_rd_from(payload.p + 1, payload.len - 1);
+	uint8_t type = payload.p[0];
+
+	if (!kex_expects(t, type))
+		return SMX_EUNEXPECTED;
+	if (type == SMX_MSG_KEXINIT)
+		return on_kexinit(t, payload);
+	if (type != SMX_MSG_NEWKEYS && t->algs.skip_next) {
+		t->algs.skip_next = 0; /* RFC 4253 section 7 */
+		return 0;
+	}
+	switch (type) {
+	case SMX_MSG_GEX_REQUEST:
+		return on_gex_request(t, rd);
+	case SMX_MSG_GEX_INIT:
+	case SMX_MSG_KEX_INIT:
+		return on_init(t, rd);
+	case SMX_MSG_GEX_REPLY:
+		return on_reply(t, rd);
+	case SMX_MSG_NEWKEYS:
+		return on_newkeys(t, rd);
+	default: /* 31 is two messages */
+		return t->step == KEX_WAIT_GEX_GROUP ? on_gex_group(t, rd) : on_reply(t, rd);
+	}
 }

@@ -243,10 +243,9 @@ static int on_ping(struct smx_transport *t, struct smx_rd rd)
 {
 	uint8_t head[5] = { SMX_MSG_PONG };
 	struct smx_view data, parts[2];
-	int r;
 
-	if ((r = smx_rd_string(&rd, &data)) != 0 || (r = smx_rd_end(&rd)) != 0)
-		return r;
+	if (smx_rd_string(&rd, &data) != 0)
+		return 0;
 	smx_set_u32(head + 1, (uint32_t)data.len);
 	parts[0] = (struct smx_view){ head, sizeof(head) };
 	parts[1] = data;
@@ -264,12 +263,10 @@ static int send_unimplemented(struct smx_transport *t, uint32_t seq)
 
 static int on_pong(struct smx_transport *t, struct smx_rd rd, struct smx_event *ret, int *ret_given)
 {
-	int r;
-
 	if (t->n_pings_due == 0)
 		return 0;
-	if ((r = smx_rd_string(&rd, &ret->payload)) != 0 || (r = smx_rd_end(&rd)) != 0)
-		return r;
+	if (smx_rd_string(&rd, &ret->payload) != 0)
+		ret->payload = (struct smx_view){ NULL, 0 };
 	t->n_pings_due--;
 	smx_probes_answered(&t->probes, SMX_MSG_PING);
 	ret->type = SMX_EV_PONG;
@@ -306,11 +303,15 @@ static int on_unimplemented(
 	return 0;
 }
 
+/* Behind the peer's KEXINIT, before its NEWKEYS. */
+static int is_late(const struct smx_transport *t)
+{
+	return t->step != KEX_IDLE && t->step != KEX_WAIT_KEXINIT;
+}
+
 /* Whether the phase lets the peer send this now; DESIGN "Never": nothing from 80 up before auth. */
 static int is_allowed(const struct smx_transport *t, uint8_t type)
 {
-	int in_kex = t->step != KEX_IDLE && t->step != KEX_WAIT_KEXINIT;
-
 	/* It ends the connection like any error would, but says why. */
 	if (type == SMX_MSG_DISCONNECT)
 		return 1;
@@ -321,19 +322,37 @@ static int is_allowed(const struct smx_transport *t, uint8_t type)
 		return !t->strict && type > SMX_MSG_DISCONNECT && type <= SMX_MSG_DEBUG &&
 		       t->pk.rx_seq <= PRE_KEX_PACKETS_MAX;
 	}
-	if (type < SMX_MSG_SERVICE_REQUEST ||
+	if (t->phase == SMX_PHASE_CONNECTION || type < SMX_MSG_SERVICE_REQUEST ||
 		(type >= SMX_MSG_KEXINIT && type < SMX_MSG_USERAUTH_REQUEST))
 		return 1;
 	/* RFC 4253 section 7.1: once its KEXINIT is sent, the peer sends kex messages only. */
-	if (in_kex)
+	if (is_late(t))
 		return 0;
 	if (type == SMX_MSG_PING || type == SMX_MSG_PONG)
 		return 1;
 	if (type < SMX_MSG_USERAUTH_REQUEST)
 		return 1;
-	if (type < SMX_MSG_GLOBAL_REQUEST)
-		return t->phase >= SMX_PHASE_AUTH;
-	return t->phase >= SMX_PHASE_CONNECTION;
+	return type < SMX_MSG_GLOBAL_REQUEST && t->phase >= SMX_PHASE_AUTH;
+}
+
+/*
+ * A message of the layers above. After the login other things than channels are no news: the
+ * server's word on the login again, or a client's request for one (RFC 4252 section 5.1) are
+ * ignored, as each of them would be the end of everybody's channels (U2).
+ */
+static int pass_on(struct smx_transport *t, struct smx_view payload, uint32_t seq,
+	struct smx_event *ret, int *ret_given)
+{
+	uint8_t type = payload.p[0];
+
+	if (t->phase == SMX_PHASE_CONNECTION && type < SMX_MSG_GLOBAL_REQUEST)
+		return type == SMX_MSG_SERVICE_REQUEST ? send_unimplemented(t, seq) : 0;
+	if (type == SMX_MSG_REQUEST_SUCCESS || type == SMX_MSG_REQUEST_FAILURE)
+		smx_probes_answered(&t->probes, SMX_MSG_GLOBAL_REQUEST);
+	ret->type = SMX_EV_PACKET;
+	ret->payload = payload;
+	*ret_given = 1;
+	return 0;
 }
 
 /* One packet. Sets *ret_given if it became the caller's event. */
@@ -346,8 +365,13 @@ static int dispatch(struct smx_transport *t, struct smx_view payload, uint32_t s
 	if (!is_allowed(t, type))
 		return SMX_EUNEXPECTED;
 	rd = smx_rd_from(payload.p + 1, payload.len - 1);
-	if (type >= SMX_MSG_KEXINIT && type < SMX_MSG_USERAUTH_REQUEST)
+	if (type >= SMX_MSG_KEXINIT && type < SMX_MSG_USERAUTH_REQUEST) {
+		if (t->phase == SMX_PHASE_CONNECTION && !kex_expects(t, type))
+			return send_unimplemented(t, seq);
 		return kex_handle(t, payload);
+	}
+	if (is_late(t) && (t->late_bytes += payload.len) > SMX_LATE_MAX)
+		return SMX_ELIMIT;
 	switch (type) {
 	case SMX_MSG_DISCONNECT:
 		return on_disconnect(t, rd);
@@ -362,25 +386,13 @@ static int dispatch(struct smx_transport *t, struct smx_view payload, uint32_t s
 		return on_ping(t, rd);
 	case SMX_MSG_PONG:
 		return on_pong(t, rd, ret, ret_given);
-	case SMX_MSG_USERAUTH_REQUEST:
-		/* RFC 4252 section 5.1: silently ignored after success. A server never asks. */
-		if (t->phase == SMX_PHASE_CONNECTION)
-			return t->role == SMX_SERVER ? 0 : SMX_EUNEXPECTED;
-		break;
 	}
 	/* RFC 4253 section 11.4; 0 is nobody's number. */
 	if (type == 0 || (type > SMX_MSG_EXT_INFO && type < SMX_MSG_KEXINIT) ||
 		type > SMX_MSG_CHANNEL_FAILURE ||
 		(type > SMX_MSG_REQUEST_FAILURE && type < SMX_MSG_CHANNEL_OPEN))
 		return send_unimplemented(t, seq);
-	if (t->phase == SMX_PHASE_CONNECTION && type < SMX_MSG_GLOBAL_REQUEST)
-		return SMX_EUNEXPECTED;
-	if (type == SMX_MSG_REQUEST_SUCCESS || type == SMX_MSG_REQUEST_FAILURE)
-		smx_probes_answered(&t->probes, SMX_MSG_GLOBAL_REQUEST);
-	ret->type = SMX_EV_PACKET;
-	ret->payload = payload;
-	*ret_given = 1;
-	return 0;
+	return pass_on(t, payload, seq, ret, ret_given);
 }
 
 static int needs_rekey(const struct smx_transport *t)

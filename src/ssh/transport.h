@@ -24,6 +24,12 @@
 #define SMX_IDENT_MAX      255 /* with CR LF, RFC 4253 section 4.2 */
 /* Messages sent while a key exchange runs wait; more of them than this end the connection. */
 #define SMX_HELD_MAX (1024 * 1024)
+/*
+ * Payload bytes that a peer may send behind its KEXINIT of a second or later exchange, where RFC
+ * 4253 section 7.1 allows none: what a server had in its queues comes so from some (U2). Nothing of
+ * it is kept here; the limit is there because all of it comes under the old keys.
+ */
+#define SMX_LATE_MAX (64u * 1024 * 1024)
 
 struct smx_transport;
 struct smx_work;
@@ -41,7 +47,7 @@ struct smx_transport_config {
 enum smx_phase {
 	SMX_PHASE_TRANSPORT, /* only transport messages and the service messages 5, 6 */
 	SMX_PHASE_AUTH, /* 50 to 79 as well */
-	SMX_PHASE_CONNECTION, /* 80 and up as well (a late USERAUTH_REQUEST is dropped) */
+	SMX_PHASE_CONNECTION, /* 80 and up; what is left of the login, 6 and 50 to 79, is dropped */
 };
 
 enum smx_event_type {

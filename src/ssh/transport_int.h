@@ -43,6 +43,7 @@ struct smx_transport {
 	size_t pre_ident_len;
 
 	enum kex_step step;
+	size_t late_bytes; /* of other messages behind the peer's KEXINIT */
 	int sent_kexinit, sent_newkeys, strict;
 	uint64_t n_kex;
 	struct smx_algs algs;
@@ -68,6 +69,8 @@ struct smx_transport {
 /* kexrun.c. All return 0 or the error that ends the connection. */
 int kex_begin(struct smx_transport *t); /* sends our KEXINIT */
 int kex_handle(struct smx_transport *t, struct smx_view payload);
+/* Whether the exchange, or its beginning, has a use for a message 20 to 49 now. */
+int kex_expects(const struct smx_transport *t, uint8_t type);
 int kex_work_apply(struct smx_transport *t, struct smx_work *work); /* frees work */
 
 /* transport.c */

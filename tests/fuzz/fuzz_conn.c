@@ -58,7 +58,7 @@ static void check(const struct smx_conn *c)
 		if (!c->chans[i])
 			continue;
 		n++;
-		fuzz_check(c->chans[i]->id == i);
+		fuzz_check(c->chans[i]->id % SMX_CHANNELS_MAX == i);
 		fuzz_check(c->chans[i]->recv_window <= 1u << 30);
 		fuzz_check(c->chans[i]->n_replies_due <= SMX_REPLIES_MAX);
 		fuzz_check(!c->chans[i]->close_received); /* it was freed */
@@ -91,6 +91,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			r = act(&c, payload);
 		} else if ((r = smx_conn_handle(&c, payload, &ev)) == 0) {
 			fuzz_check(ev.data.len <= payload.len && ev.kind.len <= payload.len);
+			/* U2: ignored, or about a channel that is there. */
+			fuzz_check(!ev.is_slip || (ev.type == SMX_CONN_NONE && !ev.chan));
+			fuzz_check(ev.type == SMX_CONN_NONE || ev.type == SMX_CONN_GLOBAL_REPLY ||
+				   ev.chan == c.chans[ev.chan->id % SMX_CHANNELS_MAX]);
+			fuzz_check(!ev.broken || ev.type == SMX_CONN_CLOSE ||
+				   ev.type == SMX_CONN_OPEN_FAIL);
 			r = smx_conn_done(&c, &ev);
 		}
 		free(copy);

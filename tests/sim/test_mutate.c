@@ -533,7 +533,7 @@ static void try_conn(size_t which, const uint8_t *p, size_t n, int is_changed, v
 		/* Sound: inside the payload, inside the window. */
 		assert_true(ev.data.len <= n);
 		if (ev.type == SMX_CONN_DATA)
-			assert_true(ev.data.len <= 1000 && !ev.chan->eof_received);
+			assert_true(ev.data.len <= 1100 && !ev.chan->eof_received);
 		if (ev.type == SMX_CONN_OPEN)
 			assert_int_equal(smx_conn_open_fail(
 						 &c, ev.chan, SMX_OPEN_UNKNOWN_CHANNEL_TYPE, "no"),

@@ -129,18 +129,48 @@ static void without_strict_kex(void **state)
 	pair_release(&p);
 }
 
-/* RFC 4253 section 7.1: after its KEXINIT a peer sends the exchange's messages only. */
-static void data_inside_an_exchange_is_refused(void **state)
+/*
+ * RFC 4253 section 7.1: after its KEXINIT a peer sends the exchange's messages only. Those that
+ * send what they had in their queues are borne (U2), once they are logged in.
+ */
+static void U2_data_inside_an_exchange_is_taken(void **state)
 {
-	static const uint8_t types[] = { 5, 6, 7, 50, 80, 90, 94, 97, 192, 193, 200 };
+	static const uint8_t types[] = { 2, 3, 4, 5, 6, 7, 50, 52, 60, 80, 90, 94, 97, 192, 193,
+		200 };
 	uint8_t msg[32] = { 0 };
 
 	(void)state;
 	for (size_t i = 0; i < SMX_ARRAY_LEN(types); i++) {
+		for (int from_server = 0; from_server < 2; from_server++) {
+			struct pair p;
+			struct side *from;
+
+			assert_int_equal(pair_init(&p, NULL, NULL), 0);
+			pair_login(&p);
+			(void)pair_open(&p.c);
+			pair_run(&p);
+			from = from_server ? &p.s : &p.c;
+			assert_int_equal(smx_transport_rekey(from->t), 0);
+			msg[0] = types[i];
+			msg[8] = types[i] == SMX_MSG_CHANNEL_OPEN ? 9 : 0; /* the opener's number */
+			side_inject(from, msg, sizeof(msg));
+			pair_run(&p);
+			p.c.flows[0].to_send = 10;
+			pair_run(&p);
+			assert_int_equal(p.s.r | p.c.r, 0);
+			assert_int_equal(smx_transport_n_kex(p.s.t), 2);
+			assert_int_equal(p.s.flows[0].received, types[i] == 97 ? 0 : 10);
+			pair_release(&p);
+		}
+	}
+	/* Before the login the old rule stands. */
+	for (size_t i = 3; i < SMX_ARRAY_LEN(types); i++) {
 		struct pair p;
 
 		assert_int_equal(pair_init(&p, NULL, NULL), 0);
-		pair_login(&p);
+		p.c.no_layers = p.s.no_layers = 1;
+		pair_run(&p);
+		smx_transport_set_phase(p.s.t, SMX_PHASE_AUTH);
 		assert_int_equal(smx_transport_rekey(p.c.t), 0);
 		msg[0] = types[i];
 		side_inject(&p.c, msg, sizeof(msg));
@@ -148,24 +178,54 @@ static void data_inside_an_exchange_is_refused(void **state)
 		assert_int_equal(p.s.r, SMX_EUNEXPECTED);
 		pair_release(&p);
 	}
-	/* 1 to 4 may come at any time. */
-	for (uint8_t type = 2; type <= 4; type++) {
-		struct pair p;
-
-		assert_int_equal(pair_init(&p, NULL, NULL), 0);
-		pair_login(&p);
-		assert_int_equal(smx_transport_rekey(p.c.t), 0);
-		msg[0] = type;
-		side_inject(&p.c, msg, sizeof(msg));
-		pair_run(&p);
-		assert_int_equal(p.s.r | p.c.r, 0);
-		assert_int_equal(smx_transport_n_kex(p.s.t), 2);
-		pair_release(&p);
-	}
 }
 
-/* Another KEXINIT, a NEWKEYS out of place, an answer to nothing. */
-static void the_exchange_s_own_messages_out_of_place(void **state)
+/* In order, none lost, none twice; and not for ever. */
+static void U2_data_inside_an_exchange_has_a_limit(void **state)
+{
+	static uint8_t msg[9 + 30000] = { SMX_MSG_CHANNEL_DATA };
+	uint64_t total = 0;
+	struct pair p;
+
+	(void)state;
+	assert_int_equal(pair_init(&p, NULL, NULL), 0);
+	p.s.window = 100u << 20;
+	pair_login(&p);
+	(void)pair_open(&p.c);
+	pair_run(&p);
+	p.s.flows[0].no_grant = 1;
+	smx_set_u32(msg + 1, p.s.flows[0].chan->id);
+	smx_set_u32(msg + 5, 30000);
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(smx_transport_rekey(p.c.t), 0);
+		side_take(&p.c);
+		for (int i = 0; i < 1000; i++, total += 30000) {
+			side_inject(&p.c, msg, sizeof(msg));
+			(void)side_deliver(&p.c);
+		}
+		pair_run(&p);
+		assert_int_equal(p.s.r | p.c.r, 0);
+		assert_int_equal(p.s.flows[0].received, total);
+		assert_int_equal(smx_transport_n_kex(p.s.t), 2 + round);
+	}
+	/* One that never comes to its NEWKEYS. */
+	p.s.flows[0].chan->recv_window = 100u << 20;
+	assert_int_equal(smx_transport_rekey(p.c.t), 0);
+	side_take(&p.c);
+	for (total = 0; total <= 2ull * SMX_LATE_MAX && !p.s.r; total += sizeof(msg)) {
+		side_inject(&p.c, msg, sizeof(msg));
+		(void)side_deliver(&p.c);
+	}
+	assert_int_equal(p.s.r, SMX_ELIMIT);
+	assert_in_range(total, SMX_LATE_MAX, SMX_LATE_MAX + 3 * sizeof(msg));
+	pair_release(&p);
+}
+
+/*
+ * Another KEXINIT, a NEWKEYS out of place, an answer to nothing: of no effect after the login (U2),
+ * but what takes the place of the exchange's own message is judged as that.
+ */
+static void U2_the_exchange_s_own_messages_out_of_place(void **state)
 {
 	(void)state;
 	for (int in_rekey = 0; in_rekey < 2; in_rekey++) {
@@ -174,16 +234,22 @@ static void the_exchange_s_own_messages_out_of_place(void **state)
 				uint8_t msg[32] = { (uint8_t)type };
 				struct pair p;
 				struct side *s;
+				int is_fatal = !in_rekey && type == SMX_MSG_KEXINIT;
 
 				assert_int_equal(pair_init(&p, NULL, NULL), 0);
 				pair_login(&p);
 				s = from_server ? &p.s : &p.c;
 				if (in_rekey)
 					assert_int_equal(smx_transport_rekey(s->t), 0);
+				if (in_rekey && from_server)
+					is_fatal = type == SMX_MSG_KEX_REPLY;
+				else if (in_rekey)
+					is_fatal = type == SMX_MSG_KEX_INIT;
 				side_inject(s, msg, sizeof(msg));
 				pair_run(&p);
-				assert_true(s->peer->r < 0);
-				assert_int_equal(smx_transport_n_kex(s->peer->t), 1);
+				assert_int_equal(s->peer->r < 0, is_fatal);
+				assert_int_equal(smx_transport_n_kex(s->peer->t),
+					in_rekey && !is_fatal ? 2 : 1);
 				pair_release(&p);
 			}
 		}
@@ -326,8 +392,9 @@ int main(void)
 		cmocka_unit_test(by_bytes_from_either_side),
 		cmocka_unit_test(by_bytes_with_slow_methods),
 		cmocka_unit_test(without_strict_kex),
-		cmocka_unit_test(data_inside_an_exchange_is_refused),
-		cmocka_unit_test(the_exchange_s_own_messages_out_of_place),
+		cmocka_unit_test(U2_data_inside_an_exchange_is_taken),
+		cmocka_unit_test(U2_data_inside_an_exchange_has_a_limit),
+		cmocka_unit_test(U2_the_exchange_s_own_messages_out_of_place),
 		cmocka_unit_test(what_is_sent_meanwhile_waits_and_is_bounded),
 		cmocka_unit_test(pings_during_an_exchange_are_bounded),
 		cmocka_unit_test(by_time_and_clock_jumps),

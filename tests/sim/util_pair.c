@@ -313,7 +313,8 @@ static int on_conn_event(struct side *s, struct smx_conn_event *ev)
 		f->was_refused = 1;
 		f->fail_reason = ev->code;
 		n = ev->data.len < sizeof(f->fail_text) ? ev->data.len : sizeof(f->fail_text) - 1;
-		memcpy(f->fail_text, ev->data.p, n);
+		if (n)
+			memcpy(f->fail_text, ev->data.p, n);
 		f->chan = NULL;
 		return 0;
 	case SMX_CONN_DATA:
