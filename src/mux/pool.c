@@ -286,7 +286,7 @@ int pool_age_ms(struct mux *m, const struct smx_hop *hops, size_t n_hops, uint64
 
 void pool_fail_waiting(struct pool_entry *e, uint32_t code, const char *text)
 {
-	const struct upstream *stalled = find_room(e, 0) ? NULL : find_stalled(e);
+	const struct upstream *stalled = find_room(e, 0, 0) ? NULL : find_stalled(e);
 	char what[UPSTREAM_TEXT_SIZE], both[UPSTREAM_TEXT_SIZE + 1500];
 	struct open_req *req;
 
