@@ -114,6 +114,39 @@ OTHERS = {
 }
 
 
+MODES = b"\x35" + u32(1) + b"\x80" + u32(9600) + b"\0"
+REQUESTS = {
+    "pty-req": string("xterm") + u32(80) * 4 + string(MODES),
+    "env": string("LANG") + string("C"),
+    "shell": b"",
+    "exec": string("ls"),
+    "subsystem": string("sftp"),
+    "window-change": u32(80) * 4,
+    "signal": string("TERM"),
+    "break": u32(500),
+    "xon-xoff": b"\1",
+    "exit-status": u32(3),
+    "exit-signal": string("SEGV") + b"\1" + string("it fell over") + string("en"),
+    "eow@openssh.com": b"",
+    "keepalive@openssh.com": b"x",
+    "auth-agent-req@openssh.com": b"",
+    "agent-req": b"",
+    "x11-req": b"\0" + string("MIT-MAGIC-COOKIE-1") + string("00") + u32(0),
+    "made-up@example.com": b"\xff",
+}
+OPENS = {
+    "session": b"",
+    "direct-tcpip": string("127.0.0.1") + u32(80) + string("::1") + u32(9),
+    "direct-streamlocal@openssh.com": string("/run/x") + string("") + u32(0),
+    "tun@openssh.com": u32(1) + u32(2),
+}
+
+
+def named(what, name, tail):
+    """The messages of fuzz_request.c; what: 0 a client's request, 1 a server's, 2 an open."""
+    return bytes([what, len(name)]) + name.encode() + tail
+
+
 def write(target, name, data):
     folder = ROOT / target
     folder.mkdir(parents=True, exist_ok=True)
@@ -168,6 +201,13 @@ def main():
     acts = [bytes([n, 0, 1, 2]) for n in range(9)]
     write("conn", "ours", messages(b"\0", CHANNELS["confirm"], *acts, CHANNELS["close"]))
     write("conn", "refused", messages(b"\0", CHANNELS["refuse"], CHANNELS["open"], b"\2\0"))
+    for name, tail in REQUESTS.items():
+        both = [named(0, name, tail), named(1, name, tail)]
+        write("request", name.replace("@", "_"), messages(*both, *both))
+    for name, tail in OPENS.items():
+        write("request", "open_" + name.replace("@", "_"), messages(named(2, name, tail)))
+    start = [named(0, k, REQUESTS[k]) for k in ("env", "pty-req", "exec", "pty-req", "shell")]
+    write("request", "in_order", messages(*start))
     keys = b"\x0c" + u32(1) + string(BLOB) + string("me@here")
     write("agent", "list", string(keys) + string(b"\x05"))
     write("agent", "signature", string(b"\x0e" + SIG))
