@@ -13,10 +13,10 @@
 #include "mux/relay.h"
 #include "mux/say.h"
 #include "os/os.h"
+#include "ssh/request.h"
 
-#define BACKLOG     128
-#define FORWARD_MAX 1024
-#define CLEAN_SIZE  300
+#define BACKLOG    128
+#define CLEAN_SIZE 300
 
 struct door {
 	uv_tcp_t tcp;
@@ -49,35 +49,44 @@ static void reject(
 		link_fail(c->link, r, NULL);
 }
 
-/* L7, B3: whether policy lets a forward go on. NULL: yes; else what to say. */
-static const char *check_forward(
-	const struct smx_route *route, const struct smx_conn_event *ev, char *text, size_t size)
+/*
+ * L6, L7, B3, U1: what is wrong with an open. NULL: nothing; text is room for what is said.
+ * *ret_reason: set with it.
+ */
+static const char *check_open(const struct smx_route *route, const struct smx_conn_event *ev,
+	enum smx_open_failure *ret_reason, char *text, size_t size)
 {
-	struct smx_rd rd = smx_rd_view(ev->data);
-	struct smx_view target, origin;
-	enum smx_policy p;
-	uint32_t port = 0, origin_port;
+	struct smx_fields f = { .why = NULL };
+	enum smx_policy p = SMX_POLICY_ALLOW;
+	enum smx_chan_kind kind;
 	char clean[CLEAN_SIZE];
 
-	if (smx_rd_string_max(&rd, FORWARD_MAX, &target) != 0)
-		return "malformed open";
-	if (smx_view_eq(ev->kind, "direct-tcpip")) {
-		if (smx_rd_u32(&rd, &port) != 0 ||
-			smx_rd_string_max(&rd, FORWARD_MAX, &origin) != 0 ||
-			smx_rd_u32(&rd, &origin_port) != 0 || smx_rd_end(&rd) != 0)
-			return "malformed open";
-		p = smx_policy_forward(route, target, port);
-	} else {
-		/* PROTOCOL section 2.4: path, then two reserved fields. */
-		if (smx_rd_string_max(&rd, FORWARD_MAX, &origin) != 0 ||
-			smx_rd_u32(&rd, &origin_port) != 0 || smx_rd_end(&rd) != 0)
-			return "malformed open";
-		p = smx_policy_streamlocal(route, target);
+	*ret_reason = SMX_OPEN_ADMINISTRATIVELY_PROHIBITED;
+	if (smx_open_read(ev->kind, ev->data, &kind, &f) != 0) {
+		(void)snprintf(text, size, "malformed open: %s", f.why);
+		return text;
+	}
+	switch (kind) {
+	case SMX_CHAN_KIND_SESSION:
+		return NULL;
+	case SMX_CHAN_KIND_TCPIP:
+		p = smx_policy_forward(route, f.s[0], f.n[0]);
+		break;
+	case SMX_CHAN_KIND_STREAMLOCAL:
+		p = smx_policy_streamlocal(route, f.s[0]);
+		f.n[0] = 0; /* no port */
+		break;
+	case SMX_CHAN_KIND_FOREIGN:
+		return "this kind of channel is not relayed";
+	case SMX_CHAN_KIND_UNKNOWN:
+		*ret_reason = SMX_OPEN_UNKNOWN_CHANNEL_TYPE;
+		return "unknown channel type";
 	}
 	if (p == SMX_POLICY_ALLOW)
 		return NULL;
-	smx_sanitize((const char *)target.p, target.len, clean, sizeof(clean));
-	(void)snprintf(text, size, "forward to %s:%u denied: %s", clean, port, smx_policy_text(p));
+	smx_sanitize((const char *)f.s[0].p, f.s[0].len, clean, sizeof(clean));
+	(void)snprintf(
+		text, size, "forward to %s:%u denied: %s", clean, f.n[0], smx_policy_text(p));
 	return text;
 }
 
@@ -87,8 +96,9 @@ static void on_open(struct link *l, struct smx_conn_event *ev)
 	struct mux *m = c->mux;
 	struct smx_routes *routes = c->routes ? c->routes : m->routes;
 	const struct smx_route *route = smx_routes_find(routes, client_route(c));
+	enum smx_open_failure reason;
 	char text[2 * CLEAN_SIZE];
-	const char *why = NULL;
+	const char *why;
 	int r;
 
 	if (m->is_locked) {
@@ -100,19 +110,8 @@ static void on_open(struct link *l, struct smx_conn_event *ev)
 		reject(c, ev->chan, SMX_OPEN_ADMINISTRATIVELY_PROHIBITED, "unknown route");
 		return;
 	}
-	if (smx_view_eq(ev->kind, "direct-tcpip") ||
-		smx_view_eq(ev->kind, "direct-streamlocal@openssh.com")) {
-		why = check_forward(route, ev, text, sizeof(text));
-	} else if (smx_view_eq(ev->kind, "tun@openssh.com") || smx_view_eq(ev->kind, "x11") ||
-		   smx_view_eq(ev->kind, "forwarded-tcpip") ||
-		   smx_view_eq(ev->kind, "auth-agent@openssh.com")) {
-		why = "this kind of channel is not relayed";
-	} else if (!smx_view_eq(ev->kind, "session")) {
-		reject(c, ev->chan, SMX_OPEN_UNKNOWN_CHANNEL_TYPE, "unknown channel type");
-		return;
-	}
-	if (why) {
-		reject(c, ev->chan, SMX_OPEN_ADMINISTRATIVELY_PROHIBITED, why);
+	if ((why = check_open(route, ev, &reason, text, sizeof(text)))) {
+		reject(c, ev->chan, reason, why);
 		return;
 	}
 	r = relay_start(l, c->attach, ev->chan, routes, route, ev->kind, ev->data);

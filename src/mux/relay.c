@@ -11,7 +11,8 @@
 #include "mux/say.h"
 #include "mux/upstream.h"
 
-enum { REPLY_PEER, REPLY_REFUSED };
+#define REPLY_REFUSED UINT8_MAX /* ours; no smx_request_kind */
+#define NAME_SIZE     (SMX_REQUEST_NAME_MAX + 1) /* of a request, in a log line */
 
 static struct mux_ids ids_of(const struct relay *rl)
 {
@@ -113,64 +114,128 @@ static void pass_reply(struct endpoint *asker, struct replies *q, int success)
 	send_refusals(asker, q);
 }
 
-static void pass_request(const struct relay *rl, struct endpoint *asker, struct replies *q,
-	struct flow *f, struct smx_conn_event *ev, int is_urgent)
+/* Whether the other side is sure to survive it: its limits are not ours. */
+static int fits(const struct link *l, const struct smx_conn_event *ev, const struct smx_fields *f)
+{
+	return ev->payload.len <= smx_transport_payload_max(l->t) &&
+	       f->longest <= smx_transport_string_max(l->t);
+}
+
+/* Returns whether it passed. */
+static int pass_request(const struct relay *rl, struct endpoint *asker, struct replies *q,
+	struct flow *f, struct smx_conn_event *ev, enum smx_request_kind kind,
+	const struct smx_fields *fields)
 {
 	struct mux_ids ids = ids_of(rl);
 
-	if (f->out->chan && ev->payload.len > smx_transport_payload_max(f->out->link->t)) {
+	if (f->out->chan && !fits(f->out->link, ev, fields)) {
 		/* More than a peer has to take: it would be the end of its connection. */
 		say_warn(&ids,
 			"a request of %zu bytes was refused: more than the other side need take",
 			ev->payload.len);
 		refuse(rl, asker, q, ev->want_reply);
-		return;
+		return 0;
 	}
-	if (ev->want_reply && !note_reply(q, REPLY_PEER)) {
+	if (ev->want_reply && !note_reply(q, (uint8_t)kind)) {
 		asked_too_often(rl, asker);
-		return;
+		return 0;
 	}
-	flow_request(f, ev, is_urgent);
+	flow_request(f, ev, smx_request_is_urgent(kind));
+	return 1;
 }
 
-static int env_is_allowed(const struct relay *rl, struct smx_view data)
+/* Closes the remote's channel at once: nobody is left to take or send anything. */
+static void close_remote(struct relay *rl)
 {
-	struct smx_rd rd = smx_rd_view(data);
-	struct smx_view name, value;
-
-	return smx_rd_string(&rd, &name) == 0 && smx_rd_string(&rd, &value) == 0 &&
-	       smx_rd_end(&rd) == 0 && smx_policy_env_ok(rl->route, name);
+	flow_clear(&rl->up);
+	if (rl->remote.chan && !rl->remote.link->dead)
+		failed(rl->remote.link,
+			smx_conn_send_close(&rl->remote.link->conn, rl->remote.chan));
 }
 
-/* L6, L8: what a client asks of the remote. */
-static int is_refused(const struct relay *rl, const struct smx_conn_event *ev)
+/* U1: what would end a connection ends the channel that it came on. */
+static void end_over_request(
+	struct relay *rl, const char *who, const struct smx_conn_event *ev, const char *why)
 {
-	static const char *const refused[] = {
-		"auth-agent-req@openssh.com", "auth-agent-req", "x11-req",
-		"keepalive@openssh.com", /* ours to answer: a stopped remote is no concern of the
-					    client's */
-	};
+	struct mux_ids ids = ids_of(rl);
+	char name[NAME_SIZE], text[300];
 
-	for (size_t i = 0; i < SMX_ARRAY_LEN(refused); i++)
-		if (smx_view_eq(ev->kind, refused[i]))
-			return 1;
-	return smx_view_eq(ev->kind, "env") && !env_is_allowed(rl, ev->data);
+	smx_sanitize((const char *)ev->kind.p, ev->kind.len, name, sizeof(name));
+	say_warn(&ids,
+		"a channel was closed: the %s sent a request \"%s\" that can't be passed on: %s",
+		who, name, why);
+	rl->is_ended = 1;
+	close_remote(rl);
+	/* One that was closed by its side is answered when the other side closes. */
+	if (!rl->local.chan || rl->local.chan->close_received)
+		return;
+	if (rl->is_session) {
+		(void)snprintf(text, sizeof(text),
+			"ssh-mux: the %s sent a request \"%s\" that can't be passed on: %s; the "
+			"channel was closed\r\n",
+			who, name, why);
+		flow_message(&rl->down, text);
+	}
+	flow_close(&rl->down);
 }
 
 static void local_request(struct relay *rl, struct smx_conn_event *ev)
 {
-	int is_urgent;
+	struct smx_fields fields = { .why = NULL };
+	struct mux_ids ids = ids_of(rl);
+	enum smx_request_kind kind;
+	enum smx_verdict verdict;
 
-	if (is_refused(rl, ev)) {
+	if (rl->is_ended)
+		return;
+	verdict = smx_request_of_client(&rl->order, ev->kind, ev->data, &kind, &fields);
+	if (verdict == SMX_VERDICT_PASS && kind == SMX_REQUEST_ENV &&
+		!smx_policy_env_ok(rl->route, fields.s[0])) {
+		verdict = SMX_VERDICT_REFUSE;
+		fields.why = "the name is not on the list"; /* L8 */
+	}
+	if (verdict != SMX_VERDICT_PASS) {
+		say_debug(&ids, "a request was refused: %s", fields.why);
 		refuse(rl, &rl->local, &rl->local_replies, ev->want_reply);
+		if (verdict == SMX_VERDICT_END)
+			end_over_request(rl, "client", ev, fields.why);
 		return;
 	}
-	if (smx_view_eq(ev->kind, "pty-req"))
+	if (kind == SMX_REQUEST_PTY)
 		rl->up.source.is_interactive = rl->down.source.is_interactive = 1;
-	/* Not part of the data stream: a Ctrl-C must not wait behind a blocked upload. */
-	is_urgent = smx_view_eq(ev->kind, "signal") || smx_view_eq(ev->kind, "window-change") ||
-		    smx_view_eq(ev->kind, "break");
-	pass_request(rl, &rl->local, &rl->local_replies, &rl->up, ev, is_urgent);
+	if (pass_request(rl, &rl->local, &rl->local_replies, &rl->up, ev, kind, &fields))
+		smx_request_passed(&rl->order, kind);
+}
+
+static void remote_request(struct relay *rl, struct smx_conn_event *ev)
+{
+	struct smx_fields fields = { .why = NULL };
+	struct mux_ids ids = ids_of(rl);
+	enum smx_request_kind kind;
+	enum smx_verdict verdict;
+
+	if (rl->is_ended)
+		return;
+	verdict = smx_request_of_server(ev->kind, ev->data, &kind, &fields);
+	if (verdict == SMX_VERDICT_PASS) {
+		(void)pass_request(
+			rl, &rl->remote, &rl->remote_replies, &rl->down, ev, kind, &fields);
+		return;
+	}
+	say_debug(&ids, "a request of the server was refused: %s", fields.why);
+	refuse(rl, &rl->remote, &rl->remote_replies, ev->want_reply);
+	if (verdict == SMX_VERDICT_END)
+		end_over_request(rl, "server", ev, fields.why);
+}
+
+/* The answer of the remote to the client's next request that it got. */
+static void remote_reply(struct relay *rl, int success)
+{
+	const struct replies *q = &rl->local_replies;
+
+	if (!success && q->n)
+		smx_request_failed(&rl->order, (enum smx_request_kind)q->kind[q->first]);
+	pass_reply(&rl->local, &rl->local_replies, success);
 }
 
 /* --- events of the client's channel --- */
@@ -229,15 +294,6 @@ static void close_local(struct relay *rl)
 	failed(ep->link, smx_conn_finish(&ep->link->conn, chan));
 }
 
-/* Closes the remote's channel at once: nobody is left to take or send anything. */
-static void close_remote(struct relay *rl)
-{
-	flow_clear(&rl->up);
-	if (rl->remote.chan && !rl->remote.link->dead)
-		failed(rl->remote.link,
-			smx_conn_send_close(&rl->remote.link->conn, rl->remote.chan));
-}
-
 static void local_link_dead(struct endpoint *ep, int r, const char *why)
 {
 	struct relay *rl = SMX_CONTAINER(ep, struct relay, local);
@@ -286,15 +342,10 @@ static void remote_event(struct endpoint *ep, struct smx_conn_event *ev)
 		flow_eof(&rl->down);
 		break;
 	case SMX_CONN_REQUEST:
-		/* sshd's ClientAlive asks on any open channel; one stopped client must not fail it.
-		 */
-		if (smx_view_eq(ev->kind, "keepalive@openssh.com"))
-			refuse(rl, &rl->remote, &rl->remote_replies, ev->want_reply);
-		else
-			pass_request(rl, &rl->remote, &rl->remote_replies, &rl->down, ev, 0);
+		remote_request(rl, ev);
 		break;
 	case SMX_CONN_REPLY:
-		pass_reply(&rl->local, &rl->local_replies, ev->success);
+		remote_reply(rl, ev->success);
 		break;
 	case SMX_CONN_CLOSE:
 		if (ev->broken)
@@ -352,9 +403,11 @@ static void on_opened(
 	struct open_req *req, struct upstream *up, struct smx_chan *chan, struct smx_view specific)
 {
 	struct relay *rl = SMX_CONTAINER(req, struct relay, req);
+	struct smx_view none = { NULL, 0 };
 	struct mux_ids ids;
 	int r;
 
+	(void)specific; /* of the kinds that are relayed none has any: clients die of it */
 	rl->is_open = 1;
 	rl->conn = up->link->id;
 	ids = ids_of(rl);
@@ -362,8 +415,7 @@ static void on_opened(
 	forget_open(rl);
 	rl->remote = (struct endpoint){ &remote_ops, up->link, chan, rl->is_session };
 	chan->user = &rl->remote;
-	r = smx_conn_open_confirm(
-		&rl->local.link->conn, rl->local.chan, rl->up.window.first, specific);
+	r = smx_conn_open_confirm(&rl->local.link->conn, rl->local.chan, rl->up.window.first, none);
 	failed(rl->local.link, r);
 }
 

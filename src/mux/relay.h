@@ -12,12 +12,14 @@
 
 #include "mux/flow.h"
 #include "mux/pool.h"
+#include "ssh/request.h"
 
 #define RELAY_REPLIES_MAX 128
 
 /* Whose answer a want-reply request of one side awaits. */
 struct replies {
-	uint8_t kind[RELAY_REPLIES_MAX]; /* REPLY_PEER, REPLY_REFUSED */
+	uint8_t kind[RELAY_REPLIES_MAX]; /* the other side's, to a smx_request_kind; REPLY_REFUSED
+					  */
 	unsigned first, n;
 };
 
@@ -30,7 +32,9 @@ struct relay {
 	size_t req_cost; /* of its share, while it waits to be opened */
 	struct smx_routes *routes; /* holds the route */
 	const struct smx_route *route;
+	struct smx_request_order order; /* of the client's requests */
 	int is_session, is_open;
+	int is_ended; /* U1: one side sent what can't be passed on; requests are over */
 	uint64_t id, born_ms; /* for status; ids are those of connections and clients, too */
 	uint64_t conn, client; /* for the log: what it joins, though that may be gone */
 	const char *kind; /* the type of its channels, or "other" */

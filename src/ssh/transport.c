@@ -19,6 +19,8 @@
 #define REKEY_PACKETS       (1ull << 31) /* RFC 4344 section 3.1 */
 #define SERVER_SIG_ALGS_MAX 2048
 #define DISCONNECT_TEXT_MAX 200
+/* Dropbear, either side, ends the connection over a longer one (its MAX_STRING_LEN). */
+#define DROPBEAR_STRING_MAX 9000
 
 static int copy_list(char **to, const char *from)
 {
@@ -702,6 +704,12 @@ size_t smx_transport_payload_max(const struct smx_transport *t)
 {
 	return strncmp(smx_transport_peer_software(t), "OpenSSH", 7) == 0 ? SMX_PAYLOAD_MAX
 									  : SMX_PAYLOAD_ANY;
+}
+
+size_t smx_transport_string_max(const struct smx_transport *t)
+{
+	return strncmp(smx_transport_peer_software(t), "dropbear", 8) == 0 ? DROPBEAR_STRING_MAX
+									   : SMX_PAYLOAD_MAX;
 }
 
 const char *smx_transport_server_sig_algs(const struct smx_transport *t)

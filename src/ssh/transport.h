@@ -124,6 +124,8 @@ const char *smx_transport_peer_software(const struct smx_transport *t);
 /* Longest payload that this peer is sure to take: SMX_PAYLOAD_MAX of OpenSSH, else SMX_PAYLOAD_ANY.
  */
 size_t smx_transport_payload_max(const struct smx_transport *t);
+/* Longest string within a payload that this peer is sure to take. */
+size_t smx_transport_string_max(const struct smx_transport *t);
 /* server-sig-algs of the peer's EXT_INFO; "" if it sent none. */
 const char *smx_transport_server_sig_algs(const struct smx_transport *t);
 /* Why it failed: text of the peer's DISCONNECT, or what could not be agreed. Not sanitised. */
