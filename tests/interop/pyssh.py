@@ -23,11 +23,22 @@ from paramiko.message import Message
 
 from peers import USER
 
-__all__ = ["Client", "Server", "message"]
+__all__ = ["Client", "Raw", "Server", "message", "string"]
+
+
+class Raw(bytes):
+    """Bytes that go into a message as they are."""
+
+
+def string(text):
+    """A string on the wire, to be put together with others, or cut."""
+    text = text.encode() if isinstance(text, str) else text
+    return Raw(len(text).to_bytes(4, "big") + text)
 
 
 def message(number, *fields):
-    """An SSH message: int → uint32, bool → boolean, str and bytes → string, (n,) → uint64."""
+    """An SSH message: int → uint32, bool → boolean, str and bytes → string, (n,) → uint64,
+    Raw → itself."""
     m = Message()
     m.add_byte(bytes([number]))
     for f in fields:
@@ -37,13 +48,15 @@ def message(number, *fields):
             m.add_int(f)
         elif isinstance(f, tuple):
             m.add_int64(f[0])
+        elif isinstance(f, Raw):
+            m.add_bytes(f)
         else:
             m.add_string(f)
     return m
 
 
 class Client:
-    """A logged-in client of ssh-mux that sends raw channel messages and records what comes.
+    """A logged-in client of ssh-mux, or of another server, that sends raw channel messages and records what comes.
 
     received: list of (message number, channel, rest as Message) in order of arrival.
     """
