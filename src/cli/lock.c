@@ -19,8 +19,8 @@ const struct smx_command smx_cmd_lock = {
 	.summary = "refuse new sessions, keep the open ones",
 	.usage = "usage: ssh-mux lock\n"
 		 "\n"
-		 "Refuse new sessions and new channels until `ssh-mux unlock`; what is open goes "
-		 "on.\n"
+		 "Refuse new sessions and forwards, and those that still wait for a login, until\n"
+		 "`ssh-mux unlock`; what is open goes on.\n"
 		 "\n"
 		 "  -h, --help     this text\n"
 		 "  -V, --version  the version\n",

@@ -343,6 +343,8 @@ static int do_request(struct control_client *c, const struct smx_control_request
 	case SMX_CONTROL_UNLOCK:
 		m->is_locked = req->cmd == SMX_CONTROL_LOCK;
 		log_info("%s", m->is_locked ? "locked: no new sessions" : "unlocked");
+		if (m->is_locked)
+			pool_lock(m);
 		return smx_control_ok_build(&c->out, req->id);
 	case SMX_CONTROL_PROXY:
 		return attach(c, req, &(struct door_way){ .route = req->route });

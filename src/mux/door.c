@@ -103,7 +103,7 @@ static void on_open(struct link *l, struct smx_conn_event *ev)
 
 	if (m->is_locked) {
 		reject(c, ev->chan, SMX_OPEN_ADMINISTRATIVELY_PROHIBITED,
-			"ssh-mux is locked; to go on, run: ssh-mux unlock");
+			MUX_LOCKED_TEXT);
 		return;
 	}
 	if (!route) {

@@ -29,6 +29,9 @@
  */
 #define MUX_SOFTWARE "OpenSSH_ssh-mux_" SMX_VERSION
 
+/* P8: what a client is told whose channel is not opened. */
+#define MUX_LOCKED_TEXT "ssh-mux is locked; to go on, run: ssh-mux unlock"
+
 /* All of this is about one daemon. */
 #define MUX_END_SIGNALS 3 /* smx_os_end_signal */
 

@@ -399,11 +399,36 @@ static void add_upstreams(struct pool_entry *e)
 			e, SMX_OPEN_RESOURCE_SHORTAGE, "too many connections to this host");
 }
 
+/* P8: whenever one comes to wait, also again, because the connection that had it died. */
+static void refuse_locked(struct pool_entry *e)
+{
+	struct smx_list *it, *tmp;
+
+	SMX_LIST_FOREACH (it, tmp, &e->waiting) {
+		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
+
+		if (req->for_entry)
+			continue;
+		smx_list_del(&req->node);
+		req->failed(req, SMX_OPEN_ADMINISTRATIVELY_PROHIBITED, MUX_LOCKED_TEXT);
+	}
+}
+
+void pool_lock(struct mux *m)
+{
+	struct smx_list *it, *tmp;
+
+	SMX_LIST_FOREACH (it, tmp, &m->entries)
+		refuse_locked(SMX_CONTAINER(it, struct pool_entry, node));
+}
+
 void pool_assign(struct pool_entry *e)
 {
 	struct smx_list *it, *tmp;
 	struct upstream *up;
 
+	if (e->mux->is_locked)
+		refuse_locked(e);
 	SMX_LIST_FOREACH (it, tmp, &e->waiting) {
 		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
 

@@ -96,6 +96,11 @@ int pool_is_wanted(const struct pool_entry *e);
  * come; connections of the others go on for as long as they have channels.
  */
 void pool_reroute(struct mux *m);
+/*
+ * P8: the daemon was locked. Clients' channels that still wait for a connection, sessions and
+ * forwards, are refused; a tunnel is part of a connection and no channel of a client's.
+ */
+void pool_lock(struct mux *m);
 /* A session ended somewhere: who waits for room may get it. */
 void pool_kick(struct mux *m);
 /* Frees entries that nothing needs; mux_settle only. */

@@ -387,6 +387,52 @@ def test_P8_lock_holds_for_channels_of_connected_clients(make_mux, make_sshd, tm
 
 
 @pytest.mark.core
+def test_P8_lock_refuses_what_waits_for_its_login(make_mux, make_sshd, pump, echo):
+    """Sessions and forwards (that of `ssh -J` too), of SSH clients and of our own: told so at once,
+    and not let in when the login is done. What is open goes on, and nothing is lost by it."""
+    target = make_sshd()
+    slow = pump(target.port)
+    known = target.known_hosts() + target.known_hosts().replace(str(target.port), str(slow.port))
+    mux = make_mux(known_hosts=known, routes=routes_toml({
+        "open": hop(target), "slow": hop(slow), "far": dict(hop(target), jump="slow")},
+        top={"default_allow_remote_loopback_any_port": True}))
+    running = mux.start_ssh("open", "cat")
+    running.stdin.write(b"one\n")
+    running.stdin.flush()
+    assert running.stdout.readline() == b"one\n"
+    slow.hold()
+    forward = ["-W", f"127.0.0.1:{echo.port}"]
+    waiting = [
+        mux.start_ssh("slow", "echo in", stdin=subprocess.DEVNULL),
+        mux.start_ssh("slow", options=forward, stdin=subprocess.DEVNULL),
+        # What waits for a login that waits for the jump host's.
+        mux.start_ssh("far", "echo in", stdin=subprocess.DEVNULL),
+        subprocess.Popen([mux.binary, "connect", "slow", "echo in"], env=mux.env,
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE),
+    ]
+
+    def opening():
+        return sum(c["state"] == "opening" for c in mux.status()["channels"])
+
+    poll(lambda: opening() == len(waiting), 20, "the opens to wait")
+    assert mux.control("lock").returncode == 0
+    for client in waiting:
+        out, err = client.communicate(timeout=10)
+        assert out == b"" and client.returncode == 255, (client.args, err)
+        assert b"locked" in err and b"ssh-mux unlock" in err, (client.args, err)
+    slow.release()
+    # Forwards that come now, on a connection that has its login.
+    done = mux.ssh("open", options=forward)
+    assert done.returncode == 255 and b"locked" in done.stderr, done
+    out, _ = running.communicate(b"two\n", timeout=20)
+    assert out == b"two\n" and running.returncode == 0
+    assert mux.control("unlock").returncode == 0
+    mux.check_works("slow")
+    mux.check_works("far")
+    assert mux.ssh("slow", options=forward, input=b"x").stdout == b"x"
+
+
+@pytest.mark.core
 def test_status_shows_what_is_open(make_mux, make_sshd):
     target, bastion = make_sshd("target"), make_sshd("bastion")
     mux = make_mux(target, bastion)
