@@ -102,8 +102,7 @@ static void on_open(struct link *l, struct smx_conn_event *ev)
 	int r;
 
 	if (m->is_locked) {
-		reject(c, ev->chan, SMX_OPEN_ADMINISTRATIVELY_PROHIBITED,
-			MUX_LOCKED_TEXT);
+		reject(c, ev->chan, SMX_OPEN_ADMINISTRATIVELY_PROHIBITED, MUX_LOCKED_TEXT);
 		return;
 	}
 	if (!route) {
@@ -231,7 +230,6 @@ static struct client *add_client(struct mux *m)
 	smx_list_init(&c->node);
 	smx_list_add_tail(&m->clients, &c->node);
 	m->n_clients++;
-	keyring_refresh(m->keyring);
 	say_debug(&(struct mux_ids){ .client = c->link->id }, "client came");
 	return c;
 }

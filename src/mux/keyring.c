@@ -15,16 +15,33 @@
 #define ERR_MAX      2048
 #define YOUNG_S      2 /* the coarsest time of a file there is */
 
+/* Something whose change means that the keys may be others. */
+struct watched {
+	char *path;
+	int exists;
+	struct smx_os_stamp stamp;
+};
+
 struct keyring {
 	char *ssh_dir, *path;
 	struct smx_authorized_keys *set;
-	struct smx_os_stamp stamp;
-	int has_file; /* `stamp` is that of `path` */
-	int was_young; /* it had just been written when it was read: it may change once more and
-			  look the same */
+	/* `path`; without it, the directory and each id_*.pub, too. */
+	struct watched *watched;
+	size_t n_watched;
+	int has_file; /* the keys are those of `path` */
+	int must_read; /* something had just been written when it was read: it may change once more
+			  and look the same */
 	int is_loaded;
+	uint64_t n_reads;
 	char warning[512];
 };
+
+static void forget(struct watched *w, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		smx_free(w[i].path);
+	smx_free(w);
+}
 
 int keyring_new(struct keyring **ret, const char *ssh_dir)
 {
@@ -45,10 +62,53 @@ void keyring_free(struct keyring *k)
 	if (!k)
 		return;
 	smx_authorized_keys_free(k->set);
+	forget(k->watched, k->n_watched);
 	smx_free(k->ssh_dir);
 	smx_free(k->path);
 	smx_free(k);
 }
+
+/* --- what is watched --- */
+
+static int is_young(const struct smx_os_stamp *stamp)
+{
+	int64_t last = stamp->changed_ns > stamp->mtime_ns ? stamp->changed_ns : stamp->mtime_ns;
+
+	return (int64_t)time(NULL) - last / 1000000000 <= YOUNG_S;
+}
+
+/* As it is now, before it is read: a change meanwhile shows next time. */
+static void watch(struct keyring *k, const char *path)
+{
+	struct watched w = { smx_strdup(path), 0, { 0 } };
+	struct watched *more = smx_realloc(k->watched, (k->n_watched + 1) * sizeof(*more));
+
+	if (more)
+		k->watched = more;
+	if (!more || !w.path) {
+		smx_free(w.path);
+		k->must_read = 1;
+		return;
+	}
+	w.exists = smx_os_file_stamp(path, &w.stamp) != SMX_ENOTFOUND;
+	k->must_read |= w.exists && is_young(&w.stamp);
+	k->watched[k->n_watched++] = w;
+}
+
+static int is_unchanged(const struct keyring *k)
+{
+	for (size_t i = 0; i < k->n_watched; i++) {
+		const struct watched *w = &k->watched[i];
+		struct smx_os_stamp now = { 0 };
+		int exists = smx_os_file_stamp(w->path, &now) != SMX_ENOTFOUND;
+
+		if (exists != w->exists || (exists && !smx_os_stamp_equal(&now, &w->stamp)))
+			return 0;
+	}
+	return k->is_loaded;
+}
+
+/* --- reading --- */
 
 static void log_lines(struct smx_buf *lines)
 {
@@ -102,11 +162,13 @@ static void add_public_keys(struct keyring *k, struct smx_authorized_keys *set)
 	char **names = NULL, *path;
 	size_t n = 0;
 
+	watch(k, k->ssh_dir);
 	if (smx_os_list_public_keys(k->ssh_dir, &names, &n, NULL) != 0)
 		n = 0;
 	for (size_t i = 0; i < n; i++) {
 		if (smx_os_path_join(k->ssh_dir, names[i], &path) != 0)
 			continue;
+		watch(k, path);
 		(void)add_file(k, set, path, is_news);
 		smx_free(path);
 	}
@@ -120,27 +182,24 @@ static void add_public_keys(struct keyring *k, struct smx_authorized_keys *set)
 		log_warn("%s", k->warning);
 }
 
-static int is_young(const struct smx_os_stamp *stamp)
-{
-	int64_t last = stamp->changed_ns > stamp->mtime_ns ? stamp->changed_ns : stamp->mtime_ns;
-
-	return (int64_t)time(NULL) - last / 1000000000 <= YOUNG_S;
-}
-
 void keyring_refresh(struct keyring *k)
 {
 	struct smx_authorized_keys *set;
-	struct smx_os_stamp stamp = { 0 };
-	int exists = smx_os_file_stamp(k->path, &stamp) != SMX_ENOTFOUND;
-	int is_same =
-		exists && k->is_loaded && k->has_file && smx_os_stamp_equal(&stamp, &k->stamp);
+	int is_same = is_unchanged(k), exists;
 
-	if (is_same && !k->was_young)
+	if (is_same && !k->must_read)
 		return;
 	if (smx_authorized_keys_new(&set) != 0)
 		return;
-	k->was_young = is_young(&stamp);
+	is_same &= k->has_file;
+	forget(k->watched, k->n_watched);
+	k->watched = NULL;
+	k->n_watched = 0;
+	k->must_read = 0;
+	k->n_reads++;
 	k->warning[0] = '\0';
+	watch(k, k->path);
+	exists = k->n_watched == 0 || k->watched[0].exists; /* without memory: its reading tells */
 	if (!exists || add_file(k, set, k->path, !is_same) == SMX_ENOTFOUND) {
 		add_public_keys(k, set);
 		exists = 0;
@@ -151,8 +210,12 @@ void keyring_refresh(struct keyring *k)
 	smx_authorized_keys_free(k->set);
 	k->set = set;
 	k->has_file = exists;
-	k->stamp = stamp;
 	k->is_loaded = 1;
+}
+
+uint64_t keyring_reads(const struct keyring *k)
+{
+	return k->n_reads;
 }
 
 int keyring_has(const struct keyring *k, struct smx_view blob)

@@ -6,9 +6,11 @@ The rows kept here: L1 L2 L3 L4 L5 L10 L11, P1 P2 P3 P4 P5 P7 P8, R3 R6, A1, B1 
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 
+import paramiko
 import pytest
 
 from peers import USER, hop, poll, routes_toml
@@ -159,6 +161,60 @@ def test_L5_downgrade_to_id_pub_is_loud(make_mux, make_sshd, keys):
     mux.put("ssh-mux-authorized-keys", keys.public(keys.make("stranger")))
     assert mux.ssh("t", "true").returncode == 255
     assert not mux.status()["warnings"]
+
+
+def read_bytes(mux):
+    """What the daemon has read with read(), from files as well."""
+    with open(f"/proc/{mux.pid}/io", encoding="ascii") as f:
+        return int(re.search(r"^rchar: (\d+)$", f.read(), re.M)[1])
+
+
+def test_L5_whoever_connects_costs_no_look_at_the_keys(make_mux, make_sshd, keys):
+    """Anybody on the machine can connect; with the list missing, the directory and each id_*.pub
+    were read for it on the loop. A key removed or added counts at once all the same."""
+    mux = make_mux(make_sshd(), authorized=False, start=False)
+    # What is read shows by its length.
+    padding = "#" * 500_000 + "\n"
+    mux.put("id_test.pub", padding + keys.public(keys.make("local")))
+    mux.start()
+    time.sleep(3.2)  # a file just written is read again, for it may change once more unseen
+    mux.check_works()
+    before = read_bytes(mux)
+    for _ in range(50):
+        with socket.create_connection(("127.0.0.1", mux.port)) as s:
+            s.sendall(b"SSH-2.0-stranger\r\n")
+            assert s.recv(4) == b"SSH-"
+    assert read_bytes(mux) - before < 2 * len(padding), "the keys were read"
+    mux.put("id_test.pub", keys.public(keys.make("stranger")))
+    assert mux.ssh("t", "true").returncode == 255
+    mux.put("id_other.pub", keys.public(keys.make("local")))
+    mux.check_works()
+    (mux.ssh_dir / "id_other.pub").unlink()
+    assert mux.ssh("t", "true").returncode == 255
+
+
+@pytest.mark.parametrize("list_is_there", [True, False])
+def test_L5_revoked_while_at_the_door(make_mux, make_sshd, keys, list_is_there):
+    """Whoever has connected already, and is about to authenticate, is refused at once."""
+    mine, other = keys.public(keys.make("local")), keys.public(keys.make("stranger"))
+    mux = make_mux(make_sshd(), authorized=mine if list_is_there else False, start=False)
+    name = "ssh-mux-authorized-keys" if list_is_there else "id_test.pub"
+    mux.put(name, mine)
+    mux.start()
+    key = paramiko.Ed25519Key(filename=str(mux.local_key))
+    for text, is_in in ((mine, True), (other, False), (mine, True)):
+        transport = paramiko.Transport(("127.0.0.1", mux.port))
+        try:
+            transport.start_client(timeout=20)
+            mux.put(name, text)
+            if is_in:
+                transport.auth_publickey("t", key)
+            else:
+                with pytest.raises(paramiko.AuthenticationException):
+                    transport.auth_publickey("t", key)
+        finally:
+            transport.close()
+        mux.put(name, mine)
 
 
 @pytest.mark.parametrize("option", ['command="/bin/false"', "restrict", 'from="10.0.0.0/8"',
