@@ -18,6 +18,8 @@ struct prepare {
 	prepare_cb *cb; /* NULL: cancelled */
 	void *arg;
 	char *ssh_dir;
+	char *known_host; /* the name in known_hosts */
+	uint16_t known_port;
 	char *paths[SMX_IDENTITIES_MAX];
 	size_t n_paths;
 	int is_look; /* nothing is read, only stamped */
@@ -47,6 +49,7 @@ static void prepare_free(struct prepare *p)
 	for (size_t i = 0; i < p->n_paths; i++)
 		smx_free(p->paths[i]);
 	smx_free(p->ssh_dir);
+	smx_free(p->known_host);
 	prepared_free(p->result);
 	smx_free(p);
 }
@@ -139,15 +142,18 @@ static int add_known_hosts(struct prepared *res, const char *path, int is_global
 	return is_global ? 0 : r;
 }
 
-static int read_known_hosts(struct prepared *res, const char *ssh_dir)
+/* K7: and searched here, for the loop has no time for twenty thousand hashed names. */
+static int read_known_hosts(const struct prepare *p)
 {
+	struct prepared *res = p->result;
 	int r;
 
 	if ((r = smx_known_hosts_new(&res->known_hosts)) != 0 ||
-		(r = smx_os_path_join(ssh_dir, "known_hosts", &res->known_hosts_path)) != 0 ||
-		(r = add_known_hosts(res, res->known_hosts_path, 0)) != 0)
+		(r = smx_os_path_join(p->ssh_dir, "known_hosts", &res->known_hosts_path)) != 0 ||
+		(r = add_known_hosts(res, res->known_hosts_path, 0)) != 0 ||
+		(r = add_known_hosts(res, smx_os_system_known_hosts(), 1)) != 0)
 		return r;
-	return add_known_hosts(res, smx_os_system_known_hosts(), 1);
+	return smx_known_hosts_narrow(res->known_hosts, p->known_host, p->known_port);
 }
 
 /* The public part of an encrypted key: from the file itself, or the .pub beside it. */
@@ -297,7 +303,7 @@ static void on_work(uv_work_t *req)
 	p->result->inputs = stamp(p);
 	if (p->is_look)
 		return;
-	r = read_known_hosts(p->result, p->ssh_dir);
+	r = read_known_hosts(p);
 	for (size_t i = 0; r == 0 && i < p->n_paths; i++)
 		r = read_key(p, p->paths[i]);
 	p->result->r = r;
@@ -343,6 +349,7 @@ static struct prepare *start(
 	struct mux *m, const struct smx_hop *hop, int is_look, prepare_cb *cb, void *arg)
 {
 	struct prepare *p = smx_calloc(1, sizeof(*p));
+	const char *host;
 
 	if (!p)
 		return NULL;
@@ -352,7 +359,9 @@ static struct prepare *start(
 	p->arg = arg;
 	p->result = smx_calloc(1, sizeof(*p->result));
 	p->ssh_dir = smx_strdup(m->opts->ssh_dir);
-	if (!p->result || !p->ssh_dir)
+	smx_hop_known_name(hop, &host, &p->known_port);
+	p->known_host = smx_strdup(host);
+	if (!p->result || !p->ssh_dir || !p->known_host)
 		goto fail;
 	smx_buf_init(&p->result->notes, NOTES_MAX);
 	if (add_paths(p, hop) != 0 || uv_queue_work(m->loop, &p->req, on_work, on_done) != 0)

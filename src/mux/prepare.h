@@ -19,7 +19,7 @@ struct prepared_key {
 };
 
 struct prepared {
-	struct smx_known_hosts *known_hosts;
+	struct smx_known_hosts *known_hosts; /* what names the hop, and nothing else (K7) */
 	char *known_hosts_path;
 	struct prepared_key keys[SMX_IDENTITIES_MAX];
 	size_t n_keys;

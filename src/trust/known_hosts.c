@@ -27,6 +27,14 @@ struct entry {
 	uint8_t salt[HASH_LEN], hash[HASH_LEN]; /* if is_hashed */
 	struct smx_view hosts; /* pattern list, if not; behind the struct */
 	struct smx_view blob, type; /* behind the struct; empty for SKIPPED */
+	int how; /* it names the host that the list was narrowed to: NAMES_* */
+};
+
+/* The names under which a host is looked up. */
+struct names {
+	char exact[SMX_KNOWN_NAME_MAX];
+	char plain[SMX_KNOWN_NAME_MAX];
+	int has_plain; /* plain differs from exact */
 };
 
 struct smx_known_hosts {
@@ -34,6 +42,8 @@ struct smx_known_hosts {
 	size_t n_entries, cap_entries;
 	char *sources[SOURCES_MAX];
 	unsigned n_sources;
+	int is_narrow, had_hashed;
+	struct names narrow;
 };
 
 int smx_known_hosts_new(struct smx_known_hosts **ret)
@@ -241,6 +251,8 @@ int smx_known_hosts_add_text(struct smx_known_hosts *kh, const char *source_name
 	struct smx_buf blob;
 	int r = 0;
 
+	if (kh->is_narrow)
+		return SMX_EINVAL; /* a part of it would count for some hosts only */
 	if (text.len > SMX_KNOWN_HOSTS_TEXT_MAX || n_sources >= SOURCES_MAX)
 		return SMX_ELIMIT;
 	kh->sources[n_sources] = smx_strdup(source_name);
@@ -265,7 +277,7 @@ int smx_known_hosts_has_hashed(const struct smx_known_hosts *kh)
 		if (kh->entries[i]->is_hashed)
 			return 1;
 	}
-	return 0;
+	return kh->had_hashed;
 }
 
 /* --- looking up ------------------------------------------------------------------- */
@@ -299,13 +311,6 @@ int smx_known_hosts_name(const char *host, uint16_t port, char *ret_name, size_t
 	return 0;
 }
 
-/* The names under which a host is looked up. */
-struct names {
-	char exact[SMX_KNOWN_NAME_MAX];
-	char plain[SMX_KNOWN_NAME_MAX];
-	int has_plain; /* plain differs from exact */
-};
-
 static int names_of(const char *host, uint16_t port, struct names *ret)
 {
 	int r;
@@ -333,7 +338,7 @@ static int entry_names(const struct entry *e, const char *name)
 enum { NAMES_NOT, NAMES_EXACT, NAMES_PLAIN };
 
 /* NAMES_*, or SMX_ECRYPTO. */
-static int entry_matches(const struct entry *e, const struct names *names)
+static int search_entry(const struct entry *e, const struct names *names)
 {
 	int r = entry_names(e, names->exact);
 
@@ -343,6 +348,43 @@ static int entry_matches(const struct entry *e, const struct names *names)
 		return NAMES_NOT;
 	r = entry_names(e, names->plain);
 	return r <= 0 ? r : NAMES_PLAIN;
+}
+
+/* The same, without the search where it was done before. */
+static int entry_matches(
+	const struct smx_known_hosts *kh, const struct entry *e, const struct names *names)
+{
+	if (kh->is_narrow && strcmp(kh->narrow.exact, names->exact) == 0)
+		return e->how;
+	return search_entry(e, names);
+}
+
+int smx_known_hosts_narrow(struct smx_known_hosts *kh, const char *host, uint16_t port)
+{
+	struct names names;
+	size_t kept = 0;
+	int r;
+
+	if ((r = names_of(host, port, &names)) != 0)
+		return r;
+	for (size_t i = 0; i < kh->n_entries; i++) {
+		if ((r = entry_matches(kh, kh->entries[i], &names)) < 0)
+			return r;
+		kh->entries[i]->how = r;
+	}
+	for (size_t i = 0; i < kh->n_entries; i++) {
+		struct entry *e = kh->entries[i];
+
+		kh->had_hashed |= e->is_hashed;
+		if (e->how == NAMES_NOT)
+			smx_free(e);
+		else
+			kh->entries[kept++] = e;
+	}
+	kh->n_entries = kept;
+	kh->is_narrow = 1;
+	kh->narrow = names;
+	return 0;
 }
 
 /* What one pass over the entries found; the first of each kind. */
@@ -374,7 +416,7 @@ static int find_all(const struct smx_known_hosts *kh, const struct names *names,
 {
 	for (size_t i = 0; i < kh->n_entries; i++) {
 		const struct entry *e = kh->entries[i];
-		int how = entry_matches(e, names);
+		int how = entry_matches(kh, e, names);
 
 		if (how < 0)
 			return how;
@@ -455,7 +497,7 @@ int smx_known_hosts_next(const struct smx_known_hosts *kh, const char *host, uin
 		return r;
 	for (size_t i = *cursor; i < kh->n_entries; i++) {
 		const struct entry *e = kh->entries[i];
-		int how = entry_matches(e, &names);
+		int how = entry_matches(kh, e, &names);
 
 		if (how < 0)
 			return how;
@@ -489,7 +531,7 @@ static int add_types(
 
 		if (e->marker != SMX_KNOWN_PLAIN)
 			continue;
-		if ((r = entry_matches(e, names)) < 0)
+		if ((r = entry_matches(kh, e, names)) < 0)
 			return r;
 		if (r != how)
 			continue;

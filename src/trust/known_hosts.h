@@ -39,12 +39,22 @@ void smx_known_hosts_free(struct smx_known_hosts *kh);
  * Adds the entries of a text; several may be added, the first has precedence in what is reported.
  * source_name (copied) appears in verdicts and warnings. warnings gets lines of the form
  * "name:12: what\n"; NULL to have none; those beyond the buffer's cap are dropped.
- * 0, SMX_ENOMEM, SMX_ELIMIT (text too long, too many entries: nothing of it was added).
+ * 0, SMX_ENOMEM, SMX_ELIMIT (text too long, too many entries: nothing of it was added), SMX_EINVAL
+ * (after smx_known_hosts_narrow).
  */
 int smx_known_hosts_add_text(struct smx_known_hosts *kh, const char *source_name,
 	struct smx_view text, struct smx_buf *warnings);
 
-/* Whether any entry has a hashed name (then an appended one should be hashed too). */
+/*
+ * K7: keeps only what names this host, with its port or without. The one slow search: after it,
+ * whatever is asked about this host costs next to nothing, so that a worker thread can do it for a
+ * loop. About other hosts nothing should be asked any more, and no text can be added. An error of
+ * the check, and nothing was dropped.
+ */
+int smx_known_hosts_narrow(struct smx_known_hosts *kh, const char *host, uint16_t port);
+
+/* Whether any entry has, or one that was dropped had, a hashed name (then an appended one should be
+ * hashed too). */
 int smx_known_hosts_has_hashed(const struct smx_known_hosts *kh);
 
 enum smx_known_status {

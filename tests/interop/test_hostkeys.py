@@ -1,11 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Host keys of the remote: the verdicts of known_hosts against real servers (K1, K3, K5)."""
+import base64
+import hashlib
+import hmac
+import os
 import re
 import subprocess
+import sys
+import threading
+import time
 
 import pytest
 
-from peers import ROOT, Mux, hop, routes_toml
+from peers import ROOT, Mux, hop, poll, routes_toml
 
 
 def fingerprint(keys, path):
@@ -190,4 +197,108 @@ def test_host_key_alias(make_mux, make_sshd):
     )
     mux = make_mux(routes=routes_toml({"t": hop(target, host_key_alias="my-alias")}),
                    known_hosts=known)
+    mux.check_works()
+
+
+# ---- a known_hosts of many hashed lines ----
+
+
+def hashed_line(name, key):
+    """A line as `ssh-keygen -H` makes it."""
+    salt = os.urandom(20)
+    mac = hmac.digest(salt, name.encode(), hashlib.sha1)
+    return f"|1|{base64.b64encode(salt).decode()}|{base64.b64encode(mac).decode()} {key}\n"
+
+
+@pytest.fixture(scope="module")
+def many_hashed(keys):
+    """None of them is a host of the tests."""
+    key = " ".join(keys.public(keys.make("stranger")).split()[:2])
+    return "".join(hashed_line(f"host{i}.example", key) for i in range(20_000))
+
+
+def hashed(known):
+    return "".join(hashed_line(*line.split(" ", 1)) for line in known.splitlines())
+
+
+def cpu_s(pid, tid):
+    """Of a thread, whatever else the machine does meanwhile."""
+    with open(f"/proc/{pid}/task/{tid}/schedstat", encoding="ascii") as f:
+        return int(f.read().split()[0]) / 1e9
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the CPU time of a thread: /proc")
+def test_K7_known_hosts_is_searched_beside_the_loop(make_mux, make_sshd, many_hashed):
+    """Every line costs an HMAC or two. The worker threads pay for them, and what others do on their
+    connections goes on: the loop itself computes next to nothing for this login."""
+    near, far = make_sshd("near"), make_sshd("far")
+    known = many_hashed + hashed(near.known_hosts() + far.known_hosts())
+    mux = make_mux(known_hosts="", start=False,
+                   routes=routes_toml({"near": hop(near), "far": hop(far)}))
+    mux.put("known_hosts", near.known_hosts())
+    mux.start()
+    echo = mux.start_ssh("near", "cat")
+    stop, rounds = threading.Event(), []
+
+    def type_away():
+        while not stop.is_set():
+            since = time.monotonic()
+            echo.stdin.write(b"x\n")
+            echo.stdin.flush()
+            assert echo.stdout.readline() == b"x\n"
+            rounds.append(time.monotonic() - since)
+            time.sleep(0.02)  # the loop pays for the echoes, too
+
+    typist = threading.Thread(target=type_away)
+    typist.start()
+    try:
+        poll(lambda: rounds, 20, "the first echo")
+        mux.put("known_hosts", known)
+
+        def spent():
+            threads = {tid: cpu_s(mux.pid, tid) for tid in os.listdir(f"/proc/{mux.pid}/task")}
+            loop = threads.pop(str(mux.pid))
+            return loop, sum(threads.values())
+
+        before, n_before = spent(), len(rounds)
+        done = mux.ssh("far", "echo in")
+        after, n_after = spent(), len(rounds)
+    finally:
+        stop.set()
+        typist.join(20)
+        echo.communicate(timeout=20)
+    assert (done.stdout, done.returncode) == (b"in\n", 0), done
+    loop, workers = after[0] - before[0], after[1] - before[1]
+    assert n_after > n_before
+    print(f"loop {loop:.3f} s, workers {workers:.3f} s, {n_after - n_before} echoes, the longest "
+          f"{max(rounds[n_before:n_after]):.3f} s")
+    assert loop < workers / 2, "the loop has searched it"
+
+
+def test_K7_stopped_while_known_hosts_is_searched(make_mux, make_sshd, many_hashed):
+    """The search is given up cleanly: the login is gone before its result is there."""
+    target = make_sshd()
+    mux = make_mux(target, known_hosts=many_hashed + hashed(target.known_hosts()))
+    client = mux.start_ssh("t", "echo in", stdin=subprocess.DEVNULL)
+    poll(lambda: any(c["state"] == "opening" for c in mux.status()["channels"]), 20, "the open",
+         0.01)
+    mux.stop()
+    client.communicate(timeout=20)
+    assert client.returncode == 255
+
+
+def test_K7_K3_verdicts_among_many_lines(make_mux, make_sshd, many_hashed, keys):
+    """A changed key, a revoked one and an unknown one are found as such."""
+    target = make_sshd(host_keys=[keys.make("host_one", "ed25519")])
+    place = f"[127.0.0.1]:{target.port}"
+    other = " ".join(keys.public(keys.make("impostor")).split()[:2])
+    mux = make_mux(target, known_hosts=many_hashed)
+    refused(mux, "not known")
+    mux.put("known_hosts", many_hashed + hashed_line(place, other))
+    refused(mux, "changed", "known_hosts:20001")
+    revoked = "@revoked " + target.known_hosts()
+    mux.put("known_hosts", many_hashed + hashed(target.known_hosts()) + revoked)
+    refused(mux, "revoked", "known_hosts:20002")
+    assert target.logins() == 0
+    mux.put("known_hosts", many_hashed + hashed(target.known_hosts()))
     mux.check_works()

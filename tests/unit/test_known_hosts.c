@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/err.h"
+#include "trust/host_cert.h"
 #include "trust/known_hosts.h"
 #include "trust_data.h"
 
@@ -152,6 +153,13 @@ static const struct verdict_case verdict_cases[] = {
 		0, 0, 0, 0 },
 };
 
+static void expect_same(const char *id, struct smx_known_verdict a, struct smx_known_verdict b)
+{
+	if (a.status != b.status || a.line != b.line || a.has_ca != b.has_ca ||
+		a.has_skipped != b.has_skipped || a.without_port != b.without_port)
+		fail_msg("%s: another verdict when narrowed to the host", id);
+}
+
 static void k1_k3_k5_verdict_table(void **state)
 {
 	(void)state;
@@ -168,6 +176,8 @@ static void k1_k3_k5_verdict_table(void **state)
 			assert_string_equal(v.source_view, FILE_NAME);
 		else
 			assert_null(v.source_view);
+		assert_int_equal(smx_known_hosts_narrow(kh, c->host, (uint16_t)c->port), 0);
+		expect_same(c->id, v, check(kh, c->host, (uint16_t)c->port, c->key));
 		smx_known_hosts_free(kh);
 	}
 }
@@ -377,6 +387,78 @@ static void k3_known_keys_are_listed(void **state)
 	assert_int_equal(smx_known_hosts_next(kh, "h", 2222, &cursor, &e), 0);
 	assert_int_equal(smx_known_hosts_next(kh, "h", 2222, &cursor, &e), 0);
 	smx_known_hosts_free(kh);
+}
+
+/* All that a list says of a host, as a text. */
+static void put_all(
+	const struct smx_known_hosts *kh, const char *host, uint16_t port, struct smx_buf *out)
+{
+	static const char *const keys[] = { "ed25519_a", "ed25519_b", "ecdsa256", "rsa_a",
+		"ed25519_revoked" };
+	struct smx_known_entry e;
+	enum smx_cert_wish wish;
+	size_t cursor = 0;
+
+	assert_int_equal(smx_known_hosts_types(kh, host, port, out), 0);
+	assert_int_equal(smx_known_hosts_cert_wish(kh, host, port, &wish), 0);
+	assert_int_equal(
+		smx_buf_printf(out, " wish %d hashed %d\n", wish, smx_known_hosts_has_hashed(kh)),
+		0);
+	while (smx_known_hosts_next(kh, host, port, &cursor, &e) == 1)
+		assert_int_equal(
+			smx_buf_printf(out, "%d %.*s %s:%u %d\n", e.marker, (int)e.type_view.len,
+				(const char *)e.type_view.p, e.source_view, e.line, e.without_port),
+			0);
+	for (size_t i = 0; i < SMX_ARRAY_LEN(keys); i++) {
+		struct smx_known_verdict v = check(kh, host, port, keys[i]);
+
+		assert_int_equal(smx_buf_printf(out, "%s: %d %u %d %d %d\n", keys[i], v.status,
+					 v.line, v.has_ca, v.has_skipped, v.without_port),
+			0);
+	}
+}
+
+/* K7: narrowed to a host, a list says the same of it, and holds nothing else. */
+static void k7_narrowed_to_a_host(void **state)
+{
+	static const struct {
+		const char *host;
+		uint16_t port;
+	} cases[] = { { "alpha.example", 22 }, { "Alpha.Example", 22 }, { "alpha.example", 2222 },
+		{ "alpha.example", 2223 }, { "10.0.0.7", 2200 }, { "10.0.0.7", 2201 },
+		{ "unheard.of", 22 }, { "h", 22 }, { "h", 2222 }, { "x", 22 } };
+	struct smx_buf text, before, after;
+
+	(void)state;
+	smx_buf_init(&text, 1 << 20);
+	smx_buf_init(&before, 1 << 16);
+	smx_buf_init(&after, 1 << 16);
+	data_read("hashed", &text);
+	data_expand("h $rsa_a\nx $rsa_b\n@revoked * $ed25519_b\n@cert-authority h $ed25519_ca\n"
+		    "@pinned h $ed25519_a\n[h]:2222 $ecdsa256\n*,!x $ed25519_a\n",
+		&text);
+	for (size_t i = 0; i < SMX_ARRAY_LEN(cases); i++) {
+		struct smx_known_hosts *kh = load(data_view(&text), NULL);
+
+		smx_buf_reset(&before);
+		smx_buf_reset(&after);
+		put_all(kh, cases[i].host, cases[i].port, &before);
+		assert_int_equal(smx_known_hosts_narrow(kh, cases[i].host, cases[i].port), 0);
+		put_all(kh, cases[i].host, cases[i].port, &after);
+		assert_string_equal(smx_buf_cstr(&after), smx_buf_cstr(&before));
+		/* Another host, of which a line was kept here only by its pattern. */
+		assert_int_equal(check(kh, "z", 22, "ed25519_b").status, REVOKED);
+		assert_int_equal(smx_known_hosts_narrow(kh, "z", 22), 0);
+		assert_int_equal(check(kh, "z", 22, "ed25519_b").status, REVOKED);
+		assert_int_equal(smx_known_hosts_narrow(kh, "a b", 22), SMX_EINVAL);
+		assert_int_equal(smx_known_hosts_narrow(kh, "z", 0), SMX_EINVAL);
+		assert_int_equal(
+			smx_known_hosts_add_text(kh, "more", data_view(&text), NULL), SMX_EINVAL);
+		smx_known_hosts_free(kh);
+	}
+	smx_buf_release(&text);
+	smx_buf_release(&before);
+	smx_buf_release(&after);
 }
 
 static void k1_several_texts(void **state)
@@ -701,6 +783,7 @@ int main(void)
 		cmocka_unit_test(k1_hashed_file_gives_verdicts),
 		cmocka_unit_test(k3_types_of_a_host),
 		cmocka_unit_test(k3_known_keys_are_listed),
+		cmocka_unit_test(k7_narrowed_to_a_host),
 		cmocka_unit_test(k1_several_texts),
 		cmocka_unit_test(k4_line_pins_the_key),
 		cmocka_unit_test(k4_line_refuses_hosts_that_mean_more),
