@@ -32,7 +32,7 @@ int smx_ct_equal(const void *a, const void *b, size_t n);
  * later ones too; n < 0 (the default) never fails.
  */
 void smx_mem_fail_after(long n);
-/* Tests only: number of smx_* blocks alive. */
+/* Number of smx_* blocks alive. */
 long smx_mem_alive(void);
 
 #define SMX_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))

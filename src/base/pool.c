@@ -5,8 +5,8 @@
 
 #include "base/mem.h"
 
-struct free_block {
-	struct free_block *next;
+struct smx_free_block {
+	struct smx_free_block *next;
 };
 
 void smx_pool_init(struct smx_pool *pool, size_t max_free)
@@ -22,23 +22,41 @@ void smx_pool_release(struct smx_pool *pool)
 
 void smx_pool_trim(struct smx_pool *pool)
 {
-	struct free_block *b = pool->free_list, *next;
+	struct smx_free_block *b = pool->free_list, *next;
 
 	for (; b; b = next) {
 		next = b->next;
 		smx_free(b);
 	}
 	pool->free_list = NULL;
-	pool->n_free = 0;
+	pool->n_free = pool->n_spare = 0;
+}
+
+size_t smx_pool_relax(struct smx_pool *pool)
+{
+	struct smx_free_block **link = &pool->free_list, *b;
+	size_t n = pool->n_spare;
+
+	/* Those behind the ones that were needed. */
+	for (size_t i = n; i < pool->n_free; i++)
+		link = &(*link)->next;
+	while ((b = *link)) {
+		*link = b->next;
+		smx_free(b);
+	}
+	pool->n_free -= n;
+	pool->n_spare = pool->n_free;
+	return n;
 }
 
 void *smx_pool_get(struct smx_pool *pool)
 {
-	struct free_block *b = pool->free_list;
+	struct smx_free_block *b = pool->free_list;
 
 	if (b) {
 		pool->free_list = b->next;
-		pool->n_free--;
+		if (--pool->n_free < pool->n_spare)
+			pool->n_spare = pool->n_free;
 	} else if (!(b = smx_malloc(SMX_BLOCK_LEN))) {
 		return NULL;
 	}
@@ -48,7 +66,7 @@ void *smx_pool_get(struct smx_pool *pool)
 
 void smx_pool_put(struct smx_pool *pool, void *block)
 {
-	struct free_block *b = block;
+	struct smx_free_block *b = block;
 
 	if (!b)
 		return;

@@ -23,7 +23,11 @@
 
 #define TICK_MS         1000
 #define POOL_BLOCKS_MAX 16 /* idle socket buffers kept while others are in use */
-#define RESUME_GAP_S    5 /* wall clock against our own: the machine slept (B11) */
+/* How much must have been freed to be worth giving back, and how often at most. */
+#define RELEASE_BLOCKS      4
+#define RELEASE_ALLOCATIONS 500
+#define RELEASE_MS          (5 * 1000)
+#define RESUME_GAP_S        5 /* wall clock against our own: the machine slept (B11) */
 
 /* --- time --- */
 
@@ -77,6 +81,27 @@ static void arm_deadline(struct mux *m)
 		(void)uv_timer_start(&m->deadline_timer, on_deadline, at - now, 0);
 }
 
+/*
+ * U10: what a peak needed goes back to the system when it is over. The C library keeps freed
+ * memory, and to make it let go takes time: only after a peak, and not often.
+ */
+static void release_memory(struct mux *m)
+{
+	long alive = smx_mem_alive();
+
+	m->n_blocks_freed += smx_pool_relax(&m->pool);
+	if (alive > m->most_alive)
+		m->most_alive = alive;
+	if (m->n_blocks_freed < RELEASE_BLOCKS && m->most_alive - alive < RELEASE_ALLOCATIONS)
+		return;
+	if (m->last_release_ms && mux_now(m) - m->last_release_ms < RELEASE_MS)
+		return;
+	smx_os_release_memory();
+	m->n_blocks_freed = 0;
+	m->most_alive = smx_mem_alive();
+	m->last_release_ms = mux_now(m);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
 	struct mux *m = timer->data;
@@ -87,8 +112,7 @@ static void on_tick(uv_timer_t *timer)
 	pool_tick(m);
 	arm_deadline(m);
 	window_budget_tick(&m->windows);
-	if (m->pool.n_used == 0)
-		smx_pool_trim(&m->pool);
+	release_memory(m);
 	mux_settle(m);
 }
 

@@ -54,6 +54,9 @@ struct mux {
 	struct smx_list prompts; /* being asked or waiting for it */
 	uint64_t next_id; /* of clients and upstreams, for the log and status */
 	struct window_budget windows;
+	long most_alive; /* allocations since memory was given back (U10) */
+	size_t n_blocks_freed;
+	uint64_t last_release_ms;
 	size_t n_clients;
 	int is_locked; /* P8 */
 	int is_stopping;

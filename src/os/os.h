@@ -369,6 +369,8 @@ struct smx_os_tcp_acks {
 };
 /* SMX_EUNSUPPORTED: the system tells nothing; SMX_ESYS: no such socket. */
 int smx_os_tcp_acks(int64_t socket, struct smx_os_tcp_acks *ret);
+/* Gives freed memory that the C library keeps back to the system. Takes milliseconds. */
+void smx_os_release_memory(void);
 /* No core file and no ptrace by other processes of the user: keys are in our memory. SMX_ESYS. */
 int smx_os_disable_core_dumps(void);
 

@@ -10,6 +10,7 @@ import pytest
 
 from conftest import size_mib
 from peers import EchoServer, free_port, hop, poll, routes_toml
+from pyssh import Client
 from test_forward import running, socks5
 
 pytestmark = [pytest.mark.big]
@@ -195,3 +196,30 @@ def test_idle_memory(loop):
         client.communicate(timeout=20)
     assert base <= 10_000_000, base
     assert grown <= 50 * 65536, f"{grown / 50 / 1024:.1f} KiB each"
+
+
+@pytest.mark.timeout(120)
+def test_U10_memory_of_a_burst_goes_back_to_the_system(loop):
+    """200 channels of 10 clients, full to the brim; another channel is open all the while."""
+    quiet = loop.start_ssh("loop", "cat", stdin=subprocess.PIPE)
+    poll(lambda: loop.open_channels() == 1, 10)
+    speed(loop, 16)
+    time.sleep(7)
+    base = loop.memory()
+    clients = [Client(loop.port, loop.local_key, user="loop") for _ in range(10)]
+    for client in clients:
+        for i in range(20):
+            client.open(i, window=0)
+        for i in range(20):
+            client.request(client.opened(i), "exec", False, "head -c 300000 /dev/zero")
+    time.sleep(3)
+    peak = loop.memory()
+    for client in clients:
+        client.stop()
+    poll(lambda: loop.open_channels() == 1, 20)
+    time.sleep(7)  # it is looked at each second, and given back at most each five
+    after = loop.memory()
+    quiet.communicate(timeout=20)
+    print(f"{base >> 10} KiB, {peak >> 10} KiB, {after >> 10} KiB")
+    assert peak > base + (20 << 20), "no burst"
+    assert after < base + (4 << 20)

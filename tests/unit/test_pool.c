@@ -40,6 +40,39 @@ static void blocks_are_reused(void **state)
 	assert_int_equal(smx_mem_alive(), alive);
 }
 
+/* U10: what a peak needed and nobody needs any more is freed, though others are in use. */
+static void U10_blocks_that_are_not_needed_are_freed(void **state)
+{
+	long alive = smx_mem_alive();
+	struct smx_pool pool;
+	void *blocks[10], *held;
+
+	(void)state;
+	smx_pool_init(&pool, 8);
+	held = smx_pool_get(&pool);
+	for (int i = 0; i < 10; i++)
+		assert_non_null(blocks[i] = smx_pool_get(&pool));
+	for (int i = 0; i < 10; i++)
+		smx_pool_put(&pool, blocks[i]);
+	assert_int_equal(pool.n_free, 8);
+	assert_int_equal(smx_pool_relax(&pool), 0); /* they were just needed */
+	/* Three at a time are needed. */
+	for (int round = 0; round < 5; round++) {
+		for (int i = 0; i < 3; i++)
+			blocks[i] = smx_pool_get(&pool);
+		for (int i = 0; i < 3; i++)
+			smx_pool_put(&pool, blocks[i]);
+	}
+	assert_int_equal(smx_pool_relax(&pool), 5);
+	assert_int_equal(pool.n_free, 3);
+	assert_int_equal(smx_mem_alive(), alive + 4);
+	assert_int_equal(smx_pool_relax(&pool), 3);
+	assert_int_equal(smx_pool_relax(&pool), 0);
+	smx_pool_put(&pool, held);
+	smx_pool_release(&pool);
+	assert_int_equal(smx_mem_alive(), alive);
+}
+
 static void no_memory(void **state)
 {
 	struct smx_pool pool;
@@ -64,6 +97,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(blocks_are_reused),
+		cmocka_unit_test(U10_blocks_that_are_not_needed_are_freed),
 		cmocka_unit_test(no_memory),
 	};
 

@@ -14,6 +14,11 @@
 #ifdef __linux__
 #include <sys/prctl.h>
 #endif
+#ifdef __GLIBC__
+#include <malloc.h>
+#elif defined(__APPLE__)
+#include <malloc/malloc.h>
+#endif
 
 #include "base/err.h"
 #include "os/unix/unix.h"
@@ -74,6 +79,15 @@ int smx_os_raise_file_limit(uint64_t *ret_limit)
 	}
 	*ret_limit = rl.rlim_cur == RLIM_INFINITY ? UINT64_MAX : (uint64_t)rl.rlim_cur;
 	return 0;
+}
+
+void smx_os_release_memory(void)
+{
+#ifdef __GLIBC__
+	(void)malloc_trim(0);
+#elif defined(__APPLE__)
+	(void)malloc_zone_pressure_relief(NULL, 0);
+#endif
 }
 
 int smx_os_disable_core_dumps(void)

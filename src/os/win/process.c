@@ -5,6 +5,7 @@
 #include "os/win/win.h"
 
 #include <io.h>
+#include <malloc.h>
 #include <stdio.h>
 
 #include "base/err.h"
@@ -49,6 +50,11 @@ int smx_os_raise_file_limit(uint64_t *ret_limit)
 		return SMX_ESYS;
 	*ret_limit = UINT64_MAX;
 	return 0;
+}
+
+void smx_os_release_memory(void)
+{
+	(void)_heapmin();
 }
 
 int smx_os_disable_core_dumps(void)
