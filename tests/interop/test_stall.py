@@ -11,7 +11,12 @@ import threading
 import time
 
 import pytest
-from paramiko.common import MSG_GLOBAL_REQUEST, MSG_UNIMPLEMENTED
+from paramiko.common import (
+    MSG_GLOBAL_REQUEST,
+    MSG_UNIMPLEMENTED,
+    OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED,
+    OPEN_SUCCEEDED,
+)
 
 import otp_sshd
 from peers import USER, Sshd, hop, poll, routes_toml
@@ -302,6 +307,61 @@ def test_U3_a_client_without_end_of_words_during_silence(behind):
     client.communicate()
     mux.wait_idle()
     assert target.logins() == 2
+
+
+@pytest.fixture
+def late_refusal(keys, cleanup, make_mux):
+    """A server whose third session is refused late: (mux, server)."""
+    def reply(_):
+        server.n_opens += 1
+        if server.n_opens < 3:
+            return OPEN_SUCCEEDED
+        time.sleep(2)
+        server.n_refused += 1
+        return OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+
+    server = Odd(keys.make("host_odd"), "unimplemented")
+    server.n_opens = server.n_refused = 0
+    server.open_reply = reply
+    cleanup(server)
+    return make_mux(routes=routes_toml({"t": server.hop()}), known_hosts=server.known_hosts()), server
+
+
+def test_P6_a_refusal_that_nobody_awaits_is_the_end_of_it(late_refusal):
+    """The client left while its open was pending: nothing of it stays on the connection, and nothing
+    goes on being asked for its sake."""
+    mux, server = late_refusal
+    for _ in range(2):
+        assert mux.ssh("t", "x").stdout == b"done\n"
+    client = mux.start_ssh("t", "x", stdin=subprocess.DEVNULL)
+    poll(lambda: server.n_opens == 3, 10)
+    client.kill()
+    client.communicate()
+    poll(lambda: server.n_refused == 1, 10)
+    poll(lambda: mux.status()["connections"][0]["channels"] == 0, 3, "the channel to be gone")
+    assert mux.status()["connections"][0]["idle_left_s"] > 0
+    asked = server.n_asked
+    time.sleep(4)
+    assert server.n_asked - asked <= 1
+    mux.wait_idle()
+
+
+def test_U3_a_rekey_in_the_middle(make_mux, make_sshd, pump):
+    """The server wants new keys while its path is silent."""
+    target = make_sshd(RekeyLimit="16K")
+    path = pump(target.port)
+    route, known = by_pump(target, path)
+    mux = make_mux(routes=routes_toml({"t": route}), known_hosts=known)
+    client = start_cat(mux)
+    settle(mux)
+    path.strand()
+    client.stdin.write(b"y" * 99999 + b"\n")
+    client.stdin.flush()
+    mux.check_works()
+    assert "stalled" in states(mux)
+    path.unstrand()
+    assert client.stdout.readline() == b"y" * 99999 + b"\n"
+    check_unharmed(client)
 
 
 # ---- servers that answer no probe, or in their own way (U4) ----

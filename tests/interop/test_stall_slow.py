@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Minutes of silence on a network of its own (U3, U4, P4): what plain ssh survives, we survive, with
 every byte; what ends, ends when it must and says so."""
+import glob
 import hashlib
 import os
 import subprocess
@@ -248,6 +249,35 @@ def refused_within_6_s(w, route):
     done = w.mux.ssh(route, "true")
     assert done.returncode == 255 and time.monotonic() - start < LIMIT, done
     assert b"is stalled: no sign of life for" in done.stderr, done
+
+
+@pytest.mark.big  # a preloaded library and AddressSanitizer don't mix
+def test_U3_ten_minutes_of_silence_cost_nothing(world, tmp_path):
+    """By the daemon's clock, which runs 25 times as fast; the network's is the real one."""
+    libraries = glob.glob("/usr/lib*/faketime/libfaketime.so.1")
+    libraries += glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
+    if not libraries:
+        pytest.skip("libfaketime is not installed")
+    speed = 25
+    w = world(env={"LD_PRELOAD": libraries[0], "FAKETIME": f"+0 x{speed}"})
+    big = tmp_path / "big"
+    big.write_bytes(os.urandom(50 << 20))
+    sleepers = [w.call("mux", r, "sleep 40; echo alive") for r in ("r", "j")]
+    cat = HalfRead(w, "mux", big, 50 << 20)
+    poll(lambda: w.states() == ["ready"] * 3, 10)
+    w.settle()
+    before = w.mux.memory()
+    w.net.pull("here")
+    time.sleep(600 / speed)
+    assert w.states() == ["stalled"] * 3
+    assert min(c["stalled_s"] for c in w.mux.status()["connections"]) > 500
+    assert w.mux.memory() - before < 4 << 20
+    w.net.plug("here")
+    for sleeper in sleepers:
+        out, err = sleeper.communicate(timeout=60)
+        assert (out, sleeper.returncode) == (b"alive\n", 0), (err, w.mux.log()[-2000:])
+    cat.finish(sha(big))
+    assert w.server.logins() == 1
 
 
 def test_U3_silence_behind_a_healthy_jump_host(world):

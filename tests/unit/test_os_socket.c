@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "os/os.h"
 
 #ifdef TCP_CONGESTION
@@ -51,6 +52,54 @@ static void accepted_sockets_are_not_paced(void **state)
 	close(listener);
 }
 
+/* U4: what the other end's system has acknowledged. */
+static void U4_what_is_acknowledged_is_told(void **state)
+{
+	static char full[65536];
+	struct sockaddr_in addr = { .sin_family = AF_INET };
+	int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+	struct smx_os_tcp_acks acks = { -2, 1 };
+	socklen_t n = sizeof(addr);
+	int fd, r, fds[2];
+
+	(void)state;
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(listener, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&addr, &n), 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	fd = accept(listener, NULL, NULL);
+	assert_true(fd >= 0);
+	r = smx_os_tcp_acks(client, &acks);
+	if (r == SMX_EUNSUPPORTED)
+		skip();
+	assert_int_equal(r, 0);
+	assert_int_equal(acks.unacked, 0);
+	assert_int_equal(write(client, "x", 1), 1);
+	usleep(20 * 1000);
+	assert_int_equal(smx_os_tcp_acks(client, &acks), 0);
+	assert_int_equal(acks.unacked, 0);
+#ifdef __linux__
+	assert_in_range(acks.age_ms, 0, 1000);
+	usleep(150 * 1000);
+	assert_int_equal(smx_os_tcp_acks(client, &acks), 0);
+	assert_in_range(acks.age_ms, 100, 2000);
+#endif
+	/* More than the other end takes. */
+	while (send(client, full, sizeof(full), MSG_DONTWAIT) > 0)
+		;
+	assert_int_equal(smx_os_tcp_acks(client, &acks), 0);
+	assert_true(acks.unacked > 0);
+	close(fd);
+	close(client);
+	close(listener);
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(smx_os_tcp_acks(fds[0], &acks), SMX_ESYS);
+	assert_int_equal(smx_os_tcp_acks(-1, &acks), SMX_ESYS);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static void what_is_no_tcp_socket_is_left_alone(void **state)
 {
 	int fds[2];
@@ -67,6 +116,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(accepted_sockets_are_not_paced),
+		cmocka_unit_test(U4_what_is_acknowledged_is_told),
 		cmocka_unit_test(what_is_no_tcp_socket_is_left_alone),
 	};
 
