@@ -179,15 +179,15 @@ static struct upstream *find_room(struct pool_entry *e, int is_session, uint64_t
 	return NULL;
 }
 
+/* A stalled connection, or a login that goes on in one of a jump host. */
 static const struct upstream *find_stalled(const struct pool_entry *e)
 {
-	for (struct smx_list *it = e->upstreams.next; it != &e->upstreams; it = it->next) {
-		const struct upstream *up = upstream_at(it);
+	const struct upstream *stalled = NULL;
 
-		if (up->state == UPSTREAM_STALLED && !up->link->dead)
-			return up;
-	}
-	return NULL;
+	for (struct smx_list *it = e->upstreams.next; !stalled && it != &e->upstreams;
+		it = it->next)
+		stalled = upstream_stalled_in(upstream_at(it));
+	return stalled;
 }
 
 /* U7: the number of the youngest connection that has logged in. */

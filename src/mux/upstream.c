@@ -613,6 +613,8 @@ void upstream_tick(struct upstream *up)
 			up->deadline_ms = now + LOGIN_TIMEOUT_MS;
 		else if (now >= up->deadline_ms)
 			fail(up, SMX_ETIMEOUT, "the login took too long");
+		else
+			upstream_watch_login(up);
 		return;
 	}
 	if (up->login)

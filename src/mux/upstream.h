@@ -78,6 +78,11 @@ void upstream_suspect(struct upstream *up, int at_once);
 int upstream_life_tick(struct upstream *up);
 /* When that is due earlier, as far as is known now. */
 uint64_t upstream_deadline(const struct upstream *up);
+/* Once a second while it logs in and nobody is asked: in whose connection that goes on is doubted.
+ */
+void upstream_watch_login(struct upstream *up);
+/* What is stalled: itself, or for a login the connection that it goes on in; or NULL. */
+const struct upstream *upstream_stalled_in(const struct upstream *up);
 /* Of a login: whether anything has lately come of it. */
 int upstream_is_hopeful(const struct upstream *up);
 /* "the connection to me@web port 22 is stalled: no sign of life for 50 s" */

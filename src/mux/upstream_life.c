@@ -101,11 +101,33 @@ void upstream_suspect(struct upstream *up, int at_once)
 		upstream_suspect(t->ep.link->owner, 0);
 }
 
+void upstream_watch_login(struct upstream *up)
+{
+	const struct tunnel *t = tunnel_of(up);
+
+	if (t && smx_live_silence(&up->link->live, mux_now(up->link->mux)) >= EAGER_MS)
+		upstream_suspect(t->ep.link->owner, 0);
+}
+
+const struct upstream *upstream_stalled_in(const struct upstream *up)
+{
+	const struct tunnel *t;
+
+	if (up->link->dead)
+		return NULL;
+	if (up->state >= UPSTREAM_READY)
+		return up->state == UPSTREAM_STALLED ? up : NULL;
+	t = tunnel_of(up);
+	return t ? upstream_stalled_in(t->ep.link->owner) : NULL;
+}
+
 int upstream_is_hopeful(const struct upstream *up)
 {
 	uint64_t now = mux_now(up->link->mux);
 	const struct open_req *req = &up->tunnel_req;
 
+	if (upstream_stalled_in(up))
+		return 0;
 	if (up->link->bytes_in > 0 || now - up->born_ms < FIRST_BYTES_MS)
 		return 1;
 	if (!up->has_tunnel_req)

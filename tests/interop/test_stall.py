@@ -200,6 +200,30 @@ def test_U3_behind_a_jump_host_both_are_left(make_mux, make_sshd, pump):
     poll(lambda: "stalled" not in states(mux), 5, "both to be ready again")
 
 
+def test_U3_a_login_inside_a_stalled_connection_is_not_waited_for(make_mux, make_sshd, pump):
+    """The target does not speak yet when the jump host's path goes silent."""
+    bastion, target = make_sshd("bastion"), make_sshd("target")
+    path, slow = pump(bastion.port), pump(target.port)
+    jump, known = by_pump(bastion, path)
+    route, known_target = by_pump(target, slow)
+    mux = make_mux(routes=routes_toml({"t": route}, jump=jump), known_hosts=known + known_target)
+    slow.hold()
+    first = mux.start_ssh("t", "echo first", stdin=subprocess.DEVNULL)
+    poll(lambda: [c for c in mux.status()["connections"] if c["state"] == "login" and " via "
+                  in c["key"]], 10)
+    # The jump host answers: for as long as it does, the login may take its time.
+    time.sleep(7)
+    assert first.poll() is None and "is stalled" not in mux.log()
+    path.strand()
+    done, took = timed(mux.ssh, "t", "true")
+    assert done.returncode == 255 and took < LIMIT, (took, done)
+    assert b"is stalled" in done.stderr, done
+    slow.release()
+    path.unstrand()
+    first.communicate(timeout=20)
+    mux.check_works()
+
+
 def test_B11_resume_is_asked_about_and_survived(behind):
     """The machine sleeps, and its network is back 8 s after it: nothing is lost."""
     mux, path, target = behind
