@@ -208,6 +208,7 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	smx_list_init(&m.breathing);
 	smx_list_init(&m.clients);
 	smx_list_init(&m.entries);
+	greetings_init(&m.greetings);
 	smx_list_init(&m.prompts);
 	attempts_init(&m.attempts);
 	r = start(&m);
@@ -216,6 +217,7 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	(void)uv_loop_close(&loop);
 	attempts_release(&m.attempts);
 	smx_pool_release(&m.pool);
+	greetings_release(&m.greetings);
 	keyring_free(m.keyring);
 	smx_key_free(m.host_key);
 	smx_routes_unref(m.routes);

@@ -475,6 +475,63 @@ static int is_out_of_reach(struct login *lg, const struct candidate *c)
 	return 1;
 }
 
+static void sign(struct login *lg);
+
+/*
+ * B13: the key to begin with, put first, or NULL. It is offered with its signature at once, which
+ * saves the round trips of asking for the methods and for the key. A key of a file may always be,
+ * one of an agent if it opened the last login or is the only one, for the agent may ask somebody.
+ */
+static const struct candidate *first_key(struct login *lg)
+{
+	struct smx_view last = greeting_key(&lg->mux->greetings, lg->hop);
+	struct candidate *all = lg->candidates, c;
+	size_t at = 0;
+
+	if (lg->is_listing || lg->n_candidates == 0)
+		return NULL;
+	for (size_t i = 0; i < lg->n_candidates; i++)
+		if (last.len && smx_view_eq_view(last, blob_of(&all[i])))
+			at = i;
+	c = all[at];
+	if (c.locked)
+		return NULL;
+	if (!c.key && lg->n_candidates > 1 && !smx_view_eq_view(last, blob_of(&c)))
+		return NULL;
+	memmove(all + 1, all, at * sizeof(*all));
+	all[0] = c;
+	return &all[0];
+}
+
+void login_begin(struct login *lg)
+{
+	int in_turns = greeting_is_in_turns(&lg->mux->greetings, lg->hop);
+	const struct candidate *c = in_turns ? NULL : first_key(lg);
+	char alg[SMX_ALG_NAME_SIZE];
+	uint32_t flags;
+	int r;
+
+	if (c && choose_alg(lg, blob_of(c), alg, sizeof(alg), &flags) == 0) {
+		lg->next = 1;
+		lg->n_offered++;
+		r = smx_auth_client_begin_with_key(
+			&lg->auth, smx_view_of(alg, strlen(alg)), blob_of(c));
+		if (r == 0)
+			sign(lg);
+	} else if (in_turns) {
+		r = smx_auth_client_begin_in_turns(&lg->auth);
+	} else {
+		r = smx_auth_client_begin(&lg->auth);
+	}
+	if (r != 0)
+		finish(lg, r, smx_strerror(r));
+}
+
+int login_is_unheard(const struct login *lg)
+{
+	return smx_auth_client_is_unheard(&lg->auth);
+}
+
 /* Offers the next key, or gives up. */
 static void choose(struct login *lg)
 {
@@ -488,6 +545,12 @@ static void choose(struct login *lg)
 		return;
 	}
 	lg->wants_choice = 0;
+	if (!lg->auth.has_methods) {
+		/* The key to begin with can't sign. */
+		if ((r = smx_auth_client_none(&lg->auth)) != 0)
+			finish(lg, r, smx_strerror(r));
+		return;
+	}
 	while (smx_auth_client_can(&lg->auth, "publickey") && lg->next < lg->n_candidates) {
 		c = &lg->candidates[lg->next++];
 		if (choose_alg(lg, blob_of(c), alg, sizeof(alg), &flags) != 0 ||
@@ -686,6 +749,15 @@ static void note_method(struct login *lg, const char *method, const struct smx_a
 		lg->methods + used, sizeof(lg->methods) - used, "%s%s", used ? ", " : "", method);
 }
 
+/* B13: the next login of this way begins with it. */
+static void note_key(struct login *lg)
+{
+	int by_key = strstr(lg->methods, "publickey") != NULL;
+
+	greeting_note_key(&lg->mux->greetings, lg->hop,
+		by_key ? smx_buf_as_view(&lg->auth.key_blob) : (struct smx_view){ NULL, 0 });
+}
+
 int login_handle(struct login *lg, struct smx_view payload)
 {
 	enum smx_auth_wait was = lg->auth.wait;
@@ -720,18 +792,11 @@ int login_handle(struct login *lg, struct smx_view payload)
 		on_info_request(lg, &ev.ask);
 		break;
 	case SMX_AUTH_EV_DONE:
+		note_key(lg);
 		finish(lg, 0, NULL);
 		break;
 	}
 	return 0;
-}
-
-void login_begin(struct login *lg)
-{
-	int r = smx_auth_client_begin(&lg->auth);
-
-	if (r != 0)
-		finish(lg, r, smx_strerror(r));
 }
 
 struct login *login_new(struct pool_entry *e, struct link *l, const struct smx_hop *hop,

@@ -6,7 +6,7 @@
  * Keys are tried in an order that spares the server's MaxAuthTries: those named by the
  * route and held by the agent, those of readable key files, then what else the agent has, and last
  * encrypted key files, whose passphrase is asked for. Each is offered first and signed with only if
- * the server would take it.
+ * the server would take it; but for the first, where that bothers nobody (B13).
  */
 #ifndef SMX_MUX_LOGIN_H
 #define SMX_MUX_LOGIN_H
@@ -36,6 +36,8 @@ int login_wants_person(const struct login *lg);
 int login_is_asking(const struct login *lg);
 /* What there is to remember of it should it have failed; all but kind NONE and the cause (U5). */
 void login_note_failure(const struct login *lg, struct attempt_failure *f);
+/* The server was sent more than one message and has answered none (B13). */
+int login_is_unheard(const struct login *lg);
 /* What the server took so far, in words: for the log. */
 const char *login_methods(const struct login *lg);
 void login_free(struct login *lg); /* NULL works */

@@ -21,6 +21,7 @@
 #include "crypto/key.h"
 #include "mux/attempts.h"
 #include "mux/daemon.h"
+#include "mux/greeting.h"
 #include "mux/window.h"
 
 /*
@@ -51,6 +52,7 @@ struct mux {
 	uint64_t network_stamp; /* of the addresses, while a login waits for the network; or 0 */
 	int terminal_is_busy; /* a question is shown there */
 	int pinentry_is_busy; /* and there */
+	struct greetings greetings; /* how logins are begun (B13) */
 	struct smx_list prompts; /* being asked or waiting for it */
 	uint64_t next_id; /* of clients and upstreams, for the log and status */
 	struct window_budget windows;

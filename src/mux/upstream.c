@@ -169,6 +169,13 @@ static void on_dead(struct link *l, int r, const char *why)
 	if (up->state < UPSTREAM_READY && up->login)
 		login_note_failure(up->login, &up->failure);
 	up->has_failed = upstream_is_failed_login(up);
+	if (up->state < UPSTREAM_READY && up->login && login_is_unheard(up->login) &&
+		(r == SMX_EEOF || r == SMX_EDISCONNECTED)) {
+		/* B13: it may be a server that takes one message at a time. Once more, like that.
+		 */
+		greeting_note_in_turns(&up->entry->mux->greetings, up->hop);
+		up->has_failed = 0;
+	}
 	if (up->state == UPSTREAM_READY && up->has_failed)
 		(void)snprintf(text, sizeof(text),
 			"the server took the login and ended the connection before the first "

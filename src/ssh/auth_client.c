@@ -33,7 +33,15 @@ static int send_built(struct smx_auth_client *a, struct smx_buf *b, int r, enum 
 	return r;
 }
 
-int smx_auth_client_begin(struct smx_auth_client *a)
+static int send_none(struct smx_auth_client *a)
+{
+	struct smx_buf b;
+
+	smx_buf_init_secret(&b, SMX_AUTH_MSG_MAX);
+	return send_built(a, &b, smx_auth_put_none(&b, a->user), SMX_AUTH_WAIT_NONE);
+}
+
+static int ask_service(struct smx_auth_client *a, enum smx_auth_wait wait)
 {
 	struct smx_buf b;
 	int r;
@@ -41,7 +49,50 @@ int smx_auth_client_begin(struct smx_auth_client *a)
 	smx_buf_init_secret(&b, SMX_AUTH_MSG_MAX);
 	if ((r = smx_put_u8(&b, SMX_MSG_SERVICE_REQUEST)) == 0)
 		r = smx_put_cstr(&b, "ssh-userauth");
-	return send_built(a, &b, r, SMX_AUTH_WAIT_SERVICE);
+	if ((r = send_built(a, &b, r, wait)) == 0)
+		a->service_due = 1;
+	return r;
+}
+
+int smx_auth_client_begin(struct smx_auth_client *a)
+{
+	int r = ask_service(a, SMX_AUTH_WAIT_CHOICE);
+
+	return r == 0 ? send_none(a) : r;
+}
+
+static int take_key(struct smx_auth_client *a, struct smx_view alg, struct smx_view blob)
+{
+	int r;
+
+	smx_buf_reset(&a->key_alg);
+	smx_buf_reset(&a->key_blob);
+	if ((r = smx_buf_put(&a->key_alg, alg.p, alg.len)) == 0)
+		r = smx_buf_put(&a->key_blob, blob.p, blob.len);
+	return r;
+}
+
+int smx_auth_client_begin_with_key(
+	struct smx_auth_client *a, struct smx_view alg, struct smx_view blob)
+{
+	int r = take_key(a, alg, blob);
+
+	return r == 0 ? ask_service(a, SMX_AUTH_WAIT_SIGNATURE) : r;
+}
+
+int smx_auth_client_begin_in_turns(struct smx_auth_client *a)
+{
+	return ask_service(a, SMX_AUTH_WAIT_SERVICE);
+}
+
+int smx_auth_client_is_unheard(const struct smx_auth_client *a)
+{
+	return a->service_due && a->wait != SMX_AUTH_WAIT_SERVICE;
+}
+
+int smx_auth_client_none(struct smx_auth_client *a)
+{
+	return a->wait == SMX_AUTH_WAIT_CHOICE ? send_none(a) : SMX_ESTATE;
 }
 
 int smx_auth_client_can(const struct smx_auth_client *a, const char *method)
@@ -52,23 +103,24 @@ int smx_auth_client_can(const struct smx_auth_client *a, const char *method)
 static int on_service_accept(struct smx_auth_client *a, struct smx_rd rd)
 {
 	struct smx_view name;
-	struct smx_buf b;
 	int r;
 
-	if (a->wait != SMX_AUTH_WAIT_SERVICE)
+	if (!a->service_due)
 		return SMX_EUNEXPECTED;
 	if ((r = smx_rd_string(&rd, &name)) != 0 || (r = smx_rd_end(&rd)) != 0)
 		return r;
 	if (!smx_view_eq(name, "ssh-userauth"))
 		return SMX_EUNEXPECTED;
 	smx_transport_set_phase(a->t, SMX_PHASE_AUTH);
-	smx_buf_init_secret(&b, SMX_AUTH_MSG_MAX);
-	return send_built(a, &b, smx_auth_put_none(&b, a->user), SMX_AUTH_WAIT_NONE);
+	a->service_due = 0;
+	return a->wait == SMX_AUTH_WAIT_SERVICE ? send_none(a) : 0;
 }
 
 /* A request of ours is with the server, which may accept or refuse it. */
 static int is_asked(const struct smx_auth_client *a)
 {
+	if (a->service_due)
+		return 0;
 	switch (a->wait) {
 	case SMX_AUTH_WAIT_NONE:
 	case SMX_AUTH_WAIT_PROBE:
@@ -94,6 +146,7 @@ static int on_failure(struct smx_auth_client *a, struct smx_rd rd, struct smx_au
 		return SMX_ETOOBIG;
 	memcpy(a->methods, methods.p, methods.len);
 	a->methods[methods.len] = '\0';
+	a->has_methods = 1;
 	a->wait = SMX_AUTH_WAIT_CHOICE;
 	ret->type = SMX_AUTH_EV_CHOOSE;
 	return 0;
@@ -185,11 +238,8 @@ int smx_auth_client_probe_key(struct smx_auth_client *a, struct smx_view alg, st
 
 	if (a->wait != SMX_AUTH_WAIT_CHOICE)
 		return SMX_ESTATE;
-	smx_buf_reset(&a->key_alg);
-	smx_buf_reset(&a->key_blob);
 	smx_buf_init_secret(&b, SMX_AUTH_MSG_MAX);
-	if ((r = smx_buf_put(&a->key_alg, alg.p, alg.len)) == 0 &&
-		(r = smx_buf_put(&a->key_blob, blob.p, blob.len)) == 0)
+	if ((r = take_key(a, alg, blob)) == 0)
 		r = smx_auth_put_pubkey_probe(&b, a->user, alg, blob);
 	return send_built(a, &b, r, SMX_AUTH_WAIT_PROBE);
 }

@@ -55,6 +55,8 @@ struct smx_auth_client {
 	char *user;
 	enum smx_auth_wait wait;
 	char methods[SMX_AUTH_METHODS_SIZE]; /* that can continue, as the server said last */
+	unsigned service_due : 1; /* its acceptance; what we sent behind the request is next */
+	unsigned has_methods : 1; /* the server has said them */
 	size_t n_prompts; /* of the open INFO_REQUEST */
 	struct smx_buf key_alg, key_blob; /* of the probed key */
 };
@@ -62,8 +64,18 @@ struct smx_auth_client {
 int smx_auth_client_init(struct smx_auth_client *a, struct smx_transport *t, const char *user);
 void smx_auth_client_release(struct smx_auth_client *a);
 
-/* Asks for the service, then for the methods (with "none"). To be called at SMX_EV_READY. */
+/*
+ * One of these at SMX_EV_READY. The first two don't wait for the service to be accepted (B13: RFC
+ * 4252 asks for no order but that of the messages): they send the request and at once "none", which
+ * tells the methods, or a key with its signature (then _sign_data and _send_signature, as after
+ * EV_SIGN). The third is for servers that take one message at a time.
+ */
 int smx_auth_client_begin(struct smx_auth_client *a);
+int smx_auth_client_begin_with_key(
+	struct smx_auth_client *a, struct smx_view alg, struct smx_view blob);
+int smx_auth_client_begin_in_turns(struct smx_auth_client *a);
+/* The server has answered nothing yet, though more than one message is with it. */
+int smx_auth_client_is_unheard(const struct smx_auth_client *a);
 /* One message before SMX_PHASE_CONNECTION. SMX_EUNEXPECTED for what is not due. */
 int smx_auth_client_handle(
 	struct smx_auth_client *a, struct smx_view payload, struct smx_auth_event *ret);
@@ -71,6 +83,7 @@ int smx_auth_client_can(const struct smx_auth_client *a, const char *method);
 
 /* Each SMX_ESTATE unless a method may be started now. */
 int smx_auth_client_probe_key(struct smx_auth_client *a, struct smx_view alg, struct smx_view blob);
+int smx_auth_client_none(struct smx_auth_client *a);
 int smx_auth_client_password(struct smx_auth_client *a, struct smx_view password);
 int smx_auth_client_kbdint(struct smx_auth_client *a);
 /* After EV_SIGN: appends what is to be signed. */

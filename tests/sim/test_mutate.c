@@ -446,6 +446,7 @@ static void try_auth_client(size_t which, const uint8_t *p, size_t n, int is_cha
 		assert_int_equal(smx_auth_client_init(&ac, t, "user"), 0);
 		assert_int_equal(smx_buf_put(&ac.key_blob, "blob", 4), 0);
 		ac.wait = waits[i];
+		ac.service_due = waits[i] == SMX_AUTH_WAIT_SERVICE;
 		r = smx_auth_client_handle(&ac, (struct smx_view){ p, n }, &ev);
 		assert_true(r <= 0);
 		/* Done by nothing but the one byte of a success, to a question it can answer. */

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+#include "mux/greeting.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "crypto/key.h"
+
+struct greeting {
+	struct smx_list node;
+	char *user, *host;
+	uint16_t port;
+	struct smx_buf key;
+	int in_turns;
+};
+
+static struct greeting *at(struct smx_list *node)
+{
+	return SMX_CONTAINER(node, struct greeting, node);
+}
+
+static void drop(struct greetings *g, struct greeting *it)
+{
+	smx_list_del(&it->node);
+	g->n--;
+	smx_free(it->user);
+	smx_free(it->host);
+	smx_buf_release(&it->key);
+	smx_free(it);
+}
+
+void greetings_init(struct greetings *g)
+{
+	smx_list_init(&g->list);
+	g->n = 0;
+}
+
+void greetings_release(struct greetings *g)
+{
+	while (g->n)
+		drop(g, at(g->list.next));
+}
+
+static struct greeting *find(struct greetings *g, const struct smx_hop *hop)
+{
+	struct smx_list *node, *tmp;
+
+	SMX_LIST_FOREACH (node, tmp, &g->list) {
+		struct greeting *it = at(node);
+
+		if (it->port == hop->port && strcmp(it->host, hop->host) == 0 &&
+			strcmp(it->user, hop->user) == 0)
+			return it;
+	}
+	return NULL;
+}
+
+/* The one of hop, made if there is none, at the head of the list. NULL: no memory. */
+static struct greeting *take(struct greetings *g, const struct smx_hop *hop)
+{
+	struct greeting *it = find(g, hop);
+
+	if (it) {
+		smx_list_del(&it->node);
+		smx_list_add_tail(g->list.next, &it->node);
+		return it;
+	}
+	if (!(it = smx_calloc(1, sizeof(*it))))
+		return NULL;
+	smx_buf_init(&it->key, SMX_KEY_BLOB_MAX);
+	it->port = hop->port;
+	smx_list_init(&it->node);
+	smx_list_add_tail(g->list.next, &it->node);
+	g->n++;
+	if (!(it->user = smx_strdup(hop->user)) || !(it->host = smx_strdup(hop->host))) {
+		drop(g, it);
+		return NULL;
+	}
+	if (g->n > GREETINGS_MAX)
+		drop(g, at(g->list.prev));
+	return it;
+}
+
+struct smx_view greeting_key(struct greetings *g, const struct smx_hop *hop)
+{
+	struct greeting *it = find(g, hop);
+
+	return it ? smx_buf_as_view(&it->key) : (struct smx_view){ NULL, 0 };
+}
+
+int greeting_is_in_turns(struct greetings *g, const struct smx_hop *hop)
+{
+	const struct greeting *it = find(g, hop);
+
+	return it && it->in_turns;
+}
+
+void greeting_note_key(struct greetings *g, const struct smx_hop *hop, struct smx_view blob)
+{
+	struct greeting *it = take(g, hop);
+
+	if (!it)
+		return;
+	smx_buf_reset(&it->key);
+	(void)smx_buf_put(&it->key, blob.p, blob.len);
+}
+
+void greeting_note_in_turns(struct greetings *g, const struct smx_hop *hop)
+{
+	struct greeting *it = take(g, hop);
+
+	if (it)
+		it->in_turns = 1;
+}

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""B13: a cold login and its first command take few round trips, with any server."""
+import select
+import socket
+import threading
+import time
+
+import pytest
+
+import peers
+import pyssh
+from peers import free_port, hop, routes_toml
+
+DELAY = 0.06 # each way: what belongs to one flight arrives together
+
+
+class Trips(threading.Thread):
+    """A proxy with a delay that counts the flights of the client: bytes that follow bytes of the
+    server. As many round trips were made, and one more for TCP's own handshake."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.target = port
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.flights = []
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self.target))
+            state = {"n": 0, "last": "server", "lock": threading.Lock()}
+            self.flights.append(state)
+            for a, b, who in ((client, server, "client"), (server, client, "server")):
+                threading.Thread(target=self.copy, args=(a, b, who, state), daemon=True).start()
+
+    @staticmethod
+    def copy(a, b, who, state):
+        """Bytes are held for DELAY from when they came, those behind them no longer."""
+        try:
+            while data := a.recv(65536):
+                with state["lock"]:
+                    if who == "client" and state["last"] == "server":
+                        state["n"] += 1
+                    state["last"] = who
+                time.sleep(DELAY)
+                b.sendall(data)
+            b.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def trips(self, n=-1):
+        return self.flights[n]["n"] + 1
+
+    def stop(self):
+        self.listener.close()
+
+
+@pytest.fixture
+def cold(make_mux, cleanup):
+    """cold(server, **how): a daemon whose route t goes to the server through a proxy."""
+
+    def make(server, route=None, **kw):
+        trips = cleanup(Trips(server.port))
+        known = server.known_hosts().replace(f":{server.port} ", f":{trips.port} ")
+        table = dict(hop(server), port=trips.port, direct=True, **(route or {}))
+        mux = make_mux(routes=routes_toml({"t": table}), known_hosts=known, **kw)
+        return mux, trips
+
+    return make
+
+
+def call(mux, trips):
+    """A command; the round trips until its output is there."""
+    ssh = mux.start_ssh("t", "echo still here; sleep 1")
+    assert ssh.stdout.readline() == b"still here\n", mux.log()[-2000:]
+    n = trips.trips()
+    ssh.communicate(timeout=20)
+    assert ssh.returncode == 0
+    return n
+
+
+def test_B13_key_in_a_file(cold, make_sshd):
+    mux, trips = cold(make_sshd())
+    assert call(mux, trips) <= 6
+
+
+def test_B13_key_in_an_agent(cold, make_sshd, make_agent, keys):
+    agent = make_agent(keys.make("remote"))
+    mux, trips = cold(make_sshd(), agent=agent)
+    assert call(mux, trips) <= 6
+
+
+def test_B13_the_key_that_worked_last_is_first(cold, make_sshd, make_agent, keys):
+    """Of several in an agent: the first login asks for each, the next one begins with the right."""
+    agent = make_agent(keys.make("other"), keys.make("third"), keys.make("remote"))
+    server = make_sshd()
+    mux, trips = cold(server, agent=agent)
+    assert call(mux, trips) > 6
+    assert server.log().count("Postponed publickey") == 1
+    for pid in server.connections():
+        peers.kill_quietly(pid)
+    peers.poll(lambda: not mux.connections(), what="the connection is gone")
+    assert call(mux, trips) <= 6
+    assert len(trips.flights) == 2
+    assert server.log().count("Postponed publickey") == 1 # nothing was asked about first
+
+
+def test_B13_a_first_key_that_is_refused_costs_nothing_but_time(cold, make_sshd, keys):
+    """The login goes on as ever, and that key is not offered again."""
+    server = make_sshd()
+    route = {"identity": [str(keys.make("other")), str(keys.make("remote"))]}
+    mux, trips = cold(server, route=route)
+    assert call(mux, trips) <= 8
+    assert server.log().count("Failed publickey") == 1
+
+
+class OneAtATime(pyssh.paramiko.Transport):
+    """A server that takes a message before it has answered the last one for an attack."""
+
+    def _parse_service_request(self, m):
+        time.sleep(0.3)
+        if select.select([self.sock], [], [], 0)[0]:
+            self.sock.shutdown(socket.SHUT_RDWR)
+            return
+        self.auth_handler._handler_table[5](self.auth_handler, m)
+
+    _handler_table = dict(pyssh.paramiko.Transport._handler_table)
+
+
+OneAtATime._handler_table[5] = OneAtATime._parse_service_request # SERVICE_REQUEST
+
+
+def test_B13_a_server_that_takes_one_message_at_a_time(cold, keys, cleanup, monkeypatch):
+    """It closes the connection; it is logged in to all the same, and not annoyed again."""
+    monkeypatch.setattr(pyssh.paramiko, "Transport", OneAtATime)
+
+    def handler(server, channel, name, m):
+        if name != "exec":
+            return True
+        server.send(channel, 99)  # SUCCESS
+        server.send(channel, 94, "still here\n")  # DATA
+        server.send(channel, 98, "exit-status", False, 0)
+        server.send(channel, 97)  # CLOSE
+        return None
+
+    server = cleanup(pyssh.Server(keys.make("host_odd"), handler))
+    server.dir = None
+    mux, trips = cold(server)
+    mux.check_works()
+    assert len(trips.flights) == 2
+    for t in server.transports:
+        t.close()
+    peers.poll(lambda: not mux.connections(), what="the connection is gone")
+    mux.check_works()
+    assert len(trips.flights) == 3
