@@ -4,7 +4,6 @@ the connection. Each case goes to a real server alone, which shows what it does 
 and through ssh-mux, where another session on the same pooled connection must not notice."""
 import collections
 import struct
-import subprocess
 import threading
 
 import paramiko
@@ -12,7 +11,7 @@ import pytest
 
 from conftest import Cleanup
 from peers import PTY_REFUSAL, USER, Dropbear, Mux, hop, poll, routes_toml
-from pyssh import Client, Raw, Server, string
+from pyssh import Client, Raw, Server, message, string
 
 OPEN, CONFIRMED, REFUSED, DATA, EOF, CLOSE, REQUEST, SUCCESS, FAILURE = (
     90, 91, 92, 94, 96, 97, 98, 99, 100)  # fmt: skip
@@ -334,3 +333,243 @@ def test_U1_opens_to_sshd(openssh, case):
 @pytest.mark.parametrize("case", OPENS, ids=[o.name for o in OPENS])
 def test_U1_opens_to_dropbear(dropbear, case):
     run_open(dropbear, case)
+
+
+# ---- the jump host's route ----
+
+
+def test_U1_a_nul_byte_on_the_jump_hosts_route(make_mux, make_sshd, cleanup):
+    """The jump host is a route of its own. What paramiko sends on it (a command with a NUL byte is
+    one line of Python) costs neither the tunnels through it nor what they carry."""
+    bastion, target = make_sshd("bastion"), make_sshd("target")
+    mux = make_mux(routes=routes_toml({"t": hop(target), "b": hop(bastion, direct=True)},
+                                      jump=hop(bastion)),
+                   known_hosts=bastion.known_hosts() + target.known_hosts())
+    behind = mux.start_ssh("t", "cat")
+    behind.stdin.write(b"before\n")
+    behind.stdin.flush()
+    assert behind.stdout.readline() == b"before\n"
+    client = paramiko.SSHClient()
+    client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
+    client.connect("127.0.0.1", mux.port, "b", key_filename=str(mux.local_key),
+                   look_for_keys=False, allow_agent=False, timeout=20)  # fmt: skip
+    try:
+        stdin, stdout, _ = client.exec_command("read x; echo $x")
+        with pytest.raises(paramiko.SSHException):
+            client.exec_command("printf 'a\0b'")
+        # Its other channels live, and so does everybody's.
+        stdin.write("still here\n")
+        stdin.flush()
+        assert stdout.read() == b"still here\n"
+    finally:
+        client.close()
+    out, err = behind.communicate(b"after\n", timeout=20)
+    assert (out, behind.returncode) == (b"after\n", 0), err
+    assert (bastion.logins(), target.logins()) == (1, 1)
+
+
+def test_U1_the_client_is_told(mux, cleanup):
+    """On its stderr: whose message it was, what it was, what is wrong with it."""
+    client = cleanup(Client(mux.port, mux.local_key, user="d"))
+    client.open(0)
+    client.request(client.opened(0), "exec", True, b"a\0b")
+    m = client.wait(95, 0)
+    assert (m.get_int(), m.get_text()) == (1, (
+        'ssh-mux: the client sent a request "exec" that can\'t be passed on: it has a NUL byte in '
+        "a string; the channel was closed\r\n"))
+    client.wait(CLOSE, 0)
+    assert [n for n, c, _ in client.received if c == 0] == [CONFIRMED, FAILURE, 95, CLOSE]
+    assert "can't be passed on: it has a NUL byte in a string" in mux.log()
+
+
+# ---- what a server asks ----
+
+
+@pytest.fixture
+def scripted(make_mux, keys, cleanup):
+    """A daemon in front of a server that says yes to everything."""
+
+    def make(handler=None, **kw):
+        server = cleanup(kw.pop("kind", Server)(keys.make("host_scripted"), handler))
+        mux = make_mux(routes=routes_toml({"t": server.hop(**kw)}),
+                       known_hosts=server.known_hosts())
+        return server, mux
+
+    return make
+
+
+ODD = {
+    "exit-status, nothing": ("exit-status", Raw(), True),
+    "exit-status, cut short": ("exit-status", Raw(b"\0\0\0"), True),
+    "exit-status, a byte after its end": ("exit-status", Raw(b"\0\0\0\1x"), True),
+    "eow, a byte after its end": ("eow@openssh.com", Raw(b"x"), True),
+    "a NUL byte in the name": (b"exit-stat\0us", Raw(), True),
+    # The client would not read these: they are left out, and the channel goes on.
+    "exit-signal, a number": ("exit-signal", u32(9), False),
+    "xon-xoff, nothing": ("xon-xoff", Raw(), False),
+    "a name in another script": ("\u00e9", Raw(), False),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_U1_a_server_that_sends_odd_requests(scripted, tmp_path, name):
+    """It costs that session, not the client's connection with its others: two sessions of a real
+    ssh over one connection to us."""
+    kind, specific, ends = ODD[name]
+    channels = {}
+
+    def handler(server, channel, request, m):
+        if request == "exec":
+            channels[m.get_text()] = channel
+        return True
+
+    server, mux = scripted(handler)
+    shared = ["-o", "ControlMaster=auto", "-o", f"ControlPath={tmp_path}/c", "-o",
+              "ControlPersist=no"]
+    one = mux.start_ssh("t", "one", options=shared)
+    poll(lambda: "one" in channels, 20)
+    two = mux.start_ssh("t", "two", options=shared)
+    poll(lambda: "two" in channels, 20)
+    server.send(channels["two"], REQUEST, kind, False, specific)
+    if not ends:
+        server.send(channels["two"], DATA, b"goes on\n")
+        assert two.stdout.readline() == b"goes on\n"
+        server.send(channels["two"], REQUEST, "exit-status", False, 3)
+        server.send(channels["two"], CLOSE)
+    out, err = two.communicate(timeout=20)
+    assert two.returncode == (255 if ends else 3), (out, err)
+    assert (b"the server sent a request" in err) == ends, err
+    server.send(channels["one"], DATA, b"still here\n")
+    assert one.stdout.readline() == b"still here\n"
+    server.send(channels["one"], REQUEST, "exit-status", False, 0)
+    server.send(channels["one"], CLOSE)
+    one.communicate(timeout=20)
+    assert one.returncode == 0
+    assert [t.is_active() for t in server.transports] == [True]
+
+
+class Confirming(Server):
+    """Confirms each session with bytes that belong to no kind of channel."""
+
+    def serve(self, sock):
+        super().serve(sock)
+        t = self.transports[-1]
+        real = t._send_message
+
+        def send(m):
+            if m.asbytes()[:1] == bytes([CONFIRMED]):
+                m.add_bytes(b"more")
+            real(m)
+
+        t._send_message = send
+
+
+def test_U1_a_confirmation_with_bytes_after_its_end(scripted):
+    """OpenSSH's client would end its connection over it."""
+    server, mux = scripted(lambda s, c, name, m: finish(s, c) if name == "exec" else True,
+                           kind=Confirming)
+    done = mux.ssh("t", "x", options=["-o", "LogLevel=VERBOSE"])
+    assert done.returncode == 7, done
+
+
+def finish(server, channel):
+    threading.Timer(0.1, lambda: (server.send(channel, REQUEST, "exit-status", False, 7),
+                                  server.send(channel, CLOSE))).start()
+    return True
+
+
+# ---- what never passes, though the server would take it ----
+
+
+@pytest.mark.parametrize("kind, specific", [
+    ("x11-req", X11), ("auth-agent-req@openssh.com", Raw()), ("auth-agent-req", Raw()),
+    ("agent-req", Raw()), ("auth-agent-req@example.com", Raw(b"x")),
+], ids=["x11", "agent", "agent-bare", "agent-new", "agent-other"])
+def test_L6_requests_that_the_server_would_take(scripted, cleanup, kind, specific):
+    server, mux = scripted()
+    client = cleanup(Client(mux.port, mux.local_key))
+    client.open(0)
+    theirs = client.opened(0)
+    client.request(theirs, kind, True, specific)
+    client.request(theirs, kind, False, specific)
+    client.request(theirs, "exec", True, "x")
+    client.wait(SUCCESS, 0)
+    assert [n for n, c, _ in client.received if c == 0] == [CONFIRMED, FAILURE, SUCCESS]
+    assert [name for name, *_ in server.log if name not in ("auth", "global")] == ["exec"]
+
+
+class Opening(Server):
+    """Writes down the kinds of channels it is asked for."""
+
+    def __init__(self, *args):
+        super().__init__(*args, open_reply=self.reply)
+        self.kinds = []
+
+    def reply(self, kind):
+        self.kinds.append(kind)
+        return paramiko.OPEN_SUCCEEDED
+
+
+@pytest.mark.parametrize("kind, specific, code", [
+    ("tun@openssh.com", u32(1, 1), 1), ("x11", join(HOST, u32(1)), 1),
+    ("forwarded-tcpip", join(HOST, u32(1), HOST, u32(1)), 1),
+    ("forwarded-streamlocal@openssh.com", join(PATH, string("")), 1),
+    ("auth-agent@openssh.com", Raw(), 1), ("agent-connect", Raw(), 1),
+    ("made-up@example.com", Raw(), 3),
+], ids=["tun", "x11", "tcpip", "streamlocal", "agent", "agent-new", "made-up"])
+def test_L6_channels_that_the_server_would_open(scripted, cleanup, kind, specific, code):
+    server, mux = scripted(kind=Opening, allow_remote_loopback_any_port=True)
+    client = cleanup(Client(mux.port, mux.local_key))
+    client.open(0, kind, specific)
+    assert client.wait(REFUSED, 0).get_int() == code
+    client.open(1)
+    client.opened(1)
+    assert server.kinds == ["session"]
+
+
+class Refusing(Server):
+    """Refuses opens with a text of its own."""
+
+    text = b"\x1b]0;owned\x07no \x1b[2Jway\0\r\n\xff\xc2\x9b31m" + b"x" * 300
+
+    def serve(self, sock):
+        super().serve(sock)
+        t = self.transports[-1]
+
+        def refuse(transport, m):
+            m.get_text()
+            with_text = [m.get_int(), 2, self.text, "en"]
+            transport._send_message(message(REFUSED, *with_text))
+
+        t._handler_table = {**t._handler_table, OPEN: refuse}
+
+
+def test_A7_text_of_a_refused_open(scripted, cleanup):
+    """It reaches the client without what would act on its terminal."""
+    _, mux = scripted(kind=Refusing, allow_remote_loopback_any_port=True)
+    client = cleanup(Client(mux.port, mux.local_key))
+    client.open(0, "direct-tcpip", "127.0.0.1", 1, "127.0.0.1", 1)
+    m = client.wait(REFUSED, 0)
+    code, text = m.get_int(), m.get_string()
+    assert code == 2
+    assert text.startswith(b"no way"), text
+    assert all(32 <= c < 127 for c in text), text
+    done = mux.ssh("t", "x")
+    assert b"no way" in done.stderr and done.returncode == 255
+    assert b"\x1b" not in done.stderr and b"\x07" not in done.stderr
+    assert "\x1b" not in mux.log()
+
+
+def test_L9_the_remotes_eof_comes_by_itself(mux, cleanup):
+    """The command has closed its output and goes on reading: the client sees that end at once."""
+    client = cleanup(Client(mux.port, mux.local_key, user="d"))
+    client.open(0)
+    theirs = client.opened(0)
+    client.request(theirs, "exec", True, "echo out; exec >&- 2>&-; read x; exit $x")
+    client.wait(EOF, 0)
+    assert client.data(0) == b"out\n"
+    assert not [1 for n, c, _ in client.received if c == 0 and n in (REQUEST, CLOSE)]
+    client.send(DATA, theirs, b"5\n")
+    m = client.wait(REQUEST, 0)
+    assert (m.get_text(), m.get_boolean(), m.get_int()) == ("exit-status", False, 5)
+    client.wait(CLOSE, 0)
