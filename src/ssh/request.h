@@ -3,7 +3,7 @@
  * Channel opens and channel requests, read whole before they are passed on (U1).
  *
  * The connection to a server is shared, and servers end it altogether on the first message that
- * they can't parse, or that comes out of its order (docs/DESIGN.md section 8 has the list). So
+ * they can't parse, or that comes out of its order (docs/DESIGN.md section 15 has the list). So
  * whatever a peer on the other side reads is read here first, exactly: nothing missing, nothing
  * after the end, no NUL byte in what C programs take for a string, no name beyond its bounds.
  * Clients of ours get the same from a server's requests.
