@@ -100,6 +100,23 @@ CHANNELS = {
     "ok": channel(99, 0),
     "no": channel(100, 0),
 }
+# Messages that have no business where they come (U2): of channel 0 in every state, and of others.
+SLIPS = {
+    "confirm_short": channel(91, 0, u32(3)),
+    "confirm_packet_0": channel(91, 0, u32(3) + u32(1000) + u32(0)),
+    "refuse_short": channel(92, 0, b"\0"),
+    "adjust_short": channel(93, 0, b"\0\0"),
+    "data_short": channel(94, 0, u32(9) + b"abc"),
+    "data_tail": channel(94, 0, string("abc") + b"tail"),
+    "data_over": channel(94, 0, string(bytes(2500))),
+    "stderr_0": channel(95, 0, u32(0) + string("abc")),
+    "stderr_short": channel(95, 0, b"\0\0"),
+    "request_short": channel(98, 0, u32(9) + b"abc"),
+    "open_short": b"\x5a" + string("session") + b"\0",
+    "global_short": b"\x50" + u32(9),
+    "no_number": b"\x5e",
+    "next_number": channel(94, 1024, string("late")),
+}
 OTHERS = {
     "disconnect": b"\x01" + u32(2) + string("bye") + string(""),
     "ignore": b"\x02" + string("x"),
@@ -180,6 +197,13 @@ def transports():
             write(target, "conn_" + name, b"\x0d" + messages(CHANNELS["open"], msg, msg))
         for name, msg in OTHERS.items():
             write(target, "other_" + name, b"\x0d" + messages(msg, CHANNELS["open"]))
+        for name, msg in SLIPS.items():
+            write(target, "slip_" + name, b"\x0d" + messages(CHANNELS["open"], msg, msg))
+        begun = kexinit("curve25519-sha256")
+        late = [CHANNELS["open"], CHANNELS["data"], b"\x34", b"\x19", begun, b"\x15"]
+        write(target, "slip_rekey", b"\x0d" + messages(CHANNELS["open"], begun, *late))
+        after = [CHANNELS["open"], SERVICE, *CLIENT_AUTH.values(), *SERVER_AUTH.values(), b"\x15"]
+        write(target, "slip_login", b"\x0d" + messages(*after, CHANNELS["data"]))
         rekey = messages(kexinit("curve25519-sha256"), b"\x1e" + string(bytes(range(32))))
         write(target, "rekey", b"\x0d" + rekey)
 
@@ -198,6 +222,11 @@ def main():
         write("auth_client", name + "_later", messages(SERVER_AUTH["accept"], no, no, msg, no))
     for name, msg in CHANNELS.items():
         write("conn", name, messages(CHANNELS["open"], b"\x03\0", msg))
+    for name, msg in SLIPS.items():
+        ours = messages(b"\0", msg, CHANNELS["confirm"])
+        write("conn", "slip_" + name, ours + messages(msg, b"\2\0", msg, CHANNELS["close"], msg))
+    again = messages(CHANNELS["open"], b"\3\0", CHANNELS["close"], *CHANNELS.values())
+    write("conn", "slip_again", again)
     acts = [bytes([n, 0, 1, 2]) for n in range(9)]
     write("conn", "ours", messages(b"\0", CHANNELS["confirm"], *acts, CHANNELS["close"]))
     write("conn", "refused", messages(b"\0", CHANNELS["refuse"], CHANNELS["open"], b"\2\0"))
