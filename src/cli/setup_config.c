@@ -129,6 +129,20 @@ static int check_paths(const struct setup *s)
 		"%s can't be written into a config of ssh: its name %s", path, fault);
 }
 
+/*
+ * ssh would wait for a FIFO without end, and no line can be put into one, or into a directory or
+ * device: said before anything is written or ssh is run. Links are judged later, for ssh reads a
+ * config through them.
+ */
+static int check_config(const struct setup *s)
+{
+	if (smx_os_file_is_regular(s->config_path) != 0)
+		return 0;
+	return smx_cli_fail(smx_cli_exit_code(SMX_EUNSAFE),
+		"move it away, and run this again: a file is put in its place",
+		"%s is not a regular file, so it can't be ssh's config", s->config_path);
+}
+
 /* ---- what ssh knows ----------------------------------------------------------------------------
  */
 
@@ -519,7 +533,8 @@ int smx_cli_setup(const struct smx_cli_setup *o)
 	int r;
 
 	smx_buf_init(&s.key_blob, SMX_KEY_BLOB_MAX);
-	if ((r = find_paths(&s)) != 0 || (r = load_routes(&s)) != 0 || (r = check_paths(&s)) != 0)
+	if ((r = find_paths(&s)) != 0 || (r = load_routes(&s)) != 0 || (r = check_paths(&s)) != 0 ||
+		(r = check_config(&s)) != 0)
 		goto out;
 	set_conf(&s);
 	if (o->via == SMX_SETUP_VIA_PROXY && o->routes_path)

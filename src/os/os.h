@@ -201,6 +201,12 @@ struct smx_os_stamp {
  * SMX_ENOTFOUND, SMX_ESYS (a symlink to nothing too, which is not the same as no file). */
 int smx_os_file_stamp(const char *path, struct smx_os_stamp *ret);
 int smx_os_stamp_equal(const struct smx_os_stamp *a, const struct smx_os_stamp *b);
+/*
+ * 1 if there is a regular file, or a symlink to one; 0 if it is something else: a directory, or a
+ * FIFO or device, which another program that is told to read it might wait for without end.
+ * SMX_ENOTFOUND, SMX_ESYS (it can't be told), SMX_ENOMEM. Never waits.
+ */
+int smx_os_file_is_regular(const char *path);
 
 #define SMX_OS_LIST_MAX 256
 

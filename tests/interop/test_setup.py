@@ -151,6 +151,74 @@ def place(tmp_path, keys):
     return p
 
 
+def fifo(path):
+    os.mkfifo(path, 0o600)
+
+
+def fifo_for_nobody(path):
+    os.mkfifo(path, 0)
+
+
+def link_to_a_fifo(path):
+    os.mkfifo(path.with_name("pipe"), 0o600)
+    path.symlink_to("pipe")
+
+
+def directory(path):
+    path.mkdir(mode=0o700)
+
+
+def device(path):
+    path.symlink_to("/dev/zero")
+
+
+NO_FILES = pytest.mark.parametrize("make", [fifo, fifo_for_nobody, link_to_a_fifo, directory, device])
+
+
+@pytest.fixture
+def watched_ssh(tmp_path):
+    """An ssh that notes what it is run with."""
+    path, log = tmp_path / "bin" / "ssh", tmp_path / "ssh.log"
+    path.parent.mkdir()
+    path.write_text(f'#!/bin/sh\necho "$*" >>{log}\nexec {shutil.which(SSH)} "$@"\n')
+    path.chmod(0o755)
+    log.touch()
+    return path, log
+
+
+@NO_FILES
+@pytest.mark.parametrize("options", [[], ["--dry-run"]], ids=["", "dry"])
+def test_C2_a_config_that_is_no_file_is_said_at_once(place, watched_ssh, make, options):
+    """ssh would read a FIFO without end; it is not run, nothing is written, and one line says why."""
+    ssh, log = watched_ssh
+    make(place.config)
+    before = sorted(p.name for p in place.dir.iterdir())
+    done = place.run("--ssh-bin", ssh, *options, code=77)
+    assert f"{place.config} is not a regular file" in done.stderr, done.stderr
+    assert len(done.stderr.splitlines()) == 1 and not done.stdout, done
+    assert not log.read_text(), "ssh was run"
+    assert sorted(p.name for p in place.dir.iterdir()) == before
+
+
+@NO_FILES
+@pytest.mark.parametrize("command", [
+    ["install", "--config"], ["setup-config", "--config"], ["check-config", "--config"],
+    ["import-config", "--from"]], ids=lambda c: c[0])
+def test_C3_C5_B10_what_is_named_and_no_file(place, watched_ssh, make, command):
+    """So with each command that is given a file to read."""
+    ssh, log = watched_ssh
+    path = place.dir / "named"
+    make(path)
+    place.env["PATH"] = f"{ssh.parent}:{place.env['PATH']}"
+    done = subprocess.run([BINARY, *command, str(path)], env=place.env, text=True,
+                          capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
+    said = [line for line in (done.stdout + done.stderr).splitlines() if str(path) in line]
+    assert done.returncode in (77, 78), done
+    assert [line for line in said if "regular file" in line or "symbolic link" in line], done
+    assert str(path) not in log.read_text(), "ssh was told to read it"
+    assert not place.config.exists()
+
+
 def knows(option):
     return subprocess.run([SSH, "-F", "none", "-T", "-G", "-o", option, "x"], timeout=20,
                           capture_output=True).returncode == 0

@@ -112,6 +112,25 @@ static void not_regular_never_blocks(void **state)
 	expect_read(SMX_EUNSAFE, at("fifo/f"), SMX_OS_FILE_PLAIN, NULL); /* no directory */
 }
 
+/* C2: what ssh could be told to read without waiting for ever. */
+static void regular_or_not(void **state)
+{
+	(void)state;
+	put_file(at("f"), "x", 0000);
+	assert_int_equal(symlink("f", at("link")), 0);
+	assert_int_equal(mkfifo(at("fifo"), 0600), 0);
+	assert_int_equal(symlink("fifo", at("to-fifo")), 0);
+	assert_int_equal(symlink("nothing", at("dangling")), 0);
+	assert_int_equal(smx_os_file_is_regular(at("f")), 1);
+	assert_int_equal(smx_os_file_is_regular(at("link")), 1);
+	assert_int_equal(smx_os_file_is_regular(at("fifo")), 0);
+	assert_int_equal(smx_os_file_is_regular(at("to-fifo")), 0);
+	assert_int_equal(smx_os_file_is_regular(box.dir), 0);
+	assert_int_equal(smx_os_file_is_regular("/dev/null"), 0);
+	assert_int_equal(smx_os_file_is_regular(at("nothing")), SMX_ENOTFOUND);
+	assert_int_equal(smx_os_file_is_regular(at("dangling")), SMX_ENOTFOUND);
+}
+
 static void size_is_capped(void **state)
 {
 	char text[101];
@@ -398,6 +417,7 @@ int main(void)
 		TEST(s2_final_mode),
 		TEST(s1_final_symlink),
 		TEST(not_regular_never_blocks),
+		TEST(regular_or_not),
 		TEST(size_is_capped),
 		TEST(appends_to_the_buffer_or_leaves_it),
 		TEST(hard_link_reads_but_is_not_written_through),

@@ -235,6 +235,15 @@ int smx_os_file_remove(const char *path, struct smx_buf *err)
 	return r;
 }
 
+int smx_os_file_is_regular(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return errno == ENOENT || errno == ENOTDIR ? SMX_ENOTFOUND : SMX_ESYS;
+	return S_ISREG(st.st_mode);
+}
+
 int smx_os_file_stamp(const char *path, struct smx_os_stamp *ret)
 {
 	struct stat st;

@@ -545,6 +545,33 @@ static int64_t unix_ns(const FILETIME *t)
 	return at < UNIX_EPOCH ? 0 : (int64_t)(at - UNIX_EPOCH) * 100;
 }
 
+int smx_os_file_is_regular(const char *path)
+{
+	BY_HANDLE_FILE_INFORMATION info;
+	wchar_t *wide;
+	HANDLE h;
+	int r;
+
+	if ((r = smx_win_wide_path(path, &wide)) != 0)
+		return r == SMX_EINVAL ? SMX_ESYS : r;
+	h = CreateFileW(wide, FILE_READ_ATTRIBUTES,
+		FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING,
+		FILE_FLAG_BACKUP_SEMANTICS, NULL);
+	if (h == INVALID_HANDLE_VALUE)
+		r = smx_win_fail(NULL, "", path, GetLastError()) == SMX_ENOTFOUND ? SMX_ENOTFOUND
+										  : SMX_ESYS;
+	else if (GetFileType(h) != FILE_TYPE_DISK)
+		r = 0; /* NUL, CON, a pipe */
+	else if (!GetFileInformationByHandle(h, &info))
+		r = SMX_ESYS;
+	else
+		r = !(info.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY);
+	if (h != INVALID_HANDLE_VALUE)
+		(void)CloseHandle(h);
+	smx_free(wide);
+	return r;
+}
+
 int smx_os_file_stamp(const char *path, struct smx_os_stamp *ret)
 {
 	BY_HANDLE_FILE_INFORMATION info;

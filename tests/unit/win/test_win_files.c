@@ -539,6 +539,9 @@ static void stamps_tell_versions_apart(void **state)
 	assert_int_equal(smx_os_file_stamp(in_box("s"), &b), 0);
 	assert_false(smx_os_stamp_equal(&a, &b));
 	assert_true(a.mtime_ns > 1700000000ll * 1000000000);
+	assert_int_equal(smx_os_file_is_regular(in_box("s")), 1);
+	assert_int_equal(smx_os_file_is_regular(in_box("nothing")), SMX_ENOTFOUND);
+	assert_int_equal(smx_os_file_is_regular(box), 0);
 }
 
 static int all_of_it(void)
