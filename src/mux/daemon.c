@@ -64,13 +64,7 @@ static void notice_resume(struct mux *m)
 	m->last_wall_s = wall;
 }
 
-static void on_deadline(uv_timer_t *timer)
-{
-	struct mux *m = timer->data;
-
-	pool_tick(m);
-	mux_settle(m);
-}
+static void on_deadline(uv_timer_t *timer);
 
 /* What is due between two ticks: who waits for a doubtful connection counts in seconds (U3). */
 static void arm_deadline(struct mux *m)
@@ -79,6 +73,15 @@ static void arm_deadline(struct mux *m)
 
 	if (at > now && at < now + TICK_MS)
 		(void)uv_timer_start(&m->deadline_timer, on_deadline, at - now, 0);
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+	struct mux *m = timer->data;
+
+	pool_tick(m);
+	arm_deadline(m);
+	mux_settle(m);
 }
 
 /*

@@ -48,7 +48,7 @@ static struct upstream *upstream_at(struct smx_list *node)
 	return SMX_CONTAINER(node, struct upstream, node);
 }
 
-static struct open_req *first_waiting(struct pool_entry *e)
+static struct open_req *first_waiting(const struct pool_entry *e)
 {
 	if (smx_list_empty(&e->waiting))
 		return NULL;
@@ -251,15 +251,18 @@ static void refuse_for_stalled(
 	}
 }
 
-int pool_is_hopeful(const struct pool_entry *e)
+uint64_t pool_hope_ms(const struct pool_entry *e)
 {
+	uint64_t best = 0, one;
+
 	for (struct smx_list *it = e->upstreams.next; it != &e->upstreams; it = it->next) {
 		const struct upstream *up = upstream_at(it);
 
-		if (up->state < UPSTREAM_READY && !up->link->dead && upstream_is_hopeful(up))
-			return 1;
+		if (up->state < UPSTREAM_READY && !up->link->dead &&
+			(one = upstream_hope_ms(up)) > best)
+			best = one;
 	}
-	return 0;
+	return best;
 }
 
 int pool_is_logged_in(struct mux *m, const struct smx_hop *hops, size_t n_hops)
@@ -548,7 +551,7 @@ void pool_tick(struct mux *m)
 		if (first_waiting(e))
 			pool_assign(e);
 		stalled = first_waiting(e) ? find_stalled(e) : NULL;
-		if (stalled && !pool_is_hopeful(e))
+		if (stalled && mux_now(m) >= pool_hope_ms(e))
 			refuse_for_stalled(e, stalled, STALLED_PATIENCE_MS);
 	}
 }
@@ -563,13 +566,13 @@ uint64_t pool_deadline(const struct mux *m)
 		for (struct smx_list *up = e->upstreams.next; up != &e->upstreams; up = up->next)
 			if ((one = upstream_deadline(upstream_at(up))) < at)
 				at = one;
-		if (!find_stalled(e))
+		if (!first_waiting(e) || !find_stalled(e))
 			continue;
-		for (struct smx_list *req = e->waiting.next; req != &e->waiting; req = req->next) {
-			one = SMX_CONTAINER(req, struct open_req, node)->since_ms +
-			      STALLED_PATIENCE_MS;
-			at = one < at ? one : at;
-		}
+		/* They came in this order. */
+		one = first_waiting(e)->since_ms + STALLED_PATIENCE_MS;
+		if (one < pool_hope_ms(e))
+			one = pool_hope_ms(e);
+		at = one < at ? one : at;
 	}
 	return at;
 }

@@ -82,8 +82,8 @@ void pool_upstream_gone(struct pool_entry *e, struct upstream *up, const char *t
 void pool_tick(struct mux *m);
 /* When it has to come earlier than in a second; UINT64_MAX: it need not. */
 uint64_t pool_deadline(const struct mux *m);
-/* Of the logins that are under way here: whether anything has lately come of one. */
-int pool_is_hopeful(const struct pool_entry *e);
+/* Of the logins that are under way here, the best upstream_hope_ms; 0: there is none. */
+uint64_t pool_hope_ms(const struct pool_entry *e);
 /*
  * The attached clients of those who wait for a connection of e, or for one that goes through it, in
  * the order in which they came; at most max. Returns their number.

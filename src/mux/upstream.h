@@ -83,8 +83,9 @@ uint64_t upstream_deadline(const struct upstream *up);
 void upstream_watch_login(struct upstream *up);
 /* What is stalled: itself, or for a login the connection that it goes on in; or NULL. */
 const struct upstream *upstream_stalled_in(const struct upstream *up);
-/* Of a login: whether anything has lately come of it. */
-int upstream_is_hopeful(const struct upstream *up);
+/* Of a login: until when its next sign of life is awaited. UINT64_MAX: it has heard from its
+ * server; 0: it goes on in a connection that is stalled. */
+uint64_t upstream_hope_ms(const struct upstream *up);
 /* "the connection to me@web port 22 is stalled: no sign of life for 50 s" */
 void upstream_stalled_text(const struct upstream *up, char *out, size_t size);
 

@@ -11,10 +11,10 @@
 
 #define KEEPALIVE_MS     (15 * 1000) /* P4 */
 #define KEEPALIVE_MISSED 3
-#define EAGER_MS         1000 /* silence that is worth a probe when somebody waits */
+#define EAGER_MS         500 /* silence that is worth a probe when somebody waits */
 #define DOUBT_MS         (5 * 1000) /* B11, U3 */
 #define STALLED_REAP_MS  (25 * 1000) /* P4: within 30 s, if nobody is on it */
-#define FIRST_BYTES_MS   750 /* what each step of a login has to show life */
+#define FIRST_BYTES_MS   500 /* what each step of a login has to show life */
 
 void upstream_life_init(struct upstream *up)
 {
@@ -121,18 +121,25 @@ const struct upstream *upstream_stalled_in(const struct upstream *up)
 	return t ? upstream_stalled_in(t->ep.link->owner) : NULL;
 }
 
-int upstream_is_hopeful(const struct upstream *up)
+static uint64_t later(uint64_t a, uint64_t b)
 {
-	uint64_t now = mux_now(up->link->mux);
+	return a > b ? a : b;
+}
+
+uint64_t upstream_hope_ms(const struct upstream *up)
+{
 	const struct open_req *req = &up->tunnel_req;
+	uint64_t since = later(up->born_ms, up->carried_ms);
 
 	if (upstream_stalled_in(up))
 		return 0;
-	if (up->link->bytes_in > 0 || now - up->born_ms < FIRST_BYTES_MS)
-		return 1;
-	if (!up->has_tunnel_req)
-		return up->carried_ms && now - up->carried_ms < FIRST_BYTES_MS;
-	return req->up ? now - req->sent_ms < FIRST_BYTES_MS : pool_is_hopeful(req->entry);
+	if (up->link->bytes_in > 0)
+		return UINT64_MAX;
+	if (up->has_tunnel_req && !req->up)
+		return later(since + FIRST_BYTES_MS, pool_hope_ms(req->entry));
+	if (up->has_tunnel_req)
+		since = later(since, req->sent_ms);
+	return since + FIRST_BYTES_MS;
 }
 
 /* --- the states --- */

@@ -471,7 +471,7 @@ def test_U4_a_mute_server_without_a_path_is_stalled(odd, pump, make_mux, keys, c
     server = cleanup(Odd(keys.make("host_odd"), "mute"))
     mux = make_mux(routes=routes_toml({"t": server.hop()}, jump=jump),
                    known_hosts=known + server.known_hosts())
-    client = mux.start_ssh("t", "sleep 25", stdin=subprocess.DEVNULL)
+    client = mux.start_ssh("t", "sleep 14", stdin=subprocess.DEVNULL)
     poll(lambda: len(mux.connections()) == 2, 10)
     time.sleep(2)
     assert mux.ssh("t", "x").stdout == b"done\n"
