@@ -121,7 +121,10 @@ static void on_looked(void *arg, struct prepared *result)
 	if (a)
 		attempts_looked(a, result->inputs, mux_now(m));
 	prepared_free(result);
-	pool_assign(e);
+	if (m->is_stopping)
+		pool_fail_waiting(e, SMX_OPEN_CONNECT_FAILED, "ssh-mux is stopping");
+	else
+		pool_assign(e);
 }
 
 /* Whether the answer has to wait until the files of the login have been compared. */

@@ -365,10 +365,9 @@ static void ask(struct login *lg, const struct smx_auth_info_request *request, i
 	lg->wants_person = 1;
 	(void)snprintf(for_whom, sizeof(for_whom), "%s@%s", lg->hop->user, lg->hop->host);
 	lg->prompt = prompt_start(lg->entry, for_whom, request, note_of(lg), on_answers, lg);
-	if (!lg->prompt) {
-		lg->lacks_person = 1;
+	lg->lacks_person |= !lg->prompt;
+	if (!lg->prompt)
 		finish(lg, SMX_EDENIED, "permission denied: the server asks a question; " NOBODY);
-	}
 }
 
 static void ask_password(struct login *lg)
@@ -832,7 +831,7 @@ void login_note_failure(const struct login *lg, struct attempt_failure *f)
 {
 	f->n_wrong = lg->n_wrong;
 	f->was_cancelled = lg->was_cancelled;
-	/* A prompt that got no answer has bothered nobody by a way of the server's own. */
+	/* A prompt without an answer has bothered nobody by a way of the server's own. */
 	f->was_bothered = lg->has_bothered && !lg->was_cancelled && !lg->lacks_person;
 	if (holdback_place(lg->entry) > f->place)
 		f->place = holdback_place(lg->entry);

@@ -135,6 +135,8 @@ void pool_reroute(struct mux *m)
 	struct smx_list *it, *tmp;
 	const struct smx_route *route;
 
+	/* U5: what failed may be what was put right. */
+	attempts_forget_all(&m->attempts);
 	SMX_LIST_FOREACH (it, tmp, &m->entries) {
 		struct pool_entry *e = SMX_CONTAINER(it, struct pool_entry, node);
 

@@ -12,8 +12,9 @@ import paramiko
 import pytest
 from paramiko.common import MSG_CHANNEL_OPEN_FAILURE
 
+import netns
 import otp_sshd
-from peers import hop, poll, routes_toml, sanitized
+from peers import USER, hop, poll, routes_toml, sanitized
 from pyssh import Client, Server
 from serve_terminal import Terminal, at_terminal
 from test_prompts import FAILED, Handler, OK, Query, Script, of_kind, run_exec
@@ -168,14 +169,15 @@ def test_U5_a_jump_host_is_remembered_for_all_behind_it(make_mux, make_sshd, key
 
 
 def test_U5_edited_routes_are_tried_at_once(make_mux, make_sshd, keys):
+    """Whatever was edited: here nothing that the login is made of."""
     target = make_sshd(accept=[keys.make("other")])
     mux = make_mux(target)
     assert mux.ssh("t", "true").returncode == 255
+    target.authorized.write_text(keys.public(keys.make("remote")))
     assert NEXT.search(mux.ssh("t", "true").stderr)
-    mux.put("ssh-mux-routes.toml",
-            routes_toml({"t": dict(hop(target), identity=str(keys.make("other")))}))
+    mux.put("ssh-mux-routes.toml", routes_toml({"t": dict(hop(target), send_env=["A"])}))
     mux.wait_log("routes re-read")
-    poll(lambda: mux.ssh("t", "echo in").stdout == b"in\n", 10, "the new key to be tried", 0.5)
+    mux.check_works()
 
 
 def test_U5_new_key_files_are_tried_at_once(make_mux, make_sshd, keys):
@@ -350,6 +352,23 @@ def test_U5_the_next_call_after_a_short_break_works(make_mux, make_sshd):
     assert done.returncode == 255 and b"refused" in done.stderr
     target.start()
     mux.check_works()
+
+
+@pytest.mark.skipif(netns.refusal() is not None, reason=str(netns.refusal()))
+def test_U5_another_network_is_tried_at_once(keys, cleanup):
+    """A laptop without an address: tries back off; with one, the next call works."""
+    net = cleanup(netns.Net("here", "server"))
+    server = cleanup(netns.NetSshd(net, "server", keys))
+    mux = cleanup(netns.NetMux(net, "here", keys, known_hosts=server.known_hosts(), routes=routes_toml(
+        {"t": dict(host=server.host, port=22, user=USER)})))
+    here = net.space("here")
+    netns.ip("-n", here, "addr", "flush", "dev", "eth0")
+    poll(lambda: b"next try in 4 s" in mux.ssh("t", "true").stderr, 15, "three failures", 0.1)
+    begin = time.monotonic()
+    netns.ip("-n", here, "addr", "add", f"{net.address['here']}/24", "dev", "eth0")
+    poll(lambda: mux.ssh("t", "echo in").stdout == b"in\n", 10, "a try", 0.05)
+    assert time.monotonic() - begin < 2.4
+    assert "the network changed" in mux.log()
 
 
 # ---- connections that are no good (U6) -----------------------------------------------------------
