@@ -222,8 +222,7 @@ static int log_in(struct control_client *c, const struct smx_control_request *re
 	if (c->mux->is_stopping || c->mux->is_locked)
 		return smx_control_error_build(&c->out, req->id,
 			c->mux->is_stopping ? "busy" : "locked",
-			c->mux->is_stopping ? "the daemon is stopping" : "ssh-mux is locked",
-			c->mux->is_stopping ? NULL : "to go on, run: ssh-mux unlock");
+			c->mux->is_stopping ? "the daemon is stopping" : MUX_LOCKED_TEXT, NULL);
 	call = login_call_new(c->mux, c, req->agent, place_of(req), &c->attach);
 	if (!call)
 		return smx_control_error_build(

@@ -137,6 +137,19 @@ def test_A6_login_that_is_killed_takes_its_question_back(keys, cleanup, make_mux
     poll(lambda: not mux.status()["connections"], what="the login to end")
 
 
+@needs_otp
+def test_P8_lock_ends_a_login_that_waits(keys, cleanup, make_mux):
+    server = cleanup(otp_sshd.OtpSshd(keys, "server"))
+    mux = make_mux(server)
+
+    def answer(question):
+        assert mux.control("lock").returncode == 0
+
+    code, shown = at_terminal(mux, "login", "t", answer=answer, timeout=20)
+    assert code == 77 and b"ssh-mux unlock" in shown, shown
+    poll(lambda: not mux.status()["connections"], what="the login to end")
+
+
 def keep(mux, route="t"):
     client = mux.start_ssh(route, "echo up; cat", stdin=subprocess.PIPE)
     assert client.stdout.readline() == b"up\n"
