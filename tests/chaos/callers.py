@@ -10,7 +10,7 @@ class Caller(Actor):
     """Opens a session on a route that leads to a hostile server, runs something, and leaves."""
 
     pause = (0.02, 0.3)
-    patience = 4
+    patience = 2.5
 
     def step(self):
         rng = self.rng

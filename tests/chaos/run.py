@@ -23,7 +23,7 @@ ACTORS = {
     members.Malformed: 2, members.OpenFlood: 1, members.TinyWindows: 1, members.TinyData: 1,
     members.RekeyStorm: 1, members.KilledTransfers: 1,
     endpoint.Endpoint: 1, endpoint.Attached: 1,
-    callers.Caller: 3, callers.RealCaller: 1, endpoint.Reloads: 1,
+    callers.Caller: 4, callers.RealCaller: 1, endpoint.Reloads: 1,
     killers.KilledServers: 1, killers.KilledCommands: 1, killers.KilledPinentries: 1,
 }
 WITNESSES = {callers.GoodCaller: 1, callers.StatusReader: 1}

@@ -17,8 +17,8 @@ from fake_pinentry import Pinentry
 from peers import Mux, Sshd, hop, poll, routes_toml, short_dir
 
 HERE = pathlib.Path(__file__).resolve().parent
-N_ROUTES = 24  # to hostile servers, each with a user of its own: what fails on one is not remembered
-N_JUMPS = 8
+N_ROUTES = 100  # to hostile servers, each with a user of its own: what fails on one is not remembered
+N_JUMPS = 24
 IDLE_S = 3  # of pooled connections
 # A helper that answers, refuses, says nothing, or is not there, in turn.
 PINENTRY = r'''#!/usr/bin/python3
