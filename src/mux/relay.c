@@ -269,6 +269,9 @@ static void local_event(struct endpoint *ep, struct smx_conn_event *ev)
 			ev->keep = 1;
 			break;
 		}
+		/* It broke a rule, or we had closed already: what it has sent before is nobody's,
+		 * and may wait for a window that never comes. */
+		close_remote(rl);
 		ep->chan->user = NULL;
 		ep->chan = NULL;
 		free_if_over(rl);

@@ -60,7 +60,7 @@ def wait_empty(world, timeout=SETTLE_S):
     return None
 
 
-def check_echo(world, verdict):
+def check_echo(world, verdict, limit):
     plain = world.samples(world.names[-1])
 
     def plain_at(since, until):
@@ -69,19 +69,19 @@ def check_echo(world, verdict):
 
     for name in world.names[:-1]:
         samples = world.samples(name)
-        slow = [(t, s) for t, s in samples if s > ECHO_MAX_S]
+        slow = [(t, s) for t, s in samples if s > limit]
         ours = [(t, s) for t, s in slow if plain_at(t, t + s) < min(PLAIN_SLOW_S, s / 2)]
         text = (f"{len(samples)} echoes, slowest {max(s for _, s in samples):.2f} s "
                 f"(plain ssh {max(s for _, s in plain):.2f} s)")
         if slow:
-            text += (f"; {len(slow)} over {ECHO_MAX_S:.0f} s, of them {len(slow) - len(ours)} "
+            text += (f"; {len(slow)} over {limit:g} s, of them {len(slow) - len(ours)} "
                      "while the machine was slow for plain ssh too")
         if ours:
             text += "; at " + ", ".join(
                 f"{t - world.begun:.1f} s ({s:.2f} s, plain ssh {plain_at(t, t + s):.2f} s)"
                 for t, s in ours[:8])
         verdict.add(not ours, f"the echo of the session {name} stays under "
-                    f"{ECHO_MAX_S:.0f} s", text)
+                    f"{limit:g} s", text)
 
 
 def check_sessions(world, verdict):

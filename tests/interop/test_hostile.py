@@ -581,6 +581,22 @@ def test_P6_eof_close_with_data_in_flight(mux, cleanup):
     poll(lambda: mux.open_channels() <= 1, 15, "the channels to be given back")
 
 
+def test_P6_data_that_waits_keeps_no_broken_channel(mux, client):
+    """A session without a command has no window: what is sent waits. When its client then breaks a
+    rule of the channel, the remote's goes too, though the client stays."""
+    before = mux.open_channels()
+    for ours in range(3):
+        client.open(ours)
+        theirs = client.opened(ours)
+        client.send(94, theirs, b"waits")
+        client.transport._send_message(Message(message(98, theirs).asbytes()))
+        client.wait(97, ours)
+        client.send(97, theirs)
+    poll(lambda: sum(c["channels"] for c in mux.status()["connections"] if " via " in c["key"])
+         == before, 10, "the remote's channels to be given back")
+    assert client.transport.is_active()
+
+
 # ---- servers ----
 
 
