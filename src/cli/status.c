@@ -93,6 +93,16 @@ static int put_styled(struct smx_buf *out, const struct smx_cli_look *look,
 		smx_cli_color(look->color, SMX_STYLE_NONE), text);
 }
 
+/* U9: what is as usual is not said. */
+static const char *others_text(const char *other_users)
+{
+	if (other_users && strcmp(other_users, "admitted") == 0)
+		return " (other users of this machine are let in)";
+	if (other_users && strcmp(other_users, "unchecked") == 0)
+		return " (other users of this machine are not told apart)";
+	return "";
+}
+
 static int put_head(
 	const struct smx_status *st, const struct smx_cli_look *look, struct smx_buf *out)
 {
@@ -102,7 +112,8 @@ static int put_head(
 	r = smx_buf_printf(out, "ssh-mux %s, process %" PRId64 ", up %s, ",
 		st->version ? st->version : "?", st->pid, smx_cli_text_age(st->uptime_s, up));
 	if (r == 0 && st->port)
-		r = smx_buf_printf(out, "127.0.0.1 port %u\n", (unsigned)st->port);
+		r = smx_buf_printf(out, "127.0.0.1 port %u%s\n", (unsigned)st->port,
+			others_text(st->other_users));
 	else if (r == 0)
 		r = smx_buf_put_str(out, "no local port\n");
 	if (r == 0 && st->ssh_dir && st->ssh_dir[0])

@@ -3,6 +3,7 @@
  * Routes (R1–R6, B1): the text of ssh-mux-routes.toml → an immutable table of routes.
  *
  *	default_allow_remote_loopback_any_port = false
+ *	allow_other_users = false			# of this machine, at the local server (U9)
  *	identity = "~/.ssh/id_ed25519"			# or an array
  *	identity_agent = "/run/user/1000/agent"
  *	send_env = ["EDITOR"]
@@ -93,6 +94,7 @@ struct smx_routes {
 	size_t n_routes;
 	char *pinentry; /* the program that asks on a desktop (A6), "none", or NULL: what is found
 			 */
+	int allow_other_users; /* U9: the local server takes connections of other users too */
 	int match_any; /* direct mode: the one route serves every user name (R6) */
 	unsigned refs;
 };

@@ -44,6 +44,7 @@ static const struct key_spec keys[] = {
 		AT(allow_loopback) },
 	{ "default_allow_remote_loopback_any_port", KEY_LOOPBACK, SECTION_TOP, VALUE_BOOLEAN,
 		AT(allow_loopback) },
+	{ "allow_other_users", KEY_OTHER_USERS, SECTION_TOP, VALUE_BOOLEAN, AT(allow_other_users) },
 	{ "send_env", KEY_SEND_ENV, SECTION_TOP | SECTION_ROUTE, VALUE_ENV, AT(send_env) },
 	{ "identity", KEY_IDENTITY, ALL_SECTIONS, VALUE_PATHS, AT(identity) },
 	{ "identities_only", KEY_IDENTITIES_ONLY, ALL_SECTIONS, VALUE_BOOLEAN,

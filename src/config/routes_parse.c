@@ -238,6 +238,7 @@ static int make_table(const struct routes_parser *p, struct smx_routes **ret)
 		r = SMX_ENOMEM;
 	else
 		r = copy_text(p->top.pinentry, &routes->pinentry);
+	routes->allow_other_users = p->top.allow_other_users;
 	for (size_t i = 0; r == 0 && i < p->n_drafts; i++) {
 		routes->n_routes++;
 		r = make_route(p, &p->drafts[i], &routes->routes[i]);

@@ -62,6 +62,7 @@ void smx_status_release(struct smx_status *st)
 	smx_free(st->channels);
 	smx_free(st->version);
 	smx_free(st->ssh_dir);
+	smx_free(st->other_users);
 	smx_status_init(st);
 }
 
@@ -74,19 +75,23 @@ static char *copy_text(const char *s)
 	return smx_strdup(clean);
 }
 
-int smx_status_set_daemon(struct smx_status *st, const char *version, const char *ssh_dir)
+int smx_status_set_daemon(
+	struct smx_status *st, const char *version, const char *ssh_dir, const char *other_users)
 {
-	char *v = copy_text(version), *d = copy_text(ssh_dir);
+	char *v = copy_text(version), *d = copy_text(ssh_dir), *o = copy_text(other_users);
 
-	if (!v || !d) {
+	if (!v || !d || !o) {
 		smx_free(v);
 		smx_free(d);
+		smx_free(o);
 		return SMX_ENOMEM;
 	}
 	smx_free(st->version);
 	smx_free(st->ssh_dir);
+	smx_free(st->other_users);
 	st->version = v;
 	st->ssh_dir = d;
+	st->other_users = o;
 	return 0;
 }
 
@@ -225,6 +230,7 @@ static const struct field daemon_fields[] = {
 	FIELD(status, COUNT, uptime_s),
 	FIELD(status, BOOL, locked),
 	/* port is narrower: by hand */
+	FIELD(status, TEXT, other_users),
 	FIELD(status, TEXT, ssh_dir),
 	FIELD(status, COUNT, omitted),
 };
@@ -517,7 +523,7 @@ static int take_daemon(struct smx_status *st, const json_t *o)
 
 	if ((r = get_fields(o, daemon_fields, SMX_ARRAY_LEN(daemon_fields), &got)) != 0 ||
 		(r = smx_control_optional(smx_control_get_int(o, "port", 0, 65535, &port))) != 0 ||
-		(r = smx_status_set_daemon(st, got.version, got.ssh_dir)) != 0)
+		(r = smx_status_set_daemon(st, got.version, got.ssh_dir, got.other_users)) != 0)
 		return r;
 	st->pid = got.pid;
 	st->uptime_s = got.uptime_s;

@@ -71,6 +71,8 @@ struct smx_status {
 	uint64_t uptime_s;
 	int locked; /* P8 */
 	uint32_t port;
+	char *other_users; /* of this machine, at the port: "refused" "admitted" "unchecked", ""
+			      (U9) */
 	char **warnings; /* the authorised-keys downgrade (L5) and the like */
 	struct smx_status_route *routes;
 	struct smx_status_connection *connections;
@@ -85,7 +87,8 @@ struct smx_status {
 void smx_status_init(struct smx_status *st);
 void smx_status_release(struct smx_status *st);
 /* 0 or SMX_ENOMEM. */
-int smx_status_set_daemon(struct smx_status *st, const char *version, const char *ssh_dir);
+int smx_status_set_daemon(
+	struct smx_status *st, const char *version, const char *ssh_dir, const char *other_users);
 int smx_status_add_warning(struct smx_status *st, const char *text);
 int smx_status_add_route(struct smx_status *st, const struct smx_status_route *r);
 int smx_status_add_connection(struct smx_status *st, const struct smx_status_connection *c);

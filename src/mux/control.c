@@ -20,14 +20,17 @@
 #define CONTROL_CLIENTS_MAX 32 /* not counting attached ones */
 #define CONTROL_BACKLOG     128
 #define READ_SIZE           4096
-#define END_TIMEOUT_MS      2000 /* what is left for clients when the daemon ends */
+#define END_TIMEOUT_MS      1000 /* what is left for clients when the daemon ends; < MUX_STOP_MS */
+#define ACCEPTS_MAX         64 /* in a row, before all else has its turn */
 /* Answers that a client does not read. */
 #define CONTROL_OUT_MAX SMX_STATUS_LINES_MAX
 
 struct control {
-	uv_pipe_t pipe; /* listens, where that is possible; else clients are announced by: */
+	uv_poll_t poll; /* tells of clients, where there is something to poll; else: */
 	uv_async_t waiting;
-	int is_listening;
+	int has_poll, has_async, n_closing;
+	int is_paused; /* U10: until the next tick */
+	int is_closed; /* no new clients; the lock is still ours */
 	struct mux *mux;
 	struct smx_os_ipc_server *server;
 	struct smx_list clients;
@@ -42,6 +45,7 @@ struct control_client {
 	uv_write_t write;
 	int n_handles, has_hello, is_writing, is_ending;
 	unsigned is_counted; /* among CONTROL_CLIENTS_MAX */
+	int awaits_end; /* U10: it asked for the end, and is told by the end of its connection */
 	struct smx_control_reader reader;
 	struct attach *attach; /* frames, not lines, go both ways */
 	struct smx_buf out, writing;
@@ -106,7 +110,7 @@ static void write_out(struct control_client *c)
 	if (c->is_writing || uv_is_closing((uv_handle_t *)&c->pipe))
 		return;
 	if (smx_buf_len(&c->out) == 0) {
-		if (c->is_ending)
+		if (c->is_ending && !c->awaits_end)
 			client_end(c);
 		return;
 	}
@@ -335,7 +339,10 @@ static int do_request(struct control_client *c, const struct smx_control_request
 	case SMX_CONTROL_STOP:
 		if ((r = smx_control_ok_build(&c->out, req->id)) != 0)
 			return r;
-		c->is_ending = 1;
+		c->is_ending = c->awaits_end = 1;
+		/* It waits for the process, not the process for it. */
+		(void)uv_timer_stop(&c->timer);
+		uv_unref((uv_handle_t *)&c->pipe);
 		mux_stop(m, "asked by ssh-mux stop");
 		return 0;
 	case SMX_CONTROL_LOCK:
@@ -381,7 +388,8 @@ static void on_timeout(uv_timer_t *timer)
 {
 	struct control_client *c = timer->data;
 
-	log_warn("control client: no request for too long; hung up");
+	if (mux_tally(c->mux, TALLY_CONTROL))
+		log_warn("control client: no request for too long; hung up");
 	client_end(c);
 }
 
@@ -464,7 +472,8 @@ static void take(struct control_client *c)
 		if (c->is_writing || smx_buf_len(&c->out))
 			break;
 		if ((r = take_line(c)) < 0) {
-			log_warn("control client: %s; hung up", smx_strerror(r));
+			if (mux_tally(c->mux, TALLY_CONTROL))
+				log_warn("control client: %s; hung up", smx_strerror(r));
 			refuse(c, r == SMX_EUNSUPPORTED ? "version" : "malformed", smx_strerror(r));
 			return;
 		}
@@ -525,42 +534,63 @@ static struct control_client *client_new(struct control *ctl)
 	return c;
 }
 
+static void turn_away(struct control_client *c, const char *why)
+{
+	if (mux_tally(c->mux, TALLY_CONTROL))
+		log_warn("control client turned away: %s", why);
+	client_end(c);
+}
+
 /* Its pipe is open, or (r) could not be. */
 static void client_begin(struct control_client *c, int r)
 {
 	uv_os_fd_t fd;
 
-	if (r == 0 && c->mux->control->n_clients > CONTROL_CLIENTS_MAX) {
+	if (r != 0 || uv_fileno((uv_handle_t *)&c->pipe, &fd) != 0) {
+		turn_away(c, "its connection can't be used");
+		return;
+	}
+	/* S5, S6: nobody else's, whatever the endpoint's permissions have become. */
+	if ((r = smx_os_ipc_peer_check((intptr_t)fd, &c->pid)) != 0) {
+		turn_away(c, r == SMX_EDENIED ? "it is another user's" : smx_strerror(r));
+		return;
+	}
+	if (c->mux->control->n_clients > CONTROL_CLIENTS_MAX) {
 		refuse(c, "busy", "too many control connections");
 		return;
 	}
-	if (r != 0 || uv_fileno((uv_handle_t *)&c->pipe, &fd) != 0 ||
-		smx_os_ipc_peer_check((intptr_t)fd, &c->pid) != 0 || greet(c) != 0 ||
-		uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read) != 0) {
-		log_warn("control client turned away");
-		client_end(c);
+	if (greet(c) != 0 || uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read) != 0) {
+		turn_away(c, smx_strerror(SMX_ENOMEM));
 		return;
 	}
 	arm(c);
 	write_out(c);
 }
 
-static void on_connection(uv_stream_t *server, int status)
+/* U10: whoever waits goes on waiting, and the endpoint is tried again by the next tick. */
+static void pause_control(struct control *ctl, const char *why)
 {
-	struct control *ctl = SMX_CONTAINER((uv_pipe_t *)server, struct control, pipe);
-	struct control_client *c;
-
-	if (status == 0 && (c = client_new(ctl)) != NULL)
-		client_begin(c, uv_accept(server, (uv_stream_t *)&c->pipe));
+	if (mux_tally(ctl->mux, TALLY_ACCEPT))
+		log_warn("no control client can be accepted at the moment, they wait: %s", why);
+	if (ctl->has_poll)
+		(void)uv_poll_stop(&ctl->poll);
+	ctl->is_paused = 1;
 }
 
-static void on_waiting(uv_async_t *async)
+static void accept_clients(struct control *ctl)
 {
-	struct control *ctl = SMX_CONTAINER(async, struct control, waiting);
 	struct control_client *c;
 	int fd, r;
 
-	while (ctl->mux->control == ctl && smx_os_ipc_server_accept(ctl->server, &fd) == 0) {
+	for (int i = 0; i < ACCEPTS_MAX && !ctl->is_closed && !ctl->is_paused; i++) {
+		if ((r = smx_os_ipc_server_accept(ctl->server, &fd)) == SMX_EAGAIN)
+			return;
+		if (r != 0) {
+			pause_control(ctl, r == SMX_ELIMIT
+						   ? "the system has no descriptors or memory left"
+						   : smx_strerror(r));
+			return;
+		}
 		if ((c = client_new(ctl)) == NULL) {
 			smx_os_ipc_close(fd);
 			continue;
@@ -568,7 +598,40 @@ static void on_waiting(uv_async_t *async)
 		if ((r = uv_pipe_open(&c->pipe, fd)) != 0)
 			smx_os_ipc_close(fd);
 		client_begin(c, r);
+		mux_settle(ctl->mux);
 	}
+	/* Where nothing is polled nobody comes back for the others. */
+	if (ctl->has_async && !ctl->is_closed)
+		(void)uv_async_send(&ctl->waiting);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+	struct control *ctl = SMX_CONTAINER(poll, struct control, poll);
+
+	(void)events;
+	if (status != 0)
+		pause_control(ctl, uv_strerror(status));
+	else
+		accept_clients(ctl);
+}
+
+static void on_waiting(uv_async_t *async)
+{
+	accept_clients(SMX_CONTAINER(async, struct control, waiting));
+}
+
+void control_tick(struct mux *m)
+{
+	struct control *ctl = m->control;
+
+	if (!ctl || !ctl->is_paused || ctl->is_closed)
+		return;
+	if (ctl->has_poll && uv_poll_start(&ctl->poll, UV_READABLE, on_poll) != 0)
+		return;
+	ctl->is_paused = 0;
+	if (ctl->has_async)
+		(void)uv_async_send(&ctl->waiting);
 }
 
 /* In a thread of the server's. */
@@ -577,20 +640,21 @@ static void wake(void *arg)
 	(void)uv_async_send(arg);
 }
 
-/* 0 or a libuv error. ctl->pipe and ctl->waiting are handles from here on. */
+/* 0 or a libuv error. */
 static int listen_at(struct control *ctl)
 {
-	int fd = smx_os_ipc_server_take_fd(ctl->server), r;
+	int fd = smx_os_ipc_server_fd(ctl->server), r;
 
-	(void)uv_pipe_init(ctl->mux->loop, &ctl->pipe, 0);
+	if (fd >= 0) {
+		if ((r = uv_poll_init(ctl->mux->loop, &ctl->poll, fd)) != 0)
+			return r;
+		ctl->has_poll = 1;
+		return uv_poll_start(&ctl->poll, UV_READABLE, on_poll);
+	}
 	if ((r = uv_async_init(ctl->mux->loop, &ctl->waiting, on_waiting)) != 0)
 		return r;
-	ctl->is_listening = 1;
-	if (fd < 0)
-		return smx_os_ipc_server_start(ctl->server, wake, &ctl->waiting) == 0 ? 0 : UV_EIO;
-	if ((r = uv_pipe_open(&ctl->pipe, fd)) != 0)
-		return r;
-	return uv_listen((uv_stream_t *)&ctl->pipe, CONTROL_BACKLOG, on_connection);
+	ctl->has_async = 1;
+	return smx_os_ipc_server_start(ctl->server, wake, &ctl->waiting) == 0 ? 0 : UV_EIO;
 }
 
 int control_open(struct mux *m)
@@ -609,11 +673,8 @@ int control_open(struct mux *m)
 		(r = smx_os_ipc_listen(path, &ctl->server, &err)) != 0)
 		goto out;
 	m->control = ctl;
-	if (listen_at(ctl) != 0) {
-		control_close(m);
-		ctl = NULL;
-		r = SMX_ESYS;
-	}
+	if (listen_at(ctl) != 0)
+		r = SMX_ESYS; /* the caller stops the daemon, which closes it */
 out:
 	if (r != 0) {
 		log_error("control endpoint: %s", smx_buf_len(&err) && smx_buf_cstr(&err)
@@ -629,21 +690,9 @@ out:
 	return r;
 }
 
-static void on_async_closed(uv_handle_t *h)
+static void on_handle_closed(uv_handle_t *h)
 {
-	smx_free(SMX_CONTAINER((uv_async_t *)h, struct control, waiting));
-}
-
-static void on_pipe_closed(uv_handle_t *h)
-{
-	struct control *ctl = SMX_CONTAINER((uv_pipe_t *)h, struct control, pipe);
-
-	/* Its thread, where it has one, says no word after this. */
-	smx_os_ipc_server_free(ctl->server);
-	if (ctl->is_listening)
-		uv_close((uv_handle_t *)&ctl->waiting, on_async_closed);
-	else
-		smx_free(ctl);
+	((struct control *)h->data)->n_closing--;
 }
 
 static void on_end_timeout(uv_timer_t *timer)
@@ -656,17 +705,40 @@ void control_close(struct mux *m)
 	struct control *ctl = m->control;
 	struct smx_list *it, *tmp;
 
-	if (!ctl)
+	if (!ctl || ctl->is_closed)
 		return;
+	ctl->is_closed = 1;
 	SMX_LIST_FOREACH (it, tmp, &ctl->clients) {
 		struct control_client *c = SMX_CONTAINER(it, struct control_client, node);
 
-		smx_list_del(&c->node); /* the list goes before its last client */
 		c->is_ending = 1;
 		/* Whoever does not read its answer does not hold up the end of all. */
-		(void)uv_timer_start(&c->timer, on_end_timeout, END_TIMEOUT_MS, 0);
+		if (!c->awaits_end)
+			(void)uv_timer_start(&c->timer, on_end_timeout, END_TIMEOUT_MS, 0);
 		write_out(c);
 	}
+	ctl->poll.data = ctl->waiting.data = ctl;
+	ctl->n_closing = ctl->has_poll + ctl->has_async;
+	if (ctl->has_poll)
+		uv_close((uv_handle_t *)&ctl->poll, on_handle_closed);
+	/* Its thread, where it has one, says no word after this. */
+	smx_os_ipc_server_close(ctl->server);
+	if (ctl->has_async)
+		uv_close((uv_handle_t *)&ctl->waiting, on_handle_closed);
+}
+
+void control_finish(struct mux *m)
+{
+	struct control *ctl = m->control;
+	struct smx_list *it, *tmp;
+
+	if (!ctl)
+		return;
+	smx_os_ipc_server_free(ctl->server);
+	ctl->server = NULL;
+	SMX_LIST_FOREACH (it, tmp, &ctl->clients)
+		client_end(SMX_CONTAINER(it, struct control_client, node));
 	m->control = NULL;
-	uv_close((uv_handle_t *)&ctl->pipe, on_pipe_closed);
+	if (ctl->n_closing == 0)
+		smx_free(ctl);
 }

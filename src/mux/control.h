@@ -10,8 +10,17 @@ struct control_client;
 
 /* Opens the endpoint. Writes the log line when it can't; SMX_EEXISTS: a daemon runs. */
 int control_open(struct mux *m);
-/* No more connections; those that are there are closed once their answers are written. */
+/*
+ * No more connections, and the endpoint's name is free; those that are there are closed once their
+ * answers are written, but for that of who asked for the end. The lock stays: a daemon that is
+ * being started waits for it.
+ */
 void control_close(struct mux *m);
+/* The last thing of all (U10): gives the lock up, and only then hangs up on who asked for the end.
+ * The loop has to run once more, unless the process ends here. */
+void control_finish(struct mux *m);
+/* Once a second: accepting again after a failure (U10). */
+void control_tick(struct mux *m);
 
 /* --- for attach.c: a connection that was upgraded to frames --- */
 

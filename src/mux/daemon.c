@@ -13,6 +13,7 @@
 #include "mux/door.h"
 #include "mux/holdback.h"
 #include "mux/keyring.h"
+#include "mux/lane.h"
 #include "mux/link.h"
 #include "mux/local_key.h"
 #include "mux/mux.h"
@@ -111,11 +112,13 @@ static void on_tick(uv_timer_t *timer)
 
 	notice_resume(m);
 	door_tick(m);
+	control_tick(m);
 	holdback_tick(m);
 	pool_tick(m);
 	arm_deadline(m);
 	window_budget_tick(&m->windows);
 	release_memory(m);
+	mux_tally_tick(m, 0);
 	mux_settle(m);
 }
 
@@ -166,9 +169,11 @@ static int start(struct mux *m)
 	}
 	keyring_refresh(m->keyring);
 	m->tick_timer.data = m->deadline_timer.data = m->breath_timer.data = m;
+	m->end_timer.data = m;
 	(void)uv_timer_init(m->loop, &m->tick_timer);
 	(void)uv_timer_init(m->loop, &m->deadline_timer);
 	(void)uv_timer_init(m->loop, &m->breath_timer);
+	(void)uv_timer_init(m->loop, &m->end_timer);
 	for (size_t i = 0; i < MUX_END_SIGNALS; i++) {
 		m->ends[i].data = m;
 		(void)uv_signal_init(m->loop, &m->ends[i]);
@@ -188,12 +193,25 @@ static int start(struct mux *m)
 	return r;
 }
 
+/* U10: until everything is closed, or that takes too long. 1: something was left behind. */
+static int run(struct mux *m)
+{
+	(void)uv_run(m->loop, UV_RUN_DEFAULT);
+	mux_settle(m);
+	mux_tally_tick(m, 1);
+	if (lane_free(m->lane) == 0)
+		m->lane = NULL;
+	if (lane_free(m->strangers_lane) == 0)
+		m->strangers_lane = NULL;
+	return m->is_overdue || m->lane || m->strangers_lane;
+}
+
 int smx_daemon_run(const struct smx_serve_options *opts)
 {
 	struct mux m = { .opts = opts };
 	uint64_t limit;
 	uv_loop_t loop;
-	int r;
+	int r, is_left;
 
 	smx_log_set_level(opts->log_level);
 	smx_os_ignore_sigpipe();
@@ -214,9 +232,19 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	greetings_init(&m.greetings);
 	smx_list_init(&m.prompts);
 	attempts_init(&m.attempts);
-	r = start(&m);
-	(void)uv_run(&loop, UV_RUN_DEFAULT); /* until everything is closed */
-	mux_settle(&m);
+	if ((r = lane_new(&loop, CLIENTS_MAX, 0, &m.lane)) == 0 &&
+		(r = lane_new(&loop, STRANGERS_UNAUTH_MAX, 1, &m.strangers_lane)) == 0)
+		r = start(&m);
+	is_left = run(&m);
+	if (r == 0)
+		log_info("stopped: process %lld%s", (long long)smx_os_pid(),
+			is_left ? "; work of other threads that was not over was left" : "");
+	control_finish(&m);
+	if (is_left)
+		smx_os_exit_now(r == 0 ? 0 : 1);
+	if (!uv_is_closing((uv_handle_t *)&m.end_timer) && m.end_timer.data)
+		uv_close((uv_handle_t *)&m.end_timer, NULL);
+	(void)uv_run(&loop, UV_RUN_DEFAULT);
 	(void)uv_loop_close(&loop);
 	attempts_release(&m.attempts);
 	smx_pool_release(&m.pool);
@@ -224,7 +252,5 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	keyring_free(m.keyring);
 	smx_key_free(m.host_key);
 	smx_routes_unref(m.routes);
-	if (r == 0)
-		log_info("stopped: process %lld", (long long)smx_os_pid());
 	return r;
 }

@@ -15,12 +15,17 @@
 #include "os/os.h"
 #include "ssh/request.h"
 
-#define BACKLOG    128
-#define CLEAN_SIZE 300
+#define BACKLOG     4096 /* as much as the system allows: a flood must not crowd others out */
+#define ACCEPTS_MAX 8 /* in a row, before all else has its turn */
+#define CLEAN_SIZE  300
 
 struct door {
-	uv_tcp_t tcp;
+	uv_poll_t poll;
+	int64_t socket;
 	struct mux *mux;
+	struct smx_os_tcp_peers *peers; /* U9; NULL: the system does not tell */
+	int is_paused; /* U10: until the next tick */
+	uint64_t allowance_ms; /* when STRANGERS_BURST more may come */
 };
 
 static struct client *client_at(struct smx_list *node)
@@ -138,6 +143,8 @@ static int on_auth(struct link *l, struct smx_view payload)
 	if ((r = smx_auth_server_handle(&c->auth, payload)) != 0)
 		return r;
 	if (c->auth.is_done) {
+		l->backlog_max = LINK_BACKLOG_MAX;
+		l->lane = c->mux->lane;
 		ids = ids_of_client(c);
 		say_debug(&ids, "client authenticated, key: %s",
 			*c->auth.fingerprint ? c->auth.fingerprint : "none needed");
@@ -150,17 +157,28 @@ static void on_ready(struct link *l)
 	(void)l; /* the client speaks first */
 }
 
-static void on_dead(struct link *l, int r, const char *why)
+static void say_end(const struct client *c, int r, const char *why)
 {
-	struct client *c = l->owner;
+	int is_warning =
+		smx_errclass(r) == SMX_CLASS_PEER && r != SMX_EEOF && r != SMX_EDISCONNECTED;
 	struct mux_ids ids = ids_of_client(c);
 	char clean[CLEAN_SIZE];
 
+	/* U9: what anybody can cause is counted. */
+	if (!c->auth.is_done && (is_warning || !c->is_known) && !mux_tally(c->mux, TALLY_UNAUTH))
+		return;
 	smx_sanitize(why, strlen(why), clean, sizeof(clean));
-	if (smx_errclass(r) == SMX_CLASS_PEER && r != SMX_EEOF && r != SMX_EDISCONNECTED)
+	if (is_warning)
 		say_warn(&ids, "client ended: %s", clean);
 	else
 		say_debug(&ids, "client ended: %s", clean);
+}
+
+static void on_dead(struct link *l, int r, const char *why)
+{
+	struct client *c = l->owner;
+
+	say_end(c, r, why);
 	smx_list_del(&c->node);
 	c->mux->n_clients--;
 	smx_free(c->route);
@@ -177,29 +195,28 @@ static void on_stray_closed(uv_handle_t *h)
 	smx_free(h);
 }
 
-/*
- * Room for one more. Anybody on the machine can connect, so it is the stranger that has been silent
- * for longest who goes, not the newcomer: a client of ours authenticates in no time.
- */
-static int make_room(struct mux *m)
+/* Clients that have not authenticated, of one kind. */
+struct waiting {
+	size_t n;
+	struct client *oldest; /* that may be sent away, or NULL */
+};
+
+static struct waiting count_waiting(struct mux *m, int is_known)
 {
+	struct waiting w = { 0, NULL };
 	struct smx_list *it, *tmp;
-	struct client *oldest = NULL;
-	size_t n = 0;
 
 	SMX_LIST_FOREACH (it, tmp, &m->clients) {
 		struct client *c = client_at(it);
 
-		if (c->auth.is_done || c->link->dead)
+		if (c->auth.is_done || c->link->dead || c->is_known != is_known)
 			continue;
-		oldest = oldest ? oldest : c;
-		n++;
+		/* Who came through the control endpoint was asked to, and stays. */
+		if (!w.oldest && !c->attach)
+			w.oldest = c;
+		w.n++;
 	}
-	if (n >= CLIENTS_UNAUTH_MAX || (m->n_clients >= CLIENTS_MAX && oldest)) {
-		link_fail(oldest->link, SMX_ELIMIT, "too many clients that don't authenticate");
-		return 1;
-	}
-	return m->n_clients < CLIENTS_MAX;
+	return w;
 }
 
 /* L10. Nobody waits on a local path that is stalled: it ends at once. */
@@ -211,13 +228,35 @@ static const struct smx_live_rules client_rules = {
 	.dead_ms = CLIENT_KEEPALIVE_MS * CLIENT_MISSED_MAX,
 };
 
-static struct client *add_client(struct mux *m)
+/*
+ * Room for one more. It is the client that has been silent for longest who goes, not the newcomer:
+ * a client of ours authenticates in no time. But nobody who is known goes for a stranger (U9).
+ */
+static int make_room(struct mux *m, int is_known)
+{
+	struct waiting strangers = count_waiting(m, 0), known = count_waiting(m, 1);
+	struct waiting *own = is_known ? &known : &strangers;
+	struct client *gone = NULL;
+
+	if (own->n >= (is_known ? CLIENTS_UNAUTH_MAX : STRANGERS_UNAUTH_MAX))
+		gone = own->oldest;
+	else if (m->n_clients >= CLIENTS_MAX)
+		gone = strangers.oldest ? strangers.oldest : own->oldest;
+	else
+		return 1;
+	if (!gone)
+		return 0;
+	link_fail(gone->link, SMX_ELIMIT, "too many clients that don't authenticate");
+	return 1;
+}
+
+static struct client *add_client(struct mux *m, int is_known)
 {
 	struct client *c = NULL;
 
-	if (make_room(m))
+	if (make_room(m, is_known))
 		c = smx_calloc(1, sizeof(*c));
-	else
+	else if (mux_tally(m, TALLY_FULL))
 		log_warn("too many clients: one was turned away");
 	if (c && !(c->link = link_new(m, &client_ops, c))) {
 		smx_free(c);
@@ -227,10 +266,14 @@ static struct client *add_client(struct mux *m)
 		return NULL;
 	c->mux = m;
 	c->link->rules = client_rules;
+	c->is_known = is_known;
+	c->link->backlog_max = CLIENT_UNAUTH_BACKLOG_MAX;
+	c->link->lane = is_known ? m->lane : m->strangers_lane;
 	smx_list_init(&c->node);
 	smx_list_add_tail(&m->clients, &c->node);
 	m->n_clients++;
-	say_debug(&(struct mux_ids){ .client = c->link->id }, "client came");
+	if (is_known || mux_tally(m, TALLY_CAME))
+		say_debug(&(struct mux_ids){ .client = c->link->id }, "client came");
 	return c;
 }
 
@@ -242,6 +285,8 @@ static int start_client(struct client *c, uv_tcp_t *tcp, struct carrier *carrier
 		.pool = &c->mux->pool,
 		.software = MUX_SOFTWARE,
 		.host_key = c->mux->host_key,
+		/* A stranger's arithmetic waits for that of everybody else (U9). */
+		.is_all_work_slow = !c->is_known,
 	};
 	int r = tcp ? link_start_tcp(c->link, tcp, &config)
 		    : link_start_carrier(c->link, carrier, &config);
@@ -253,20 +298,10 @@ static int start_client(struct client *c, uv_tcp_t *tcp, struct carrier *carrier
 	return r;
 }
 
-static void accept_client(struct mux *m, uv_tcp_t *tcp)
-{
-	struct client *c = add_client(m);
-
-	if (c)
-		(void)start_client(c, tcp, NULL);
-	else
-		uv_close((uv_handle_t *)tcp, on_stray_closed);
-}
-
 int door_attach(
 	struct mux *m, struct carrier *carrier, struct attach *attach, const struct door_way *way)
 {
-	struct client *c = add_client(m);
+	struct client *c = add_client(m, 1);
 
 	if (!c)
 		return SMX_ENOMEM;
@@ -283,56 +318,149 @@ int door_attach(
 	return 0;
 }
 
-static void on_connection(uv_stream_t *server, int status)
-{
-	struct door *d = SMX_CONTAINER(server, struct door, tcp);
-	struct mux *m = d->mux;
-	uv_tcp_t *tcp;
+/* --- the port --- */
 
-	if (status != 0) {
-		log_warn("accepting a client: %s", uv_strerror(status));
-		return;
+/* U9: each one let in costs something, so they come at a rate that nobody feels. */
+static int may_come(struct door *d)
+{
+	const uint64_t each_ms = 1000 / STRANGERS_PER_S, all_ms = STRANGERS_BURST * each_ms;
+	uint64_t now = mux_now(d->mux);
+
+	if (d->allowance_ms < now)
+		d->allowance_ms = now;
+	if (d->allowance_ms - now > all_ms - each_ms) {
+		if (mux_tally(d->mux, TALLY_FULL))
+			log_warn("too many clients of other users: one was turned away");
+		return 0;
 	}
-	if (!(tcp = smx_calloc(1, sizeof(*tcp))))
-		return;
-	if (uv_tcp_init(m->loop, tcp) != 0) {
+	d->allowance_ms += each_ms;
+	return 1;
+}
+
+/*
+ * U9: whether a client may come in, before a byte of ours goes out. 1: as known, 0: as a stranger,
+ * -1: not at all.
+ */
+static int judge(struct door *d, int64_t socket)
+{
+	struct mux *m = d->mux;
+	int64_t uid = -1;
+	char who[48] = "";
+
+	if (!d->peers)
+		return 0;
+	switch (smx_os_tcp_peer_check(d->peers, socket, &uid)) {
+	case 0:
+		return 1;
+	case SMX_EDENIED:
+		if (m->routes->allow_other_users)
+			return may_come(d) ? 0 : -1;
+		if (uid >= 0)
+			(void)snprintf(who, sizeof(who), " (user id %lld)", (long long)uid);
+		if (mux_tally(m, TALLY_OTHER_USER))
+			log_warn("a connection of another user%s was closed; to let other users "
+				 "in, put allow_other_users = true into the routes file",
+				who);
+		return -1;
+	case SMX_ENOTFOUND:
+		return may_come(d) ? 0 : -1; /* of no process that the system knows */
+	case SMX_EEOF:
+		return -1; /* it has gone, whosever it was */
+	default:
+		if (mux_tally(m, TALLY_UNTOLD))
+			log_warn("a connection was closed: the system did not tell whose it is");
+		return -1;
+	}
+}
+
+/* The socket is ours to close. */
+static void admit(struct mux *m, int64_t socket, int is_known)
+{
+	uv_tcp_t *tcp = smx_calloc(1, sizeof(*tcp));
+	struct client *c;
+
+	if (!tcp || uv_tcp_init(m->loop, tcp) != 0) {
+		smx_os_tcp_close(socket);
 		smx_free(tcp);
 		return;
 	}
-	if (uv_accept(server, (uv_stream_t *)tcp) != 0)
+	if (uv_tcp_open(tcp, (uv_os_sock_t)socket) != 0) {
+		smx_os_tcp_close(socket);
 		uv_close((uv_handle_t *)tcp, on_stray_closed);
-	else
-		accept_client(m, tcp);
-	mux_settle(m);
+	} else if ((c = add_client(m, is_known)) != NULL) {
+		(void)start_client(c, tcp, NULL);
+	} else {
+		uv_close((uv_handle_t *)tcp, on_stray_closed);
+	}
 }
 
-static void on_door_closed(uv_handle_t *h)
+/* U10: whoever waits goes on waiting, and the door is tried again by the next tick. */
+static void pause_door(struct door *d, const char *why)
 {
-	smx_free(SMX_CONTAINER((uv_tcp_t *)h, struct door, tcp));
+	if (mux_tally(d->mux, TALLY_ACCEPT))
+		log_warn("no client can be accepted at the moment, they wait: %s", why);
+	(void)uv_poll_stop(&d->poll);
+	d->is_paused = 1;
 }
 
-static int listen_failed(struct mux *m, struct door *d, int r)
+static void on_waiting(uv_poll_t *poll, int status, int events)
 {
-	int is_taken = r == UV_EADDRINUSE;
+	struct door *d = SMX_CONTAINER(poll, struct door, poll);
+	struct mux *m = d->mux;
+	int64_t socket;
+	int r, is_known;
 
-	uv_close((uv_handle_t *)&d->tcp, on_door_closed);
-	if (is_taken && m->opts->port_is_optional) {
+	(void)events;
+	if (status != 0) {
+		pause_door(d, uv_strerror(status));
+		return;
+	}
+	for (int i = 0; i < ACCEPTS_MAX && m->door == d && !d->is_paused; i++) {
+		if ((r = smx_os_tcp_accept(d->socket, &socket)) == SMX_EAGAIN)
+			return;
+		if (r != 0)
+			pause_door(d, r == SMX_ELIMIT
+					      ? "the system has no descriptors or memory left"
+					      : smx_strerror(r));
+		else if ((is_known = judge(d, socket)) < 0)
+			smx_os_tcp_close(socket);
+		else
+			admit(m, socket, is_known);
+		mux_settle(m);
+	}
+}
+
+static int listen_failed(struct mux *m, int r)
+{
+	if (r == SMX_EEXISTS && m->opts->port_is_optional) {
 		log_warn("port %u of 127.0.0.1 is taken, so no SSH client can come that way; "
 			 "ssh-mux connect and ssh-mux proxy don't need it",
 			m->opts->port);
 		return 0;
 	}
-	log_error("can't listen on 127.0.0.1 port %u: %s; is another program using it? choose "
-		  "another port with -p",
-		m->opts->port, uv_strerror(r));
-	return is_taken ? SMX_EEXISTS : SMX_ESYS;
+	log_error("can't listen on 127.0.0.1 port %u: %s; choose another port with -p",
+		m->opts->port,
+		r == SMX_EEXISTS   ? "another program uses it"
+		: r == SMX_EDENIED ? "it is the system's"
+				   : smx_strerror(r));
+	return r == SMX_EEXISTS ? r : SMX_ESYS;
+}
+
+static void free_door(struct door *d)
+{
+	smx_os_tcp_peers_free(d->peers);
+	smx_os_tcp_close(d->socket);
+	smx_free(d);
+}
+
+static void on_door_closed(uv_handle_t *h)
+{
+	free_door(SMX_CONTAINER((uv_poll_t *)h, struct door, poll));
 }
 
 int door_open(struct mux *m)
 {
 	struct door *d;
-	struct sockaddr_in addr;
-	uv_os_fd_t fd;
 	int r;
 
 	if (m->opts->port == 0)
@@ -340,29 +468,42 @@ int door_open(struct mux *m)
 	if (!(d = smx_calloc(1, sizeof(*d))))
 		return SMX_ENOMEM;
 	d->mux = m;
+	d->socket = -1;
 	/* L1: this address, and no option for another. */
-	(void)uv_ip4_addr("127.0.0.1", m->opts->port, &addr);
-	/* With its socket at once, for what has to be said before the bind. */
-	if ((r = uv_tcp_init_ex(m->loop, &d->tcp, AF_INET)) != 0) {
-		smx_free(d);
-		return SMX_ESYS;
+	if ((r = smx_os_tcp_listen(m->opts->port, BACKLOG, &d->socket)) != 0) {
+		free_door(d);
+		return listen_failed(m, r);
 	}
-	if ((r = uv_fileno((uv_handle_t *)&d->tcp, &fd)) == 0 &&
-		smx_os_socket_exclusive((int64_t)fd) != 0)
-		r = UV_EACCES;
-	if (r == 0 && (r = uv_tcp_bind(&d->tcp, (const struct sockaddr *)&addr, 0)) == 0)
-		smx_os_socket_stays_here((int64_t)fd);
-	if (r != 0 || (r = uv_listen((uv_stream_t *)&d->tcp, BACKLOG, on_connection)) != 0)
-		return listen_failed(m, d, r);
+	if (uv_poll_init_socket(m->loop, &d->poll, (uv_os_sock_t)d->socket) != 0) {
+		free_door(d);
+		return listen_failed(m, SMX_ESYS);
+	}
 	m->door = d;
+	if ((r = uv_poll_start(&d->poll, UV_READABLE, on_waiting)) != 0) {
+		door_close(m);
+		return listen_failed(m, SMX_ESYS);
+	}
+	if ((r = smx_os_tcp_peers_new(d->socket, &d->peers)) != 0)
+		log_warn("this system does not tell whose a connection is, so other users of this "
+			 "machine can reach port %u; they still need a key of yours",
+			m->opts->port);
 	return 0;
 }
 
 void door_close(struct mux *m)
 {
 	if (m->door)
-		uv_close((uv_handle_t *)&m->door->tcp, on_door_closed);
+		uv_close((uv_handle_t *)&m->door->poll, on_door_closed);
 	m->door = NULL;
+}
+
+const char *door_other_users(const struct mux *m)
+{
+	if (!m->door)
+		return "";
+	if (!m->door->peers)
+		return "unchecked";
+	return m->routes->allow_other_users ? "admitted" : "refused";
 }
 
 void door_tick(struct mux *m)
@@ -370,6 +511,9 @@ void door_tick(struct mux *m)
 	static const struct smx_live_input none;
 	struct smx_list *it, *tmp;
 
+	if (m->door && m->door->is_paused &&
+		uv_poll_start(&m->door->poll, UV_READABLE, on_waiting) == 0)
+		m->door->is_paused = 0;
 	SMX_LIST_FOREACH (it, tmp, &m->clients) {
 		struct client *c = client_at(it);
 

@@ -9,9 +9,14 @@
 #include "mux/link.h"
 #include "ssh/auth_server.h"
 
-#define CLIENTS_MAX         1024
-#define CLIENTS_UNAUTH_MAX  256
-#define CLIENT_GRACE_MS     (30 * 1000) /* to authenticate */
+#define CLIENTS_MAX          1024
+#define CLIENTS_UNAUTH_MAX   256 /* of callers that are known */
+#define STRANGERS_UNAUTH_MAX 64 /* and of others (U9) */
+#define STRANGERS_PER_S      20 /* let in, where the system tells who is one, … */
+#define STRANGERS_BURST      64 /* … and at once after a rest */
+#define CLIENT_GRACE_MS      (30 * 1000) /* to authenticate (S7, L2) */
+#define CLIENT_UNAUTH_BACKLOG_MAX \
+	(64 * 1024) /* bytes that a client which has not authenticated need not read */
 #define CLIENT_KEEPALIVE_MS (15 * 1000) /* L10 */
 #define CLIENT_MISSED_MAX   3
 
@@ -20,6 +25,7 @@ struct client {
 	struct mux *mux;
 	struct link *link;
 	struct smx_auth_server auth;
+	int is_known; /* the control endpoint or the system told that it is our own user's (U9) */
 	struct attach *attach; /* it came through the control endpoint; else NULL */
 	char *route; /* and asked for this one; NULL: the user name is the route (L3) */
 	struct smx_routes *routes; /* where that is, if not in mux->routes: a one-off */
@@ -47,7 +53,10 @@ int door_attach(
 	struct mux *m, struct carrier *carrier, struct attach *attach, const struct door_way *way);
 /* No more clients; those that are there stay. */
 void door_close(struct mux *m);
-/* Once a second: grace time and keepalives. */
+/* Once a second: grace time and keepalives; accepting again after a failure (U10). */
 void door_tick(struct mux *m);
+/* For status: what becomes of connections of other users: "refused", "admitted", "unchecked" (the
+ * system does not tell whose they are); "" without a port. */
+const char *door_other_users(const struct mux *m);
 
 #endif

@@ -8,8 +8,9 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "os/os.h"
 #include "base/text.h"
+#include "mux/lane.h"
+#include "os/os.h"
 
 #define WRITE_BUFS_MAX 32
 #define SLIPS_LOGGED   20 /* of a link: a peer that goes on so must not fill the log */
@@ -27,6 +28,7 @@ struct link *link_new(struct mux *m, const struct link_ops *ops, void *owner)
 	l->born_ms = mux_now(m);
 	smx_live_init(&l->live, l->born_ms);
 	l->rtt_ms = -1;
+	l->backlog_max = LINK_BACKLOG_MAX;
 	smx_list_init(&l->dirty_node);
 	smx_list_init(&l->dying_node);
 	smx_list_init(&l->breath_node);
@@ -92,6 +94,8 @@ void link_owe(struct link *l, struct source *s)
 
 struct work_req {
 	uv_work_t req;
+	struct lane_job job; /* instead, for clients of the local server */
+	struct lane *lane;
 	struct link *link;
 	struct smx_work *work;
 };
@@ -103,6 +107,19 @@ static void work_run(uv_work_t *req)
 
 static void free_if_closed(struct link *l);
 
+static void hand_back(struct work_req *w)
+{
+	struct link *l = w->link;
+
+	if (l->dead || !l->t) {
+		smx_work_free(w->work);
+	} else {
+		smx_transport_work_done(l->t, w->work);
+		link_process(l);
+	}
+	smx_free(w);
+}
+
 static void work_done(uv_work_t *req, int status)
 {
 	struct work_req *w = SMX_CONTAINER(req, struct work_req, req);
@@ -111,35 +128,70 @@ static void work_done(uv_work_t *req, int status)
 
 	(void)status;
 	l->n_work--;
-	if (l->dead || !l->t) {
-		smx_work_free(w->work);
-	} else {
-		smx_transport_work_done(l->t, w->work);
-		link_process(l);
-	}
-	smx_free(w);
+	hand_back(w);
 	free_if_closed(l);
 	mux_settle(m);
+}
+
+static void lane_run(struct lane_job *job)
+{
+	smx_work_run(SMX_CONTAINER(job, struct work_req, job)->work);
+}
+
+static void lane_done(struct lane_job *job)
+{
+	struct work_req *w = SMX_CONTAINER(job, struct work_req, job);
+	struct mux *m = w->link->mux;
+
+	w->link->lane_work = NULL;
+	hand_back(w);
+	mux_settle(m);
+}
+
+/* The link is gone. */
+static void lane_dropped(struct lane_job *job)
+{
+	struct work_req *w = SMX_CONTAINER(job, struct work_req, job);
+
+	smx_work_free(w->work);
+	smx_free(w);
+}
+
+static int queue_work(struct link *l, struct work_req *w)
+{
+	int r;
+
+	if (l->lane) {
+		w->job.run = lane_run;
+		w->job.done = lane_done;
+		w->job.dropped = lane_dropped;
+		w->lane = l->lane;
+		r = lane_add(w->lane, &w->job);
+		if (r == 0)
+			l->lane_work = w;
+		return r;
+	}
+	if (uv_queue_work(l->mux->loop, &w->req, work_run, work_done) != 0)
+		return SMX_ESYS;
+	l->n_work++;
+	return 0;
 }
 
 static int start_work(struct link *l, struct smx_work *work)
 {
 	struct work_req *w = smx_calloc(1, sizeof(*w));
-	int r;
+	int r = SMX_ENOMEM;
 
-	if (!w) {
-		smx_work_free(work);
-		return SMX_ENOMEM;
+	if (w) {
+		w->link = l;
+		w->work = work;
+		r = queue_work(l, w);
 	}
-	w->link = l;
-	w->work = work;
-	if ((r = uv_queue_work(l->mux->loop, &w->req, work_run, work_done)) != 0) {
+	if (r != 0) {
 		smx_work_free(work);
 		smx_free(w);
-		return SMX_ESYS;
 	}
-	l->n_work++;
-	return 0;
+	return r;
 }
 
 /* --- receiving --- */
@@ -512,7 +564,7 @@ void link_flush(struct link *l)
 		else
 			smx_transport_tx_free(l->t, list);
 	}
-	if (!l->dead && smx_transport_tx_len(l->t) > LINK_BACKLOG_MAX)
+	if (!l->dead && smx_transport_tx_len(l->t) > l->backlog_max)
 		link_fail(l, SMX_ELIMIT, "the other side does not read");
 }
 
@@ -607,6 +659,9 @@ void link_reap(struct link *l)
 		l->carrier->ops->detach(l->carrier);
 		l->carrier = NULL;
 	}
+	if (l->lane_work)
+		lane_cancel(l->lane_work->lane, &l->lane_work->job);
+	l->lane_work = NULL;
 	l->is_reaped = 1;
 	l->ops->dead(l, l->dead, l->why);
 	l->owner = NULL;

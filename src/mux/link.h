@@ -73,6 +73,8 @@ struct carrier {
 	struct link *inner; /* the link it carries; NULL once that is gone */
 };
 
+struct work_req;
+
 struct link {
 	struct mux *mux;
 	struct smx_list node; /* mux->links */
@@ -94,7 +96,10 @@ struct link {
 	int is_reaped;
 	int dead; /* the error it died of */
 	char why[256];
-	int n_work; /* slow work on worker threads */
+	int n_work; /* slow work on worker threads, which is waited for */
+	struct lane *lane; /* where it is done for clients (U9); NULL: libuv's threads */
+	struct work_req *lane_work; /* which is under way there, and is not waited for; or NULL */
+	size_t backlog_max; /* LINK_BACKLOG_MAX, or less of who has not authenticated */
 	uint64_t n_slips; /* messages that were ignored (U2) */
 	uint64_t id, born_ms, bytes_in, bytes_out;
 	uint64_t burst_since_ms, burst_bytes; /* how fast bytes come in */

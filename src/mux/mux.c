@@ -29,6 +29,14 @@ void mux_settle(struct mux *m)
 	m->is_settling = 0;
 }
 
+static void on_overdue(uv_timer_t *timer)
+{
+	struct mux *m = timer->data;
+
+	m->is_overdue = 1;
+	uv_stop(m->loop);
+}
+
 void mux_stop(struct mux *m, const char *why)
 {
 	struct smx_list *it, *tmp;
@@ -37,6 +45,8 @@ void mux_stop(struct mux *m, const char *why)
 		return;
 	m->is_stopping = 1;
 	log_info("stopping: %s", why);
+	(void)uv_timer_start(&m->end_timer, on_overdue, MUX_STOP_MS, 0);
+	uv_unref((uv_handle_t *)&m->end_timer);
 	door_close(m);
 	SMX_LIST_FOREACH (it, tmp, &m->links)
 		link_disconnect(SMX_CONTAINER(it, struct link, node), SMX_DISCONNECT_BY_APPLICATION,

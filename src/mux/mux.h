@@ -22,6 +22,7 @@
 #include "mux/attempts.h"
 #include "mux/daemon.h"
 #include "mux/greeting.h"
+#include "mux/tally.h"
 #include "mux/window.h"
 
 /*
@@ -32,6 +33,8 @@
 
 /* P8: what a client is told whose channel is not opened. */
 #define MUX_LOCKED_TEXT "ssh-mux is locked; to go on, run: ssh-mux unlock"
+
+#define MUX_STOP_MS 1500
 
 /* All of this is about one daemon. */
 #define MUX_END_SIGNALS 3 /* smx_os_end_signal */
@@ -72,11 +75,19 @@ struct mux {
 	struct control *control;
 	struct keyring *keyring; /* authorised keys */
 	struct reload *reload; /* the routes file */
+	struct lane *lane, *strangers_lane; /* slow work of clients (U9) */
+	struct tally tallies[TALLY_KINDS];
+	uv_timer_t end_timer; /* U10: from mux_stop on */
+	int is_overdue; /* what was waited for takes too long: the process ends without it */
 };
 
 /* Writes what is ready, takes down what died. Ends every libuv callback. */
 void mux_settle(struct mux *m);
-/* Begins an orderly end: no new clients, DISCONNECTs, then the loop runs dry. */
+/*
+ * Begins an orderly end: no new clients, DISCONNECTs, then the loop runs dry. Work on other threads
+ * that is not over within MUX_STOP_MS (a name that is looked up, a file on a dead mount) is left
+ * behind (U10).
+ */
 void mux_stop(struct mux *m, const char *why);
 
 static inline uint64_t mux_now(const struct mux *m)

@@ -280,7 +280,7 @@ int snapshot_answer(struct mux *m, int64_t id, struct smx_buf *out)
 	st.locked = m->is_locked;
 	st.port = m->door ? m->opts->port : 0;
 	keyring_refresh(m->keyring);
-	r = smx_status_set_daemon(&st, SMX_VERSION, m->opts->ssh_dir);
+	r = smx_status_set_daemon(&st, SMX_VERSION, m->opts->ssh_dir, door_other_users(m));
 	if (r == 0 && *keyring_warning(m->keyring))
 		r = smx_status_add_warning(&st, keyring_warning(m->keyring));
 	if (r == 0 && *reload_warning(m))

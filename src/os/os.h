@@ -231,19 +231,27 @@ struct smx_os_ipc_server;
  * SMX_ENOMEM.
  */
 int smx_os_ipc_listen(const char *path, struct smx_os_ipc_server **ret, struct smx_buf *err);
-/* The listening descriptor, non-blocking, not inherited by children; it stays the server's. -1
- * where there is none (Windows): clients come by smx_os_ipc_server_accept then. */
+/* The listening descriptor, for an event loop to poll; non-blocking, not inherited by children, the
+ * server's. -1 where there is none (Windows). */
 int smx_os_ipc_server_fd(const struct smx_os_ipc_server *s);
-/* The caller takes the descriptor over (an event loop that closes what it opened). */
-int smx_os_ipc_server_take_fd(struct smx_os_ipc_server *s);
 /*
- * Without a listening descriptor: clients are waited for by a thread, which calls wake(arg) when
- * one is there (uv_async_send); the loop then takes one after the other until SMX_EAGAIN comes.
- * *ret_fd is the caller's. SMX_ESYS; SMX_EUNSUPPORTED where there is a descriptor.
+ * Without a listening descriptor clients are waited for by a thread, which calls wake(arg) when one
+ * is there (uv_async_send). SMX_ESYS; SMX_EUNSUPPORTED where there is a descriptor.
  */
 int smx_os_ipc_server_start(struct smx_os_ipc_server *s, void (*wake)(void *arg), void *arg);
+/*
+ * Takes the next client; *ret_fd is the caller's. SMX_EAGAIN: there is none. SMX_ELIMIT: the system
+ * has no descriptor or memory for it at the moment; it waits in the queue. SMX_ESYS.
+ */
 int smx_os_ipc_server_accept(struct smx_os_ipc_server *s, int *ret_fd);
-/* Removes the endpoint, if it is still this server's, and lets the lock go. NULL works. */
+/*
+ * No more clients: removes the endpoint, if it is still this server's. The lock stays until _free,
+ * so that a daemon which is started meanwhile waits for the end of this one instead of running
+ * beside it (smx_os_ipc_listen waits SMX_OS_ENDING_MS for such a one).
+ */
+void smx_os_ipc_server_close(struct smx_os_ipc_server *s);
+#define SMX_OS_ENDING_MS 3000
+/* As _close, and lets the lock go. NULL works. */
 void smx_os_ipc_server_free(struct smx_os_ipc_server *s);
 
 /* handle: the system's own, which is the descriptor but on Windows.
@@ -306,6 +314,38 @@ void smx_os_socket_stays_here(int64_t socket);
  */
 int smx_os_socket_exclusive(int64_t socket);
 
+/* ---- TCP clients of this machine (L1, U9) -----------------------------------------------------
+ */
+
+/*
+ * A socket that listens on 127.0.0.1 (nothing else can be asked for), non-blocking, not inherited
+ * by children, with what the two calls above do. SMX_EEXISTS (the port is taken), SMX_EDENIED (it
+ * needs privileges), SMX_ESYS.
+ */
+int smx_os_tcp_listen(uint16_t port, int backlog, int64_t *ret_socket);
+/*
+ * Takes the next client of such a socket in; its socket is as that, and the caller's.
+ * SMX_EAGAIN: there is none. SMX_ELIMIT: the system has no descriptor or no memory for it at the
+ * moment; it waits in the queue. SMX_ESYS: anything else.
+ */
+int smx_os_tcp_accept(int64_t listener, int64_t *ret_socket);
+void smx_os_tcp_close(int64_t socket);
+
+/*
+ * Whose the other ends are. SMX_EUNSUPPORTED: the system does not tell, or not at a price that a
+ * flood of clients leaves bearable; SMX_ENOMEM.
+ */
+struct smx_os_tcp_peers;
+int smx_os_tcp_peers_new(int64_t listener, struct smx_os_tcp_peers **ret);
+/*
+ * Does not block. 0: our user or root (the system's own account) opened the socket at the other
+ * end. SMX_EDENIED: another user did. SMX_EEOF: it is closed already. SMX_ENOTFOUND: it is open,
+ * but no process of this system's list has it. SMX_ESYS: the system could not tell this time.
+ * ret_uid is set by the first two, to -1 where users have no numbers.
+ */
+int smx_os_tcp_peer_check(struct smx_os_tcp_peers *p, int64_t socket, int64_t *ret_uid);
+void smx_os_tcp_peers_free(struct smx_os_tcp_peers *p); /* NULL works */
+
 /* ---- looking, for `doctor`; nothing is made or changed -----------------------------------------
  */
 
@@ -350,12 +390,19 @@ int smx_os_settings_dir(char **ret_path, struct smx_buf *err);
  */
 
 int64_t smx_os_pid(void);
+/*
+ * Ends the process at once, whatever its other threads are doing: nothing registered with the C
+ * library is run, and no thread is waited for. What was written to descriptors is written.
+ */
+_Noreturn void smx_os_exit_now(int code);
 /* Milliseconds of a clock that never goes back; its zero means nothing. */
 uint64_t smx_os_monotonic_ms(void);
 void smx_os_sleep_ms(unsigned ms);
 int smx_os_is_terminal(int fd);
 /* The signal by which a user tells a daemon to read its configuration again; 0: none here. */
 int smx_os_reload_signal(void);
+/* The calling thread has only the processor time that others leave, from now on; best effort. */
+void smx_os_thread_background(void);
 /* Writing to a closed socket is an error code, not a signal. */
 void smx_os_ignore_sigpipe(void);
 /* Raises the number of descriptors to what we may have; ret_limit: the result. SMX_ESYS. */

@@ -62,7 +62,7 @@ static int submit(struct smx_transport *t, enum work_op op, struct smx_view peer
 	w->kex = t->kex;
 	t->kex = NULL;
 	t->step = KEX_COMPUTING;
-	if (t->algs.kex->is_slow) {
+	if (t->algs.kex->is_slow || t->is_all_work_slow) {
 		t->work_out = w;
 		t->waiting_work = 1;
 		return 0;

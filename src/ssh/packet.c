@@ -16,6 +16,7 @@
 
 /* A block must take the largest packet with a head and a tag, wherever it starts. */
 _Static_assert(SMX_BLOCK_LEN >= SMX_PACKET_MAX + 4 + SMX_TAG_MAX, "block too small for a packet");
+_Static_assert(SMX_STRANGER_READ_MAX >= SMX_STRANGER_PACKET_MAX + 4 + SMX_TAG_MAX, "too small too");
 _Static_assert(SMX_TX_BLOCK_CAP >= SMX_PAYLOAD_MAX + HEAD_LEN + 256 + SMX_TAG_MAX,
 	"block too small for what we send");
 
@@ -36,19 +37,20 @@ void smx_packets_release(struct smx_packets *p)
 int smx_packets_rx_space(struct smx_packets *p, uint8_t **ret_p, size_t *ret_len)
 {
 	size_t n = p->rx_len - p->rx_off;
+	size_t cap = p->is_stranger ? SMX_STRANGER_READ_MAX : SMX_BLOCK_LEN;
 
 	if (!p->rx) {
 		if (!(p->rx = smx_pool_get(p->pool)))
 			return SMX_ENOMEM;
 		p->rx_off = p->rx_len = 0;
-	} else if (SMX_BLOCK_LEN - p->rx_len < SMALLEST_READ_LEN && p->rx_off > 0) {
+	} else if (cap - p->rx_len < SMALLEST_READ_LEN && p->rx_off > 0) {
 		/* The tail of an unfinished packet: the only bytes that are ever moved. */
 		memmove(p->rx, p->rx + p->rx_off, n);
 		p->rx_off = 0;
 		p->rx_len = n;
 	}
 	*ret_p = p->rx + p->rx_len;
-	*ret_len = SMX_BLOCK_LEN - p->rx_len;
+	*ret_len = cap - p->rx_len;
 	return 0;
 }
 
@@ -98,7 +100,7 @@ static int read_length(struct smx_packets *p, size_t have)
 		len = smx_get_u32(pkt);
 	else if ((r = smx_protect_open_length(p->rx_protect, p->rx_seq, pkt, &len)) != 0)
 		return r;
-	if (len > SMX_PACKET_MAX)
+	if (len > (p->is_stranger ? SMX_STRANGER_PACKET_MAX : SMX_PACKET_MAX))
 		return SMX_ETOOBIG;
 	counted = len;
 	if (!p->rx_protect || smx_protect_pads_length(p->rx_protect))
@@ -129,6 +131,9 @@ int smx_packets_next(struct smx_packets *p, struct smx_view *ret_payload, uint32
 	total = 4 + (size_t)len + tag_len;
 	if (have < total)
 		return SMX_EAGAIN;
+	if (p->is_stranger && (++p->n_stranger_packets > SMX_STRANGER_PACKETS_MAX ||
+				      (p->n_stranger_bytes += total) > SMX_STRANGER_BYTES_MAX))
+		return SMX_ELIMIT;
 	pkt = p->rx + p->rx_off;
 	if (p->rx_protect && (r = smx_protect_open(p->rx_protect, p->rx_seq, pkt, len)) != 0)
 		return r;

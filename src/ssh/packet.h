@@ -20,6 +20,16 @@
  */
 #define SMX_PAYLOAD_ANY 32768
 
+/*
+ * The same of a peer that we don't know yet (U9): packet_len that every implementation must take
+ * (RFC 4253 section 6.1), and bytes held unread; then what it may send in all until it is known: a
+ * try of each of its 64 keys takes three packets and some KiB.
+ */
+#define SMX_STRANGER_PACKET_MAX  35000
+#define SMX_STRANGER_READ_MAX    (64 * 1024)
+#define SMX_STRANGER_PACKETS_MAX 512
+#define SMX_STRANGER_BYTES_MAX   (512 * 1024)
+
 struct smx_tx_block {
 	struct smx_tx_block *next;
 	size_t len;
@@ -35,6 +45,8 @@ struct smx_packets {
 	struct smx_protect *rx_protect; /* NULL: in clear */
 	uint32_t rx_seq, rx_packet_len;
 	int rx_has_len; /* rx_packet_len is that of the packet at rx_off */
+	int is_stranger; /* the peer: the limits above */
+	size_t n_stranger_packets, n_stranger_bytes;
 	/* sending: blocks in the order of their bytes */
 	struct smx_tx_block *tx_first, *tx_last;
 	size_t tx_len; /* bytes in these blocks */
@@ -57,7 +69,8 @@ void smx_packets_rx_skip(struct smx_packets *p, size_t n);
 /*
  * The next payload (at least one byte), valid until the next call of any rx function;
  * the caller may write into it. ret_seq: its sequence number. SMX_EAGAIN: more bytes are
- * needed. SMX_ETOOBIG, SMX_EFORMAT, SMX_EMAC: the connection is beyond repair.
+ * needed. SMX_ETOOBIG, SMX_EFORMAT, SMX_EMAC, SMX_ELIMIT (a stranger's limits): the connection is
+ * beyond repair.
  */
 int smx_packets_next(struct smx_packets *p, struct smx_view *ret_payload, uint32_t *ret_seq);
 /* Gives an empty block back to the pool. */

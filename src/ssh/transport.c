@@ -45,6 +45,8 @@ int smx_transport_new(
 	t->rekey_bytes = config->rekey_bytes ? config->rekey_bytes : DEFAULT_REKEY_BYTES;
 	t->rekey_ms = config->rekey_ms ? config->rekey_ms : DEFAULT_REKEY_MS;
 	smx_packets_init(&t->pk, config->pool);
+	t->pk.is_stranger = t->role == SMX_SERVER;
+	t->is_all_work_slow = config->is_all_work_slow;
 	smx_buf_init(&t->kexinit_self, SMX_KEXINIT_MAX);
 	smx_buf_init(&t->kexinit_peer, SMX_KEXINIT_MAX);
 	smx_buf_init(&t->gex, 12 + 2 * SMX_KEX_PUBLIC_MAX);
@@ -385,7 +387,9 @@ static int dispatch(struct smx_transport *t, struct smx_view payload, uint32_t s
 	case SMX_MSG_EXT_INFO:
 		return on_ext_info(t, rd);
 	case SMX_MSG_PING:
-		return on_ping(t, rd);
+		/* U9. They were announced to strangers too: OpenSSH takes no EXT_INFO after its
+		 * first request. */
+		return t->pk.is_stranger ? send_unimplemented(t, seq) : on_ping(t, rd);
 	case SMX_MSG_PONG:
 		return on_pong(t, rd, ret, ret_given);
 	}
@@ -605,6 +609,7 @@ void smx_transport_work_done(struct smx_transport *t, struct smx_work *work)
 void smx_transport_set_phase(struct smx_transport *t, enum smx_phase phase)
 {
 	t->phase = phase;
+	t->pk.is_stranger = t->role == SMX_SERVER && phase != SMX_PHASE_CONNECTION;
 }
 
 enum smx_phase smx_transport_get_phase(const struct smx_transport *t)

@@ -41,10 +41,15 @@ struct smx_transport_config {
 	const char *kex, *host_key_algs, *ciphers, *macs; /* name-lists or NULL; copied */
 	const struct smx_key *host_key; /* server; outlives the transport */
 	uint64_t rekey_bytes, rekey_ms; /* 0: the defaults, 8 GiB and an hour */
+	int is_all_work_slow; /* each key exchange's arithmetic is a SMX_EV_WORK, a fast one too */
 };
 
 /* What the peer may send and we accept now (set by the authentication layer). */
 enum smx_phase {
+	/*
+	 * Of a server's peer, until the last of these: it is a stranger (U9), whose packets are
+	 * small and whose pings are not answered.
+	 */
 	SMX_PHASE_TRANSPORT, /* only transport messages and the service messages 5, 6 */
 	SMX_PHASE_AUTH, /* 50 to 79 as well */
 	SMX_PHASE_CONNECTION, /* 80 and up; what is left of the login, 6 and 50 to 79, is dropped */

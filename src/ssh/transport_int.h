@@ -56,6 +56,7 @@ struct smx_transport {
 	uint8_t session_id[SMX_SESSION_ID_MAX];
 	size_t session_id_len;
 	struct smx_work *work_out; /* to be handed out as an event */
+	int is_all_work_slow;
 	int waiting_work, waiting_host_key, host_key_event, ready_event;
 
 	struct smx_buf held; /* u32 length, payload; while a key exchange runs */

@@ -101,7 +101,7 @@ def client(mux, cleanup):
 
 
 @pytest.mark.core
-@pytest.mark.parametrize("number", [80, 81, 82, 90, 91, 92, 93, 94, 95, 96, 97, 98, 99, 100, 192])
+@pytest.mark.parametrize("number", [80, 81, 82, 90, 91, 92, 93, 94, 95, 96, 97, 98, 99, 100])
 def test_DESIGN6_connection_messages_before_auth(mux, stranger, number):
     if number == 80:
         stranger.send(80, "keepalive@openssh.com", True)

@@ -17,7 +17,7 @@ from peers import hop, kill_quietly, poll, routes_toml
 # Where the daemon is when it is killed, and how often; 200 in all.
 KILLS = {"start": 80, "client": 30, "pin": 30, "rotate": 30, "reload": 30}
 # A line of the log, whole: it begins with a time and has a level.
-LOG_LINE = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (debug|info|warning|error) .+$")
+LOG_LINE = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (debug|info|warn|error) .+$")
 FILLER = "2026-01-01T00:00:00.000Z info filler " + "x" * 80
 
 

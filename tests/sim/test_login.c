@@ -443,28 +443,163 @@ static void nothing_of_channels_is_sent_before_the_login(void **state)
 	pair_release(&p);
 }
 
-static void pings_at_any_time(void **state)
+/* U9: a server sends no stranger's bytes back to him; a client's server is none. */
+static void U9_a_stranger_is_not_ponged(void **state)
 {
-	struct smx_view data = smx_view_of("abc", 3);
+	static uint8_t ping[20005] = { SMX_MSG_PING, 0, 0, 0x4e, 0x20 };
 	static const uint8_t unasked[] = { SMX_MSG_PONG, 0, 0, 0, 0 };
+	struct smx_view data = smx_view_of("abc", 3);
+	uint64_t before;
 	struct pair p;
 
 	(void)state;
 	start_auth(&p);
-	/* The server announced it, so the client may, also while a person types a code. */
-	assert_int_equal(smx_transport_ping(p.c.t, data), 0);
 	assert_int_equal(smx_transport_ping(p.s.t, data), SMX_EUNSUPPORTED);
+	before = p.s.wire_total;
+	for (int i = 0; i < 20; i++)
+		side_inject(&p.c, ping, sizeof(ping));
 	pair_run(&p);
-	assert_int_equal(p.c.n_pongs, 1);
+	assert_int_equal(p.s.r | p.c.r, 0);
+	/* UNIMPLEMENTED for each, no more. */
+	assert_in_range(p.s.wire_total - before, 20 * 16, 20 * 64);
 	side_inject(&p.s, unasked, sizeof(unasked));
 	pair_run(&p);
-	assert_int_equal(p.c.n_pongs, 1);
+	assert_int_equal(p.c.n_pongs, 0);
 	assert_int_equal(p.c.r, 0);
+	pair_release(&p);
+
+	assert_int_equal(pair_init(&p, NULL, NULL), 0);
+	pair_login(&p);
 	for (int i = 0; i < 40; i++)
 		assert_int_equal(smx_transport_ping(p.c.t, data), 0);
 	pair_run(&p);
-	assert_int_equal(p.c.n_pongs, 41);
+	assert_int_equal(p.c.n_pongs, 40);
+	before = p.s.wire_total;
+	side_inject(&p.c, ping, sizeof(ping));
+	pair_run(&p);
+	assert_true(p.s.wire_total - before > 20000);
 	pair_release(&p);
+}
+
+/* U9: 35,000 bytes of packet_len from a stranger and not one block more; of a user, a lot. */
+static void U9_a_strangers_packets_are_small(void **state)
+{
+	static uint8_t ignore[200000] = { SMX_MSG_IGNORE };
+	static const size_t fits = 34900; /* with its string's length and padding */
+	struct pair p;
+
+	(void)state;
+	start_auth(&p);
+	smx_set_u32(ignore + 1, (uint32_t)(fits - 5));
+	side_inject(&p.c, ignore, fits);
+	pair_run(&p);
+	assert_int_equal(p.s.r, 0);
+	side_inject(&p.c, ignore, 35200);
+	pair_run(&p);
+	assert_int_equal(p.s.r, SMX_ETOOBIG);
+	pair_release(&p);
+
+	/* Before the first keys too. */
+	assert_int_equal(pair_init(&p, NULL, NULL), 0);
+	side_inject(&p.c, ignore, 35200);
+	pair_run(&p);
+	assert_int_equal(p.s.r, SMX_ETOOBIG);
+	pair_release(&p);
+
+	/* A server that we log in to is chosen by us, whoever it is. */
+	start_auth(&p);
+	side_inject(&p.s, ignore, sizeof(ignore));
+	pair_run(&p);
+	assert_int_equal(p.c.r, 0);
+	pair_release(&p);
+
+	assert_int_equal(pair_init(&p, NULL, NULL), 0);
+	pair_login(&p);
+	side_inject(&p.c, ignore, sizeof(ignore));
+	pair_run(&p);
+	assert_int_equal(p.s.r, 0);
+	pair_release(&p);
+}
+
+/* U9: nor may he send them for ever: all that a login takes, and then no more. */
+static void U9_a_stranger_has_said_enough(void **state)
+{
+	static uint8_t ignore[30000] = { SMX_MSG_IGNORE };
+	struct pair p;
+	size_t n;
+
+	(void)state;
+	for (int is_big = 0; is_big < 2; is_big++) {
+		start_auth(&p);
+		for (n = 0; p.s.r == 0 && n < 1000; n++) {
+			side_inject(&p.c, ignore, is_big ? sizeof(ignore) : 5);
+			side_deliver(&p.c);
+		}
+		assert_int_equal(p.s.r, SMX_ELIMIT);
+		if (is_big)
+			assert_in_range(n, 512 / 30 - 1, 512 / 29 + 1);
+		else
+			assert_in_range(n, 500, 513);
+		pair_release(&p);
+	}
+	/* Once known, no end of it. */
+	assert_int_equal(pair_init(&p, NULL, NULL), 0);
+	pair_login(&p);
+	for (n = 0; n < 1000; n++) {
+		side_inject(&p.c, ignore, sizeof(ignore));
+		pair_run(&p);
+	}
+	assert_int_equal(p.s.r, 0);
+	pair_release(&p);
+}
+
+/* U9: what is held of a stranger, read and not understood yet, is small too. */
+static void U9_little_of_a_stranger_is_held(void **state)
+{
+	uint8_t *at;
+	struct pair p;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(pair_init(&p, NULL, NULL), 0);
+	assert_int_equal(smx_transport_rx_space(p.s.t, &at, &n), 0);
+	assert_int_equal(n, 64 * 1024);
+	assert_int_equal(smx_transport_rx_space(p.c.t, &at, &n), 0);
+	assert_int_equal(n, SMX_BLOCK_LEN);
+	pair_login(&p);
+	assert_int_equal(smx_transport_rx_space(p.s.t, &at, &n), 0);
+	assert_int_equal(n, SMX_BLOCK_LEN);
+	pair_release(&p);
+}
+
+/* U9: of a stranger each exchange is work for another thread, also one that is quick. */
+static void U9_a_strangers_exchange_is_all_work(void **state)
+{
+	static const char *const lists[] = { "curve25519-sha256", "ecdh-sha2-nistp256",
+		"diffie-hellman-group14-sha256" };
+
+	(void)state;
+	for (size_t i = 0; i < SMX_ARRAY_LEN(lists); i++) {
+		for (int is_stranger = 0; is_stranger < 2; is_stranger++) {
+			struct pair_config config = { .c.kex = lists[i],
+				.s.is_all_work_slow = is_stranger };
+			struct pair p;
+
+			assert_int_equal(pair_init(&p, &config, NULL), 0);
+			p.s.defer_work = 1;
+			pair_run(&p);
+			assert_int_equal(p.s.work != NULL, is_stranger || i == 2);
+			assert_int_equal(p.s.is_ready, !(is_stranger || i == 2));
+			if (p.s.work) {
+				smx_work_run(p.s.work);
+				smx_transport_work_done(p.s.t, p.s.work);
+				p.s.work = NULL;
+				side_events(&p.s);
+				pair_login(&p);
+			}
+			pair_release(&p);
+		}
+	}
 }
 
 int main(void)
@@ -483,7 +618,11 @@ int main(void)
 		cmocka_unit_test(wrong_messages_at_each_stage),
 		cmocka_unit_test(unknown_messages_are_answered),
 		cmocka_unit_test(nothing_of_channels_is_sent_before_the_login),
-		cmocka_unit_test(pings_at_any_time),
+		cmocka_unit_test(U9_a_stranger_is_not_ponged),
+		cmocka_unit_test(U9_a_strangers_packets_are_small),
+		cmocka_unit_test(U9_a_stranger_has_said_enough),
+		cmocka_unit_test(U9_little_of_a_stranger_is_held),
+		cmocka_unit_test(U9_a_strangers_exchange_is_all_work),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, pair_teardown);

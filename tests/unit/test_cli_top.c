@@ -57,7 +57,7 @@ static int fill(struct smx_status *st, uint64_t in)
 	st->pid = 4711;
 	st->uptime_s = 3725;
 	st->port = 2222;
-	(void)((r = smx_status_set_daemon(st, "0.1.0", "/home/u/.ssh")) != 0 ||
+	(void)((r = smx_status_set_daemon(st, "0.1.0", "/home/u/.ssh", "refused")) != 0 ||
 		(r = add_connection(st, 3, "u@jump:22", 61, in + in / 10, 500)) != 0 ||
 		(r = add_connection(st, 5, "u@web:22 via u@jump:22", 60, in, 400)) != 0 ||
 		(r = add_channel(st, 5, "tunnel", 60, in, 400)) != 0 ||

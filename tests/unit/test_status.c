@@ -29,7 +29,7 @@ static int fill(struct smx_status *st)
 	st->uptime_s = 12;
 	st->locked = 1;
 	st->port = 2222;
-	(void)((r = smx_status_set_daemon(st, "0.1.0", "/home/u/.ssh")) != 0 ||
+	(void)((r = smx_status_set_daemon(st, "0.1.0", "/home/u/.ssh", "refused")) != 0 ||
 		(r = smx_status_add_warning(st, "downgrade: \"id_*.pub\" are taken")) != 0 ||
 		(r = smx_status_add_route(st, &(struct smx_status_route){ .name = "web",
 						      .target = "u@web:22",
@@ -89,7 +89,7 @@ static int read_back(struct smx_status *st, struct smx_buf *lines)
 
 static const char lines_text[] =
 	"{\"id\":1,\"ok\":true,\"more\":true,\"daemon\":{\"version\":\"0.1.0\",\"pid\":4711,"
-	"\"uptime_s\":12,\"locked\":true,\"ssh_dir\":\"/home/u/"
+	"\"uptime_s\":12,\"locked\":true,\"other_users\":\"refused\",\"ssh_dir\":\"/home/u/"
 	".ssh\",\"omitted\":0,\"port\":2222}}\n"
 	"{\"id\":1,\"ok\":true,\"more\":true,\"warning\":\"downgrade: \\\"id_*.pub\\\" are "
 	"taken\"}\n"
@@ -110,7 +110,8 @@ static const char lines_text[] =
 	"{\"id\":1,\"ok\":true}\n";
 
 static const char json_text[] =
-	"{\"version\":\"0.1.0\",\"pid\":4711,\"uptime_s\":12,\"locked\":true,\"ssh_dir\":"
+	"{\"version\":\"0.1.0\",\"pid\":4711,\"uptime_s\":12,\"locked\":true,\"other_users\":"
+	"\"refused\",\"ssh_dir\":"
 	"\"/home/u/.ssh\",\"omitted\":0,\"port\":2222,\"warnings\":[\"downgrade: \\\"id_*.pub\\\" "
 	"are taken\"],\"routes\":[{\"name\":\"web\",\"target\":\"u@web:22\",\"via\":\"u@jump:22\","
 	"\"loopback\":true},{\"name\":\"db\",\"target\":\"u@db:22\",\"via\":\"\",\"loopback\":"
@@ -186,7 +187,7 @@ static void s7_long_and_hostile_texts(void **state)
 		for (size_t k = 0; k + unit < sizeof(text); k += unit)
 			memcpy(text + k, units[i], unit + 1);
 		smx_status_init(&st);
-		assert_int_equal(smx_status_set_daemon(&st, text, text), 0);
+		assert_int_equal(smx_status_set_daemon(&st, text, text, text), 0);
 		assert_int_equal(smx_status_add_warning(&st, text), 0);
 		assert_int_equal(smx_status_add_route(&st,
 					 &(struct smx_status_route){

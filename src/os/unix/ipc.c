@@ -24,6 +24,7 @@
 
 #define BACKLOG     128
 #define LOCK_TRYS   16
+#define TURN_MS     10
 #define LOCK_SUFFIX ".lock"
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0 /* macOS: SO_NOSIGPIPE, set on the socket */
@@ -104,10 +105,32 @@ static int is_named(int dir, const char *name, int fd)
 	       a.st_ino == b.st_ino && a.st_dev == b.st_dev;
 }
 
+/*
+ * Locks the file. Who holds the lock without an endpoint is ending, or just starting: what it is
+ * shows soon. 0 or an errno.
+ */
+static int lock(const struct smx_os_ipc_server *s, int fd)
+{
+	uint64_t end = smx_os_monotonic_ms() + SMX_OS_ENDING_MS;
+	struct stat st;
+
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		if (errno == EINTR)
+			continue;
+		if (errno != EWOULDBLOCK)
+			return errno;
+		if (fstatat(s->pl.dir, s->pl.name, &st, AT_SYMLINK_NOFOLLOW) == 0 ||
+			smx_os_monotonic_ms() >= end)
+			return EWOULDBLOCK;
+		smx_os_sleep_ms(TURN_MS);
+	}
+	return 0;
+}
+
 static int take_lock(struct smx_os_ipc_server *s, const char *path, struct smx_buf *err)
 {
 	char name[sizeof(s->pl.name) + sizeof(LOCK_SUFFIX)], pid[24];
-	int fd;
+	int fd, e;
 
 	(void)snprintf(name, sizeof(name), "%s%s", s->pl.name, LOCK_SUFFIX);
 	for (int i = 0; i < LOCK_TRYS; i++) {
@@ -116,11 +139,10 @@ static int take_lock(struct smx_os_ipc_server *s, const char *path, struct smx_b
 			(void)smx_unix_fail(err, "cannot open the lock file of", path, errno);
 			return SMX_ESYS;
 		}
-		if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-			int r = errno == EWOULDBLOCK
-					? already_running(path, fd, err)
-					: smx_unix_fail(
-						  err, "cannot lock the lock file of", path, errno);
+		if ((e = lock(s, fd)) != 0) {
+			int r = e == EWOULDBLOCK ? already_running(path, fd, err)
+						 : smx_unix_fail(err,
+							   "cannot lock the lock file of", path, e);
 
 			close(fd);
 			return r;
@@ -229,14 +251,6 @@ int smx_os_ipc_server_fd(const struct smx_os_ipc_server *s)
 	return s->fd;
 }
 
-int smx_os_ipc_server_take_fd(struct smx_os_ipc_server *s)
-{
-	int fd = s->fd;
-
-	s->fd = -1;
-	return fd;
-}
-
 /* Here an event loop listens by itself. */
 int smx_os_ipc_server_start(struct smx_os_ipc_server *s, void (*wake)(void *arg), void *arg)
 {
@@ -248,22 +262,27 @@ int smx_os_ipc_server_start(struct smx_os_ipc_server *s, void (*wake)(void *arg)
 
 int smx_os_ipc_server_accept(struct smx_os_ipc_server *s, int *ret_fd)
 {
-	(void)s;
-	(void)ret_fd;
-	return SMX_EUNSUPPORTED;
+	return smx_unix_accept(s->fd, ret_fd);
+}
+
+void smx_os_ipc_server_close(struct smx_os_ipc_server *s)
+{
+	struct stat st;
+
+	if (s->inode != 0 && fstatat(s->pl.dir, s->pl.name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		st.st_ino == s->inode && st.st_dev == s->device)
+		(void)unlinkat(s->pl.dir, s->pl.name, 0);
+	s->inode = 0;
+	if (s->fd >= 0)
+		close(s->fd);
+	s->fd = -1;
 }
 
 void smx_os_ipc_server_free(struct smx_os_ipc_server *s)
 {
-	struct stat st;
-
 	if (!s)
 		return;
-	if (s->inode != 0 && fstatat(s->pl.dir, s->pl.name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		st.st_ino == s->inode && st.st_dev == s->device)
-		(void)unlinkat(s->pl.dir, s->pl.name, 0);
-	if (s->fd >= 0)
-		close(s->fd);
+	smx_os_ipc_server_close(s);
 	/* The lock file stays: to remove it would let two starters lock two different ones. */
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);

@@ -13,6 +13,8 @@
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/prctl.h>
+#elif defined(__APPLE__)
+#include <pthread.h>
 #endif
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -23,9 +25,16 @@
 #include "base/err.h"
 #include "os/unix/unix.h"
 
+#define LEAST_NICE 19
+
 int64_t smx_os_pid(void)
 {
 	return (int64_t)getpid();
+}
+
+_Noreturn void smx_os_exit_now(int code)
+{
+	_exit(code);
 }
 
 uint64_t smx_os_monotonic_ms(void)
@@ -51,6 +60,16 @@ int smx_os_is_terminal(int fd)
 int smx_os_reload_signal(void)
 {
 	return SIGHUP;
+}
+
+void smx_os_thread_background(void)
+{
+#ifdef __linux__
+	/* "Process" 0 is the calling thread here, and only here. */
+	(void)setpriority(PRIO_PROCESS, 0, LEAST_NICE);
+#elif defined(__APPLE__)
+	(void)pthread_set_qos_class_self_np(QOS_CLASS_BACKGROUND, 0);
+#endif
 }
 
 void smx_os_ignore_sigpipe(void)

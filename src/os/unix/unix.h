@@ -55,6 +55,10 @@ int smx_unix_sync_dir(int fd, const char *path, struct smx_buf *err);
  */
 int smx_unix_make_dir(const char *path, int *ret_fd, struct stat *ret_st, struct smx_buf *err);
 
+/* The next client of a listening socket, non-blocking and not inherited (os.h, smx_os_tcp_accept).
+ */
+int smx_unix_accept(int listener, int *ret_fd);
+
 /* Judges what an open descriptor of a file shows. path: for the text. */
 int smx_unix_check_file(
 	const struct stat *st, enum smx_os_file_kind kind, const char *path, struct smx_buf *err);

@@ -27,8 +27,7 @@
 #define TOKEN_FILE  "daemon_token"
 #define WAITING_MAX 64
 #define LOCK_SUFFIX ".lock"
-/* For a daemon that is just ending, whose last handles go one by one. */
-#define ENDING_WAIT_MS 1500
+/* While a daemon is just ending, whose last handles go one by one. */
 #define ENDING_TURN_MS 20
 
 struct smx_os_ipc_server {
@@ -177,9 +176,14 @@ static int already_running(const char *path, struct smx_buf *err)
 }
 
 /* 1: it may be gone in a moment. */
-static int is_ending(DWORD e, uint64_t end)
+static int is_ending(const struct smx_os_ipc_server *s, DWORD e, uint64_t end)
 {
-	if ((e != ERROR_ACCESS_DENIED && e != ERROR_PIPE_BUSY) || smx_os_monotonic_ms() >= end)
+	if (smx_os_monotonic_ms() >= end)
+		return 0;
+	/* Who holds the lock and takes no clients is ending, or just starting. */
+	if (e == ERROR_SHARING_VIOLATION && WaitNamedPipeW(s->name, 1))
+		return 0;
+	if (e != ERROR_SHARING_VIOLATION && e != ERROR_ACCESS_DENIED && e != ERROR_PIPE_BUSY)
 		return 0;
 	Sleep(ENDING_TURN_MS);
 	return 1;
@@ -187,7 +191,7 @@ static int is_ending(DWORD e, uint64_t end)
 
 static int take_lock(struct smx_os_ipc_server *s, const char *path, struct smx_buf *err)
 {
-	uint64_t end = smx_os_monotonic_ms() + ENDING_WAIT_MS;
+	uint64_t end = smx_os_monotonic_ms() + SMX_OS_ENDING_MS;
 	const char *name = strrchr(path, '\\');
 	char file[160], *dir, *full = NULL;
 	wchar_t *wide = NULL;
@@ -206,7 +210,7 @@ static int take_lock(struct smx_os_ipc_server *s, const char *path, struct smx_b
 			s->lock = CreateFileW(wide, GENERIC_WRITE, 0, NULL, OPEN_ALWAYS,
 				FILE_FLAG_DELETE_ON_CLOSE | FILE_FLAG_OPEN_REPARSE_POINT, NULL);
 			e = GetLastError();
-		} while (s->lock == INVALID_HANDLE_VALUE && is_ending(e, end));
+		} while (s->lock == INVALID_HANDLE_VALUE && is_ending(s, e, end));
 		if (s->lock == INVALID_HANDLE_VALUE)
 			r = e == ERROR_SHARING_VIOLATION || e == ERROR_ACCESS_DENIED
 				    ? already_running(path, err)
@@ -232,11 +236,11 @@ int smx_os_ipc_listen(const char *path, struct smx_os_ipc_server **ret, struct s
 	if ((r = smx_win_wide(path, &s->name)) != 0 || (r = pipe_sd(&s->sd, err)) != 0 ||
 		(r = take_lock(s, path, err)) != 0)
 		goto out;
-	end = smx_os_monotonic_ms() + ENDING_WAIT_MS;
+	end = smx_os_monotonic_ms() + SMX_OS_ENDING_MS;
 	do {
 		s->first = new_instance(s, FILE_FLAG_FIRST_PIPE_INSTANCE);
 		e = GetLastError();
-	} while (s->first == INVALID_HANDLE_VALUE && is_ending(e, end));
+	} while (s->first == INVALID_HANDLE_VALUE && is_ending(s, e, end));
 	if (s->first == INVALID_HANDLE_VALUE) {
 		/* Denied: the name is taken. We have the lock, so by no daemon that lives. */
 		if (e == ERROR_ACCESS_DENIED || e == ERROR_PIPE_BUSY) {
@@ -266,12 +270,6 @@ int smx_os_ipc_server_fd(const struct smx_os_ipc_server *s)
 {
 	(void)s;
 	return -1; /* nothing that an event loop could wait for */
-}
-
-int smx_os_ipc_server_take_fd(struct smx_os_ipc_server *s)
-{
-	(void)s;
-	return -1;
 }
 
 /* Takes over the connected instance; a client more than we hold is let go. */
@@ -369,21 +367,29 @@ int smx_os_ipc_server_accept(struct smx_os_ipc_server *s, int *ret_fd)
 	return 0;
 }
 
-void smx_os_ipc_server_free(struct smx_os_ipc_server *s)
+void smx_os_ipc_server_close(struct smx_os_ipc_server *s)
 {
-	if (!s)
-		return;
 	if (s->thread) {
 		(void)SetEvent(s->stop);
 		(void)WaitForSingleObject(s->thread, INFINITE);
 		(void)CloseHandle(s->thread);
 	}
+	s->thread = NULL;
 	for (size_t i = 0; i < s->count; i++)
 		(void)CloseHandle(s->waiting[i]);
-	if (s->stop)
-		(void)CloseHandle(s->stop);
+	s->count = 0;
 	if (s->first != INVALID_HANDLE_VALUE)
 		(void)CloseHandle(s->first);
+	s->first = INVALID_HANDLE_VALUE;
+}
+
+void smx_os_ipc_server_free(struct smx_os_ipc_server *s)
+{
+	if (!s)
+		return;
+	smx_os_ipc_server_close(s);
+	if (s->stop)
+		(void)CloseHandle(s->stop);
 	if (s->lock != INVALID_HANDLE_VALUE)
 		(void)CloseHandle(s->lock);
 	DeleteCriticalSection(&s->mutex);
@@ -395,8 +401,7 @@ void smx_os_ipc_server_free(struct smx_os_ipc_server *s)
 /* ---- who is at the other end -------------------------------------------------------------------
  */
 
-/* 0 if the process runs as our user. */
-static int check_process(DWORD pid)
+int smx_win_process_check(DWORD pid)
 {
 	HANDLE process, their_token = NULL;
 	BYTE buffer[256];
@@ -439,7 +444,7 @@ int smx_os_ipc_peer_check(intptr_t handle, int64_t *ret_pid)
 		if (!smx_win_pipe_is_trusted(h))
 			return SMX_EDENIED;
 	}
-	if ((r = check_process(pid)) != 0)
+	if ((r = smx_win_process_check(pid)) != 0)
 		return r;
 	if (ret_pid)
 		*ret_pid = pid;

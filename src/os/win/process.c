@@ -7,6 +7,7 @@
 #include <io.h>
 #include <malloc.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -14,6 +15,13 @@
 int64_t smx_os_pid(void)
 {
 	return (int64_t)GetCurrentProcessId();
+}
+
+_Noreturn void smx_os_exit_now(int code)
+{
+	/* Not ExitProcess: it runs DLLs' code, which may want a lock that a thread had. */
+	(void)TerminateProcess(GetCurrentProcess(), (UINT)code);
+	abort();
 }
 
 uint64_t smx_os_monotonic_ms(void)
@@ -33,6 +41,11 @@ int smx_os_is_terminal(int fd)
 
 	/* isatty() says yes to every character device, NUL included. */
 	return h != -1 && h != -2 && GetConsoleMode((HANDLE)h, &mode) != 0;
+}
+
+void smx_os_thread_background(void)
+{
+	(void)SetThreadPriority(GetCurrentThread(), THREAD_PRIORITY_LOWEST);
 }
 
 void smx_os_ignore_sigpipe(void)

@@ -40,4 +40,7 @@ int smx_win_getenv(const char *name, char **ret);
 /* A folder that the system knows (S8), normalised UTF-8. SMX_ENOTFOUND, SMX_ENOMEM. */
 int smx_win_known_folder(const GUID *id, char **ret_path);
 
+/* ipc.c: 0 if the process runs as our user or as SYSTEM; SMX_EDENIED, also if it can't be asked. */
+int smx_win_process_check(DWORD pid);
+
 #endif
