@@ -173,6 +173,29 @@ def test_no_core_dumps(alone):
         assert os.stat(f"/proc/{alone.pid}/environ").st_uid == 0  # not dumpable: root's
 
 
+@pytest.mark.slow
+def test_S7_L2_thirty_seconds_to_authenticate(alone):
+    """S7, L2: silent, or dripping; and no sooner, for a person may be at a passphrase."""
+    silent, dripping = raw(alone), raw(alone)
+    began = time.monotonic()
+    ended = {}
+    dripping.sendall(b"SSH-2.0-drip\r\n")
+    for s in (silent, dripping):
+        s.setblocking(False)
+    while len(ended) < 2 and time.monotonic() - began < 45:
+        for name, s in (("silent", silent), ("dripping", dripping)):
+            with contextlib.suppress(BlockingIOError):
+                try:
+                    if name not in ended and s.recv(65536) == b"":
+                        ended[name] = time.monotonic() - began
+                except ConnectionError:
+                    ended[name] = time.monotonic() - began
+        with contextlib.suppress(OSError):
+            dripping.send(b"\0")
+        time.sleep(0.5)
+    assert len(ended) == 2 and all(24 < t < 36 for t in ended.values()), ended
+
+
 # ---- floods -------------------------------------------------------------------------------------
 
 

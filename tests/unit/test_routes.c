@@ -264,6 +264,21 @@ static void a1_identities(void **state)
 	smx_routes_unref(routes);
 }
 
+static void u9_other_users_only_on_request(void **state)
+{
+	struct smx_routes *routes = parse(ROUTE);
+
+	(void)state;
+	assert_false(routes->allow_other_users);
+	smx_routes_unref(routes);
+	routes = parse("allow_other_users = true\n" ROUTE);
+	assert_true(routes->allow_other_users);
+	smx_routes_unref(routes);
+	routes = parse("allow_other_users = false\n" ROUTE);
+	assert_false(routes->allow_other_users);
+	smx_routes_unref(routes);
+}
+
 static void a6_pinentry(void **state)
 {
 	struct smx_routes *routes = parse("pinentry = '/usr/bin/pinentry-qt'\n" ROUTE);
@@ -911,6 +926,7 @@ int main(void)
 		cmocka_unit_test(b1_endless_chain),
 		cmocka_unit_test(r4_r5_loopback_flag_is_or),
 		cmocka_unit_test(a1_identities),
+		cmocka_unit_test(u9_other_users_only_on_request),
 		cmocka_unit_test(a6_pinentry),
 		cmocka_unit_test(a4_prompter),
 		cmocka_unit_test(u3_dead_after),
