@@ -448,6 +448,30 @@ static void status_table(void **state)
 	smx_buf_release(&out);
 }
 
+/* U3: for how long, beside the state. */
+static void u3_stalled_since_when(void **state)
+{
+	const struct smx_status_connection c = { .id = 1,
+		.key = "u@web:22",
+		.state = "stalled",
+		.stalled_s = 83,
+		.age_s = 500,
+		.rtt_ms = -1,
+		.idle_left_s = -1,
+		.lifetime_left_s = -1 };
+	struct smx_status st;
+	struct smx_buf out;
+
+	(void)state;
+	smx_buf_init(&out, 65536);
+	smx_status_init(&st);
+	assert_int_equal(smx_status_add_connection(&st, &c), 0);
+	assert_int_equal(smx_cli_status_text(&st, &plain, &out), 0);
+	assert_non_null(strstr(smx_buf_cstr(&out), "u@web:22    stalled 1m23s  8m20s"));
+	smx_status_release(&st);
+	smx_buf_release(&out);
+}
+
 /* P8 and L5: what changes how it behaves stands out, above the tables. */
 static void p8_l5_lock_and_warnings_are_prominent(void **state)
 {
@@ -518,6 +542,7 @@ int main(void)
 		cmocka_unit_test(d1_exit_codes),
 		cmocka_unit_test(ages_and_bytes),
 		cmocka_unit_test(status_table),
+		cmocka_unit_test(u3_stalled_since_when),
 		cmocka_unit_test(p8_l5_lock_and_warnings_are_prominent),
 		cmocka_unit_test(failing_allocations),
 	};
