@@ -361,8 +361,10 @@ static void add_upstreams(struct pool_entry *e)
 		n_usable += upstream_is_usable(up) != 0;
 		n_used_up += up->is_used_up != 0;
 		n_draining += up->is_draining && !up->is_used_up;
-		if (up->state >= UPSTREAM_READY && !upstream_is_usable(up))
+		if (up->state >= UPSTREAM_READY && !upstream_is_usable(up)) {
 			stalled = up;
+			upstream_suspect(up, 0); /* a keepalive is overdue, and it is wanted */
+		}
 	}
 	if (e->session_limit)
 		wanted = (n_waiting + e->session_limit - 1) / e->session_limit;

@@ -81,7 +81,8 @@ uint64_t upstream_deadline(const struct upstream *up);
 /* Once a second while it logs in and nobody is asked: in whose connection that goes on is doubted.
  */
 void upstream_watch_login(struct upstream *up);
-/* What is stalled: itself, or for a login the connection that it goes on in; or NULL. */
+/* What is stalled, or about to be (a probe is overdue): itself, or for a login the connection that
+ * it goes on in; or NULL. */
 const struct upstream *upstream_stalled_in(const struct upstream *up);
 /* Of a login: until when its next sign of life is awaited. UINT64_MAX: it has heard from its
  * server; 0: it goes on in a connection that is stalled. */

@@ -116,7 +116,7 @@ const struct upstream *upstream_stalled_in(const struct upstream *up)
 	if (up->link->dead)
 		return NULL;
 	if (up->state >= UPSTREAM_READY)
-		return up->state == UPSTREAM_STALLED ? up : NULL;
+		return up->state == UPSTREAM_CLOSING || upstream_is_usable(up) ? NULL : up;
 	t = tunnel_of(up);
 	return t ? upstream_stalled_in(t->ep.link->owner) : NULL;
 }

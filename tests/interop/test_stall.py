@@ -117,6 +117,22 @@ def test_U3_a_call_without_any_path_is_refused_with_the_state(behind):
     mux.wait_idle()
 
 
+def test_U3_an_overdue_keepalive_is_enough(behind):
+    """Who comes 25 s into the silence does not wait for another probe of the old connection."""
+    mux, path, target = behind
+    client = start_cat(mux)
+    settle(mux)
+    path.strand()
+    time.sleep(15 + 5 + 2)
+    assert states(mux) == ["ready"]
+    done, took = timed(mux.ssh, "t", "echo mine")
+    assert done.stdout == b"mine\n" and took < 3, (took, done)
+    assert target.logins() == 2
+    poll(lambda: states(mux) == ["ready", "stalled"], 3, "the old one to be known as stalled")
+    path.unstrand()
+    check_unharmed(client)
+
+
 def test_U3_status_and_top_show_since_when(behind):
     mux, path, _ = behind
     client = start_cat(mux)
