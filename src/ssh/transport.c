@@ -292,6 +292,9 @@ static int on_unimplemented(
 		return 0;
 	switch (smx_probes_unimplemented(&t->probes, seq)) {
 	case SMX_MSG_PING:
+		/* A PONG that came while it was held back has taken its place. */
+		if (t->n_pings_due == 0)
+			return 0;
 		t->n_pings_due--;
 		ret->type = SMX_EV_PONG;
 		ret->payload = (struct smx_view){ NULL, 0 };

@@ -164,6 +164,33 @@ static void U4_a_probe_that_waits_for_a_key_exchange(void **state)
 	pair_release(&p);
 }
 
+/* Answered before it went out, it is not answered again: the count of what is due stays right. */
+static void U4_a_pong_that_comes_before_its_ping(void **state)
+{
+	struct pair p;
+	uint32_t seq;
+
+	(void)state;
+	start_mute(&p);
+	/* As in a key exchange: the ping waits. */
+	p.c.t->sent_kexinit = 1;
+	p.c.t->sent_newkeys = 0;
+	assert_int_equal(smx_transport_ping(p.c.t, smx_view_of("abc", 3)), 0);
+	answer(&p, SMX_MSG_PONG);
+	assert_int_equal(p.c.t->n_pings_due, 0);
+	assert_int_equal(p.c.n_pongs, 1);
+	p.c.t->sent_kexinit = 0;
+	seq = p.c.t->pk.tx_seq;
+	assert_int_equal(transport_flush_held(p.c.t), 0);
+	pair_run(&p);
+	unimplemented(&p, seq);
+	assert_int_equal(p.c.t->n_pings_due, 0);
+	assert_int_equal(p.c.n_pongs, 1);
+	answer(&p, SMX_MSG_PONG); /* nothing is due */
+	assert_int_equal(p.c.n_pongs, 1);
+	pair_release(&p);
+}
+
 /* The table alone: full, mixed, equal numbers. */
 static void the_oldest_are_forgotten(void **state)
 {
@@ -198,6 +225,7 @@ int main(void)
 		cmocka_unit_test(U4_unimplemented_is_an_answer),
 		cmocka_unit_test(U4_answers_of_both_kinds_are_told_apart),
 		cmocka_unit_test(U4_a_probe_that_waits_for_a_key_exchange),
+		cmocka_unit_test(U4_a_pong_that_comes_before_its_ping),
 		cmocka_unit_test(the_oldest_are_forgotten),
 	};
 
