@@ -560,6 +560,17 @@ void pool_tick(struct mux *m)
 	}
 }
 
+/* Not always the first: what is taken back from a connection comes behind what was here. */
+static uint64_t longest_waiting_ms(const struct pool_entry *e)
+{
+	uint64_t oldest = UINT64_MAX, one;
+
+	for (struct smx_list *it = e->waiting.next; it != &e->waiting; it = it->next)
+		if ((one = SMX_CONTAINER(it, struct open_req, node)->since_ms) < oldest)
+			oldest = one;
+	return oldest;
+}
+
 uint64_t pool_deadline(const struct mux *m)
 {
 	uint64_t at = UINT64_MAX, one;
@@ -572,8 +583,7 @@ uint64_t pool_deadline(const struct mux *m)
 				at = one;
 		if (!first_waiting(e) || !find_stalled(e))
 			continue;
-		/* They came in this order. */
-		one = first_waiting(e)->since_ms + STALLED_PATIENCE_MS;
+		one = longest_waiting_ms(e) + STALLED_PATIENCE_MS;
 		if (one < pool_hope_ms(e))
 			one = pool_hope_ms(e);
 		at = one < at ? one : at;
