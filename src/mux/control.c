@@ -601,7 +601,7 @@ static void accept_clients(struct control *ctl)
 		mux_settle(ctl->mux);
 	}
 	/* Where nothing is polled nobody comes back for the others. */
-	if (ctl->has_async && !ctl->is_closed)
+	if (ctl->has_async && !ctl->is_closed && !ctl->is_paused)
 		(void)uv_async_send(&ctl->waiting);
 }
 
