@@ -39,6 +39,7 @@ void flow_init(struct flow *f, struct mux *m, struct share *share, struct endpoi
 	window_init(&f->window, share);
 	f->source.drain = flow_drain;
 	f->grants.drain = flow_grant;
+	f->source.is_paced = 1;
 	smx_list_init(&f->source.node);
 	smx_list_init(&f->grants.node);
 	smx_list_init(&f->queue);
@@ -120,23 +121,96 @@ static struct record *add_record(struct flow *f, enum record_kind kind, size_t c
 	return rec;
 }
 
+/* --- bulk or not (B8) --- */
+
+/* The link to the remote, and which way the flow goes there. NULL: that is gone. */
+static struct link *path_of(const struct flow *f, enum link_way *ret_way)
+{
+	*ret_way = LINK_DOWN;
+	if (f->in->chan && f->in->link->is_paced)
+		return f->in->link;
+	*ret_way = LINK_UP;
+	return f->out->chan && f->out->link->is_paced ? f->out->link : NULL;
+}
+
+static int is_light(const struct flow *f)
+{
+	enum link_way way;
+	const struct link *l = path_of(f, &way);
+
+	if (!l)
+		return 0;
+	if (f->round != l->pace.n_rounds)
+		return !f->is_busy || f->round + 1 != l->pace.n_rounds;
+	return !f->is_busy && !f->was_busy;
+}
+
+/* n bytes of it have come from the remote, or were sent there. */
+static void note_bytes(struct flow *f, size_t n)
+{
+	enum link_way way;
+	struct link *l = path_of(f, &way);
+
+	if (!l)
+		return;
+	if (f->round != l->pace.n_rounds) {
+		f->was_busy = f->is_busy && f->round + 1 == l->pace.n_rounds;
+		f->is_busy = 0;
+		f->round_bytes = 0;
+		f->round = l->pace.n_rounds;
+	}
+	f->round_bytes =
+		n < UINT32_MAX - f->round_bytes ? f->round_bytes + (uint32_t)n : UINT32_MAX;
+	if (!f->is_busy && f->round_bytes > FLOW_LIGHT) {
+		f->is_busy = 1;
+		l->n_busy[way]++;
+	}
+	if (!f->is_busy && !f->was_busy)
+		return;
+	if (way == LINK_DOWN)
+		pace_received(&l->pace, uv_hrtime() / 1000, n);
+	else
+		pace_sent(&l->pace, uv_hrtime() / 1000, n);
+}
+
+/* B7, B8: its share of what the path from the remote takes; 0: no opinion, or not bulk. */
+static size_t path_share(const struct flow *f)
+{
+	const struct link *l = f->in->link;
+	uint64_t share = f->in->chan && l->is_paced ? pace_down_window(&l->pace) : 0;
+	unsigned n = l->n_busy_before[LINK_DOWN];
+
+	if (!share || is_light(f))
+		return 0;
+	if (n < l->n_busy[LINK_DOWN])
+		n = l->n_busy[LINK_DOWN];
+	share /= n ? n : 1;
+	return share > FLOW_SHARE_LEAST ? (size_t)share : FLOW_SHARE_LEAST;
+}
+
 /* --- windows --- */
 
 /*
  * What the sender may have on its way to us: our window, but not much more than the receiver takes
  * now. So in a steady stream nothing is queued (and copied) here, and a stuck receiver leaves
- * us with FLOW_SLACK bytes and not a whole window.
+ * us with FLOW_SLACK bytes and not a whole window. On a path that holds more than that (B7) a
+ * receiver that is late for a moment must not let it run dry: it is stuck when half of what the
+ * path holds waits for it.
  */
 static size_t room(const struct flow *f)
 {
 	const struct smx_chan *out = f->out->chan;
-	size_t limit = f->window.size, taken;
+	size_t limit = f->window.size, share = path_share(f), taken;
 
 	/* As a difference: a peer may grant up to 2^32 - 1 bytes (ProFTPD does), and a sum with
 	 * that wraps. */
 	if (out && limit > FLOW_SLACK && out->send_window < limit - FLOW_SLACK)
 		limit = out->send_window + FLOW_SLACK;
 	taken = f->in->chan->recv_window + f->queued_data + f->queued_heads;
+	if (share && (f->queued_data < FLOW_SLACK || f->queued_data < share / 2)) {
+		limit = f->window.size < share ? f->window.size : share;
+		taken -= f->queued_data < FLOW_SLACK ? f->queued_data : FLOW_SLACK;
+	}
 	return limit > taken ? limit - taken : 0;
 }
 
@@ -145,10 +219,14 @@ static size_t grant_due(const struct flow *f)
 {
 	const struct smx_chan *in = f->in->chan;
 	size_t n, size = f->window.size, low = size < FLOW_SLACK ? size / 2 : FLOW_SLACK / 2;
+	size_t share = path_share(f);
 
 	if (!in || f->in->link->dead || in->eof_received || in->close_received || in->close_sent)
 		return 0;
 	n = room(f);
+	/* In small steps, or what is sent for a grant would be a queue on a thin path. */
+	if (share)
+		return n >= (share < size ? share : size) / 16 && n >= FLOW_SHARE_LEAST / 4 ? n : 0;
 	if (n >= size / 4)
 		return n;
 	return n >= FLOW_GRANT_LEAST && in->recv_window <= low ? n : 0;
@@ -168,11 +246,12 @@ static void grant(struct flow *f)
 static int flow_grant(struct source *s)
 {
 	struct flow *f = SMX_CONTAINER(s, struct flow, grants);
-	size_t n = grant_due(f), size = f->window.size;
+	size_t n = grant_due(f), size = f->window.size, share = path_share(f);
 	int r;
 
 	if (n == 0)
 		return 0;
+	f->window.max = share > WINDOW_MAX ? (uint32_t)share : WINDOW_MAX;
 	if (f->granted >= size && f->queued_data < size / 8 && window_grow(&f->window)) {
 		f->granted = 0;
 		n = room(f);
@@ -277,7 +356,9 @@ void flow_requests_only(struct flow *f)
 
 static int can_send(const struct flow *f)
 {
-	return f->out->chan && !f->out->chan->close_sent && link_has_room(f->out->link);
+	if (!f->out->chan || f->out->chan->close_sent)
+		return 0;
+	return is_light(f) ? link_has_room(f->out->link) : link_has_bulk_room(f->out->link);
 }
 
 static void failed(struct flow *f, int r)
@@ -296,11 +377,15 @@ void flow_data(struct flow *f, const struct smx_conn_event *ev)
 		return;
 	}
 	f->bytes += ev->data.len;
+	if (f->in->link->is_paced)
+		note_bytes(f, ev->data.len);
 	if (smx_list_empty(&f->queue) && can_send(f) && ev->data.len <= out->send_window &&
-		ev->data.len <= out->send_packet) {
+		ev->data.len <= link_quantum(f->out->link) && ev->data.len <= out->send_packet) {
 		/* The straight path: sealed from where it was decrypted. */
 		failed(f, smx_conn_send_message(&f->out->link->conn, out, ev->payload,
 				  (uint32_t)ev->data.len, 0));
+		if (f->out->link->is_paced)
+			note_bytes(f, ev->data.len);
 	} else if (ev->data.len) {
 		queue_data(f, ev->code, ev->data);
 		flow_resume(f);
@@ -370,8 +455,11 @@ void flow_close(struct flow *f)
 
 void flow_resume(struct flow *f)
 {
-	if (!smx_list_empty(&f->queue) && f->out->chan)
+	if (!smx_list_empty(&f->queue) && f->out->chan && smx_list_empty(&f->source.node)) {
+		/* Little of it goes before bulk, whatever it is. */
+		f->source.is_interactive = f->is_terminal || is_light(f);
 		link_enqueue(f->out->link, &f->source);
+	}
 	grant(f);
 }
 
@@ -388,6 +476,8 @@ static int send_data(struct flow *f, struct record *rec, size_t *ret_sent)
 		n = out->send_packet;
 	if (n > out->send_window)
 		n = out->send_window;
+	if (n > link_quantum(f->out->link))
+		n = link_quantum(f->out->link);
 	*ret_sent = n;
 	if (n == 0)
 		return 0;
@@ -395,6 +485,8 @@ static int send_data(struct flow *f, struct record *rec, size_t *ret_sent)
 		&f->out->link->conn, out, code, (struct smx_view){ head + RUN_HEAD, n });
 	if (r != 0)
 		return r;
+	if (f->out->link->is_paced)
+		note_bytes(f, n);
 	f->queued_data -= n;
 	if (n < len) {
 		/* The head moves up to what is left of the run. */
@@ -443,7 +535,7 @@ static int flow_drain(struct source *s)
 	size_t total = 0, sent = 0;
 	int r = 0;
 
-	while (!smx_list_empty(&f->queue) && total < LINK_QUANTUM) {
+	while (!smx_list_empty(&f->queue) && total < link_quantum(f->out->link)) {
 		if (!f->out->chan || f->out->chan->close_sent)
 			return 0;
 		r = send_record(f, SMX_CONTAINER(f->queue.next, struct record, node), &sent);

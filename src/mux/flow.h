@@ -26,6 +26,11 @@
 /* Queued requests of one flow, with what it costs to keep them; nobody needs more. */
 #define FLOW_REQUESTS_MAX (512 * 1024)
 
+/* What a flow may move in a round trip without being bulk. */
+#define FLOW_LIGHT (16 * 1024)
+/* The least that a flow may have on its way, however many share a path. */
+#define FLOW_SHARE_LEAST (8 * 1024)
+
 struct flow {
 	struct source source; /* of data: on out->link's lists */
 	struct source grants; /* of window: on in->link's */
@@ -37,6 +42,11 @@ struct flow {
 	size_t queued_requests; /* real bytes */
 	struct window window; /* what may be granted or queued at once */
 	uint64_t granted; /* since the window grew */
+	/* Bulk or not, on the connection to a remote (B8). */
+	uint64_t round; /* of its round trips, the one that these are of: */
+	uint32_t round_bytes;
+	unsigned is_terminal : 1;
+	unsigned is_busy : 1, was_busy : 1; /* more than FLOW_LIGHT in it; in the one before */
 	uint64_t bytes; /* of data that came and was wanted */
 };
 

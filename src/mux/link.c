@@ -33,6 +33,7 @@ struct link *link_new(struct mux *m, const struct link_ops *ops, void *owner)
 	smx_list_init(&l->dying_node);
 	smx_list_init(&l->breath_node);
 	share_init(&l->share, &m->windows);
+	pace_init(&l->pace, LINK_WINDOW_MAX);
 	smx_list_init(&l->owed);
 	smx_list_init(&l->ready_interactive);
 	smx_list_init(&l->ready_bulk);
@@ -72,6 +73,23 @@ int link_has_room(const struct link *l)
 
 	return !l->dead && l->t && smx_transport_can_send(l->t) &&
 	       smx_transport_tx_len(l->t) + waiting < LINK_TX_HIGH;
+}
+
+int link_has_bulk_room(struct link *l)
+{
+	if (!l->is_paced || pace_up_room(&l->pace) > 0)
+		return link_has_room(l);
+	pace_held(&l->pace);
+	return 0;
+}
+
+size_t link_quantum(const struct link *l)
+{
+	size_t n = LINK_QUANTUM;
+
+	if (l->is_paced && l->pace.up.mode != PACE_UNKNOWN && l->pace.up.window / 16 < n)
+		n = (size_t)l->pace.up.window / 16;
+	return n > LINK_QUANTUM_LEAST ? n : LINK_QUANTUM_LEAST;
 }
 
 void link_enqueue(struct link *l, struct source *s)
@@ -196,9 +214,21 @@ static int start_work(struct link *l, struct smx_work *work)
 
 /* --- receiving --- */
 
+static uint64_t now_us(void)
+{
+	return uv_hrtime() / 1000;
+}
+
 static void on_pong(struct link *l)
 {
+	uint64_t round = l->pace.n_rounds;
+
 	smx_live_answered(&l->live, mux_now(l->mux));
+	pace_probe_answered(&l->pace, now_us());
+	if (l->pace.n_rounds != round) {
+		memcpy(l->n_busy_before, l->n_busy, sizeof(l->n_busy));
+		memset(l->n_busy, 0, sizeof(l->n_busy));
+	}
 	if (l->probe_sent_ms) {
 		l->rtt_ms = (int64_t)(mux_now(l->mux) - l->probe_sent_ms);
 		l->probe_sent_ms = 0;
@@ -448,27 +478,46 @@ void link_carrier_data(struct link *l, struct smx_view data)
 
 /* --- sending --- */
 
+/* Windows first, then interactive ones, then in turn those for which the path has room. */
+static struct source *next_source(struct link *l)
+{
+	struct smx_list *it, *head = smx_list_empty(&l->owed) ? &l->ready_interactive : &l->owed;
+	struct source *s;
+	int has_room;
+
+	if (!smx_list_empty(head))
+		return SMX_CONTAINER(head->next, struct source, node);
+	if (smx_list_empty(&l->ready_bulk))
+		return NULL;
+	has_room = link_has_bulk_room(l);
+	for (it = l->ready_bulk.next; it != &l->ready_bulk; it = it->next) {
+		s = SMX_CONTAINER(it, struct source, node);
+		if (has_room || !s->is_paced)
+			return s;
+	}
+	return NULL;
+}
+
+/* Among what is sent, so that its answers come as regularly as that arrives. */
+static void probe_path(struct link *l)
+{
+	if (l->is_paced && !l->dead && pace_probe_is_due(&l->pace, now_us()))
+		link_probe(l);
+}
+
 static void compose(struct link *l)
 {
-	struct smx_list *head, *node;
 	struct source *s;
 
-	while (link_has_room(l)) {
-		head = &l->owed;
-		if (smx_list_empty(head))
-			head = &l->ready_interactive;
-		if (smx_list_empty(head))
-			head = &l->ready_bulk;
-		if (smx_list_empty(head))
-			return;
-		node = head->next;
-		s = SMX_CONTAINER(node, struct source, node);
-		smx_list_del(node);
+	while (link_has_room(l) && (s = next_source(l))) {
+		smx_list_del(&s->node);
 		/* Whoever has that much is bulk for now, or a terminal's flood starved all others.
 		 */
 		if (s->drain(s) && !l->dead && smx_list_empty(&s->node))
 			smx_list_add_tail(&l->ready_bulk, &s->node);
+		probe_path(l);
 	}
+	probe_path(l);
 }
 
 static void on_written(uv_write_t *req, int status)
@@ -697,6 +746,7 @@ void link_probe(struct link *l)
 		return;
 	}
 	smx_live_probed(&l->live, mux_now(l->mux));
+	pace_probe_sent(&l->pace, now_us());
 	l->probe_end = l->bytes_out + smx_transport_tx_len(l->t);
 	if (!l->probe_sent_ms)
 		l->probe_sent_ms = mux_now(l->mux);
@@ -715,6 +765,9 @@ int link_tick(struct link *l, const struct smx_live_input *in)
 		transport_failed(l, r);
 		return 0;
 	}
+	/* A peer that sends and does not answer: what it was sent would never be confirmed. */
+	if (l->is_paced && pace_is_unanswered(&l->pace, now_us()) && now - l->live.life_ms < 1000)
+		l->is_paced = 0;
 	link_touch(l);
 	due = smx_live_tick(&l->live, &l->rules, in, now);
 	if (due & SMX_LIVE_HAS_STALLED)

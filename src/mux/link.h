@@ -12,11 +12,17 @@
 #define SMX_MUX_LINK_H
 
 #include "mux/mux.h"
+#include "mux/pace.h"
 #include "ssh/conn.h"
 #include "ssh/liveness.h"
 
-#define LINK_TX_HIGH (512 * 1024)
-#define LINK_QUANTUM (32 * 1024) /* what a source may send before it is the next one's turn */
+#define LINK_TX_HIGH       (512 * 1024)
+#define LINK_QUANTUM       (32 * 1024) /* of a source, see link_quantum */
+#define LINK_QUANTUM_LEAST (4 * 1024)
+/* What the windows of one connection may grow to together (B7). */
+#define LINK_WINDOW_MAX (64u * 1024 * 1024)
+
+enum link_way { LINK_DOWN, LINK_UP };
 /* Messages that could not be written to a peer that does not read: over this we give it up. What
  * a client makes us send upstream is bounded for each of its channels, long before (flow.h). */
 #define LINK_BACKLOG_MAX (2 * 1024 * 1024)
@@ -27,7 +33,8 @@ struct link;
 struct source {
 	struct smx_list node; /* in link->owed or ->ready_*, or in no list */
 	int is_interactive;
-	/* Sends at most LINK_QUANTUM bytes. 1: there is more, and it could be sent. */
+	int is_paced; /* waits while as much is on its way as the path takes (B8) */
+	/* Sends at most link_quantum bytes. 1: there is more, and it could be sent. */
 	int (*drain)(struct source *s);
 };
 
@@ -104,6 +111,11 @@ struct link {
 	uint64_t id, born_ms, bytes_in, bytes_out;
 	uint64_t burst_since_ms, burst_bytes; /* how fast bytes come in */
 	int is_bulk;
+	/* the path to a remote (B7, B8) */
+	int is_paced;
+	struct pace pace;
+	/* Flows with bulk in this round trip, and in the one before; by enum link_way. */
+	unsigned n_busy[2], n_busy_before[2];
 	/* keepalive (P4, L10, U3) */
 	struct smx_live live;
 	struct smx_live_rules rules; /* the owner's to change */
@@ -126,8 +138,13 @@ void link_fail(struct link *l, int r, const char *why);
 void link_disconnect(struct link *l, enum smx_disconnect code, int r, const char *why);
 /* It has something to write. */
 void link_touch(struct link *l);
-/* Whether bulk data may be sent into it now. */
+/* Whether data may be sent into it now. */
 int link_has_room(const struct link *l);
+/* The same of bulk, for which the path's room counts as well (B8). */
+int link_has_bulk_room(struct link *l);
+/* What a source may send before it is the next one's turn: less on a thin path, where a large
+ * message is milliseconds that a keystroke waits. */
+size_t link_quantum(const struct link *l);
 /* Queues a source for its turn; no-op if it is queued already. */
 void link_enqueue(struct link *l, struct source *s);
 /*

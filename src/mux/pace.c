@@ -7,18 +7,20 @@
 #define STARTUP_GROWS   1.25 /* a round that brings less is flat; three of them end it */
 #define STARTUP_FLAT    3
 #define PROBES_A_TRIP   4
+#define UP_PROBES       16 /* in a window of what is sent */
 #define PROBE_LEAST_US  (10 * 1000) /* between two probes */
 #define BULK_IS_OVER_US (200 * 1000) /* after so long without a byte, or two round trips */
 /* Time by which a peer, or we, may be late without the path running dry. */
-#define SLACK_US     3000.0
-#define WINDOW_FIRST 128e3
-#define WINDOW_LEAST 16e3
-#define LEAST_AGE_US (10 * 1000 * 1000) /* how long a least round trip is believed */
-#define LONG_ROUNDS  4 /* of long round trips, before it is tested whose queue that is */
-#define TEST_ROUNDS  2
-#define DRAIN_ROUNDS 3
-#define SHARED_TEST  16 /* rounds between tests while the queue is another's */
-#define US           1e6
+#define SLACK_US      3000.0
+#define WINDOW_FIRST  128e3
+#define WINDOW_LEAST  16e3
+#define LEAST_AGE_US  (10 * 1000 * 1000) /* how long a least round trip is believed */
+#define LONG_ROUNDS   4 /* of long round trips, before it is tested whose queue that is */
+#define TEST_ROUNDS   2
+#define DRAIN_ROUNDS  3
+#define SHARED_TEST   16 /* rounds between tests while the queue is another's */
+#define UNANSWERED_US (10 * 1000 * 1000)
+#define US            1e6
 
 /* Steady: a little more to see whether there is more, the same less, then what is known. */
 static const double gains[] = { 1.15, 0.85, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0 };
@@ -84,8 +86,8 @@ int pace_probe_is_due(const struct pace *p, uint64_t now_us)
 
 	if (p->n_probes == PACE_PROBES_MAX || bulk_is_over(p, now_us))
 		return 0;
-	/* What is held waits for an answer, so one must be under way. */
-	if (p->up.is_limited && p->up.total - p->last_probe_up >= p->up.window / PROBES_A_TRIP)
+	/* What is held waits for an answer, and what follows a probe for the next one. */
+	if (p->up.total - p->last_probe_up >= p->up.window / UP_PROBES)
 		return 1;
 	/* In a queue far longer than the path no more of them are needed. */
 	if (p->n_probes > PROBES_A_TRIP && now_us - p->last_probe_us < p->rtt_us / PROBES_A_TRIP)
@@ -117,9 +119,12 @@ void pace_forget_probes(struct pace *p)
 /* --- the estimate --- */
 
 /* A rate of one round trip. is_limited: our window was what limited it. */
-static void note_rate(struct pace_way *w, double rate, int is_limited)
+static void note_rate(struct pace_way *w, double rate, int is_limited, int is_end)
 {
 	w->is_limited |= is_limited;
+	/* The highest of several would be too high by what they scatter; startup is in a hurry. */
+	if (w->mode != PACE_STARTUP && !is_end)
+		return;
 	w->last_rate = rate;
 	/* Of a sender that had no more to send only a higher one says something. */
 	if (!is_limited && rate <= w->rate)
@@ -173,7 +178,9 @@ static void end_test(const struct pace *p, struct pace_way *w)
 	w->n_long = 0;
 	w->phase = 2;
 	w->phase_rounds = 0;
-	w->mode = is_long(p) ? PACE_SHARED : PACE_STEADY;
+	w->mode = is_long(p) && p->before_us > p->least_us + (w->long_us - p->least_us) / 4
+			  ? PACE_SHARED
+			  : PACE_STEADY;
 	if (w->mode == PACE_STEADY)
 		w->rate *= 2; /* what the test let through was half */
 	w->phase_rate = w->rate;
@@ -187,13 +194,16 @@ static void steady_round(const struct pace *p, struct pace_way *w)
 	}
 	if (w->mode == PACE_SHARED) {
 		w->n_long++;
-		if (w->n_long % SHARED_TEST == 0)
+		if (w->n_long % SHARED_TEST == 0) {
 			w->testing = TEST_ROUNDS;
+			w->long_us = p->before_us;
+		}
 	} else {
 		w->n_long = is_long(p) ? w->n_long + 1 : 0;
 		if (w->n_long >= LONG_ROUNDS) {
 			forget_rates(w);
 			w->testing = TEST_ROUNDS;
+			w->long_us = p->before_us;
 		}
 	}
 	next_phase(w);
@@ -257,10 +267,16 @@ static void set_window(const struct pace *p, struct pace_way *w)
 		trip = (double)p->least_us;
 		gain = 0.5;
 	}
+	/* The other way's queue is part of the trip, and none of ours. */
+	if ((w == &p->up ? &p->down : &p->up)->was_limited)
+		trip += SLACK_US + trip / 16;
 	window = w->rate * (trip * gain + SLACK_US) / US;
 	least = w->mode == PACE_STARTUP && gain > 1 ? WINDOW_FIRST : WINDOW_LEAST;
 	if (window < least)
 		window = least;
+	/* What is sent after a probe is confirmed by the next one only. */
+	if (w == &p->up)
+		window += window / UP_PROBES;
 	w->window = window > (double)p->limit ? p->limit : (uint64_t)window;
 }
 
@@ -326,11 +342,11 @@ void pace_probe_answered(struct pace *p, uint64_t now_us)
 	if (rtt && !bulk_is_over(p, now_us)) {
 		n = p->down.total - probe->down_total;
 		note_rate(&p->down, (double)n * US / (double)rtt,
-			p->down.window && n * 4 >= p->down.window * 3);
+			p->down.window && n * 4 >= p->down.window * 3, 1);
 		n = probe->up_total - probe->up_confirmed;
 		span = now_us - probe->up_confirmed_us;
 		if (span && probe->up_confirmed_us)
-			note_rate(&p->up, (double)n * US / (double)span, p->up.is_limited);
+			note_rate(&p->up, (double)n * US / (double)span, p->up.is_limited, is_end);
 	}
 	p->up_confirmed = probe->up_total;
 	p->up_confirmed_us = now_us;
@@ -348,6 +364,11 @@ void pace_probe_answered(struct pace *p, uint64_t now_us)
 	}
 	set_window(p, &p->down);
 	set_window(p, &p->up);
+}
+
+int pace_is_unanswered(const struct pace *p, uint64_t now_us)
+{
+	return p->n_probes && now_us - p->probes[p->first].sent_us > UNANSWERED_US;
 }
 
 uint64_t pace_down_window(const struct pace *p)

@@ -43,6 +43,7 @@ struct pace_way {
 				      * one before */
 	unsigned n_long; /* steady: rounds with long round trips; shared: rounds since a test */
 	unsigned testing; /* rounds left of a test: is the queue ours? */
+	uint64_t long_us; /* the least round trip of the round before the test */
 	uint64_t window; /* bytes; 0: no opinion */
 };
 
@@ -83,6 +84,8 @@ void pace_probe_answered(struct pace *p, uint64_t now_us);
 /* Those under way will not be answered (the clock jumped, a stall is over): forgets them. */
 void pace_forget_probes(struct pace *p);
 
+/* The peer leaves a probe without an answer for seconds: there is nothing to measure. */
+int pace_is_unanswered(const struct pace *p, uint64_t now_us);
 /* What may be granted at once, the sum over all channels; 0: no opinion. */
 uint64_t pace_down_window(const struct pace *p);
 /* What bulk may write now; UINT64_MAX: no opinion. */

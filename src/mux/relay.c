@@ -202,7 +202,7 @@ static void local_request(struct relay *rl, struct smx_conn_event *ev)
 		return;
 	}
 	if (kind == SMX_REQUEST_PTY)
-		rl->up.source.is_interactive = rl->down.source.is_interactive = 1;
+		rl->up.is_terminal = rl->down.is_terminal = 1;
 	if (pass_request(rl, &rl->local, &rl->local_replies, &rl->up, ev, kind, &fields))
 		smx_request_passed(&rl->order, kind);
 }

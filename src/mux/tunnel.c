@@ -4,9 +4,6 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-/* What the outer link may send into the tunnel: the inner one reads it at once. */
-#define TUNNEL_WINDOW (2u * 1024 * 1024)
-
 static void drop_blocks(struct tunnel *t)
 {
 	struct smx_tx_block *b;
@@ -41,7 +38,7 @@ static int tunnel_drain(struct source *s)
 	size_t n, sent = 0;
 	int r;
 
-	while (chan && !chan->close_sent && (b = t->first) && sent < LINK_QUANTUM) {
+	while (chan && !chan->close_sent && (b = t->first) && sent < link_quantum(t->ep.link)) {
 		n = b->len - t->first_off;
 		if (n > chan->send_packet)
 			n = chan->send_packet;
@@ -110,7 +107,7 @@ static void tunnel_event(struct endpoint *ep, struct smx_conn_event *ev)
 	case SMX_CONN_DATA:
 		if (t->carrier.inner && ev->code == 0)
 			link_carrier_data(t->carrier.inner, ev->data);
-		if (ep->chan->recv_window < TUNNEL_WINDOW / 2)
+		if (ep->chan->recv_window < TUNNEL_WINDOW / 4 * 3)
 			r = smx_conn_grant(
 				&outer->conn, ep->chan, TUNNEL_WINDOW - ep->chan->recv_window);
 		break;

@@ -8,6 +8,10 @@
 
 #include "mux/link.h"
 
+/* What the outer link may send into a tunnel. The inner one takes it at once, and its own windows
+ * are what bounds it, so this is to bound nothing on any path (B7). */
+#define TUNNEL_WINDOW (32u * 1024 * 1024)
+
 struct tunnel {
 	struct carrier carrier; /* of the inner link */
 	struct endpoint ep; /* of the outer link, which may be freed once ep.chan is NULL */

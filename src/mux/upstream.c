@@ -15,11 +15,10 @@
 #include "mux/say.h"
 #include "mux/tunnel.h"
 
-#define LOGIN_TIMEOUT_MS   (90 * 1000)
-#define HOST_KEY_ALGS_MAX  1024
-#define YOUNG_MS           (30 * 1000) /* U6: what dies so soon without a channel was no login */
-#define TUNNEL_RECV_WINDOW (2u * 1024 * 1024)
-#define OPEN_TRIES_MAX     3
+#define LOGIN_TIMEOUT_MS  (90 * 1000)
+#define HOST_KEY_ALGS_MAX 1024
+#define YOUNG_MS          (30 * 1000) /* U6: what dies so soon without a channel was no login */
+#define OPEN_TRIES_MAX    3
 /* Messages that wait to be sent; beyond, clients' opens could be what ends a connection that stalls
  * (LINK_BACKLOG_MAX) or rekeys (SMX_HELD_MAX). More than what uploads may queue. */
 #define OPEN_BACKLOG_MAX (LINK_TX_HIGH + 256 * 1024)
@@ -314,8 +313,7 @@ static int open_tunnel(struct upstream *up)
 	if ((r = smx_put_cstr(&b, up->hop->host)) == 0 &&
 		(r = smx_put_u32(&b, up->hop->port)) == 0 &&
 		(r = smx_put_cstr(&b, "127.0.0.1")) == 0 && (r = smx_put_u32(&b, 0)) == 0)
-		r = open_req_init(
-			&up->tunnel_req, 0, kind, smx_buf_as_view(&b), TUNNEL_RECV_WINDOW);
+		r = open_req_init(&up->tunnel_req, 0, kind, smx_buf_as_view(&b), TUNNEL_WINDOW);
 	smx_buf_release(&b);
 	if (r != 0)
 		return r;
@@ -374,6 +372,8 @@ struct upstream *upstream_new(struct pool_entry *e)
 		up->orphans[i] = (struct endpoint){ &orphan_ops, up->link, NULL, i };
 	if (up->link)
 		upstream_life_init(up);
+	if (up->link)
+		up->link->is_paced = 1;
 	if (up->link && (up->prepare = prepare_start(e->mux, up->hop, on_prepared, up))) {
 		smx_list_add_tail(&e->upstreams, &up->node);
 		return up;
