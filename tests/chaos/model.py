@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What has to be true while hostile parties are at work, and when they have gone."""
 import re
+import subprocess
 import time
 
 import peers
@@ -10,6 +11,7 @@ ECHO_MAX_S = 1.0
 PLAIN_SLOW_S = 0.5  # the machine's own delay: plain ssh to the same server at the same time
 SETTLE_S = 40  # until everything that hostile parties left is given back
 RSS_SLACK = 4 << 20
+FAILED = (AssertionError, OSError, subprocess.TimeoutExpired)
 BAD_WORDS = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:|[Aa]ssert|Segmentation|"
                        r"ssh-mux crashed|stack smashing|double free|malloc\\(\\)|free\\(\\)")
 
@@ -55,6 +57,8 @@ def wait_empty(world, timeout=SETTLE_S):
 
     try:
         poll(is_empty, timeout, "nothing is left", 0.5)
+    except subprocess.TimeoutExpired:
+        return "the control endpoint does not answer"
     except AssertionError:
         return str(last.get("left", last.get("status")))[:1500]
     return None
@@ -129,7 +133,7 @@ def check_works(world, verdict):
         for route in ("t", "b", "v"):
             world.mux.check_works(route)
         verdict.add(True, "every sound route works afterwards")
-    except (AssertionError, OSError) as e:
+    except FAILED as e:
         verdict.add(False, "every sound route works afterwards", str(e)[:1500])
 
 
@@ -138,7 +142,7 @@ def check_end(world, verdict):
     try:
         world.mux.stop()
         verdict.add(True, "the daemon stops with exit code 0, nothing left behind")
-    except (AssertionError, OSError) as e:
+    except FAILED as e:
         verdict.add(False, "the daemon stops with exit code 0, nothing left behind", str(e)[:6000])
     text = world.mux.log()
     bad = BAD_WORDS.search(text)
