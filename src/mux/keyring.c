@@ -141,6 +141,8 @@ static int add_file(
 		r = smx_authorized_keys_add_text(set, path, smx_buf_as_view(&text), &warnings);
 	if (is_news)
 		log_lines(&warnings);
+	/* For want of memory or descriptors it was read as empty: not until it changes (U10). */
+	k->must_read |= r != 0 && smx_errclass(r) == SMX_CLASS_SYSTEM;
 	if (r != 0 && r != SMX_ENOTFOUND) {
 		(void)snprintf(k->warning, sizeof(k->warning), "%.480s",
 			smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
@@ -163,11 +165,15 @@ static void add_public_keys(struct keyring *k, struct smx_authorized_keys *set)
 	size_t n = 0;
 
 	watch(k, k->ssh_dir);
-	if (smx_os_list_public_keys(k->ssh_dir, &names, &n, NULL) != 0)
+	if (smx_os_list_public_keys(k->ssh_dir, &names, &n, NULL) != 0) {
 		n = 0;
+		k->must_read = 1;
+	}
 	for (size_t i = 0; i < n; i++) {
-		if (smx_os_path_join(k->ssh_dir, names[i], &path) != 0)
+		if (smx_os_path_join(k->ssh_dir, names[i], &path) != 0) {
+			k->must_read = 1;
 			continue;
+		}
 		watch(k, path);
 		(void)add_file(k, set, path, is_news);
 		smx_free(path);

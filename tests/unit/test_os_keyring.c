@@ -112,6 +112,24 @@ static void l5_a_change_right_after_another_counts(void **state)
 	keyring_free(ring);
 }
 
+/* U10: keys that could not be read for want of memory are read again once there is some. */
+static void u10_a_lack_of_memory_passes(void **state)
+{
+	(void)state;
+	for (int is_list = 0; is_list < 2; is_list++) {
+		put_key(is_list ? KEYRING_FILE : "id_a.pub", 1);
+		smx_os_sleep_ms(AGED_MS); /* so that nothing else makes it read again */
+		for (long n = 0; n < 200; n++) {
+			assert_int_equal(keyring_new(&ring, box.dir), 0);
+			smx_mem_fail_after(n);
+			keyring_refresh(ring);
+			smx_mem_fail_after(-1);
+			assert_true(may_enter(1));
+			keyring_free(ring);
+		}
+	}
+}
+
 /* L5: a lack of memory is no missing list, which would let others in. */
 static void l5_without_memory_nobody_else_gets_in(void **state)
 {
@@ -142,6 +160,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(l5_public_keys_are_read_when_they_change),
 		TEST(l5_a_change_right_after_another_counts),
+		TEST(u10_a_lack_of_memory_passes),
 		TEST(l5_without_memory_nobody_else_gets_in),
 	};
 
