@@ -4,6 +4,7 @@ import contextlib
 import json
 import signal
 import socket
+import threading
 
 from attach_client import Control
 from chaos.actor import EXPECTED, Actor
@@ -109,6 +110,9 @@ class Attached(Actor):
         kind = rng.choice(["stop reading", "vanish", "end frame", "garbage"])
         control = Control(self.world.mux)
         control.sock.settimeout(5)
+        # paramiko waits without limit for some answers.
+        limit = threading.Timer(8, control.close)
+        limit.start()
         try:
             if control.ask(cmd="connect", route=route).get("upgrade") != "frames":
                 return "refused"
@@ -127,5 +131,7 @@ class Attached(Actor):
                 control.recv = lambda n: self.over.wait(30) and b""
         except EXPECTED as e:
             kind += f" ({type(e).__name__})"
+        finally:
+            limit.cancel()
         self.hold(rng.uniform(0, 3), control.close)
         return f"{route}: {kind}"
