@@ -167,18 +167,30 @@ static int has_room(const struct pool_entry *e, struct upstream *up, int is_sess
 	return max == 0 || n < max;
 }
 
-/* A connection, younger than number after_id, that takes one more channel of that sort. */
-static struct upstream *find_room(struct pool_entry *e, int is_session, uint64_t after_id)
+/* A connection that serves such a request, or NULL. */
+static struct upstream *find_room_for(struct pool_entry *e, const struct open_req *req)
 {
 	struct smx_list *it, *tmp;
 
 	SMX_LIST_FOREACH (it, tmp, &e->upstreams) {
 		struct upstream *up = upstream_at(it);
 
-		if (up->link->id > after_id && has_room(e, up, is_session))
-			return up;
+		if (up->link->id <= req->after_id || !has_room(e, up, req->is_session))
+			continue;
+		/* U7: a login is for the sessions to come, and this one gives none (U6). */
+		if (req->is_login && up->is_used_up)
+			continue;
+		return up;
 	}
 	return NULL;
+}
+
+/* One that takes another channel that is no session. */
+static struct upstream *find_room(struct pool_entry *e)
+{
+	struct open_req any = { .after_id = 0 };
+
+	return find_room_for(e, &any);
 }
 
 /* A stalled connection, or a login that goes on in one of a jump host. */
@@ -271,13 +283,13 @@ int pool_is_logged_in(struct mux *m, const struct smx_hop *hops, size_t n_hops)
 {
 	struct pool_entry *e = find_entry(m, hops, n_hops);
 
-	return e && find_room(e, 0, 0) != NULL;
+	return e && find_room(e) != NULL;
 }
 
 int pool_age_ms(struct mux *m, const struct smx_hop *hops, size_t n_hops, uint64_t *ret_age_ms)
 {
 	struct pool_entry *e = find_entry(m, hops, n_hops);
-	struct upstream *up = e ? find_room(e, 0, 0) : NULL;
+	struct upstream *up = e ? find_room(e) : NULL;
 	struct smx_list *it, *tmp;
 
 	if (!up)
@@ -291,7 +303,7 @@ int pool_age_ms(struct mux *m, const struct smx_hop *hops, size_t n_hops, uint64
 
 void pool_fail_waiting(struct pool_entry *e, uint32_t code, const char *text)
 {
-	const struct upstream *stalled = find_room(e, 0, 0) ? NULL : find_stalled(e);
+	const struct upstream *stalled = find_room(e) ? NULL : find_stalled(e);
 	char what[UPSTREAM_TEXT_SIZE], both[UPSTREAM_TEXT_SIZE + 1500];
 	struct open_req *req;
 
@@ -439,7 +451,7 @@ void pool_assign(struct pool_entry *e)
 	SMX_LIST_FOREACH (it, tmp, &e->waiting) {
 		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
 
-		if (!(up = find_room(e, req->is_session, req->after_id)))
+		if (!(up = find_room_for(e, req)))
 			continue;
 		smx_list_del(&req->node);
 		if (req->after_id)

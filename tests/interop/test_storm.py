@@ -468,6 +468,25 @@ def test_U6_used_up_where_a_login_needs_a_person(scripted, make_mux, tmp_path):
         assert len(of_kind(server, "kbdint")) == n == len(log.read_text().split())
 
 
+def test_U7_login_where_the_connection_is_used_up(scripted, make_mux, tmp_path):
+    """It is for the sessions to come, which that connection would not give."""
+    class Asks(Script):
+        rounds = (Query("", "", ("Code: ", False)), OK)
+
+    server = scripted(one_session, Asks)
+    mux = make_mux(server)
+    env, log = askpass(tmp_path, "x")
+    done = mux.ssh("x", "x", options=proxied(mux), env={**mux.env, **env})
+    assert done.stdout == b"in\n", done.stderr
+    assert b"gives no more sessions" in mux.ssh("t", "x").stderr
+    done = subprocess.run([mux.binary, "login", "t"], env={**mux.environment(), **env}, timeout=20,
+                          capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0 and "t: logged in to" in done.stdout, done
+    assert len(of_kind(server, "kbdint")) == 2 == len(log.read_text().split())
+    done = mux.ssh("t", "x")
+    assert done.stdout == b"in\n", done.stderr
+
+
 def test_B2_the_limit_is_learned_as_it_is(make_mux, make_sshd):
     """MaxSessions 3 and seven sessions: three logins, not one more."""
     target = make_sshd(MaxSessions=3)
