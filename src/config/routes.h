@@ -9,13 +9,15 @@
  *	send_env = ["EDITOR"]
  *	pinentry = "/usr/bin/pinentry-gnome3"		# or "none"
  *	dead_after = 900				# seconds, 45 to 86400
+ *	pace = true					# false: windows of a fixed size
  *	prompter = "native"				# or "powershell"; Windows
  *
  *	[jump]						# the default jump host
  *	host = "bastion.example"			# required, as is user
  *	user = "me"
  *	port = 22
- *	identity, identities_only, identity_agent, unattended, prompter, host_key_alias, dead_after
+ *	identity, identities_only, identity_agent, unattended, prompter, host_key_alias, dead_after,
+ *	pace
  *
  *	[routes.web]					# ssh web
  *	host = "10.0.0.5"				# required, as is user
@@ -24,7 +26,7 @@
  *	direct = true					# no jump host
  *	jump = "other"					# through another route, or "none", or a
  *chain: jump = ["first", "second"] allow_remote_loopback_any_port = true send_env, identity,
- *identities_only, identity_agent, unattended, prompter, host_key_alias, dead_after
+ *identities_only, identity_agent, unattended, prompter, host_key_alias, dead_after, pace
  *
  * However a route is written, what comes out is an array of hops: jump hosts in the order they are
  * dialled, the target last; hops[i + 1] is reached through a channel of hops[i].
@@ -73,6 +75,7 @@ struct smx_hop {
 	size_t n_identity; /* 0: the defaults */
 	int identities_only; /* only these keys, also of those in the agent */
 	uint32_t dead_after_s; /* silence after which its connection is given up (U3) */
+	int pace; /* what is under way follows its path (B7, B8) */
 	int unattended; /* nobody is asked, by design: logins without a person only (K2) */
 	enum smx_prompter prompter; /* the window that asks for its logins */
 	char *identity_agent; /* socket, "none", "SSH_AUTH_SOCK", or NULL for the usual order (A1)
@@ -140,7 +143,7 @@ const struct smx_route *smx_routes_find(const struct smx_routes *routes, const c
  * P1: 1 if both lead to the same place as the same person: user, host, port, host_key_alias,
  * identity (a list, in its order), identities_only and identity_agent of each hop, and their
  * number. That is the pool's key. What decides when and how one is asked (unattended, prompter) or
- * how long a connection is kept (dead_after) is no part of it.
+ * how its connection is kept and used (dead_after, pace) is no part of it.
  *
  * Paths are compared as text. Two spellings of one file cost a second login, and never make two
  * people one; mux/prepare.h has put the home in the place of "~/" before.

@@ -766,8 +766,10 @@ int link_tick(struct link *l, const struct smx_live_input *in)
 		return 0;
 	}
 	/* A peer that sends and does not answer: what it was sent would never be confirmed. */
-	if (l->is_paced && pace_is_unanswered(&l->pace, now_us()) && now - l->live.life_ms < 1000)
+	if (l->is_paced && pace_is_unanswered(&l->pace, now_us()) && now - l->live.life_ms < 1000) {
 		l->is_paced = 0;
+		l->is_unanswered = 1;
+	}
 	link_touch(l);
 	due = smx_live_tick(&l->live, &l->rules, in, now);
 	if (due & SMX_LIVE_HAS_STALLED)

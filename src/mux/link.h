@@ -113,6 +113,7 @@ struct link {
 	int is_bulk;
 	/* the path to a remote (B7, B8) */
 	int is_paced;
+	int is_unanswered; /* it leaves probes without an answer: never paced again */
 	struct pace pace;
 	/* Flows with bulk in this round trip, and in the one before; by enum link_way. */
 	unsigned n_busy[2], n_busy_before[2];

@@ -372,8 +372,6 @@ struct upstream *upstream_new(struct pool_entry *e)
 		up->orphans[i] = (struct endpoint){ &orphan_ops, up->link, NULL, i };
 	if (up->link)
 		upstream_life_init(up);
-	if (up->link)
-		up->link->is_paced = 1;
 	if (up->link && (up->prepare = prepare_start(e->mux, up->hop, on_prepared, up))) {
 		smx_list_add_tail(&e->upstreams, &up->node);
 		return up;

@@ -25,6 +25,7 @@ void upstream_life_init(struct upstream *up)
 		.doubt_ms = DOUBT_MS,
 		.dead_ms = (uint64_t)up->hop->dead_after_s * 1000,
 	};
+	up->link->is_paced = up->hop->pace;
 }
 
 static const struct tunnel *tunnel_of(const struct upstream *up)
@@ -187,12 +188,14 @@ static void has_died(struct upstream *up)
 int upstream_life_tick(struct upstream *up)
 {
 	const struct pool_entry *e = up->entry;
+	const struct smx_hop *hop = &e->hops[e->n_hops - 1];
 	struct smx_live_input in = input_of(up);
 	struct link *l = up->link;
 	int due;
 
 	/* B10: as the file has it now. */
-	l->rules.dead_ms = (uint64_t)e->hops[e->n_hops - 1].dead_after_s * 1000;
+	l->rules.dead_ms = (uint64_t)hop->dead_after_s * 1000;
+	l->is_paced = hop->pace && !l->is_unanswered;
 	due = link_tick(l, &in);
 	if (due & SMX_LIVE_IS_BACK)
 		is_back(up);
