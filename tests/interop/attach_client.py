@@ -26,7 +26,10 @@ class Control:
 
     def line(self):
         while b"\n" not in self.buf:
-            self.buf += self.sock.recv(4096)
+            piece = self.sock.recv(4096)
+            if not piece:
+                raise EOFError("the daemon hung up in the middle of a line")
+            self.buf += piece
         line, self.buf = self.buf.split(b"\n", 1)
         return line
 
