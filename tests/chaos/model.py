@@ -5,10 +5,10 @@ import subprocess
 import time
 
 import peers
+from chaos.echo import EVERY
 from peers import poll
 
 ECHO_MAX_S = 1.0
-PLAIN_SLOW_S = 0.5  # the machine's own delay: plain ssh to the same server at the same time
 SETTLE_S = 40  # until everything that hostile parties left is given back
 RSS_SLACK = 4 << 20
 FAILED = (AssertionError, OSError, subprocess.TimeoutExpired)
@@ -64,28 +64,39 @@ def wait_empty(world, timeout=SETTLE_S):
     return None
 
 
+def lost_by_plain(plain, since, until):
+    """Seconds of the span in which plain ssh did nothing but wait: for its echo, or to go on after
+    its pause."""
+    rests = [(max(since, p.at + p.took), min(until, p.at + p.took + EVERY))
+             for p in plain if p.is_back]
+    return until - since - sum(end - begin for begin, end in rests if end > begin)
+
+
+def own_delay(sample, plain):
+    """What is left of an echo's time without the machine's part: what processes on its way waited
+    for a processor, and what plain ssh to the same server lost at the same time. A machine that
+    is too busy is taken out of it, a daemon that sleeps, waits or computes is not."""
+    machine = sample.waited + lost_by_plain(plain, sample.at, sample.at + sample.took)
+    return sample.took - min(sample.took, machine)
+
+
 def check_echo(world, verdict, limit):
     plain = world.samples(world.names[-1])
-
-    def plain_at(since, until):
-        """The slowest of plain ssh that was under way then."""
-        return max((s for t, s in plain if t < until + 1 and t + s > since - 1), default=0)
-
     for name in world.names[:-1]:
         samples = world.samples(name)
-        slow = [(t, s) for t, s in samples if s > limit]
-        ours = [(t, s) for t, s in slow if plain_at(t, t + s) < min(PLAIN_SLOW_S, s / 2)]
-        text = (f"{len(samples)} echoes, slowest {max(s for _, s in samples):.2f} s "
-                f"(plain ssh {max(s for _, s in plain):.2f} s)")
+        slow = [s for s in samples if s.took > limit]
+        ours = [s for s in slow if own_delay(s, plain) > limit]
+        text = (f"{len(samples)} echoes, slowest {max(s.took for s in samples):.2f} s "
+                f"(plain ssh {max(s.took for s in plain):.2f} s)")
         if slow:
-            text += (f"; {len(slow)} over {limit:g} s, of them {len(slow) - len(ours)} "
-                     "while the machine was slow for plain ssh too")
-        if ours:
-            text += "; at " + ", ".join(
-                f"{t - world.begun:.1f} s ({s:.2f} s, plain ssh {plain_at(t, t + s):.2f} s)"
-                for t, s in ours[:8])
-        verdict.add(not ours, f"the echo of the session {name} stays under "
-                    f"{limit:g} s", text)
+            text += (f"; {len(slow)} over {limit:g} s, {len(slow) - len(ours)} of them by the "
+                     f"machine; largest delay of our own "
+                     f"{max(own_delay(s, plain) for s in slow):.2f} s")
+        for s in ours[:8]:
+            text += (f"; at {s.at - world.begun:.1f} s: {s.took:.2f} s, of them {s.waited:.2f} s "
+                     "without a processor and plain ssh lost "
+                     f"{lost_by_plain(plain, s.at, s.at + s.took):.2f} s")
+        verdict.add(not ours, f"the echo of the session {name} stays under {limit:g} s", text)
 
 
 def check_sessions(world, verdict):

@@ -179,7 +179,7 @@ def main(argv):
     parser.add_argument("--actors", metavar="NAMES", type=lambda text: text.split(","),
                         help="only these hostile parties, or all but -NAME,-NAME")
     parser.add_argument("--echo-max", type=float, default=model.ECHO_MAX_S, metavar="S",
-                        help="seconds an echo may take (default 1; plain ssh excuses more)")
+                        help="seconds an echo may take, without the machine's part (default 1)")
     parser.add_argument("--binary", metavar="PATH",
                         help="for the first two phases (default $SMX_BINARY or build/asan/ssh-mux)")
     parser.add_argument("--release", metavar="PATH", default=RELEASE,

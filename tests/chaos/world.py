@@ -19,6 +19,7 @@ from peers import Mux, Sshd, hop, poll, routes_toml, short_dir
 HERE = pathlib.Path(__file__).resolve().parent
 N_ROUTES = 100  # to hostile servers, each with a user of its own: what fails on one is not remembered
 N_JUMPS = 24
+ECHOES = "echo $PPID; exec cat"  # what echo.py wants
 IDLE_S = 3  # of pooled connections
 # A helper that answers, refuses, says nothing, or is not there, in turn.
 PINENTRY = r'''#!/usr/bin/python3
@@ -80,15 +81,25 @@ class ChaosMux(Mux):
         super().spawn(argv, env=self.failing.environment(env) if self.failing else env, **kwargs)
 
 
+class Sample:
+    """One echo: when it was sent, the seconds it took (so far, if it is not back), and for how many
+    of them processes on its way were ready to run and had no processor."""
+
+    def __init__(self, at, took, waited, is_back):
+        self.at, self.took, self.waited, self.is_back = at, took, waited, is_back
+
+
 class Echo:
     """A healthy session (echo.py) and what it has measured."""
 
-    def __init__(self, name, path, command):
+    def __init__(self, name, path, command, daemon=0, jump=0):
         self.name, self.path = name, path
         self.proc = subprocess.Popen(
-            [sys.executable, str(HERE / "echo.py"), str(path), *map(str, command)],
+            [sys.executable, str(HERE / "echo.py"), str(path), str(daemon), str(jump),
+             *map(str, command)],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-            stderr=open(f"{path}.stderr", "wb"), start_new_session=True)
+            stderr=open(f"{path}.stderr", "wb"), start_new_session=True,
+            env=dict(os.environ, PYTHONPATH=os.path.dirname(peers.__file__)))
 
     def lines(self):
         try:
@@ -97,12 +108,16 @@ class Echo:
             return []
 
     def samples(self):
-        """(when it was sent, seconds), the outstanding one with what it has waited until now."""
-        lines = self.lines()
-        found = [(float(w[1]), float(w[2])) for w in lines if w[0] == "back"]
-        if lines and lines[-1][0] == "sent":
-            found.append((float(lines[-1][1]), time.monotonic() - float(lines[-1][1])))
-        return found[1:]  # the first one has the login in it
+        """What came back, and the one that is outstanding. The login is in none."""
+        found = []
+        for words in self.lines():
+            if words[0] not in ("sent", "still", "back"):
+                continue
+            at, took, waited = [*map(float, words[1:]), 0, 0][:3]
+            if found and not found[-1].is_back and found[-1].at == at:
+                found.pop()
+            found.append(Sample(at, took, waited, words[0] == "back"))
+        return found
 
     def trouble(self):
         """None while it lives, or has ended as it was told to."""
@@ -204,9 +219,11 @@ class World:
         plain = [peers.SSH, "-F", "none", "-p", self.target.port, "-i", self.keys.make("remote"),
                  "-oIdentitiesOnly=yes", "-oIdentityAgent=none", "-oBatchMode=yes",
                  "-oStrictHostKeyChecking=no", f"-oUserKnownHostsFile={self.dir}/plain_known_hosts",
-                 "-oLogLevel=ERROR", f"{peers.USER}@127.0.0.1", "cat"]
-        self.commands = {"shared": self.mux.argv("t", "cat"),
-                         "behind the jump host": self.mux.argv("b", "cat"), "plain ssh": plain}
+                 "-oLogLevel=ERROR", f"{peers.USER}@127.0.0.1", ECHOES]
+        mux, bastion = self.mux.pid, self.bastion.pid
+        self.commands = {"shared": (self.mux.argv("t", ECHOES), mux),
+                         "behind the jump host": (self.mux.argv("b", ECHOES), mux, bastion),
+                         "plain ssh": (plain,)}
         self.names = list(self.commands)
         for name in self.names:
             echo = self.start_echo(name)
@@ -215,7 +232,7 @@ class World:
     def start_echo(self, name):
         n = sum(e.name == name for e in self.gone)
         path = self.dir / f"echo-{name.replace(' ', '-')}-{n}"
-        self.echoes[name] = Echo(name, path, self.commands[name])
+        self.echoes[name] = Echo(name, path, *self.commands[name])
         return self.echoes[name]
 
     def samples(self, name):
