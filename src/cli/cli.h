@@ -270,6 +270,9 @@ void smx_cli_connection_cell(struct smx_cli_table *t, const struct smx_status *s
 	const struct smx_status_connection *c);
 /* A connection's, with how long it has been stalled. */
 void smx_cli_state_cell(struct smx_cli_table *t, const struct smx_status_connection *c);
+/* Its least round trip, and of each way that is known what it brings or (has_windows) what may be
+ * under way: "40.1ms in 2.3M/s". */
+void smx_cli_path_cell(struct smx_cli_table *t, const struct smx_status_path *p, int has_windows);
 
 /* The text of `ssh-mux status`. SMX_ENOMEM, SMX_ELIMIT. */
 int smx_cli_status_text(

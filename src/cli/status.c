@@ -75,6 +75,23 @@ void smx_cli_connection_cell(
 		smx_cli_table_cell(t, "%s", c->key);
 }
 
+void smx_cli_path_cell(struct smx_cli_table *t, const struct smx_status_path *p, int has_windows)
+{
+	uint64_t down = has_windows ? p->down_window : p->down_rate;
+	uint64_t up = has_windows ? p->up_window : p->up_rate;
+	const char *unit = has_windows ? "" : "/s";
+	char in[SMX_CLI_TEXT_MAX], out[SMX_CLI_TEXT_MAX];
+
+	if (!p->least_rtt_us) {
+		smx_cli_table_cell(t, "-");
+		return;
+	}
+	smx_cli_table_cell(t, "%" PRIu64 ".%ums%s%s%s%s%s%s%s", p->least_rtt_us / 1000,
+		(unsigned)(p->least_rtt_us / 100 % 10), p->paced ? "" : " unpaced",
+		down ? " in " : "", down ? smx_cli_text_rate(down, in) : "", down ? unit : "",
+		up ? " out " : "", up ? smx_cli_text_rate(up, out) : "", up ? unit : "");
+}
+
 static void init_table(struct smx_cli_table *t, const char *const *head, size_t columns,
 	unsigned right_mask, const struct smx_cli_look *look)
 {
@@ -192,15 +209,16 @@ static void connection_cells(
 	smx_cli_table_cell(t, "%s",
 		c->lifetime_left_s < 0 ? "no limit"
 				       : smx_cli_text_age((uint64_t)c->lifetime_left_s, text));
+	smx_cli_path_cell(t, &c->path, 0);
 }
 
 static int put_connections(
 	const struct smx_status *st, const struct smx_cli_look *look, struct smx_buf *out)
 {
 	static const char *const head[] = { "ID", "CONNECTION", "STATE", "AGE", "CHANNELS", "IN",
-		"OUT", "RTT", "IDLE LEFT", "LIFE LEFT" };
+		"OUT", "RTT", "IDLE LEFT", "LIFE LEFT", "PATH" };
 	/* What it is and how it fares stays longest. */
-	static const uint8_t drops[] = { 9, 8, 0, 3, 7, 4, 6, 5 };
+	static const uint8_t drops[] = { 10, 9, 8, 0, 3, 7, 4, 6, 5 };
 	struct smx_cli_table t;
 	int r;
 

@@ -298,6 +298,7 @@ static void connection_row(struct smx_cli_table *t, const struct top_model *m,
 	rate_cell(t, rate ? rate->out_rate : 0);
 	smx_cli_table_styled(t, SMX_STYLE_NOTE, "%s",
 		spark(rate, m->at_ms, spark_width(ui->look.width), ui->look.is_ascii, bars));
+	smx_cli_path_cell(t, &c->path, 1);
 }
 
 static int put_connections(const struct top_model *m, const struct top_ui *ui, struct smx_buf *out)
@@ -305,9 +306,9 @@ static int put_connections(const struct top_model *m, const struct top_ui *ui, s
 	int is_narrow = ui->look.width > 0 && ui->look.width < 100;
 	const char *const head[] = { "ID", "CONNECTION", "STATE", "AGE", "CH", "RTT",
 		is_narrow ? "LEFT" : "IDLE", "LIFE", "IN/s", "OUT/s",
-		is_narrow ? "MINUTE" : "LAST MINUTE" };
-	static const uint8_t widths[] = { 2, 18, 5, 6, 2, 5, 6, 6, 5, 5, 0 };
-	static const uint8_t drops[] = { 3, 6, 10, 0, 4, 5, 2 };
+		is_narrow ? "MINUTE" : "LAST MINUTE", "PATH, WINDOWS" };
+	static const uint8_t widths[] = { 2, 18, 5, 6, 2, 5, 6, 6, 5, 5, 0, 0 };
+	static const uint8_t drops[] = { 11, 3, 6, 10, 0, 4, 5, 2 };
 	size_t n = m->st.connection_count;
 	struct smx_cli_table t;
 	struct row *rows;

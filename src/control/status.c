@@ -34,6 +34,8 @@ static void release_connection(struct smx_status_connection *c)
 	free_text(c->key);
 	free_text(c->identity);
 	free_text(c->state);
+	free_text(c->path.down_mode);
+	free_text(c->path.up_mode);
 }
 
 static void release_channel(struct smx_status_channel *c)
@@ -66,13 +68,18 @@ void smx_status_release(struct smx_status *st)
 	smx_status_init(st);
 }
 
-/* A clean copy of a text that may be NULL. */
-static char *copy_text(const char *s)
+/* A clean copy of at most max bytes of a text that may be NULL. */
+static char *copy_start(const char *s, size_t max)
 {
 	char clean[SMX_STATUS_TEXT_MAX + 1];
 
-	smx_control_clean_text(s ? s : "", s ? strlen(s) : 0, clean, SMX_STATUS_TEXT_MAX);
+	smx_control_clean_text(s ? s : "", s ? strlen(s) : 0, clean, max);
 	return smx_strdup(clean);
+}
+
+static char *copy_text(const char *s)
+{
+	return copy_start(s, SMX_STATUS_TEXT_MAX);
 }
 
 int smx_status_set_daemon(
@@ -163,7 +170,10 @@ int smx_status_add_connection(struct smx_status *st, const struct smx_status_con
 	copy.key = copy_text(c->key);
 	copy.identity = copy_text(c->identity);
 	copy.state = copy_text(c->state);
-	if (!copy.key || !copy.identity || !copy.state) {
+	copy.path.down_mode = copy_start(c->path.down_mode, SMX_STATUS_MODE_MAX);
+	copy.path.up_mode = copy_start(c->path.up_mode, SMX_STATUS_MODE_MAX);
+	if (!copy.key || !copy.identity || !copy.state || !copy.path.down_mode ||
+		!copy.path.up_mode) {
 		release_connection(&copy);
 		return SMX_ENOMEM;
 	}
@@ -255,6 +265,18 @@ static const struct field connection_fields[] = {
 	FIELD(status_connection, SIGNED, rtt_ms),
 	FIELD(status_connection, SIGNED, idle_left_s),
 	FIELD(status_connection, SIGNED, lifetime_left_s),
+};
+
+/* In a connection, as its member "path". */
+static const struct field path_fields[] = {
+	FIELD(status_path, BOOL, paced),
+	FIELD(status_path, COUNT, least_rtt_us),
+	FIELD(status_path, COUNT, down_rate),
+	FIELD(status_path, COUNT, up_rate),
+	FIELD(status_path, COUNT, down_window),
+	FIELD(status_path, COUNT, up_window),
+	FIELD(status_path, TEXT, down_mode),
+	FIELD(status_path, TEXT, up_mode),
 };
 
 static const struct field client_fields[] = {
@@ -372,6 +394,23 @@ static int make_item(
 	return r;
 }
 
+static int make_connection(const struct smx_status_connection *c, json_t **ret_object)
+{
+	json_t *o = NULL, *path = NULL;
+	int r = make_item(connection_fields, SMX_ARRAY_LEN(connection_fields), c, &o);
+
+	if (r == 0)
+		r = make_item(path_fields, SMX_ARRAY_LEN(path_fields), &c->path, &path);
+	if (r == 0 && json_object_set(o, "path", path) != 0)
+		r = SMX_ENOMEM;
+	json_decref(path);
+	if (r == 0)
+		*ret_object = o;
+	else
+		json_decref(o);
+	return r;
+}
+
 static int put_daemon(json_t *o, const struct smx_status *st)
 {
 	int r = put_fields(o, daemon_fields, SMX_ARRAY_LEN(daemon_fields), st);
@@ -410,6 +449,15 @@ static int put_fields_line(struct smx_buf *out, int64_t id, const char *key,
 	return r != 0 ? r : put_item_line(out, id, key, o);
 }
 
+static int put_connection_line(
+	struct smx_buf *out, int64_t id, const struct smx_status_connection *c)
+{
+	json_t *o = NULL;
+	int r = make_connection(c, &o);
+
+	return r != 0 ? r : put_item_line(out, id, "connection", o);
+}
+
 static int put_lines(struct smx_buf *out, int64_t id, const struct smx_status *st)
 {
 	json_t *daemon = json_object();
@@ -426,8 +474,7 @@ static int put_lines(struct smx_buf *out, int64_t id, const struct smx_status *s
 		r = put_fields_line(out, id, "route", route_fields, SMX_ARRAY_LEN(route_fields),
 			&st->routes[i]);
 	for (size_t i = 0; i < st->connection_count && r == 0; i++)
-		r = put_fields_line(out, id, "connection", connection_fields,
-			SMX_ARRAY_LEN(connection_fields), &st->connections[i]);
+		r = put_connection_line(out, id, &st->connections[i]);
 	for (size_t i = 0; i < st->client_count && r == 0; i++)
 		r = put_fields_line(out, id, "client", client_fields, SMX_ARRAY_LEN(client_fields),
 			&st->clients[i]);
@@ -479,6 +526,19 @@ static int add_items(json_t *o, const char *key, const struct field *fields, siz
 	return r;
 }
 
+static int add_connections(json_t *o, const struct smx_status *st)
+{
+	json_t *array, *item = NULL;
+	int r = add_array(o, "connections", &array);
+
+	for (size_t i = 0; i < st->connection_count && r == 0; i++) {
+		r = make_connection(&st->connections[i], &item);
+		if (r == 0)
+			r = array_add(array, item);
+	}
+	return r;
+}
+
 static int add_warnings(json_t *o, const struct smx_status *st)
 {
 	json_t *array;
@@ -500,9 +560,7 @@ int smx_status_to_json(struct smx_buf *out, const struct smx_status *st)
 	if ((r = put_daemon(o, st)) == 0 && (r = add_warnings(o, st)) == 0 &&
 		(r = add_items(o, "routes", route_fields, SMX_ARRAY_LEN(route_fields), st->routes,
 			 sizeof(*st->routes), st->route_count)) == 0 &&
-		(r = add_items(o, "connections", connection_fields,
-			 SMX_ARRAY_LEN(connection_fields), st->connections,
-			 sizeof(*st->connections), st->connection_count)) == 0 &&
+		(r = add_connections(o, st)) == 0 &&
 		(r = add_items(o, "clients", client_fields, SMX_ARRAY_LEN(client_fields),
 			 st->clients, sizeof(*st->clients), st->client_count)) == 0 &&
 		(r = add_items(o, "channels", channel_fields, SMX_ARRAY_LEN(channel_fields),
@@ -533,9 +591,19 @@ static int take_daemon(struct smx_status *st, const json_t *o)
 	return 0;
 }
 
+static int take_connection(struct smx_status *st, const json_t *o)
+{
+	struct smx_status_connection got = { 0 };
+	const json_t *path;
+	int r = get_fields(o, connection_fields, SMX_ARRAY_LEN(connection_fields), &got);
+
+	if (r == 0 && (path = json_object_get(o, "path")) != NULL)
+		r = get_fields(path, path_fields, SMX_ARRAY_LEN(path_fields), &got.path);
+	return r != 0 ? r : smx_status_add_connection(st, &got);
+}
+
 static int take_item(struct smx_status *st, const json_t *root)
 {
-	struct smx_status_connection connection = { 0 };
 	struct smx_status_client client = { 0 };
 	struct smx_status_channel channel = { 0 };
 	struct smx_status_route route = { 0 };
@@ -549,10 +617,8 @@ static int take_item(struct smx_status *st, const json_t *root)
 		r = get_fields(o, route_fields, SMX_ARRAY_LEN(route_fields), &route);
 		return r != 0 ? r : smx_status_add_route(st, &route);
 	}
-	if ((o = json_object_get(root, "connection")) != NULL) {
-		r = get_fields(o, connection_fields, SMX_ARRAY_LEN(connection_fields), &connection);
-		return r != 0 ? r : smx_status_add_connection(st, &connection);
-	}
+	if ((o = json_object_get(root, "connection")) != NULL)
+		return take_connection(st, o);
 	if ((o = json_object_get(root, "client")) != NULL) {
 		r = get_fields(o, client_fields, SMX_ARRAY_LEN(client_fields), &client);
 		return r != 0 ? r : smx_status_add_client(st, &client);

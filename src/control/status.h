@@ -16,6 +16,7 @@
 #include "base/wire.h"
 
 #define SMX_STATUS_TEXT_MAX 1024
+#define SMX_STATUS_MODE_MAX 32 /* bytes of a mode's name */
 /* Of each kind; what is added beyond them is counted in `omitted` and nothing else. */
 #define SMX_STATUS_ROUTES_MAX      4096
 #define SMX_STATUS_CONNECTIONS_MAX 4096
@@ -30,6 +31,15 @@ struct smx_status_route {
 	int loopback; /* any port of the remote's loopback may be forwarded to (R4, R5) */
 };
 
+/* What is known of a connection's path; each way "down" from the remote and "up" to it (B7, B8). */
+struct smx_status_path {
+	int paced; /* what is under way follows it */
+	uint64_t least_rtt_us; /* of late; 0 unknown */
+	uint64_t down_rate, up_rate; /* bytes a second; 0 unknown */
+	uint64_t down_window, up_window; /* bytes that may be under way; 0: the path does not say */
+	const char *down_mode, *up_mode; /* "unknown" "startup" "drain" "steady" "shared" */
+};
+
 struct smx_status_connection {
 	uint64_t id;
 	const char *key; /* "user@host:22 via user@jump:22" */
@@ -40,6 +50,7 @@ struct smx_status_connection {
 	uint64_t channels; /* open ones */
 	uint64_t bytes_in, bytes_out; /* from the remote; to the remote */
 	int64_t rtt_ms; /* -1 unknown */
+	struct smx_status_path path;
 	int64_t idle_left_s; /* -1: frozen, a channel is open (P2) */
 	int64_t lifetime_left_s; /* -1: no limit (P3) */
 };

@@ -94,6 +94,24 @@ void snapshot_login(struct mux *m, const struct upstream *up, struct smx_control
 	(void)snprintf(ret->key, sizeof(ret->key), "%.*s", SMX_CONTROL_TEXT_MAX, key);
 }
 
+/* Without pacing the estimate has no say, so it is not told. */
+static struct smx_status_path path_of(const struct link *l)
+{
+	const struct pace *p = &l->pace;
+	struct smx_status_path path = { .paced = l->is_paced, .least_rtt_us = p->least_us };
+	static const struct pace_way none = { .mode = PACE_UNKNOWN };
+	const struct pace_way *down = l->is_paced ? &p->down : &none;
+	const struct pace_way *up = l->is_paced ? &p->up : &none;
+
+	path.down_rate = (uint64_t)down->rate;
+	path.up_rate = (uint64_t)up->rate;
+	path.down_window = down->window;
+	path.up_window = up->window;
+	path.down_mode = pace_mode_name(down);
+	path.up_mode = pace_mode_name(up);
+	return path;
+}
+
 static int add_connection(struct mux *m, struct smx_status *st, const struct upstream *up)
 {
 	const struct smx_serve_options *opts = m->opts;
@@ -114,6 +132,7 @@ static int add_connection(struct mux *m, struct smx_status *st, const struct ups
 		.bytes_in = up->link->bytes_in,
 		.bytes_out = up->link->bytes_out,
 		.rtt_ms = up->link->rtt_ms,
+		.path = path_of(up->link),
 		.idle_left_s = upstream_is_used(up)
 				       ? -1
 				       : left_s(now, up->idle_since_ms, opts->idle_timeout_s),

@@ -395,6 +395,10 @@ static int fill(struct smx_status *st)
 							   .bytes_in = 12897485,
 							   .bytes_out = 99,
 							   .rtt_ms = 14,
+							   .path = { .paced = 1,
+								   .least_rtt_us = 13951,
+								   .down_rate = 2411725,
+								   .down_window = 98304 },
 							   .idle_left_s = -1,
 							   .lifetime_left_s = 43008 })) != 0 ||
 		(r = smx_status_add_connection(st, &(struct smx_status_connection){ .id = 10,
@@ -433,13 +437,13 @@ static void status_table(void **state)
 		"Connections: 2\n"
 		"  ID  CONNECTION                      STATE    AGE  CHANNELS        IN   OUT    "
 		"RTT"
-		"  IDLE LEFT  LIFE LEFT\n"
+		"  IDLE LEFT  LIFE LEFT  PATH\n"
 		"   3  u@web.example:22 via u@jump:22  ready  3m12s        12  12.3 MiB  99 B  14 "
 		"ms"
-		"     in use     11h56m\n"
+		"     in use     11h56m  13.9ms in 2.3M/s\n"
 		"  10  u@jump:22                       login     0s         0       0 B   0 B      "
 		"-"
-		"      9m57s   no limit\n"
+		"      9m57s   no limit  -\n"
 		"\n"
 		"Clients: 1\n"
 		"  ID  ROUTE    AGE  CHANNELS  PROCESS\n"

@@ -19,6 +19,20 @@ static struct smx_view view(const char *s)
 	return smx_view_of(s, strlen(s));
 }
 
+/* B7, B8 */
+static const struct smx_status_path path = { .paced = 1,
+	.least_rtt_us = 40123,
+	.down_rate = 2400000,
+	.up_rate = 7,
+	.down_window = 96000,
+	.up_window = 16000,
+	.down_mode = "steady",
+	.up_mode = "startup" };
+#define PATH_TEXT                                                                           \
+	"\"path\":{\"paced\":true,\"least_rtt_us\":40123,\"down_rate\":2400000,"            \
+	"\"up_rate\":7,\"down_window\":96000,\"up_window\":16000,\"down_mode\":\"steady\"," \
+	"\"up_mode\":\"startup\"}"
+
 /* 0 or SMX_ENOMEM. */
 static int fill(struct smx_status *st)
 {
@@ -45,6 +59,7 @@ static int fill(struct smx_status *st)
 							   .bytes_in = 1024,
 							   .bytes_out = 99,
 							   .rtt_ms = 14,
+							   .path = path,
 							   .idle_left_s = -1,
 							   .lifetime_left_s = 43139 })) != 0 ||
 		(r = smx_status_add_client(st, &(struct smx_status_client){ .id = 9,
@@ -101,7 +116,8 @@ static const char lines_text[] =
 	"u@jump:22\",\"identity\":\"\",\"state\":\"ready\",\"stalled_s\":0,\"age_s\":61,"
 	"\"channels\":1,\"bytes_in\":"
 	"1024,"
-	"\"bytes_out\":99,\"rtt_ms\":14,\"idle_left_s\":-1,\"lifetime_left_s\":43139}}\n"
+	"\"bytes_out\":99,\"rtt_ms\":14,\"idle_left_s\":-1,\"lifetime_left_s\":43139," PATH_TEXT
+	"}}\n"
 	"{\"id\":1,\"ok\":true,\"more\":true,\"client\":{\"id\":9,\"route\":\"web\",\"age_s\":60,"
 	"\"channels\":1,\"pid\":-1}}\n"
 	"{\"id\":1,\"ok\":true,\"more\":true,\"channel\":{\"id\":11,\"connection\":3,\"client\":9,"
@@ -118,7 +134,8 @@ static const char json_text[] =
 	"false}],\"connections\":[{\"id\":3,\"key\":\"u@web:22 via "
 	"u@jump:22\",\"identity\":\"\",\"state\":\"ready\",\"stalled_s\":0,"
 	"\"age_s\":61,\"channels\":1,\"bytes_in\":1024,\"bytes_out\":99,\"rtt_ms\":14,"
-	"\"idle_left_s\":-1,\"lifetime_left_s\":43139}],\"clients\":[{\"id\":9,\"route\":\"web\","
+	"\"idle_left_s\":-1,\"lifetime_left_s\":43139," PATH_TEXT
+	"}],\"clients\":[{\"id\":9,\"route\":\"web\","
 	"\"age_s\":60,\"channels\":1,\"pid\":-1}],\"channels\":[{\"id\":11,\"connection\":3,"
 	"\"client\":9,\"route\":\"web\",\"kind\":\"session\",\"state\":\"open\",\"age_s\":59,"
 	"\"bytes_in\":900,\"bytes_out\":12}]}";
@@ -141,6 +158,9 @@ static void there_and_back(void **state)
 	assert_int_equal(got.route_count, 2);
 	assert_int_equal(got.connections[0].idle_left_s, -1);
 	assert_string_equal(got.connections[0].key, "u@web:22 via u@jump:22");
+	assert_int_equal(got.connections[0].path.paced, 1);
+	assert_int_equal(got.connections[0].path.least_rtt_us, 40123);
+	assert_string_equal(got.connections[0].path.up_mode, "startup");
 	assert_int_equal(smx_status_to_lines(&again, 1, &got), 0);
 	assert_string_equal(smx_buf_cstr(&again), lines_text);
 	smx_buf_reset(&again);
@@ -193,17 +213,19 @@ static void s7_long_and_hostile_texts(void **state)
 					 &(struct smx_status_route){
 						 .name = text, .target = text, .via = text }),
 			0);
-		assert_int_equal(
-			smx_status_add_connection(&st, &(struct smx_status_connection){ .key = text,
-							       .state = text,
-							       .id = UINT64_MAX,
-							       .age_s = UINT64_MAX,
-							       .channels = UINT64_MAX,
-							       .bytes_in = UINT64_MAX,
-							       .bytes_out = UINT64_MAX,
-							       .rtt_ms = INT64_MAX,
-							       .idle_left_s = INT64_MIN,
-							       .lifetime_left_s = INT64_MAX }),
+		assert_int_equal(smx_status_add_connection(&st,
+					 &(struct smx_status_connection){ .key = text,
+						 .state = text,
+						 .id = UINT64_MAX,
+						 .age_s = UINT64_MAX,
+						 .channels = UINT64_MAX,
+						 .bytes_in = UINT64_MAX,
+						 .bytes_out = UINT64_MAX,
+						 .rtt_ms = INT64_MAX,
+						 .path = { 1, UINT64_MAX, UINT64_MAX, UINT64_MAX,
+							 UINT64_MAX, UINT64_MAX, text, text },
+						 .idle_left_s = INT64_MIN,
+						 .lifetime_left_s = INT64_MAX }),
 			0);
 		assert_int_equal(smx_status_add_channel(&st,
 					 &(struct smx_status_channel){
@@ -257,6 +279,8 @@ static void unknown_things_are_skipped(void **state)
 	assert_int_equal(st.connection_count, 1);
 	assert_int_equal(st.connections[0].rtt_ms, -1); /* what a missing one means */
 	assert_int_equal(st.connections[0].age_s, 0);
+	assert_int_equal(st.connections[0].path.paced, 0); /* of an older daemon */
+	assert_string_equal(st.connections[0].path.down_mode, "");
 	assert_string_equal(st.connections[0].state, "");
 	assert_int_equal(smx_status_from_line(&st, view("{\"ok\":true,\"more\":false}")), 1);
 	smx_status_release(&st);
@@ -279,6 +303,8 @@ static void malformed(void **state)
 		"{\"id\":1,\"ok\":true,\"connection\":{\"id\":-1}}",
 		"{\"id\":1,\"ok\":true,\"connection\":{\"rtt_ms\":-2}}",
 		"{\"id\":1,\"ok\":true,\"connection\":{\"bytes_in\":1e3}}",
+		"{\"id\":1,\"ok\":true,\"connection\":{\"path\":1}}",
+		"{\"id\":1,\"ok\":true,\"connection\":{\"path\":{\"up_rate\":-1}}}",
 		"{\"id\":1,\"ok\":true,\"client\":\"x\"}",
 		"{\"id\":1,\"ok\":true,\"channel\":{\"connection\":\"x\"}}",
 	};
