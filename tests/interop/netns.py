@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 
-from peers import Mux, Sshd, poll
+from peers import TOP, Mux, Sshd, poll
 
 PREFIX = "smxst"
 
@@ -83,6 +83,50 @@ class Net:
     def stop(self):
         for space in reversed(self.spaces):
             subprocess.run(["ip", "netns", "del", space], capture_output=True)
+
+
+def path_refusal():
+    """Why there can be no Path here, or None."""
+    if (why := refusal()) is not None:
+        return why
+    if shutil.which("cc") is None:
+        return "there is no C compiler for bench/path.c"
+    try:
+        os.close(os.open("/dev/net/tun", os.O_RDWR))
+    except OSError as e:
+        return f"/dev/net/tun: {e.strerror}"
+    return None
+
+
+class Path(Net):
+    """Two machines, "here" and "there", joined by bench/path.c: delay (ms) and rate (Mbit/s) each
+    way, and a queue (bytes) in front of each. buffers: what TCP may use on both."""
+
+    def __init__(self, directory, delay, mbit, queue, buffers=None):
+        Net.made += 1
+        self.tag = f"{PREFIX}{os.getpid()}n{Net.made}"
+        self.address = {"here": "10.77.0.1", "there": "10.77.0.2"}
+        self.spaces = []
+        self.proc = None
+        program = directory / "path"
+        subprocess.run(["cc", "-D_GNU_SOURCE", "-O2", "-o", program, TOP / "bench/path.c"],
+                       check=True)
+        for m in self.address:
+            self._add(self.space(m))
+            for way in ("rmem", "wmem") if buffers else ():
+                subprocess.run([*self.inside(m), "sh", "-c", f"echo 4096 131072 {buffers} > "
+                                f"/proc/sys/net/ipv4/tcp_{way}"], check=True)
+        self.proc = subprocess.Popen(
+            [program, self.space("here"), self.address["here"], self.space("there"),
+             self.address["there"], str(delay), str(mbit), str(queue)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        assert self.proc.stdout.readline() == b"ready\n", "bench/path.c did not start"
+
+    def stop(self):
+        if self.proc:
+            self.proc.kill()
+            self.proc.wait()
+        super().stop()
 
 
 class Placed:

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: MIT
+"""What is under way follows the path (B7, B8): typing beside bulk, a long fat path, and pacing that
+is seen in `status` and turned off in the routes file. The figures are those of bench/paths; here
+bounds are wide enough for a busy machine."""
+import contextlib
+import os
+import selectors
+import signal
+import statistics
+import subprocess
+import threading
+import time
+
+import pytest
+
+import netns
+from netns import NetMux, NetSshd, Path
+from peers import hop, poll, routes_toml
+
+on_a_path = pytest.mark.skipif(netns.path_refusal() is not None, reason=str(netns.path_refusal()))
+WARM_UP = 5  # seconds in which the estimate settles
+
+
+# ---- what runs -----------------------------------------------------------------------------------
+
+
+class Down:
+    """A download that runs until it is stopped."""
+
+    def __init__(self, argv):
+        self.bytes = 0
+        self.proc = subprocess.Popen(argv + ["exec cat /dev/zero"], stdin=subprocess.DEVNULL,
+                                     stdout=subprocess.PIPE)
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while piece := os.read(self.proc.stdout.fileno(), 1 << 20):
+            self.bytes += len(piece)
+
+    def stop(self):
+        self.proc.kill()
+        self.proc.wait()
+        self.thread.join(10)
+
+
+class Up:
+    """An upload that runs until it is stopped; what the far end has got is the size of a file."""
+
+    def __init__(self, argv, path):
+        self.path = path
+        self.proc = subprocess.Popen(argv + [f"exec cat > {path}"], stdin=subprocess.PIPE,
+                                     stdout=subprocess.DEVNULL)
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        with contextlib.suppress(OSError, ValueError):
+            while True:
+                os.write(self.proc.stdin.fileno(), bytes(1 << 16))
+
+    @property
+    def bytes(self):
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def stop(self):
+        self.proc.kill()
+        self.proc.wait()
+        self.thread.join(10)
+        self.path.unlink(missing_ok=True)
+
+
+class Echo:
+    """Types a mark now and then, and waits for it; milliseconds."""
+
+    def __init__(self, argv):
+        self.proc = subprocess.Popen(argv + ["echo go; exec cat"], stdin=subprocess.PIPE,
+                                     stdout=subprocess.PIPE, bufsize=0)
+        self.wait(b"go\n")
+
+    def wait(self, what):
+        got, deadline = b"", time.monotonic() + 30
+        with selectors.DefaultSelector() as sel:
+            sel.register(self.proc.stdout.fileno(), selectors.EVENT_READ)
+            while what not in got:
+                assert sel.select(max(0, deadline - time.monotonic())), "no echo within 30 s"
+                piece = os.read(self.proc.stdout.fileno(), 4096)
+                assert piece, "the session ended"
+                got += piece
+
+    def p50(self, seconds):
+        times, end = [], time.monotonic() + seconds
+        while time.monotonic() < end:
+            start = time.monotonic()
+            self.proc.stdin.write(b"%06d\n" % len(times))
+            self.wait(b"%06d\n" % len(times))
+            times.append((time.monotonic() - start) * 1000)
+            time.sleep(0.05)
+        return statistics.median(times)
+
+    def stop(self):
+        self.proc.kill()
+        self.proc.wait()
+
+
+class World:
+    """`ssh-mux` here, sshd there, a path between."""
+
+    def __init__(self, keys, cleanup, directory, *path, **kwargs):
+        self.keys, self.cleanup = keys, cleanup
+        self.net = cleanup(Path(directory, *path, **kwargs))
+        self.sshd = cleanup(NetSshd(self.net, "there", keys))
+
+    def mux(self, **top):
+        route = dict(host=self.sshd.host, port=22, user="root", direct=True)
+        return self.cleanup(NetMux(self.net, "here", self.keys,
+                                   routes=routes_toml({"r": route}, top=top),
+                                   known_hosts=self.sshd.known_hosts()))
+
+    def plain(self, directory):
+        """The argv of OpenSSH without us."""
+        known = directory / "plain_known_hosts"
+        known.write_text(self.sshd.known_hosts())
+        config = directory / "plain_config"
+        config.write_text(f"""Host r
+  HostName {self.sshd.host}
+  User root
+  IdentityFile {self.keys.make("remote")}
+  IdentitiesOnly yes
+  IdentityAgent none
+  UserKnownHostsFile {known}
+  StrictHostKeyChecking yes
+  BatchMode yes
+""")
+        return [*self.net.inside("here"), "ssh", "-F", str(config), "r"]
+
+
+@pytest.fixture
+def world(keys, cleanup, tmp_path):
+    return lambda *path, **kwargs: World(keys, cleanup, tmp_path, *path, **kwargs)
+
+
+# ---- on simulated paths --------------------------------------------------------------------------
+
+
+def beside_bulk(mux, way, path):
+    """p50 of an echo, idle and beside bulk on the same connection; the rate of bulk."""
+    argv = mux.argv("r")
+    echo = Echo(argv)
+    idle = echo.p50(2)
+    bulk = Down(argv) if way == "download" else Up(argv, path)
+    time.sleep(WARM_UP)
+    n, start = bulk.bytes, time.monotonic()
+    beside = echo.p50(7)
+    rate = (bulk.bytes - n) / (time.monotonic() - start)
+    assert len(mux.status()["connections"]) == 1
+    bulk.stop()
+    echo.stop()
+    mux.stop()
+    return idle, beside, rate
+
+
+@on_a_path
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["download", "upload"])
+def test_B8_typing_beside_bulk_on_a_thin_path(world, tmp_path, way):
+    """40 ms, 20 Mbit/s, 250 KB of queue: a keystroke does not wait behind a transfer on the same
+    connection, and the transfer keeps its rate. With pace = false it waits for the whole queue."""
+    w = world(20, 20, 250_000)
+    old_idle, old_beside, old_rate = beside_bulk(w.mux(pace=False), way, tmp_path / "up")
+    idle, beside, rate = beside_bulk(w.mux(), way, tmp_path / "up")
+    print(f"{way}: pace = false: idle {old_idle:.0f} ms, beside {old_beside:.0f} ms, "
+          f"{old_rate / 1e6:.2f} MB/s; paced: idle {idle:.0f} ms, beside {beside:.0f} ms, "
+          f"{rate / 1e6:.2f} MB/s")
+    assert old_beside > 4 * old_idle
+    assert beside < 3 * idle
+    assert rate > 0.7 * old_rate
+
+
+def carried(argv, seconds):
+    """Bytes a second of a download, once it runs."""
+    down = Down(argv)
+    poll(lambda: down.bytes, 30, "the first bytes")
+    time.sleep(3)
+    n, start = down.bytes, time.monotonic()
+    time.sleep(seconds)
+    rate = (down.bytes - n) / (time.monotonic() - start)
+    down.stop()
+    return rate
+
+
+@on_a_path
+@pytest.mark.slow
+def test_B7_a_download_fills_a_long_fat_path(world, tmp_path):
+    """200 ms, 300 Mbit/s: at least twice what OpenSSH with its window of 2 MiB carries."""
+    w = world(100, 300, 8_000_000, buffers=64 << 20)
+    mux = w.mux()
+    plain, ours = w.plain(tmp_path), mux.argv("r")
+    rates = {"plain": [], "ours": []}
+    for _ in range(2):
+        rates["plain"].append(carried(plain, 5))
+        rates["ours"].append(carried(ours, 5))
+    print({name: [f"{r / 1e6:.1f} MB/s" for r in got] for name, got in rates.items()})
+    assert statistics.median(rates["ours"]) > 2 * statistics.median(rates["plain"])
+
+
+# ---- seen, and turned off ------------------------------------------------------------------------
+
+
+def test_B7_B8_status_tells_of_the_path(make_sshd, make_mux):
+    """`status --json` and `status` show what the estimate has made of a transfer."""
+    mux = make_mux(make_sshd())
+    down = Down(mux.argv("t"))
+    try:
+        def path():
+            p = mux.status()["connections"][0]["path"]
+            return p["down_rate"] and p["least_rtt_us"] and p
+
+        poll(lambda: down.bytes > 8 << 20, 30, "a transfer")
+        p = poll(path, 10, "a path", 0.1)
+        assert p["paced"] is True
+        assert 0 < p["least_rtt_us"] < 1_000_000
+        assert p["down_window"] >= 16_000
+        assert p["down_mode"] in ("startup", "drain", "steady", "shared"), p
+        shown = mux.control("status").stdout
+        assert "ms in " in shown and "PATH" in shown, shown
+    finally:
+        down.stop()
+
+
+def test_B8_pace_is_re_read(make_sshd, make_mux):
+    """pace = false holds for a connection that is open already, and so does its removal."""
+    server = make_sshd()
+    mux = make_mux(server)
+    mux.check_works()
+    before = mux.connections()
+    assert before[0]["path"]["paced"] is True
+    for paced in (False, True):
+        mux.put("ssh-mux-routes.toml", routes_toml({"t": dict(hop(server), pace=paced)}))
+        mux.proc.send_signal(signal.SIGHUP)
+        poll(lambda: mux.connections()[0]["path"]["paced"] is paced, 5, f"paced: {paced}", 0.1)
+        p = mux.connections()[0]["path"]
+        if not paced:
+            assert (p["down_window"], p["up_window"], p["down_mode"]) == (0, 0, "unknown"), p
+    assert [c["id"] for c in mux.connections()] == [c["id"] for c in before]
+    mux.check_works()
