@@ -59,7 +59,11 @@ class GoodCaller(Actor):
 
     def step(self):
         route = self.rng.choice(["t", "b"])
-        done = self.world.mux.ssh(route, "echo fine", timeout=30)
+        try:
+            done = self.world.mux.ssh(route, "echo fine", timeout=30)
+        except subprocess.TimeoutExpired:
+            self.world.complain("new calls work", f"{route}: not within 30 s")
+            return f"{route}: no answer"
         if (done.stdout, done.returncode) != (b"fine\n", 0):
             self.world.complain("new calls work", f"{route}: {done.returncode} {done.stderr[-300:]!r}")
         return f"{route}: {done.returncode}"

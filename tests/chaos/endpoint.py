@@ -81,7 +81,8 @@ class Reloads(Actor):
                     self.world.keys.public(mux.local_key) + "# x\n" * rng.randrange(50))
         else:
             self.put({"comment": whole + "# x\n" * rng.randrange(50),
-                      "cut": whole[:rng.randrange(len(whole))],
+                      # Wrong wherever it is cut: between two lines it might be a sound file.
+                      "cut": whole[:rng.randrange(len(whole))] + "\n[[",
                       "rubbish": "[[[\0" + "x" * rng.randrange(5000)}[kind])
         self.over.wait(rng.uniform(0, 1.5))
         self.put(whole)

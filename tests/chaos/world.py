@@ -225,7 +225,8 @@ class World:
                          "behind the jump host": (self.mux.argv("b", ECHOES), mux, bastion),
                          "plain ssh": (plain,)}
         self.names = list(self.commands)
-        for name in self.names:
+        # Plain ssh first: there is nothing to compare with before.
+        for name in reversed(self.names):
             echo = self.start_echo(name)
             poll(echo.samples, 30, f"{name} echoes", 0.1)
 

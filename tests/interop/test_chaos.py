@@ -86,6 +86,8 @@ def test_U10_a_delay_of_ours_is_told_on_a_busy_machine():
     assert model.own_delay(Sample(1, 3, 0.1, True), cycles(*[0.01] * 30)) > 2.7
     assert model.own_delay(Sample(1, 10, 0.5, True), cycles(*[0.01] * 10, 0.9, *[0.01] * 50)) > 8
     assert model.own_delay(Sample(1, 8, 3, False), cycles(*[0.1] * 40)) > 2
+    # Before plain ssh was there.
+    assert model.own_delay(Sample(1, 3, 0, True), cycles(*[0.01] * 9, at=5)) == 3
 
 
 def test_U10_a_process_that_sleeps_is_a_delay(echo):
