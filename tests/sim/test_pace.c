@@ -356,6 +356,31 @@ static void test_b7_competing(void **state)
 	free(s);
 }
 
+/* Whatever is answered, and however fast: a window has a limit, and never becomes nothing. */
+static void test_b7_a_lying_peer(void **state)
+{
+	const uint64_t limit = 1u << 20;
+	uint64_t now = 1000000, trips[] = { 0, 1, 1000, 50000, 2000000 };
+	struct pace p;
+
+	(void)state;
+	pace_init(&p, limit);
+	pace_probe_answered(&p, now); /* nobody asked */
+	assert_int_equal(p.n_rounds, 0);
+	for (unsigned i = 0; i < 2000; i++) {
+		pace_probe_sent(&p, now);
+		pace_received(&p, now, SIZE_MAX / 4096);
+		pace_sent(&p, now, SIZE_MAX / 4096);
+		pace_held(&p);
+		now += trips[i / 3 % 5];
+		pace_probe_answered(&p, now);
+		pace_probe_answered(&p, now); /* once more than asked */
+		assert_in_range(p.down.window, 1, limit);
+		assert_in_range(p.up.window, 1, limit);
+	}
+	assert_int_equal(p.down.window, limit); /* it did mislead */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -369,6 +394,7 @@ int main(void)
 		cmocka_unit_test(test_b7_sender_pauses),
 		cmocka_unit_test(test_b8_route_changes),
 		cmocka_unit_test(test_b7_competing),
+		cmocka_unit_test(test_b7_a_lying_peer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -191,6 +191,39 @@ static void text_is(const struct top_model *m, size_t width, int is_ascii, const
 	smx_buf_release(&out);
 }
 
+/* B7, B8: of each way that is known what may be under way; not in a narrow terminal. */
+static void B8_windows_where_there_is_room(void **state)
+{
+	struct top_ui ui = { .look = { .width = 160, .is_ascii = 1 } };
+	struct smx_status_connection c = { .id = 3,
+		.key = "u@web:22",
+		.state = "ready",
+		.path = { .paced = 1, .least_rtt_us = 40123, .down_window = 98304 } };
+	struct smx_status st;
+	struct top_model m;
+	struct smx_buf out;
+
+	(void)state;
+	smx_buf_init(&out, 1 << 20);
+	top_model_init(&m);
+	smx_status_init(&st);
+	assert_int_equal(smx_status_add_connection(&st, &c), 0);
+	c.id = 4;
+	c.path.paced = 0;
+	c.path.down_window = 0;
+	assert_int_equal(smx_status_add_connection(&st, &c), 0);
+	assert_int_equal(top_model_take(&m, &st, 1000), 0);
+	assert_int_equal(top_view_text(&m, &ui, &out), 0);
+	assert_non_null(strstr(smx_buf_cstr(&out), "40.1ms in 96.0K\n"));
+	assert_non_null(strstr(smx_buf_cstr(&out), "40.1ms unpaced\n"));
+	smx_buf_reset(&out);
+	ui.look.width = 80;
+	assert_int_equal(top_view_text(&m, &ui, &out), 0);
+	assert_null(strstr(smx_buf_cstr(&out), "40.1ms"));
+	smx_buf_release(&out);
+	top_model_release(&m);
+}
+
 static void B10_the_view_as_text(void **state)
 {
 	struct top_model m;
@@ -466,6 +499,7 @@ int main(void)
 		cmocka_unit_test(B10_new_ones_began_at_nought),
 		cmocka_unit_test(B10_the_last_minute_adds_up),
 		cmocka_unit_test(B10_the_view_as_text),
+		cmocka_unit_test(B8_windows_where_there_is_room),
 		cmocka_unit_test(B10_every_size_of_terminal),
 		cmocka_unit_test(B10_scrolling_and_sorting),
 		cmocka_unit_test(B10_tables_fit_their_width),
