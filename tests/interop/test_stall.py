@@ -422,6 +422,9 @@ class Odd(Server):
     def obey(self, channel, command):
         with contextlib.suppress(OSError, EOFError):
             time.sleep(0.1 + (float(command.split()[1]) if command.startswith("sleep") else 0))
+            for _ in range(20 * int(command.split()[1]) if command.startswith("pour") else 0):
+                channel.sendall(bytes(32768))
+                time.sleep(0.05)
             channel.sendall(b"done\n")
             channel.send_exit_status(0)
             channel.close()
@@ -477,6 +480,21 @@ def test_U4_an_odd_server_is_not_cut_off(odd, habit):
     assert (out, client.returncode) == (b"done\n", 0), err
     assert server.n_asked >= 4 and len(server.transports) == 1
     assert "is stalled" not in mux.log()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("habit", ["mute", "unimplemented"])
+def test_B8_a_server_that_answers_no_probe_is_not_paced(odd, habit):
+    """It sends and leaves probes unanswered for ten seconds: nothing can be measured, so nothing is
+    bounded by it, and every byte comes. UNIMPLEMENTED is an answer."""
+    mux, server = odd(habit)
+    client = mux.start_ssh("t", "pour 13", stdin=subprocess.DEVNULL)
+    time.sleep(4)
+    assert mux.connections()[0]["path"]["paced"] is True
+    out, err = client.communicate(timeout=60)
+    assert (len(out), client.returncode) == (13 * 20 * 32768 + len("done\n"), 0), err
+    assert mux.connections()[0]["path"]["paced"] is (habit == "unimplemented")
+    assert len(server.transports) == 1
 
 
 def test_U4_a_mute_server_without_a_path_is_stalled(odd, pump, make_mux, keys, cleanup):
