@@ -138,7 +138,7 @@ static int is_light(const struct flow *f)
 	enum link_way way;
 	const struct link *l = path_of(f, &way);
 
-	if (!l)
+	if (!l || f->queued_data > FLOW_LIGHT)
 		return 0;
 	if (f->round != l->pace.n_rounds)
 		return !f->is_busy || f->round + 1 != l->pace.n_rounds;

@@ -8,8 +8,9 @@
 
 struct greeting {
 	struct smx_list node;
-	char *user, *host;
-	uint16_t port;
+	struct smx_routes *routes; /* holds hops */
+	const struct smx_hop *hops;
+	size_t n_hops;
 	struct smx_buf key;
 	int in_turns;
 };
@@ -23,8 +24,7 @@ static void drop(struct greetings *g, struct greeting *it)
 {
 	smx_list_del(&it->node);
 	g->n--;
-	smx_free(it->user);
-	smx_free(it->host);
+	smx_routes_unref(it->routes);
 	smx_buf_release(&it->key);
 	smx_free(it);
 }
@@ -41,24 +41,24 @@ void greetings_release(struct greetings *g)
 		drop(g, at(g->list.next));
 }
 
-static struct greeting *find(struct greetings *g, const struct smx_hop *hop)
+static struct greeting *find(struct greetings *g, const struct smx_hop *hops, size_t n_hops)
 {
 	struct smx_list *node, *tmp;
 
 	SMX_LIST_FOREACH (node, tmp, &g->list) {
 		struct greeting *it = at(node);
 
-		if (it->port == hop->port && strcmp(it->host, hop->host) == 0 &&
-			strcmp(it->user, hop->user) == 0)
+		if (smx_hops_equal(it->hops, it->n_hops, hops, n_hops))
 			return it;
 	}
 	return NULL;
 }
 
-/* The one of hop, made if there is none, at the head of the list. NULL: no memory. */
-static struct greeting *take(struct greetings *g, const struct smx_hop *hop)
+/* The one of these hops, made if there is none, at the head of the list. NULL: no memory. */
+static struct greeting *take(
+	struct greetings *g, struct smx_routes *routes, const struct smx_hop *hops, size_t n_hops)
 {
-	struct greeting *it = find(g, hop);
+	struct greeting *it = find(g, hops, n_hops);
 
 	if (it) {
 		smx_list_del(&it->node);
@@ -68,36 +68,34 @@ static struct greeting *take(struct greetings *g, const struct smx_hop *hop)
 	if (!(it = smx_calloc(1, sizeof(*it))))
 		return NULL;
 	smx_buf_init(&it->key, SMX_KEY_BLOB_MAX);
-	it->port = hop->port;
+	it->routes = smx_routes_ref(routes);
+	it->hops = hops;
+	it->n_hops = n_hops;
 	smx_list_init(&it->node);
 	smx_list_add_tail(g->list.next, &it->node);
-	g->n++;
-	if (!(it->user = smx_strdup(hop->user)) || !(it->host = smx_strdup(hop->host))) {
-		drop(g, it);
-		return NULL;
-	}
-	if (g->n > GREETINGS_MAX)
+	if (++g->n > GREETINGS_MAX)
 		drop(g, at(g->list.prev));
 	return it;
 }
 
-struct smx_view greeting_key(struct greetings *g, const struct smx_hop *hop)
+struct smx_view greeting_key(struct greetings *g, const struct smx_hop *hops, size_t n_hops)
 {
-	struct greeting *it = find(g, hop);
+	struct greeting *it = find(g, hops, n_hops);
 
 	return it ? smx_buf_as_view(&it->key) : (struct smx_view){ NULL, 0 };
 }
 
-int greeting_is_in_turns(struct greetings *g, const struct smx_hop *hop)
+int greeting_is_in_turns(struct greetings *g, const struct smx_hop *hops, size_t n_hops)
 {
-	const struct greeting *it = find(g, hop);
+	const struct greeting *it = find(g, hops, n_hops);
 
 	return it && it->in_turns;
 }
 
-void greeting_note_key(struct greetings *g, const struct smx_hop *hop, struct smx_view blob)
+void greeting_note_key(struct greetings *g, struct smx_routes *routes, const struct smx_hop *hops,
+	size_t n_hops, struct smx_view blob)
 {
-	struct greeting *it = take(g, hop);
+	struct greeting *it = take(g, routes, hops, n_hops);
 
 	if (!it)
 		return;
@@ -105,9 +103,10 @@ void greeting_note_key(struct greetings *g, const struct smx_hop *hop, struct sm
 	(void)smx_buf_put(&it->key, blob.p, blob.len);
 }
 
-void greeting_note_in_turns(struct greetings *g, const struct smx_hop *hop)
+void greeting_note_in_turns(
+	struct greetings *g, struct smx_routes *routes, const struct smx_hop *hops, size_t n_hops)
 {
-	struct greeting *it = take(g, hop);
+	struct greeting *it = take(g, routes, hops, n_hops);
 
 	if (it)
 		it->in_turns = 1;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a login was begun that worked, for the next one to the same account (B13): which key opened
- * it, and whether the server must be sent one message at a time. It decides an order and nothing
- * else: a key is used only if the login at hand has it anyway.
+ * How a login was begun that worked, for the next one over the same path (B13): which key opened
+ * it, and whether the server must be sent one message at a time. A path is what the pool's key says
+ * (P1): with other keys, or the same ones in another order, one may be somebody else.
  */
 #ifndef SMX_MUX_GREETING_H
 #define SMX_MUX_GREETING_H
@@ -22,11 +22,14 @@ void greetings_init(struct greetings *g);
 void greetings_release(struct greetings *g);
 
 /* The key's blob, empty if none is known; lives until the next call. */
-struct smx_view greeting_key(struct greetings *g, const struct smx_hop *hop);
-int greeting_is_in_turns(struct greetings *g, const struct smx_hop *hop);
-/* A login was opened by this key; empty: by none. Without memory it is not remembered. */
-void greeting_note_key(struct greetings *g, const struct smx_hop *hop, struct smx_view blob);
+struct smx_view greeting_key(struct greetings *g, const struct smx_hop *hops, size_t n_hops);
+int greeting_is_in_turns(struct greetings *g, const struct smx_hop *hops, size_t n_hops);
+/* A login was opened by this key; empty: by none. Without memory it is not remembered. routes holds
+ * hops; a reference is taken. */
+void greeting_note_key(struct greetings *g, struct smx_routes *routes, const struct smx_hop *hops,
+	size_t n_hops, struct smx_view blob);
 /* The server ended a connection at messages that came before it had answered the first. */
-void greeting_note_in_turns(struct greetings *g, const struct smx_hop *hop);
+void greeting_note_in_turns(
+	struct greetings *g, struct smx_routes *routes, const struct smx_hop *hops, size_t n_hops);
 
 #endif

@@ -52,6 +52,7 @@ struct login {
 	int is_own_agent, has_tried_own; /* the last of them: not a client's */
 	struct agent_io *agent; /* a question under way */
 	int is_listing, wants_choice, is_last_partial;
+	int began_with_key; /* and no answer yet (B13) */
 	struct candidate *candidates;
 	size_t n_candidates, next, n_offered;
 	char agent_note[400];
@@ -428,6 +429,10 @@ static void on_choose(struct login *lg, enum smx_auth_wait was, int is_partial)
 {
 	int was_kbdint = was == SMX_AUTH_WAIT_KBDINT;
 
+	/* B13: a key that came before its turn was not looked at. */
+	if (lg->began_with_key && !smx_auth_client_can(&lg->auth, "publickey"))
+		lg->next = 0;
+	lg->began_with_key = 0;
 	if ((was_kbdint && lg->kbdint_was_asked) || was == SMX_AUTH_WAIT_PASSWORD) {
 		lg->was_refused = !is_partial;
 		lg->n_wrong += !is_partial;
@@ -483,7 +488,8 @@ static void sign(struct login *lg);
  */
 static const struct candidate *first_key(struct login *lg)
 {
-	struct smx_view last = greeting_key(&lg->mux->greetings, lg->hop);
+	struct smx_view last =
+		greeting_key(&lg->mux->greetings, lg->entry->hops, lg->entry->n_hops);
 	struct candidate *all = lg->candidates, c;
 	size_t at = 0;
 
@@ -504,7 +510,8 @@ static const struct candidate *first_key(struct login *lg)
 
 void login_begin(struct login *lg)
 {
-	int in_turns = greeting_is_in_turns(&lg->mux->greetings, lg->hop);
+	int in_turns =
+		greeting_is_in_turns(&lg->mux->greetings, lg->entry->hops, lg->entry->n_hops);
 	const struct candidate *c = in_turns ? NULL : first_key(lg);
 	char alg[SMX_ALG_NAME_SIZE];
 	uint32_t flags;
@@ -512,6 +519,7 @@ void login_begin(struct login *lg)
 
 	if (c && choose_alg(lg, blob_of(c), alg, sizeof(alg), &flags) == 0) {
 		lg->next = 1;
+		lg->began_with_key = 1;
 		lg->n_offered++;
 		r = smx_auth_client_begin_with_key(
 			&lg->auth, smx_view_of(alg, strlen(alg)), blob_of(c));
@@ -753,7 +761,8 @@ static void note_key(struct login *lg)
 {
 	int by_key = strstr(lg->methods, "publickey") != NULL;
 
-	greeting_note_key(&lg->mux->greetings, lg->hop,
+	greeting_note_key(&lg->mux->greetings, lg->entry->routes, lg->entry->hops,
+		lg->entry->n_hops,
 		by_key ? smx_buf_as_view(&lg->auth.key_blob) : (struct smx_view){ NULL, 0 });
 }
 

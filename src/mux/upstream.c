@@ -172,7 +172,8 @@ static void on_dead(struct link *l, int r, const char *why)
 		(r == SMX_EEOF || r == SMX_EDISCONNECTED)) {
 		/* B13: it may be a server that takes one message at a time. Once more, like that.
 		 */
-		greeting_note_in_turns(&up->entry->mux->greetings, up->hop);
+		greeting_note_in_turns(&up->entry->mux->greetings, up->entry->routes,
+			up->entry->hops, up->entry->n_hops);
 		up->has_failed = 0;
 	}
 	if (up->state == UPSTREAM_READY && up->has_failed)

@@ -10,15 +10,16 @@ from peers import poll, routes_toml
 from pyssh import Client, Server
 
 BULK = 8  # channels; each has a queue when its turn comes
-PLAIN, TYPED = 100, 101  # both say a line; the second one has a terminal
+# Three say something: a command much, a terminal as much, a command a byte.
+PLAIN, TYPED, LITTLE = 100, 101, 102
 PIECE = bytes(30000)
-LINE = b"x"
+SAID = {PLAIN: bytes(20000), TYPED: bytes(20000), LITTLE: b"x"}
 WINDOW = 4 << 20
 PTY = ("xterm", 80, 24, 0, 0, b"")
 
 
 class Held:
-    """Ten commands on one connection, and a network that can be held up: between the client and
+    """Eleven commands on one connection, and a network that can be held up: between the client and
     ssh-mux (down) or between ssh-mux and the server (up)."""
 
     def __init__(self, where, keys, cleanup, pump, make_mux):
@@ -32,14 +33,14 @@ class Held:
         self.network = upper if where == "up" else lower
         self.client = cleanup(Client(lower.port, self.mux.local_key))
         self.theirs, self.window = {}, {}
-        for n in [*range(BULK), PLAIN, TYPED]:
+        for n in [*range(BULK), *SAID]:
             self.client.open(n, window=WINDOW)
             confirmation = self.client.wait(91, n)
             self.theirs[n], self.window[n] = confirmation.get_int(), confirmation.get_int()
             if n == TYPED:
                 self.client.request(self.theirs[n], "pty-req", True, *PTY)
             self.client.request(self.theirs[n], "exec", True, str(n))
-        poll(lambda: len(self.channels) == BULK + 2, 20, "all commands run")
+        poll(lambda: len(self.channels) == BULK + len(SAID), 20, "all commands run")
 
     def handler(self, server, channel, name, m):
         if name == "exec":
@@ -104,14 +105,17 @@ class Held:
             threading.Thread(target=run, args=(self.channels[n],), daemon=True).start()
 
     def check(self, say):
-        before = self.queued()
-        for k, n in enumerate((PLAIN, TYPED), 1):
+        expected = self.queued()
+        for n, what in SAID.items():
             say(n)
-            poll(lambda: self.queued() == before + k, 20, "ssh-mux has the line")
+            expected += len(what)
+            poll(lambda: self.queued() == expected, 20, "ssh-mux has it")
         self.network.release()
-        poll(lambda: PLAIN in self.arrived, 30, "both lines are there")
-        at = self.arrived.index(TYPED)
-        assert at < self.arrived.index(PLAIN), "the line of the command came first"
+        poll(lambda: all(n in self.arrived for n in SAID), 30, "all of it is there")
+        first = {n: self.arrived.index(n) for n in SAID}
+        assert first[TYPED] < first[PLAIN], "what the command said came before the terminal"
+        assert first[LITTLE] < first[PLAIN], "a byte waited for another command's bulk"
+        at = max(first[TYPED], first[LITTLE])
         behind = set(self.arrived[at:])
         assert len(behind & set(range(BULK))) == BULK, "there was no bulk that waited"
 
@@ -122,12 +126,12 @@ def held(keys, cleanup, pump, make_mux):
 
 
 def test_B8_typed_before_bulk(held):
-    """Bulk of eight channels waits, then comes a line of a command, then a typed one."""
+    """Bulk of eight channels waits, then comes what three say."""
     h = held("up")
     h.note_at_the_server()
     h.network.hold()
     h.fill_from_client()
-    h.check(lambda n: h.send_from_client(n, LINE))
+    h.check(lambda n: h.send_from_client(n, SAID[n]))
 
 
 def test_B8_shown_before_bulk(held):
@@ -136,7 +140,7 @@ def test_B8_shown_before_bulk(held):
     h.network.hold()
     h.fill_from_server()
     threading.Thread(target=watch, args=(h,), daemon=True).start()
-    h.check(lambda n: h.channels[n].sendall(LINE))
+    h.check(lambda n: h.channels[n].sendall(SAID[n]))
 
 
 def watch(h):

@@ -352,7 +352,9 @@ def test_U9_known_callers_never_go_for_strangers(shared):
     # 64 of theirs and the two here.
     assert 60 < max(counts) <= 64 + 2, counts
     assert holder.result()["n"] > 300
-    assert "too many clients that don't authenticate" in shared.log()
+    # Some had to go for others, or were not let in.
+    assert "too many clients that don't authenticate" in shared.log() or (
+        "too many clients of other users" in shared.log())
     own.sendall(b"SSH-2.0-slow\r\n")
     assert own.recv(10), "it is still served"
     assert attached.poll() is None
