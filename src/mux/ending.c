@@ -63,7 +63,7 @@ static unsigned count_channels(
 			!rl->remote.chan || !goes_over(rl->remote.link, up))
 			continue;
 		n++;
-		*ret_at_terminal |= rl->up.source.is_interactive;
+		*ret_at_terminal |= rl->up.is_terminal;
 	}
 	return n;
 }
