@@ -224,6 +224,10 @@ static void on_pong(struct link *l)
 	uint64_t round = l->pace.n_rounds;
 
 	smx_live_answered(&l->live, mux_now(l->mux));
+	if (l->pace_kex != smx_transport_n_kex(l->t)) {
+		l->pace_kex = smx_transport_n_kex(l->t);
+		pace_void_probes(&l->pace);
+	}
 	pace_probe_answered(&l->pace, now_us());
 	if (l->pace.n_rounds != round) {
 		memcpy(l->n_busy_before, l->n_busy, sizeof(l->n_busy));
@@ -747,6 +751,8 @@ void link_probe(struct link *l)
 	}
 	smx_live_probed(&l->live, mux_now(l->mux));
 	pace_probe_sent(&l->pace, now_us());
+	if (!smx_transport_can_send(l->t))
+		pace_void_probes(&l->pace);
 	l->probe_end = l->bytes_out + smx_transport_tx_len(l->t);
 	if (!l->probe_sent_ms)
 		l->probe_sent_ms = mux_now(l->mux);

@@ -115,6 +115,7 @@ struct link {
 	int is_paced;
 	int is_unanswered; /* it leaves probes without an answer: never paced again */
 	struct pace pace;
+	uint64_t pace_kex; /* key exchanges done when it was last told something */
 	/* Flows with bulk in this round trip, and in the one before; by enum link_way. */
 	unsigned n_busy[2], n_busy_before[2];
 	/* keepalive (P4, L10, U3) */

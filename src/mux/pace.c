@@ -14,6 +14,8 @@
 #define SLACK_US      3000.0
 #define WINDOW_FIRST  128e3
 #define WINDOW_LEAST  16e3
+#define NEAR_US       2000
+#define WINDOW_NEAR   512e3
 #define LEAST_AGE_US  (10 * 1000 * 1000) /* how long a least round trip is believed */
 #define LONG_ROUNDS   4 /* of long round trips, before it is tested whose queue that is */
 #define TEST_ROUNDS   2
@@ -109,6 +111,12 @@ void pace_probe_sent(struct pace *p, uint64_t now_us)
 		.up_total = p->up.total,
 		.up_confirmed = p->up_confirmed,
 		.up_confirmed_us = p->up_confirmed_us };
+}
+
+void pace_void_probes(struct pace *p)
+{
+	for (unsigned i = 0; i < p->n_probes; i++)
+		p->probes[(p->first + i) % PACE_PROBES_MAX].is_void = 1;
 }
 
 void pace_forget_probes(struct pace *p)
@@ -272,6 +280,9 @@ static void set_window(const struct pace *p, struct pace_way *w)
 		trip += SLACK_US + trip / 16;
 	window = w->rate * (trip * gain + SLACK_US) / US;
 	least = w->mode == PACE_STARTUP && gain > 1 ? WINDOW_FIRST : WINDOW_LEAST;
+	/* So near, a pause of either program is longer than the path. */
+	if (p->least_us < NEAR_US)
+		least = WINDOW_NEAR;
 	if (window < least)
 		window = least;
 	/* What is sent after a probe is confirmed by the next one only. */
@@ -338,8 +349,9 @@ void pace_probe_answered(struct pace *p, uint64_t now_us)
 		return;
 	rtt = now_us - probe->sent_us;
 	is_end = probe->sent_us >= p->round_start_us;
-	note_trip(p, now_us, rtt);
-	if (rtt && !bulk_is_over(p, now_us)) {
+	if (!probe->is_void)
+		note_trip(p, now_us, rtt);
+	if (rtt && !probe->is_void && !bulk_is_over(p, now_us)) {
 		n = p->down.total - probe->down_total;
 		note_rate(&p->down, (double)n * US / (double)rtt,
 			p->down.window && n * 4 >= p->down.window * 3, 1);
@@ -352,7 +364,7 @@ void pace_probe_answered(struct pace *p, uint64_t now_us)
 	p->up_confirmed_us = now_us;
 	p->first = (p->first + 1) % PACE_PROBES_MAX;
 	p->n_probes--;
-	if (is_end) {
+	if (is_end && p->round_least_us) {
 		p->recent_us = p->before_us && p->before_us < p->round_least_us ? p->before_us
 										: p->round_least_us;
 		p->before_us = p->round_least_us;

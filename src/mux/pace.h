@@ -49,6 +49,7 @@ struct pace_way {
 
 struct pace_probe {
 	uint64_t sent_us, down_total, up_total, up_confirmed, up_confirmed_us;
+	int is_void; /* its answer confirms what was sent, and measures nothing */
 };
 
 struct pace {
@@ -81,6 +82,8 @@ int pace_probe_is_due(const struct pace *p, uint64_t now_us);
 /* To be told of every probe, whoever wanted it, and of every answer: they come in order. */
 void pace_probe_sent(struct pace *p, uint64_t now_us);
 void pace_probe_answered(struct pace *p, uint64_t now_us);
+/* Those under way wait for more than the path (a key exchange): they measure nothing. */
+void pace_void_probes(struct pace *p);
 /* Those under way will not be answered (the clock jumped, a stall is over): forgets them. */
 void pace_forget_probes(struct pace *p);
 

@@ -300,9 +300,9 @@ def test_U9_strangers_at_a_daemon_that_lets_them_in(shared, make_shared, mode):
 @pytest.mark.parametrize("lets_in", [False, True])
 @pytest.mark.parametrize("mode", FLOODS)
 def test_U9_strangers_measured(make_alone, make_shared, mode, lets_in):
-    """U9: 1.5 times and no slack, where nothing else runs."""
+    """U9: 1.5 times, where nothing else runs; an echo of a millisecond may wait for the processor."""
     make = make_shared if lets_in else make_alone
-    check_flood(make(), make(), (mode,), 12, slack_ms=(0, 0))
+    check_flood(make(), make(), (mode,), 12, slack_ms=(20, 5))
 
 
 @as_root
