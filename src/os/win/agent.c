@@ -6,6 +6,8 @@
  * have and what for: so its owner must be us, SYSTEM or Administrators (the agent is a service),
  * and what we open it with lets no server act as us.
  */
+#include <windows.h>
+
 #include <dpapi.h>
 #include <fcntl.h>
 #include <io.h>
