@@ -251,8 +251,14 @@ def refused_within_6_s(w, route):
     assert b"is stalled: no sign of life for" in done.stderr, done
 
 
+class Process(subprocess.Popen):
+    def stop(self):
+        self.kill()
+        self.wait()
+
+
 @pytest.mark.big  # a preloaded library and AddressSanitizer don't mix
-def test_U3_ten_minutes_of_silence_cost_nothing(world, tmp_path):
+def test_U3_ten_minutes_of_silence_cost_nothing(world, tmp_path, cleanup):
     """By the daemon's clock, which runs 25 times as fast; the network's is the real one."""
     libraries = glob.glob("/usr/lib*/faketime/libfaketime.so.1")
     libraries += glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
@@ -262,21 +268,34 @@ def test_U3_ten_minutes_of_silence_cost_nothing(world, tmp_path):
     w = world(env={"LD_PRELOAD": libraries[0], "FAKETIME": f"+0 x{speed}"})
     big = tmp_path / "big"
     big.write_bytes(os.urandom(50 << 20))
+    small = tmp_path / "small"
+    small.write_bytes(os.urandom(32 << 20))
+    echo_port = free_port()
+    echo = cleanup(Process(w.net.inside("server") + [
+        "/usr/bin/python3", "-c", ECHO.replace("PORT", str(echo_port))]))
+    assert echo.poll() is None
     sleepers = [w.call("mux", r, "sleep 40; echo alive") for r in ("r", "j")]
     cat = HalfRead(w, "mux", big, 50 << 20)
+    put = sftp_put(w, "mux", small, tmp_path / "put")
+    stream = Stream(w, "mux", echo_port)
+    stream.start()
     poll(lambda: w.states() == ["ready"] * 3, 10)
+    poll(lambda: "channel opened: direct-tcpip" in w.mux.log(), 10, "the stream runs")
     w.settle()
     before = w.mux.memory()
     w.net.pull("here")
     time.sleep(600 / speed)
     assert w.states() == ["stalled"] * 3
     assert min(c["stalled_s"] for c in w.mux.status()["connections"]) > 500
-    assert w.mux.memory() - before < 4 << 20
+    assert w.mux.memory() - before < 16 << 20
     w.net.plug("here")
     for sleeper in sleepers:
         out, err = sleeper.communicate(timeout=60)
         assert (out, sleeper.returncode) == (b"alive\n", 0), (err, w.mux.log()[-2000:])
     cat.finish(sha(big))
+    assert put.wait(60) == 0, put.stderr.read()
+    assert sha(tmp_path / "put") == sha(small)
+    stream.finish()
     assert w.server.logins() == 1
 
 
