@@ -617,6 +617,13 @@ class Mux(Daemon):
         assert done.stdout == b"still here\n", (done, self.log()[-2000:])
         assert done.returncode == 0
 
+    def forget_failures(self):
+        """Logins that failed may be tried at once when the routes were read again (U5)."""
+        since = len(self.log())
+        with open(self.routes_path, "a", encoding="utf-8") as f:
+            f.write("# again\n")
+        self.wait_log("routes re-read", since=since)
+
     # ---- control ----
 
     def control(self, *args, timeout=20):

@@ -233,6 +233,7 @@ def test_A5_closing_it_twice_ends_the_client_at_once(make, bastion, how):
     assert end - begin < AT_ONCE
     assert client.returncode == 255 and "permission denied" in err.lower()
     desk.gone()
+    mux.forget_failures()
     # Each login has its own two; and a code in the second window is as good as in the first.
     client = mux.start_ssh("t", "echo in")
     first = desk.window()
@@ -303,10 +304,12 @@ def test_K2_host_key_question(make, make_sshd):
     _, err = ended(client)
     assert client.returncode == 255 and "host key" in err
     assert mux.known_hosts_path.read_text() == ""
+    mux.forget_failures()
     client = mux.start_ssh("t", "echo in")
     desk.type(desk.window(), "Escape")
     assert ended(client) and client.returncode == 255
     assert mux.known_hosts_path.read_text() == ""
+    mux.forget_failures()
     client = mux.start_ssh("t", "echo in")
     desk.type(desk.window(), "shift+Tab", "space")
     assert client.communicate(timeout=60)[0] == b"in\n"
@@ -511,6 +514,7 @@ def test_A5_powershell_that_answers_nonsense(shell, scripted, says):  # noqa: F8
     done = mux.ssh("t", "x", timeout=60)
     assert done.returncode == 255 and "ssh-mux connect" in text_of(done), done
     assert not of_kind(server, "answers")
+    mux.forget_failures()
     assert mux.ssh("t", "x", timeout=60).stdout == b"in\n"
     double_at.gone()
 
@@ -551,6 +555,7 @@ def test_K2_host_key_by_powershell(shell, make_sshd):
     client = mux.start_ssh("t", "echo in")
     assert double_at.question()["confirm"] is True and "SHA256:" in double_at.question()["text"]
     assert ended(client) and client.returncode == 255 and mux.known_hosts_path.read_text() == ""
+    mux.forget_failures()
     double_at.plan(1, "answer yes")
     assert mux.ssh("t", "echo in").stdout == b"in\n"
     assert mux.known_hosts_path.read_text().split()[1:3] == sshd.known_hosts().split()[1:3]
@@ -633,6 +638,7 @@ def test_K2_host_key_by_askpass(make, make_sshd, askpass):
     assert done.returncode == 255 and mux.known_hosts_path.read_text() == ""
     # As ssh asks: an answer is to be typed, for it may be the fingerprint.
     assert "asked with 1 arguments, prompt none" in ask.log.read_text()
+    mux.forget_failures()
     assert ask.run(mux, answer="yes").returncode == 127  # there is no command "x"
     assert mux.known_hosts_path.read_text().split()[1:3] == sshd.known_hosts().split()[1:3]
 

@@ -23,6 +23,10 @@ import peers
 SKIPS = {
     "test_completions.py": "shells of Unix complete the native program",
     "test_setup.py": "what setup-config writes is for the ssh of Windows and its paths",
+    # To a program under wine the clients of this system are strangers: 20 a second (U9).
+    "test_exec.py::test_L9_every_exit_code": "wine can't tell whose the clients of this system are",
+    "test_pool.py::test_P7_fifty_clients_one_login": "wine can't tell whose the clients of this system are",
+    "test_accounts.py::test_P1_two_keys_are_two_accounts": "it compares paths as this system writes them",
     "test_forward.py::test_L6_agent_forwarding_refused": "the agent of Windows is a service that wine has not",
 }
 
