@@ -136,56 +136,22 @@ static struct link *path_of(const struct flow *f, enum link_way *ret_way)
 static int is_light(const struct flow *f)
 {
 	enum link_way way;
-	const struct link *l = path_of(f, &way);
 
-	if (!l || f->queued_data > FLOW_LIGHT)
-		return 0;
-	if (f->round != l->pace.n_rounds)
-		return !f->is_busy || f->round + 1 != l->pace.n_rounds;
-	return !f->is_busy && !f->was_busy;
+	return bulk_is_light(&f->bulk, path_of(f, &way), f->queued_data);
 }
 
-/* n bytes of it have come from the remote, or were sent there. */
 static void note_bytes(struct flow *f, size_t n)
 {
 	enum link_way way;
 	struct link *l = path_of(f, &way);
 
-	if (!l)
-		return;
-	if (f->round != l->pace.n_rounds) {
-		f->was_busy = f->is_busy && f->round + 1 == l->pace.n_rounds;
-		f->is_busy = 0;
-		f->round_bytes = 0;
-		f->round = l->pace.n_rounds;
-	}
-	f->round_bytes =
-		n < UINT32_MAX - f->round_bytes ? f->round_bytes + (uint32_t)n : UINT32_MAX;
-	if (!f->is_busy && f->round_bytes > FLOW_LIGHT) {
-		f->is_busy = 1;
-		l->n_busy[way]++;
-	}
-	if (!f->is_busy && !f->was_busy)
-		return;
-	if (way == LINK_DOWN)
-		pace_received(&l->pace, uv_hrtime() / 1000, n);
-	else
-		pace_sent(&l->pace, uv_hrtime() / 1000, n);
+	bulk_note(&f->bulk, l, way, n);
 }
 
 /* B7, B8: its share of what the path from the remote takes; 0: no opinion, or not bulk. */
 static size_t path_share(const struct flow *f)
 {
-	const struct link *l = f->in->link;
-	uint64_t share = f->in->chan && l->is_paced ? pace_down_window(&l->pace) : 0;
-	unsigned n = l->n_busy_before[LINK_DOWN];
-
-	if (!share || is_light(f))
-		return 0;
-	if (n < l->n_busy[LINK_DOWN])
-		n = l->n_busy[LINK_DOWN];
-	share /= n ? n : 1;
-	return share > FLOW_SHARE_LEAST ? (size_t)share : FLOW_SHARE_LEAST;
+	return bulk_down_share(&f->bulk, f->in->chan ? f->in->link : NULL, f->queued_data);
 }
 
 /* --- windows --- */
@@ -226,7 +192,7 @@ static size_t grant_due(const struct flow *f)
 	n = room(f);
 	/* In small steps, or what is sent for a grant would be a queue on a thin path. */
 	if (share)
-		return n >= (share < size ? share : size) / 16 && n >= FLOW_SHARE_LEAST / 4 ? n : 0;
+		return n >= (share < size ? share : size) / 16 && n >= BULK_SHARE_LEAST / 4 ? n : 0;
 	if (n >= size / 4)
 		return n;
 	return n >= FLOW_GRANT_LEAST && in->recv_window <= low ? n : 0;

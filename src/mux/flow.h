@@ -17,7 +17,7 @@
 #ifndef SMX_MUX_FLOW_H
 #define SMX_MUX_FLOW_H
 
-#include "mux/link.h"
+#include "mux/bulk.h"
 
 /* What may be queued for a receiver that takes nothing more. */
 #define FLOW_SLACK (1024u * 1024)
@@ -25,11 +25,6 @@
 #define FLOW_GRANT_LEAST (WINDOW_LEAST / 4)
 /* Queued requests of one flow, with what it costs to keep them; nobody needs more. */
 #define FLOW_REQUESTS_MAX (512 * 1024)
-
-/* What a flow may move in a round trip without being bulk. */
-#define FLOW_LIGHT (16 * 1024)
-/* The least that a flow may have on its way, however many share a path. */
-#define FLOW_SHARE_LEAST (8 * 1024)
 
 struct flow {
 	struct source source; /* of data: on out->link's lists */
@@ -42,11 +37,8 @@ struct flow {
 	size_t queued_requests; /* real bytes */
 	struct window window; /* what may be granted or queued at once */
 	uint64_t granted; /* since the window grew */
-	/* Bulk or not, on the connection to a remote (B8). */
-	uint64_t round; /* of its round trips, the one that these are of: */
-	uint32_t round_bytes;
+	struct bulk bulk; /* or not, on the connection to a remote (B8) */
 	unsigned is_terminal : 1;
-	unsigned is_busy : 1, was_busy : 1; /* more than FLOW_LIGHT in it; in the one before */
 	uint64_t bytes; /* of data that came and was wanted */
 };
 

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#include "mux/bulk.h"
+
+int bulk_is_light(const struct bulk *b, const struct link *l, size_t waiting)
+{
+	if (!l || !l->is_paced || waiting > BULK_LIGHT)
+		return 0;
+	if (b->round != l->pace.n_rounds)
+		return !b->is_busy || b->round + 1 != l->pace.n_rounds;
+	return !b->is_busy && !b->was_busy;
+}
+
+void bulk_note(struct bulk *b, struct link *l, enum link_way way, size_t n)
+{
+	if (!l || !l->is_paced)
+		return;
+	if (b->round != l->pace.n_rounds) {
+		b->was_busy = b->is_busy && b->round + 1 == l->pace.n_rounds;
+		b->is_busy = 0;
+		b->round_bytes = 0;
+		b->round = l->pace.n_rounds;
+	}
+	b->round_bytes =
+		n < UINT32_MAX - b->round_bytes ? b->round_bytes + (uint32_t)n : UINT32_MAX;
+	if (!b->is_busy && b->round_bytes > BULK_LIGHT) {
+		b->is_busy = 1;
+		l->n_busy[way]++;
+	}
+	if (!b->is_busy && !b->was_busy)
+		return;
+	if (way == LINK_DOWN)
+		pace_received(&l->pace, uv_hrtime() / 1000, n);
+	else
+		pace_sent(&l->pace, uv_hrtime() / 1000, n);
+}
+
+size_t bulk_down_share(const struct bulk *b, const struct link *l, size_t waiting)
+{
+	uint64_t share = l && l->is_paced ? pace_down_window(&l->pace) : 0;
+	unsigned n;
+
+	if (!share || bulk_is_light(b, l, waiting))
+		return 0;
+	n = l->n_busy_before[LINK_DOWN];
+	if (n < l->n_busy[LINK_DOWN])
+		n = l->n_busy[LINK_DOWN];
+	share /= n ? n : 1;
+	return share > BULK_SHARE_LEAST ? (size_t)share : BULK_SHARE_LEAST;
+}
