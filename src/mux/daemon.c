@@ -16,6 +16,7 @@
 #include "mux/lane.h"
 #include "mux/link.h"
 #include "mux/local_key.h"
+#include "mux/master.h"
 #include "mux/mux.h"
 #include "mux/pool.h"
 #include "mux/reload.h"
@@ -112,6 +113,7 @@ static void on_tick(uv_timer_t *timer)
 
 	notice_resume(m);
 	door_tick(m);
+	master_tick(m);
 	control_tick(m);
 	holdback_tick(m);
 	pool_tick(m);
@@ -179,6 +181,7 @@ static int start(struct mux *m)
 		(void)uv_signal_init(m->loop, &m->ends[i]);
 	}
 	if ((r = control_open(m)) == 0 && (r = door_open(m)) == 0) {
+		master_open(m);
 		m->last_tick_ms = mux_now(m);
 		m->last_wall_s = wall_offset_s(m->last_tick_ms);
 		(void)uv_timer_start(&m->tick_timer, on_tick, TICK_MS, TICK_MS);
@@ -228,6 +231,7 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	smx_list_init(&m.links);
 	smx_list_init(&m.breathing);
 	smx_list_init(&m.clients);
+	smx_list_init(&m.guests);
 	smx_list_init(&m.entries);
 	greetings_init(&m.greetings);
 	smx_list_init(&m.prompts);

@@ -6,6 +6,7 @@
 #include "mux/control.h"
 #include "mux/door.h"
 #include "mux/link.h"
+#include "mux/master.h"
 #include "mux/pool.h"
 #include "mux/reload.h"
 
@@ -48,6 +49,7 @@ void mux_stop(struct mux *m, const char *why)
 	(void)uv_timer_start(&m->end_timer, on_overdue, MUX_STOP_MS, 0);
 	uv_unref((uv_handle_t *)&m->end_timer);
 	door_close(m);
+	master_close(m);
 	SMX_LIST_FOREACH (it, tmp, &m->links)
 		link_disconnect(SMX_CONTAINER(it, struct link, node), SMX_DISCONNECT_BY_APPLICATION,
 			SMX_ECANCELLED, "ssh-mux was stopped");

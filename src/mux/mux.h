@@ -63,6 +63,8 @@ struct mux {
 	size_t n_blocks_freed;
 	uint64_t last_release_ms;
 	size_t n_clients;
+	struct smx_list guests; /* at the control sockets (W2) */
+	size_t n_guests;
 	int is_locked; /* P8 */
 	int is_stopping;
 	int is_settling;
@@ -73,6 +75,7 @@ struct mux {
 	uv_signal_t ends[MUX_END_SIGNALS];
 	struct door *door;
 	struct control *control;
+	struct master *master; /* the control sockets, or NULL */
 	struct keyring *keyring; /* authorised keys */
 	struct reload *reload; /* the routes file */
 	struct lane *lane, *strangers_lane; /* slow work of clients (U9) */

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "mux/keyring.h"
+#include "mux/master.h"
 #include "mux/pool.h"
 #include "mux/prepare.h"
 #include "os/os.h"
@@ -185,6 +186,7 @@ static void adopt(struct reload *r, struct look *l)
 	smx_buf_init(&l->text, ROUTES_TEXT_MAX);
 	r->is_in_use = 1;
 	pool_reroute(m);
+	master_sync(m);
 	log_info("routes re-read from %s: %zu, %zu of them new; %zu gone", m->opts->routes_path,
 		m->routes->n_routes, n_new, n_gone);
 	smx_routes_unref(old);

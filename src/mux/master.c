@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: MIT */
+#include "mux/master.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "mux/guest.h"
+#include "mux/passenger.h"
+#include "mux/say.h"
+#include "os/os.h"
+
+#define ACCEPTS_MAX 64 /* in a row, before all else has its turn */
+#define NAME_SIZE   (SMX_ROUTE_NAME_MAX + SMX_USER_MAX + SMX_HOST_MAX + 16)
+
+struct master_socket {
+	struct master *master;
+	struct smx_os_door *door;
+	char *name; /* ROUTE=USER@HOST:PORT */
+	uv_poll_t poll;
+	int is_paused; /* U10: until the next tick */
+};
+
+struct master {
+	struct mux *mux;
+	struct smx_os_doors *doors;
+	struct master_socket **sockets; /* by name */
+	size_t n_sockets;
+	uv_signal_t resized;
+	int has_signal;
+};
+
+static void socket_name(const struct smx_route *route, char *out, size_t size)
+{
+	const struct smx_hop *hop = smx_route_target(route);
+
+	(void)snprintf(out, size, "%s=%s@%s:%u", route->name, hop->user, hop->host, hop->port);
+}
+
+static const struct smx_route *route_of(const struct mux *m, const char *name)
+{
+	char route[SMX_ROUTE_NAME_MAX + 1];
+
+	(void)snprintf(route, sizeof(route), "%.*s", (int)strcspn(name, "="), name);
+	return smx_routes_find(m->routes, route);
+}
+
+/* --- accepting --- */
+
+/* U10: whoever waits goes on waiting, and is looked for by the next tick. */
+static void pause_socket(struct master_socket *s, const char *why)
+{
+	if (mux_tally(s->master->mux, TALLY_ACCEPT))
+		log_warn("no client of a control socket can be accepted at the moment, they wait: "
+			 "%s",
+			why);
+	(void)uv_poll_stop(&s->poll);
+	s->is_paused = 1;
+}
+
+static void admit(struct master_socket *s, int fd)
+{
+	struct mux *m = s->master->mux;
+	const struct smx_route *route = route_of(m, s->name);
+
+	if (!route || m->is_stopping || m->n_guests >= GUESTS_MAX) {
+		if (m->n_guests >= GUESTS_MAX && mux_tally(m, TALLY_FULL))
+			log_warn("too many clients at the control sockets: one was turned away");
+		smx_os_ipc_close(fd); /* before the hello: ssh goes on by itself */
+		return;
+	}
+	guest_new(m, fd, route);
+}
+
+static void on_waiting(uv_poll_t *poll, int status, int events)
+{
+	struct master_socket *s = poll->data;
+	struct mux *m = s->master->mux;
+	int fd, r;
+
+	(void)events;
+	if (status != 0) {
+		pause_socket(s, uv_strerror(status));
+		return;
+	}
+	for (int i = 0; i < ACCEPTS_MAX && !s->is_paused; i++) {
+		if ((r = smx_os_door_accept(s->door, &fd)) == SMX_EAGAIN)
+			break;
+		if (r != 0)
+			pause_socket(s, r == SMX_ELIMIT
+						? "the system has no descriptors or memory left"
+						: smx_strerror(r));
+		else
+			admit(s, fd);
+	}
+	mux_settle(m);
+}
+
+/* --- sockets --- */
+
+static void free_socket(struct master_socket *s)
+{
+	smx_os_door_close(s->door);
+	smx_free(s->name);
+	smx_free(s);
+}
+
+static void on_socket_closed(uv_handle_t *h)
+{
+	smx_free(h->data);
+}
+
+/* Its name is free at once. */
+static void close_socket(struct master_socket *s)
+{
+	struct smx_os_door *door = s->door;
+
+	uv_close((uv_handle_t *)&s->poll, on_socket_closed);
+	smx_os_door_close(door);
+	smx_free(s->name);
+	s->door = NULL;
+	s->name = NULL;
+}
+
+static struct master_socket *open_socket(struct master *ms, const char *name)
+{
+	struct master_socket *s = smx_calloc(1, sizeof(*s));
+	struct smx_buf err;
+	int r = SMX_ENOMEM;
+
+	smx_buf_init(&err, 2048);
+	if (s && (s->name = smx_strdup(name)) &&
+		(r = smx_os_door_listen(ms->doors, name, &s->door, &err)) == 0)
+		r = uv_poll_init(ms->mux->loop, &s->poll, smx_os_door_fd(s->door)) == 0 ? 0
+											: SMX_ESYS;
+	if (r == 0) {
+		s->master = ms;
+		s->poll.data = s;
+		(void)uv_poll_start(&s->poll, UV_READABLE, on_waiting);
+	} else {
+		log_warn("route \"%.*s\" has no control socket: %s", (int)strcspn(name, "="), name,
+			smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
+								: smx_strerror(r));
+		if (s)
+			free_socket(s);
+		s = NULL;
+	}
+	smx_buf_release(&err);
+	return s;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const char *const *x = a, *const *y = b;
+
+	return strcmp(*x, *y);
+}
+
+static void free_names(char **names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		smx_free(names[i]);
+	smx_free(names);
+}
+
+/* Names of the sockets there should be, sorted. */
+static int wanted_names(const struct mux *m, char ***ret, size_t *ret_n)
+{
+	const struct smx_routes *routes = m->routes;
+	size_t n = routes->match_any ? 0 : routes->n_routes;
+	char **names, name[NAME_SIZE];
+
+	if (n > MASTER_SOCKETS_MAX) {
+		log_warn("only the first %d of %zu routes have a control socket",
+			MASTER_SOCKETS_MAX, n);
+		n = MASTER_SOCKETS_MAX;
+	}
+	if (!(names = smx_calloc(n + 1, sizeof(*names))))
+		return SMX_ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		socket_name(&routes->routes[i], name, sizeof(name));
+		if (!(names[i] = smx_strdup(name))) {
+			free_names(names, i);
+			return SMX_ENOMEM;
+		}
+	}
+	qsort(names, n, sizeof(*names), by_name);
+	*ret = names;
+	*ret_n = n;
+	return 0;
+}
+
+/* Both are sorted: those that are not wanted go, those that are wanted and missing come. */
+static void merge(struct master *ms, struct master_socket **to, char **names, size_t n)
+{
+	size_t i = 0, j = 0, n_to = 0;
+	int order;
+
+	while (i < n || j < ms->n_sockets) {
+		order = i == n               ? 1
+			: j == ms->n_sockets ? -1
+					     : strcmp(names[i], ms->sockets[j]->name);
+		if (order > 0) {
+			close_socket(ms->sockets[j++]);
+		} else if (order == 0) {
+			to[n_to++] = ms->sockets[j++];
+			i++;
+		} else if ((to[n_to] = open_socket(ms, names[i++]))) {
+			n_to++;
+		}
+	}
+	smx_free(ms->sockets);
+	ms->sockets = to;
+	ms->n_sockets = n_to;
+}
+
+void master_sync(struct mux *m)
+{
+	struct master *ms = m->master;
+	struct master_socket **to;
+	char **names;
+	size_t n;
+
+	if (!ms || wanted_names(m, &names, &n) != 0)
+		return;
+	if ((to = smx_calloc(n + 1, sizeof(struct master_socket *))))
+		merge(ms, to, names, n);
+	free_names(names, n);
+}
+
+static void on_resized(uv_signal_t *handle, int signum)
+{
+	struct master *ms = SMX_CONTAINER(handle, struct master, resized);
+	struct mux *m = ms->mux;
+	struct smx_list *it, *tmp;
+
+	(void)signum;
+	SMX_LIST_FOREACH (it, tmp, &m->guests) {
+		struct guest *g = SMX_CONTAINER(it, struct guest, node);
+
+		if (g->passenger)
+			passenger_resize(g->passenger);
+	}
+	mux_settle(m);
+}
+
+void master_open(struct mux *m)
+{
+	struct master *ms = smx_calloc(1, sizeof(*ms));
+	struct smx_buf err;
+	int r = SMX_ENOMEM;
+
+	smx_buf_init(&err, 2048);
+	if (ms && (r = smx_os_doors_open(m->opts->ssh_dir, &ms->doors, &err)) == 0) {
+		ms->mux = m;
+		m->master = ms;
+		if (smx_os_size_signal() && uv_signal_init(m->loop, &ms->resized) == 0) {
+			ms->has_signal = 1;
+			(void)uv_signal_start(&ms->resized, on_resized, smx_os_size_signal());
+		}
+		master_sync(m);
+	} else {
+		if (r != SMX_EUNSUPPORTED)
+			log_warn("there are no control sockets: %s",
+				smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
+									: smx_strerror(r));
+		smx_free(ms);
+	}
+	smx_buf_release(&err);
+}
+
+static void free_master(struct master *ms)
+{
+	smx_os_doors_free(ms->doors);
+	smx_free(ms->sockets);
+	smx_free(ms);
+}
+
+static void on_signal_closed(uv_handle_t *h)
+{
+	free_master(SMX_CONTAINER((uv_signal_t *)h, struct master, resized));
+}
+
+void master_close(struct mux *m)
+{
+	struct master *ms = m->master;
+	struct smx_list *it, *tmp;
+
+	m->master = NULL;
+	if (ms) {
+		for (size_t i = 0; i < ms->n_sockets; i++)
+			close_socket(ms->sockets[i]);
+		if (ms->has_signal)
+			uv_close((uv_handle_t *)&ms->resized, on_signal_closed);
+		else
+			free_master(ms);
+	}
+	/* Those with a channel are told when its connection ends. */
+	SMX_LIST_FOREACH (it, tmp, &m->guests) {
+		struct guest *g = SMX_CONTAINER(it, struct guest, node);
+
+		if (!g->passenger || g->is_opening)
+			guest_end(g);
+	}
+}
+
+void master_tick(struct mux *m)
+{
+	struct master *ms = m->master;
+	struct smx_list *it, *tmp;
+
+	for (size_t i = 0; ms && i < ms->n_sockets; i++) {
+		struct master_socket *s = ms->sockets[i];
+
+		if (s->is_paused && uv_poll_start(&s->poll, UV_READABLE, on_waiting) == 0)
+			s->is_paused = 0;
+	}
+	SMX_LIST_FOREACH (it, tmp, &m->guests)
+		guest_tick(SMX_CONTAINER(it, struct guest, node));
+}
+
+int master_path(const struct mux *m, const struct smx_route *route, char *out, size_t size)
+{
+	const struct master *ms = m->master;
+	char name[NAME_SIZE];
+
+	if (!ms)
+		return SMX_ENOTFOUND;
+	socket_name(route, name, sizeof(name));
+	for (size_t i = 0; i < ms->n_sockets; i++) {
+		if (strcmp(ms->sockets[i]->name, name) != 0)
+			continue;
+		(void)snprintf(out, size, "%s/%s", smx_os_doors_path(ms->doors), name);
+		return 0;
+	}
+	return SMX_ENOTFOUND;
+}

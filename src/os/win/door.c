@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The control sockets of ssh (W2). OpenSSH for Windows has no connection sharing (no ControlMaster,
+ * and no descriptors over sockets), so there is nobody who could come.
+ */
+#include "os/os.h"
+
+#include "base/err.h"
+
+int smx_os_doors_open(const char *ssh_dir, struct smx_os_doors **ret, struct smx_buf *err)
+{
+	(void)ssh_dir;
+	(void)ret;
+	(void)err;
+	return SMX_EUNSUPPORTED;
+}
+
+const char *smx_os_doors_path(const struct smx_os_doors *d)
+{
+	(void)d;
+	return "";
+}
+
+void smx_os_doors_free(struct smx_os_doors *d)
+{
+	(void)d;
+}
+
+int smx_os_door_listen(
+	struct smx_os_doors *d, const char *name, struct smx_os_door **ret, struct smx_buf *err)
+{
+	(void)d;
+	(void)name;
+	(void)ret;
+	(void)err;
+	return SMX_EUNSUPPORTED;
+}
+
+int smx_os_door_fd(const struct smx_os_door *door)
+{
+	(void)door;
+	return -1;
+}
+
+int smx_os_door_accept(struct smx_os_door *door, int *ret_fd)
+{
+	(void)door;
+	(void)ret_fd;
+	return SMX_EUNSUPPORTED;
+}
+
+void smx_os_door_close(struct smx_os_door *door)
+{
+	(void)door;
+}
+
+int smx_os_door_receive(int fd, void *p, size_t size, size_t *ret_len, int *ret_fds, size_t max_fds,
+	size_t *ret_n_fds)
+{
+	(void)fd;
+	(void)p;
+	(void)size;
+	(void)ret_len;
+	(void)ret_fds;
+	(void)max_fds;
+	(void)ret_n_fds;
+	return SMX_EUNSUPPORTED;
+}
+
+int smx_os_door_send(int fd, const void *p, size_t len, size_t *ret_len)
+{
+	(void)fd;
+	(void)p;
+	(void)len;
+	(void)ret_len;
+	return SMX_EUNSUPPORTED;
+}
+
+int smx_os_stdio_new(int fd, int is_output, struct smx_os_stdio **ret)
+{
+	(void)fd;
+	(void)is_output;
+	(void)ret;
+	return SMX_EUNSUPPORTED;
+}
+
+int smx_os_stdio_poll_fd(const struct smx_os_stdio *s)
+{
+	(void)s;
+	return -1;
+}
+
+int smx_os_stdio_terminal(const struct smx_os_stdio *s)
+{
+	(void)s;
+	return -1;
+}
+
+int smx_os_stdio_read(struct smx_os_stdio *s, void *p, size_t size, size_t *ret_len)
+{
+	(void)s;
+	(void)p;
+	(void)size;
+	(void)ret_len;
+	return SMX_EUNSUPPORTED;
+}
+
+int smx_os_stdio_write(struct smx_os_stdio *s, const void *p, size_t len, size_t *ret_len)
+{
+	(void)s;
+	(void)p;
+	(void)len;
+	(void)ret_len;
+	return SMX_EUNSUPPORTED;
+}
+
+void smx_os_stdio_free(struct smx_os_stdio *s)
+{
+	(void)s;
+}
+
+int smx_os_size_signal(void)
+{
+	return 0;
+}
