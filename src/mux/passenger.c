@@ -502,16 +502,6 @@ static int request_all(struct passenger *p)
 	return r;
 }
 
-/* What ssh says in such a case, at the same place. */
-static void tell_refused(struct passenger *p, const char *what)
-{
-	char text[TEXT_SIZE];
-
-	(void)snprintf(text, sizeof(text), "%s request failed on channel %u\r\n", what,
-		(unsigned)p->ep.chan->id);
-	tell(p, text);
-}
-
 static const char *command_name(enum smx_request_kind kind)
 {
 	switch (kind) {
@@ -527,18 +517,23 @@ static const char *command_name(enum smx_request_kind kind)
 /* To the terminal's request first, then to the command's. */
 static void on_reply(struct passenger *p, int success)
 {
+	char text[TEXT_SIZE];
+
 	if (p->awaits_tty) {
 		p->awaits_tty = 0;
 		if (success)
 			return;
-		tell_refused(p, "PTY allocation");
+		tell(p, "PTY allocation request failed\r\n"); /* as a real master */
 		if (p->guest)
 			guest_tty_failed(p->guest, (uint32_t)p->id);
 	} else if (p->awaits_command) {
 		p->awaits_command = 0;
 		if (success)
 			return;
-		tell_refused(p, command_name(p->command));
+		/* As ssh without a master; with one it loses the line. */
+		(void)snprintf(text, sizeof(text), "%s request failed on channel %u\r\n",
+			command_name(p->command), (unsigned)p->ep.chan->id);
+		tell(p, text);
 		input_free(p->in);
 		p->in = NULL;
 		close_channel(p);

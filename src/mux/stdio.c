@@ -15,6 +15,7 @@ struct base {
 	struct mux *mux;
 	struct smx_os_stdio *os;
 	uv_poll_t poll;
+	int events; /* to be polled for */
 	uv_work_t work;
 	void (*call)(void *arg);
 	void *arg;
@@ -41,7 +42,7 @@ struct output {
 static int base_init(struct base *b, struct mux *m, struct smx_os_stdio *os,
 	void (*call)(void *arg), void *arg, void (*release)(struct base *b))
 {
-	int fd = smx_os_stdio_poll_fd(os);
+	int is_writable = 0, fd = smx_os_stdio_poll_fd(os, &is_writable);
 
 	b->mux = m;
 	b->os = os;
@@ -49,6 +50,7 @@ static int base_init(struct base *b, struct mux *m, struct smx_os_stdio *os,
 	b->arg = arg;
 	b->release = release;
 	b->poll.data = b->work.data = b;
+	b->events = is_writable ? UV_WRITABLE : UV_READABLE;
 	if (fd < 0)
 		return 0;
 	if (uv_poll_init(m->loop, &b->poll, fd) != 0)
@@ -168,7 +170,7 @@ int input_read(struct input *in, void *p, size_t size, size_t *ret_len)
 	if (!in->base.has_poll)
 		return read_block(in, p, size, ret_len);
 	r = smx_os_stdio_read(in->base.os, p, size, ret_len);
-	if (r == SMX_EAGAIN && uv_poll_start(&in->base.poll, UV_READABLE, on_readable) == 0)
+	if (r == SMX_EAGAIN && uv_poll_start(&in->base.poll, in->base.events, on_readable) == 0)
 		return r;
 	return r == 0 ? 0 : SMX_EEOF;
 }
@@ -275,7 +277,7 @@ static void flush(struct output *o)
 		if (r == 0)
 			smx_buf_consume(&o->queue, n);
 	}
-	if (r == SMX_EAGAIN && uv_poll_start(&b->poll, UV_WRITABLE, on_writable) == 0)
+	if (r == SMX_EAGAIN && uv_poll_start(&b->poll, b->events, on_writable) == 0)
 		return;
 	if (r != 0)
 		lose(o);

@@ -326,9 +326,12 @@ struct smx_os_stdio;
  * (a device, the master of a terminal, a pipe on a system that can't open one again). SMX_ENOMEM.
  */
 int smx_os_stdio_new(int fd, int is_output, struct smx_os_stdio **ret);
-/* To be polled (it tells of the stream, and may be another descriptor). -1: there is nothing to
- * poll, it is a file; calls may block on the disk: for worker threads. */
-int smx_os_stdio_poll_fd(const struct smx_os_stdio *s);
+/*
+ * A descriptor to be polled, until it is writable (*ret_is_writable) or else readable; it may be
+ * another one, that tells of the stream. -1: there is nothing to poll, it is a file; calls may
+ * block on the disk: for worker threads.
+ */
+int smx_os_stdio_poll_fd(const struct smx_os_stdio *s, int *ret_is_writable);
 /* For smx_os_terminal_size and _modes; -1: it is no terminal. */
 int smx_os_stdio_terminal(const struct smx_os_stdio *s);
 /* SMX_EAGAIN, SMX_EEOF (its end, or it can't be read), SMX_ESYS. */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Two masters of a shared connection to one server: ssh-mux at its control socket, and a real
 `ssh -M`. What a client of OpenSSH prints and how it ends must be the same with both (W2)."""
+import fcntl
 import os
 import pathlib
 import re
@@ -25,7 +26,7 @@ class Master(Daemon):
 def client_config(path, sshd, keys=None):
     """keys None: a client that can't reach the server by itself."""
     own = (f"  IdentityFile {keys.make('remote')}\n" if keys else
-           "  ProxyCommand echo went directly >&2; false\n")
+           "  ProxyCommand false\n")
     known = path.parent / "known_hosts"
     known.write_text(sshd.known_hosts())
     path.write_text(f"""Host t
@@ -86,6 +87,4 @@ def shown(done):
 
 
 def flags_of(fd):
-    import fcntl
-
     return fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK

@@ -250,8 +250,10 @@ int smx_os_stdio_new(int fd, int is_output, struct smx_os_stdio **ret)
 	return 0;
 }
 
-int smx_os_stdio_poll_fd(const struct smx_os_stdio *s)
+int smx_os_stdio_poll_fd(const struct smx_os_stdio *s, int *ret_is_writable)
 {
+	/* A watch is readable when what it watches for is there, whatever that is. */
+	*ret_is_writable = s->is_output && s->kind == KIND_OWN;
 	if (s->kind == KIND_OWN)
 		return s->fd;
 	return s->kind == KIND_SOCKET ? s->poll_fd : -1;

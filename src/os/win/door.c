@@ -84,9 +84,10 @@ int smx_os_stdio_new(int fd, int is_output, struct smx_os_stdio **ret)
 	return SMX_EUNSUPPORTED;
 }
 
-int smx_os_stdio_poll_fd(const struct smx_os_stdio *s)
+int smx_os_stdio_poll_fd(const struct smx_os_stdio *s, int *ret_is_writable)
 {
 	(void)s;
+	(void)ret_is_writable;
 	return -1;
 }
 
