@@ -27,6 +27,7 @@ static void release_route(struct smx_status_route *r)
 	free_text(r->name);
 	free_text(r->target);
 	free_text(r->via);
+	free_text(r->control);
 }
 
 static void release_connection(struct smx_status_connection *c)
@@ -151,7 +152,8 @@ int smx_status_add_route(struct smx_status *st, const struct smx_status_route *r
 	copy.name = copy_text(route->name);
 	copy.target = copy_text(route->target);
 	copy.via = copy_text(route->via);
-	if (!copy.name || !copy.target || !copy.via) {
+	copy.control = copy_text(route->control);
+	if (!copy.name || !copy.target || !copy.via || !copy.control) {
 		release_route(&copy);
 		return SMX_ENOMEM;
 	}
@@ -250,6 +252,7 @@ static const struct field route_fields[] = {
 	FIELD(status_route, TEXT, target),
 	FIELD(status_route, TEXT, via),
 	FIELD(status_route, BOOL, loopback),
+	FIELD(status_route, TEXT, control),
 };
 
 static const struct field connection_fields[] = {

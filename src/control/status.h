@@ -29,6 +29,7 @@ struct smx_status_route {
 	const char *target; /* "user@host:port" */
 	const char *via; /* "user@jump:22", "" for none */
 	int loopback; /* any port of the remote's loopback may be forwarded to (R4, R5) */
+	const char *control; /* path of its control socket (W2), "" for none */
 };
 
 /* What is known of a connection's path; each way "down" from the remote and "up" to it (B7, B8). */

@@ -10,6 +10,7 @@
 #include "config/policy.h"
 #include "mux/passenger.h"
 #include "mux/say.h"
+#include "os/door.h"
 #include "os/os.h"
 
 #define READ_SIZE (16 * 1024)

@@ -11,6 +11,7 @@
 #include "mux/guest.h"
 #include "mux/passenger.h"
 #include "mux/say.h"
+#include "os/door.h"
 #include "os/os.h"
 
 #define ACCEPTS_MAX 64 /* in a row, before all else has its turn */

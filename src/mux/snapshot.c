@@ -8,9 +8,12 @@
 #include "mux/attach.h"
 #include "mux/door.h"
 #include "mux/ending.h"
+#include "mux/guest.h"
 #include "mux/holdback.h"
 #include "mux/keyring.h"
 #include "mux/link.h"
+#include "mux/master.h"
+#include "mux/passenger.h"
 #include "mux/reload.h"
 #include "mux/relay.h"
 #include "mux/tunnel.h"
@@ -46,13 +49,16 @@ static void via_text(const struct smx_hop *hops, size_t n_hops, char *out, size_
 
 static int add_routes(struct mux *m, struct smx_status *st)
 {
-	char target[TARGET_SIZE], via[2 * TARGET_SIZE];
+	char target[TARGET_SIZE], via[2 * TARGET_SIZE], control[TARGET_SIZE];
 	int r;
 
 	for (size_t i = 0; i < m->routes->n_routes; i++) {
 		const struct smx_route *route = &m->routes->routes[i];
 		struct smx_status_route sr = { route->name, target, via,
-			route->allow_remote_loopback_any_port };
+			route->allow_remote_loopback_any_port, control };
+
+		if (master_path(m, route, control, sizeof(control)) != 0)
+			control[0] = '\0';
 
 		hop_text(smx_route_target(route), target, sizeof(target));
 		via_text(route->hops, route->n_hops, via, sizeof(via));
@@ -186,6 +192,15 @@ static int add_clients(struct mux *m, struct smx_status *st)
 		if ((r = smx_status_add_client(st, &sc)) != 0)
 			return r;
 	}
+	/* At the control sockets (W2). */
+	SMX_LIST_FOREACH (it, tmp, &m->guests) {
+		const struct guest *g = SMX_CONTAINER(it, struct guest, node);
+		struct smx_status_client sc = { g->id, g->route->name,
+			(mux_now(m) - g->born_ms) / 1000, g->passenger ? 1 : 0, g->pid };
+
+		if ((r = smx_status_add_client(st, &sc)) != 0)
+			return r;
+	}
 	return 0;
 }
 
@@ -222,6 +237,28 @@ static int add_client_channels(struct mux *m, struct smx_status *st, const struc
 	return 0;
 }
 
+static int add_passenger(struct smx_status *st, const struct guest *g)
+{
+	struct passenger_info info;
+	struct smx_status_channel sc;
+
+	if (!g->passenger)
+		return 0;
+	passenger_describe(g->passenger, &info);
+	sc = (struct smx_status_channel){
+		.id = info.id,
+		.connection = info.connection,
+		.client = g->id,
+		.route = g->route->name,
+		.kind = info.kind,
+		.state = info.state,
+		.age_s = info.age_ms / 1000,
+		.bytes_in = info.bytes_in,
+		.bytes_out = info.bytes_out,
+	};
+	return smx_status_add_channel(st, &sc);
+}
+
 /* On the connection of a jump host. */
 static int add_tunnels(struct mux *m, struct smx_status *st, const struct upstream *up)
 {
@@ -256,6 +293,9 @@ static int add_channels(struct mux *m, struct smx_status *st)
 
 	SMX_LIST_FOREACH (it, tmp, &m->clients)
 		if ((r = add_client_channels(m, st, SMX_CONTAINER(it, struct client, node))) != 0)
+			return r;
+	SMX_LIST_FOREACH (it, tmp, &m->guests)
+		if ((r = add_passenger(st, SMX_CONTAINER(it, struct guest, node))) != 0)
 			return r;
 	SMX_LIST_FOREACH (it, tmp, &m->entries) {
 		struct pool_entry *e = SMX_CONTAINER(it, struct pool_entry, node);

@@ -11,7 +11,7 @@
 
 #include "base/wire.h"
 #include "mux/mux.h"
-#include "os/os.h"
+#include "os/door.h"
 
 struct input;
 struct output;

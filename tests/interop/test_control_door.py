@@ -357,6 +357,25 @@ def test_W2_sftp_scp_rsync_git(both, payload, sha256, tmp_path):
     assert ours.sshd.logins() == before
 
 
+def test_W2_status_shows_who_is_there(both):
+    ours = both[0]
+    assert [r["control"] for r in ours.mux.status()["routes"]] == [str(ours.sock)]
+    p = ours.start("cat")
+    p.stdin.write(b"12345")
+    p.stdin.flush()
+    p.stdout.read(5)
+    st = ours.mux.status()
+    (client,) = st["clients"]
+    (channel,) = st["channels"]
+    assert (client["pid"], client["route"], client["channels"]) == (p.pid, "t", 1)
+    assert (channel["client"], channel["kind"], channel["state"]) == (client["id"], "session", "open")
+    assert (channel["bytes_in"], channel["bytes_out"]) == (5, 5)
+    assert channel["connection"] == st["connections"][0]["id"]
+    p.stdin.close()
+    assert p.wait(20) == 0
+    poll(lambda: not ours.mux.status()["clients"], 10)
+
+
 def test_W2_many_at_once(both):
     ours = both[0]
     with concurrent.futures.ThreadPoolExecutor(25) as pool:

@@ -48,7 +48,8 @@ static int fill(struct smx_status *st)
 		(r = smx_status_add_route(st, &(struct smx_status_route){ .name = "web",
 						      .target = "u@web:22",
 						      .via = "u@jump:22",
-						      .loopback = 1 })) != 0 ||
+						      .loopback = 1,
+						      .control = "/run/web=u@web:22" })) != 0 ||
 		(r = smx_status_add_route(st,
 			 &(struct smx_status_route){ .name = "db", .target = "u@db:22" })) != 0 ||
 		(r = smx_status_add_connection(st, &(struct smx_status_connection){ .id = 3,
@@ -109,9 +110,9 @@ static const char lines_text[] =
 	"{\"id\":1,\"ok\":true,\"more\":true,\"warning\":\"downgrade: \\\"id_*.pub\\\" are "
 	"taken\"}\n"
 	"{\"id\":1,\"ok\":true,\"more\":true,\"route\":{\"name\":\"web\",\"target\":\"u@web:22\","
-	"\"via\":\"u@jump:22\",\"loopback\":true}}\n"
+	"\"via\":\"u@jump:22\",\"loopback\":true,\"control\":\"/run/web=u@web:22\"}}\n"
 	"{\"id\":1,\"ok\":true,\"more\":true,\"route\":{\"name\":\"db\",\"target\":\"u@db:22\","
-	"\"via\":\"\",\"loopback\":false}}\n"
+	"\"via\":\"\",\"loopback\":false,\"control\":\"\"}}\n"
 	"{\"id\":1,\"ok\":true,\"more\":true,\"connection\":{\"id\":3,\"key\":\"u@web:22 via "
 	"u@jump:22\",\"identity\":\"\",\"state\":\"ready\",\"stalled_s\":0,\"age_s\":61,"
 	"\"channels\":1,\"bytes_in\":"
@@ -130,8 +131,9 @@ static const char json_text[] =
 	"\"refused\",\"ssh_dir\":"
 	"\"/home/u/.ssh\",\"omitted\":0,\"port\":2222,\"warnings\":[\"downgrade: \\\"id_*.pub\\\" "
 	"are taken\"],\"routes\":[{\"name\":\"web\",\"target\":\"u@web:22\",\"via\":\"u@jump:22\","
-	"\"loopback\":true},{\"name\":\"db\",\"target\":\"u@db:22\",\"via\":\"\",\"loopback\":"
-	"false}],\"connections\":[{\"id\":3,\"key\":\"u@web:22 via "
+	"\"loopback\":true,\"control\":\"/run/web=u@web:22\"},{\"name\":\"db\",\"target\":"
+	"\"u@db:22\",\"via\":\"\",\"loopback\":false,\"control\":\"\"}],\"connections\":[{\"id\":3,"
+	"\"key\":\"u@web:22 via "
 	"u@jump:22\",\"identity\":\"\",\"state\":\"ready\",\"stalled_s\":0,"
 	"\"age_s\":61,\"channels\":1,\"bytes_in\":1024,\"bytes_out\":99,\"rtt_ms\":14,"
 	"\"idle_left_s\":-1,\"lifetime_left_s\":43139," PATH_TEXT

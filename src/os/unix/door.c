@@ -4,7 +4,7 @@
  * listens: between bind(2) and listen(2) a client would be refused, complain, and take the socket
  * for a dead master's.
  */
-#include "os/os.h"
+#include "os/door.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,6 +17,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "os/os.h"
 #include "os/unix/unix.h"
 
 #define BACKLOG    128

@@ -4,7 +4,7 @@
  * at the other end and its shell share with us: who sets it breaks them. So what could block is
  * opened once more, for an open file of our own.
  */
-#include "os/os.h"
+#include "os/door.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
  * The control sockets of ssh (W2). OpenSSH for Windows has no connection sharing (no ControlMaster,
  * and no descriptors over sockets), so there is nobody who could come.
  */
-#include "os/os.h"
+#include "os/door.h"
 
 #include "base/err.h"
 
