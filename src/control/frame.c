@@ -2,6 +2,7 @@
 #include "control/frame.h"
 
 #include "base/err.h"
+#include "base/mem.h"
 
 int smx_frame_put(struct smx_buf *out, uint8_t type, struct smx_view a, struct smx_view b)
 {
@@ -37,6 +38,95 @@ int smx_frame_next(
 	*ret_payload = (struct smx_view){ bytes.p + SMX_FRAME_HEAD, len - 1 };
 	*ret_used = 4 + (size_t)len;
 	return 0;
+}
+
+void smx_frame_reader_init(struct smx_frame_reader *rd)
+{
+	*rd = (struct smx_frame_reader){ .n_head = 0 };
+	smx_buf_init_secret(&rd->kept, SMX_FRAME_DATA_MAX);
+}
+
+void smx_frame_reader_release(struct smx_frame_reader *rd)
+{
+	smx_buf_release(&rd->kept);
+}
+
+int smx_frame_reader_is_mid(const struct smx_frame_reader *rd)
+{
+	return rd->n_head > 0;
+}
+
+/* The length is judged as soon as it is there. */
+static int take_head(struct smx_frame_reader *rd, uint8_t **p, size_t *n)
+{
+	uint32_t len;
+
+	while (rd->n_head < SMX_FRAME_HEAD) {
+		if (*n == 0)
+			return SMX_EAGAIN;
+		rd->head[rd->n_head++] = *(*p)++;
+		(*n)--;
+		if (rd->n_head != 4)
+			continue;
+		len = smx_get_u32(rd->head);
+		if (len == 0)
+			return SMX_EFORMAT;
+		if (len > SMX_FRAME_MAX)
+			return SMX_ETOOBIG;
+		rd->left = len - 1;
+	}
+	return 0;
+}
+
+int smx_frame_reader_next(struct smx_frame_reader *rd, uint8_t **p, size_t *n, uint8_t *ret_type,
+	struct smx_view *ret_payload)
+{
+	struct smx_view piece;
+	int r, is_data;
+
+	if (rd->is_handed_out)
+		smx_buf_release(&rd->kept);
+	rd->is_handed_out = 0;
+	if ((r = take_head(rd, p, n)) != 0)
+		return r;
+	is_data = rd->head[4] == SMX_FRAME_DATA;
+	piece = (struct smx_view){ *p, *n < rd->left ? *n : rd->left };
+	if (piece.len == 0 && rd->left)
+		return SMX_EAGAIN;
+	if (!is_data && (r = smx_buf_put(&rd->kept, piece.p, piece.len)) != 0)
+		return r;
+	if (!is_data && piece.len)
+		smx_wipe(*p, piece.len);
+	*p += piece.len;
+	*n -= piece.len;
+	rd->left -= (uint32_t)piece.len;
+	if (rd->left && !is_data)
+		return SMX_EAGAIN;
+	if (rd->left == 0) {
+		rd->n_head = 0;
+		rd->n_frames++;
+	}
+	rd->is_handed_out = !is_data;
+	*ret_type = rd->head[4];
+	*ret_payload = is_data ? piece : smx_buf_as_view(&rd->kept);
+	return 0;
+}
+
+size_t smx_frame_cut(struct smx_view *data, uint8_t heads[SMX_FRAME_CUT_MAX][SMX_FRAME_HEAD],
+	struct smx_view parts[2 * SMX_FRAME_CUT_MAX])
+{
+	size_t n, len;
+
+	for (n = 0; n < SMX_FRAME_CUT_MAX && data->len; n++) {
+		len = data->len < SMX_FRAME_DATA_MAX ? data->len : SMX_FRAME_DATA_MAX;
+		smx_set_u32(heads[n], (uint32_t)(1 + len));
+		heads[n][4] = SMX_FRAME_DATA;
+		parts[2 * n] = (struct smx_view){ heads[n], SMX_FRAME_HEAD };
+		parts[2 * n + 1] = (struct smx_view){ data->p, len };
+		data->p += len;
+		data->len -= len;
+	}
+	return 2 * n;
 }
 
 /* ASK and ANSWER have the same shape: a number, a byte, and text to the end. */

@@ -43,6 +43,41 @@ int smx_frame_put(struct smx_buf *out, uint8_t type, struct smx_view a, struct s
 int smx_frame_next(
 	struct smx_view bytes, uint8_t *ret_type, struct smx_view *ret_payload, size_t *ret_used);
 
+/*
+ * Frames of bytes that come in pieces. DATA is handed out piece by piece, from where it is; of all
+ * else the payload is handed out whole, from a secret buffer, and wiped where it came from: answers
+ * come so. Both live until the next call; so an idle reader holds no memory.
+ */
+struct smx_frame_reader {
+	struct smx_buf kept; /* the payload so far of a frame that is no DATA */
+	uint8_t head[SMX_FRAME_HEAD];
+	size_t n_head;
+	uint32_t left; /* of the payload */
+	int is_handed_out; /* `kept` was */
+	uint64_t n_frames; /* that have ended */
+};
+
+void smx_frame_reader_init(struct smx_frame_reader *rd);
+void smx_frame_reader_release(struct smx_frame_reader *rd);
+/* Whether a frame has begun and not ended. */
+int smx_frame_reader_is_mid(const struct smx_frame_reader *rd);
+/*
+ * Takes from the front of the *n bytes at *p, and moves both, until there is something to hand out:
+ * a piece of DATA (it may be empty), or another frame. SMX_EAGAIN: all *n are taken, more are
+ * needed. SMX_ETOOBIG, SMX_EFORMAT, SMX_ENOMEM: the connection ends.
+ */
+int smx_frame_reader_next(struct smx_frame_reader *rd, uint8_t **p, size_t *n, uint8_t *ret_type,
+	struct smx_view *ret_payload);
+
+/*
+ * Cuts bytes into DATA frames without copying them: parts are heads and payloads in turn, as they
+ * are to be written. Takes what it has cut from the front of *data. Returns the number of parts;
+ * all point into `heads` and the bytes.
+ */
+#define SMX_FRAME_CUT_MAX 9 /* frames of one call: over 512 KiB */
+size_t smx_frame_cut(struct smx_view *data, uint8_t heads[SMX_FRAME_CUT_MAX][SMX_FRAME_HEAD],
+	struct smx_view parts[2 * SMX_FRAME_CUT_MAX]);
+
 struct smx_ask {
 	uint32_t id;
 	uint8_t flags;
