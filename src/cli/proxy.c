@@ -20,13 +20,15 @@
 /* Bytes on their way to one side; over it, the other is not read. */
 #define BACKLOG_MAX (1024 * 1024)
 #define NOTICE_SIZE 1024
+#define PIECES_MAX  16
 
 struct proxy {
 	struct uplink up;
 	uv_loop_t loop;
 	uv_pipe_t in, out; /* standard input and output */
 	size_t to_out; /* bytes being written */
-	char chunk[UPLINK_CHUNK];
+	uv_buf_t pieces[PIECES_MAX]; /* of what was read from the daemon, to be written */
+	unsigned n_pieces;
 	int r;
 };
 
@@ -39,6 +41,13 @@ struct write {
 
 static void resume(struct proxy *p);
 
+/* The last that the daemon sent is written first, if it can be. */
+static void close_output(struct proxy *p)
+{
+	if (p->to_out == 0 && !uv_is_closing((uv_handle_t *)&p->out))
+		uv_close((uv_handle_t *)&p->out, NULL);
+}
+
 static void on_written(uv_write_t *req, int status)
 {
 	struct write *w = SMX_CONTAINER(req, struct write, req);
@@ -46,42 +55,83 @@ static void on_written(uv_write_t *req, int status)
 
 	p->to_out -= w->len;
 	smx_free(w);
-	if (status < 0)
+	if (p->up.has_ended)
+		close_output(p);
+	else if (status < 0)
 		uplink_end(&p->up, status == UV_EPIPE ? 0 : SMX_EEOF);
 	else
 		resume(p);
 }
 
+/* Copies what could not be written from where it is. `used` bytes of the first piece are out. */
+static int write_copy(struct proxy *p, const uv_buf_t *pieces, size_t n, size_t used)
+{
+	struct write *w;
+	size_t len = 0;
+	uv_buf_t buf;
+
+	for (size_t i = 0; i < n; i++)
+		len += pieces[i].len;
+	len -= used;
+	if (!(w = smx_malloc(sizeof(*w) + len)))
+		return SMX_ENOMEM;
+	w->p = p;
+	w->len = 0;
+	for (size_t i = 0; i < n; i++, used = 0) {
+		memcpy(w->bytes + w->len, pieces[i].base + used, pieces[i].len - used);
+		w->len += pieces[i].len - used;
+	}
+	p->to_out += len;
+	buf = uv_buf_init((char *)w->bytes, (unsigned)len);
+	if (uv_write(&w->req, (uv_stream_t *)&p->out, &buf, 1, on_written) == 0)
+		return 0;
+	p->to_out -= len;
+	smx_free(w);
+	return SMX_EEOF;
+}
+
+/* Writes the pieces that have come, while they are where they were read. */
+static void on_taken(struct uplink *u)
+{
+	struct proxy *p = SMX_CONTAINER(u, struct proxy, up);
+	size_t n = p->n_pieces, first, done;
+	int r;
+
+	p->n_pieces = 0;
+	if (n == 0)
+		return;
+	r = uv_try_write((uv_stream_t *)&p->out, p->pieces, (unsigned)n);
+	if (r < 0 && r != UV_EAGAIN) {
+		uplink_end(u, r == UV_EPIPE ? 0 : SMX_EEOF);
+		return;
+	}
+	done = r > 0 ? (size_t)r : 0;
+	for (first = 0; first < n && done >= p->pieces[first].len; first++)
+		done -= p->pieces[first].len;
+	if (first == n)
+		return;
+	if ((r = write_copy(p, p->pieces + first, n - first, done)) != 0)
+		uplink_end(u, r);
+	else if (p->to_out >= BACKLOG_MAX)
+		uplink_pause(u);
+}
+
 static void on_data(struct uplink *u, struct smx_view bytes)
 {
 	struct proxy *p = SMX_CONTAINER(u, struct proxy, up);
-	struct write *w = smx_malloc(sizeof(*w) + bytes.len);
-	uv_buf_t buf;
 
-	if (!w) {
-		uplink_end(u, SMX_ENOMEM);
-		return;
-	}
-	w->p = p;
-	w->len = bytes.len;
-	memcpy(w->bytes, bytes.p, bytes.len);
-	p->to_out += bytes.len;
-	buf = uv_buf_init((char *)w->bytes, (unsigned)bytes.len);
-	if (uv_write(&w->req, (uv_stream_t *)&p->out, &buf, 1, on_written) != 0) {
-		p->to_out -= bytes.len;
-		smx_free(w);
-		uplink_end(u, SMX_EEOF);
-	} else if (p->to_out >= BACKLOG_MAX) {
-		uplink_pause(u);
-	}
+	if (p->n_pieces == PIECES_MAX)
+		on_taken(u);
+	p->pieces[p->n_pieces++] = uv_buf_init((char *)(uintptr_t)bytes.p, (unsigned)bytes.len);
 }
 
 static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 {
 	struct proxy *p = h->data;
+	uint8_t *space = uplink_space(&p->up);
 
 	(void)suggested;
-	*buf = uv_buf_init(p->chunk, sizeof(p->chunk));
+	*buf = uv_buf_init((char *)space, space ? UPLINK_READ : 0);
 }
 
 static void on_input(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
@@ -90,7 +140,8 @@ static void on_input(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 
 	if (n < 0) {
 		/* The SSH client is gone. The daemon hears it by the end of the connection. */
-		uplink_end(&p->up, 0);
+		uv_close((uv_handle_t *)&p->out, NULL);
+		uplink_end(&p->up, n == UV_ENOBUFS ? SMX_ENOMEM : 0);
 	} else if (n > 0) {
 		uplink_send(&p->up, smx_view_of(buf->base, (size_t)n));
 		resume(p);
@@ -136,7 +187,7 @@ static void on_ended(struct uplink *u, int r)
 
 	p->r = r;
 	uv_close((uv_handle_t *)&p->in, NULL);
-	uv_close((uv_handle_t *)&p->out, NULL);
+	close_output(p);
 }
 
 /* Streams until one side ends. Takes over fd, and the bytes behind the daemon's answer. */
@@ -152,6 +203,7 @@ static int stream(int fd, struct smx_view early)
 		return SMX_ESYS;
 	}
 	p->up.data = on_data;
+	p->up.taken = on_taken;
 	p->up.room = on_room;
 	p->up.ended = on_ended;
 	p->up.notice = on_notice;

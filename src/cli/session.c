@@ -551,23 +551,20 @@ static void on_data(struct uplink *u, struct smx_view bytes)
 		bytes.len -= n;
 		process(s);
 	}
-	pump(s);
+}
+
+static void on_taken(struct uplink *u)
+{
+	pump(SMX_CONTAINER(u, struct session, up));
 }
 
 /* What is sealed goes out. */
 static void transmit(struct session *s)
 {
 	struct smx_tx_block *list = smx_transport_tx_take(s->t);
-	struct smx_view part;
 
-	for (struct smx_tx_block *b = list; b && !s->up.has_ended; b = b->next) {
-		for (size_t at = 0; at < b->len && !s->up.has_ended; at += part.len) {
-			part = (struct smx_view){ b->data + at, b->len - at };
-			if (part.len > SMX_FRAME_DATA_MAX)
-				part.len = SMX_FRAME_DATA_MAX;
-			uplink_send(&s->up, part);
-		}
-	}
+	for (struct smx_tx_block *b = list; b && !s->up.has_ended; b = b->next)
+		uplink_send(&s->up, (struct smx_view){ b->data, b->len });
 	smx_transport_tx_free(s->t, list);
 }
 
@@ -643,6 +640,7 @@ static int run(struct session *s, int fd, struct smx_view early)
 	int r;
 
 	s->up.data = on_data;
+	s->up.taken = on_taken;
 	s->up.room = on_room;
 	s->up.ended = on_uplink_ended;
 	s->up.notice = on_notice;

@@ -7,8 +7,6 @@
 #include "base/list.h"
 #include "base/mem.h"
 
-#define IN_MAX (SMX_FRAME_HEAD + SMX_FRAME_MAX)
-
 struct write {
 	uv_write_t req;
 	struct uplink *u;
@@ -43,38 +41,61 @@ static void on_written(uv_write_t *req, int status)
 		u->room(u);
 }
 
-static void send_frame(struct uplink *u, struct smx_buf *frame, int r)
+/* Copies what could not be written from where it is. `used` bytes of the first part are out. */
+static int send_copy(struct uplink *u, const uv_buf_t *parts, size_t n, size_t used)
 {
-	size_t len = smx_buf_len(frame);
-	struct write *w = NULL;
+	struct write *w;
+	size_t len = 0;
 	uv_buf_t buf;
 
-	if (r == 0 && !u->has_ended && !(w = smx_malloc(sizeof(*w) + len)))
-		r = SMX_ENOMEM;
-	if (w) {
-		w->u = u;
-		w->len = len;
-		memcpy(w->bytes, smx_buf_view(frame), len);
-		u->n_sending += len;
-		buf = uv_buf_init((char *)w->bytes, (unsigned)len);
-		if (uv_write(&w->req, (uv_stream_t *)&u->pipe, &buf, 1, on_written) != 0) {
-			u->n_sending -= len;
-			smx_wipe_free(w, sizeof(*w) + len);
-			r = SMX_EEOF;
-		}
+	for (size_t i = 0; i < n; i++)
+		len += parts[i].len;
+	len -= used;
+	if (!(w = smx_malloc(sizeof(*w) + len)))
+		return SMX_ENOMEM;
+	w->u = u;
+	w->len = 0;
+	for (size_t i = 0; i < n; i++, used = 0) {
+		memcpy(w->bytes + w->len, parts[i].base + used, parts[i].len - used);
+		w->len += parts[i].len - used;
 	}
-	smx_buf_release(frame);
-	if (r != 0)
-		uplink_end(u, r);
+	u->n_sending += len;
+	buf = uv_buf_init((char *)w->bytes, (unsigned)len);
+	if (uv_write(&w->req, (uv_stream_t *)&u->pipe, &buf, 1, on_written) == 0)
+		return 0;
+	u->n_sending -= len;
+	smx_wipe_free(w, sizeof(*w) + len);
+	return SMX_EEOF;
+}
+
+static int send_parts(struct uplink *u, const uv_buf_t *parts, size_t n)
+{
+	int r = uv_try_write((uv_stream_t *)&u->pipe, parts, (unsigned)n);
+	size_t first, done = r > 0 ? (size_t)r : 0;
+
+	if (r < 0 && r != UV_EAGAIN)
+		return SMX_EEOF;
+	for (first = 0; first < n && done >= parts[first].len; first++)
+		done -= parts[first].len;
+	return first == n ? 0 : send_copy(u, parts + first, n - first, done);
 }
 
 void uplink_send(struct uplink *u, struct smx_view bytes)
 {
-	struct smx_view none = { NULL, 0 };
-	struct smx_buf frame;
+	uint8_t heads[SMX_FRAME_CUT_MAX][SMX_FRAME_HEAD];
+	struct smx_view parts[2 * SMX_FRAME_CUT_MAX];
+	uv_buf_t bufs[2 * SMX_FRAME_CUT_MAX];
+	size_t n;
+	int r;
 
-	smx_buf_init(&frame, SMX_FRAME_HEAD + SMX_FRAME_MAX);
-	send_frame(u, &frame, smx_frame_put(&frame, SMX_FRAME_DATA, bytes, none));
+	while (bytes.len && !u->has_ended) {
+		n = smx_frame_cut(&bytes, heads, parts);
+		for (size_t i = 0; i < n; i++)
+			bufs[i] =
+				uv_buf_init((char *)(uintptr_t)parts[i].p, (unsigned)parts[i].len);
+		if ((r = send_parts(u, bufs, n)) != 0)
+			uplink_end(u, r);
+	}
 }
 
 /* --- questions --- */
@@ -83,9 +104,17 @@ static void send_answer(struct uplink *u, uint8_t result, const char *text)
 {
 	struct smx_answer answer = { u->ask_id, result, smx_view_of(text, strlen(text)) };
 	struct smx_buf frame;
+	uv_buf_t part;
+	int r;
 
 	smx_buf_init_secret(&frame, UPLINK_ANSWER_SIZE + 64);
-	send_frame(u, &frame, smx_answer_put(&frame, &answer));
+	if ((r = smx_answer_put(&frame, &answer)) == 0 && !u->has_ended) {
+		part = uv_buf_init((char *)frame.data + frame.off, (unsigned)smx_buf_len(&frame));
+		r = send_parts(u, &part, 1);
+	}
+	smx_buf_release(&frame);
+	if (r != 0)
+		uplink_end(u, r);
 }
 
 static void free_handle(uv_handle_t *h)
@@ -180,6 +209,10 @@ static void on_frame(struct uplink *u, uint8_t type, struct smx_view payload)
 	uint32_t id;
 	int r = 0;
 
+	if (type != SMX_FRAME_DATA && u->taken)
+		u->taken(u);
+	if (u->has_ended)
+		return;
 	switch (type) {
 	case SMX_FRAME_DATA:
 		u->data(u, payload);
@@ -212,60 +245,54 @@ static void on_frame(struct uplink *u, uint8_t type, struct smx_view payload)
 		uplink_end(u, r);
 }
 
-static void take_frames(struct uplink *u)
+static void take_frames(struct uplink *u, uint8_t *p, size_t n)
 {
 	struct smx_view payload;
 	uint8_t type;
-	size_t used;
-	int r;
+	int r = 0;
 
-	while (!u->has_ended) {
-		r = smx_frame_next(smx_buf_as_view(&u->frames), &type, &payload, &used);
-		if (r == SMX_EAGAIN)
-			return;
-		if (r != 0) {
-			uplink_end(u, r);
-			return;
-		}
+	while (!u->has_ended &&
+		(r = smx_frame_reader_next(&u->frames, &p, &n, &type, &payload)) == 0)
 		on_frame(u, type, payload);
-		smx_buf_consume(&u->frames, used);
-	}
+	if (r != 0 && r != SMX_EAGAIN)
+		uplink_end(u, r);
+	if (u->taken && !u->has_ended)
+		u->taken(u);
+}
+
+uint8_t *uplink_space(struct uplink *u)
+{
+	if (!u->space)
+		u->space = smx_malloc(UPLINK_READ);
+	return u->space;
 }
 
 static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 {
-	struct uplink *u = h->data;
+	uint8_t *space = uplink_space(h->data);
 
 	(void)suggested;
-	*buf = uv_buf_init(u->chunk, sizeof(u->chunk));
+	*buf = uv_buf_init((char *)space, space ? UPLINK_READ : 0);
 }
 
 static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 {
 	struct uplink *u = s->data;
 
-	if (n < 0) {
-		uplink_end(u, SMX_EEOF);
-		return;
-	}
-	/* A chunk fits behind whatever is unfinished, but for the largest frames. */
-	for (const char *from = buf->base; n > 0 && !u->has_ended;) {
-		size_t room = IN_MAX - smx_buf_len(&u->frames),
-		       part = (size_t)n < room ? (size_t)n : room;
-
-		if (smx_buf_put(&u->frames, from, part) != 0)
-			uplink_end(u, SMX_ENOMEM);
-		from += part;
-		n -= (ssize_t)part;
-		take_frames(u);
-	}
+	if (n < 0)
+		uplink_end(u, n == UV_ENOBUFS ? SMX_ENOMEM : SMX_EEOF);
+	else if (n > 0)
+		take_frames(u, (uint8_t *)buf->base, (size_t)n);
 }
 
 void uplink_resume(struct uplink *u)
 {
 	if (u->has_ended)
 		return;
-	take_frames(u); /* those that came with the answer */
+	if (smx_buf_len(&u->early)) {
+		take_frames(u, u->early.data + u->early.off, smx_buf_len(&u->early));
+		smx_buf_release(&u->early);
+	}
 	if (!u->has_ended)
 		(void)uv_read_start((uv_stream_t *)&u->pipe, on_alloc, on_read);
 }
@@ -279,16 +306,20 @@ void uplink_pause(struct uplink *u)
 void uplink_open(struct uplink *u, uv_loop_t *loop, int fd, struct smx_view early)
 {
 	u->loop = loop;
-	smx_buf_init(&u->frames, IN_MAX);
+	smx_frame_reader_init(&u->frames);
+	smx_buf_init(&u->early, SMX_FRAME_MAX);
 	(void)uv_pipe_init(loop, &u->pipe, 0);
 	u->pipe.data = u;
 	if (uv_pipe_open(&u->pipe, fd) != 0)
 		uplink_end(u, SMX_ESYS);
-	else if (smx_buf_put(&u->frames, early.p, early.len) != 0)
+	else if (smx_buf_put(&u->early, early.p, early.len) != 0)
 		uplink_end(u, SMX_ENOMEM);
 }
 
 void uplink_release(struct uplink *u)
 {
-	smx_buf_release(&u->frames);
+	smx_frame_reader_release(&u->frames);
+	smx_buf_release(&u->early);
+	smx_free(u->space);
+	u->space = NULL;
 }

@@ -12,13 +12,18 @@
 #include "control/frame.h"
 #include "os/os.h"
 
-#define UPLINK_CHUNK       (64 * 1024 - 1)
+#define UPLINK_READ        (256 * 1024) /* at a time */
 #define UPLINK_ANSWER_SIZE 1024
 
 struct uplink {
 	uv_loop_t *loop;
 	uv_pipe_t pipe;
+	/* A piece of the stream, valid until `taken`, or without that until it returns. */
 	void (*data)(struct uplink *u, struct smx_view bytes);
+	/* NULL, or called when all pieces of a read, or before another frame, have been handed
+	 * over.
+	 */
+	void (*taken)(struct uplink *u);
 	/* Bytes went out: there is more room (n_sending). */
 	void (*room)(struct uplink *u);
 	/* U7: a line for the person; NULL: it is dropped. Not fit for a terminal yet. */
@@ -31,8 +36,9 @@ struct uplink {
 	int has_ended;
 	int may_not_ask; /* the terminal is in use: there is no way to ask */
 	/* private */
-	struct smx_buf frames; /* an unfinished one */
-	char chunk[UPLINK_CHUNK];
+	struct smx_frame_reader frames;
+	struct smx_buf early; /* came with the answer */
+	uint8_t *space; /* see uplink_space */
 	struct smx_os_asker *asker; /* the question being asked */
 	uv_pipe_t *asker_pipe;
 	uint32_t ask_id;
@@ -45,8 +51,16 @@ struct uplink {
  * called. The functions and the rest of *u are set before or after; what fails ends it.
  */
 void uplink_open(struct uplink *u, uv_loop_t *loop, int fd, struct smx_view early);
-/* At most SMX_FRAME_DATA_MAX bytes, copied. What fails ends it. */
+/*
+ * Sends bytes in frames, from where they are; what the system does not take at once is copied and
+ * counted in n_sending. What fails ends it.
+ */
 void uplink_send(struct uplink *u, struct smx_view bytes);
+/*
+ * UPLINK_READ bytes to read into, or NULL (no memory). All streams of a loop can share them as long
+ * as what was read is dealt with before the next read; pages that were never used cost nothing.
+ */
+uint8_t *uplink_space(struct uplink *u);
 void uplink_resume(struct uplink *u);
 void uplink_pause(struct uplink *u);
 /* Takes a question back and closes it; `ended` is called now. */

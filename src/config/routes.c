@@ -98,6 +98,27 @@ const struct smx_route *smx_routes_find(const struct smx_routes *routes, const c
 	return NULL;
 }
 
+const struct smx_route *smx_routes_find_target(const struct smx_routes *routes,
+	const struct smx_hop *target, const struct smx_route **ret_rival)
+{
+	const struct smx_route *found = NULL, *rival = NULL;
+
+	for (size_t i = 0; i < routes->n_routes; i++) {
+		const struct smx_route *route = &routes->routes[i];
+		const struct smx_hop *hop = smx_route_target(route);
+
+		if (hop->port != target->port || strcmp(hop->host, target->host) != 0 ||
+			strcmp(hop->user, target->user) != 0)
+			continue;
+		if (!found)
+			found = route;
+		else if (!rival && !smx_hops_equal(smx_route_target(found), 1, hop, 1))
+			rival = route;
+	}
+	*ret_rival = rival;
+	return found;
+}
+
 static int put_error(struct smx_buf *error, const char *what, const char *fault)
 {
 	int r = smx_buf_printf(error, "%s %s", what, fault);

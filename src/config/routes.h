@@ -140,6 +140,14 @@ void smx_routes_unref(struct smx_routes *routes); /* NULL works */
 const struct smx_route *smx_routes_find(const struct smx_routes *routes, const char *name);
 
 /*
+ * The first route of the table that leads to the target's user, host and port, with its jump hosts
+ * and keys; or NULL. *ret_rival: one that leads there as well and logs in with other keys, so that
+ * the choice between them is a person's (P1); or NULL.
+ */
+const struct smx_route *smx_routes_find_target(const struct smx_routes *routes,
+	const struct smx_hop *target, const struct smx_route **ret_rival);
+
+/*
  * P1: 1 if both lead to the same place as the same person: user, host, port, host_key_alias,
  * identity (a list, in its order), identities_only and identity_agent of each hop, and their
  * number. That is the pool's key. What decides when and how one is asked (unattended, prompter) or

@@ -10,15 +10,12 @@
 #include "mux/control.h"
 #include "mux/door.h"
 
-#define INPUT_MAX (SMX_FRAME_HEAD + SMX_FRAME_MAX)
-
 struct attach {
 	struct carrier carrier;
 	struct mux *mux;
 	struct control_client *host; /* NULL once it is gone */
-	struct smx_buf in; /* an unfinished frame */
+	struct smx_frame_reader in;
 	char *agent; /* NULL: it named none */
-	uint64_t n_frames;
 	struct smx_tx_block *first, *last; /* of the link, to be framed */
 	size_t len;
 	struct prompt *prompt; /* being asked */
@@ -49,25 +46,32 @@ static void free_if_over(struct attach *a)
 	if (a->host || a->carrier.inner || a->left)
 		return;
 	drop_blocks(a);
-	smx_buf_release(&a->in);
+	smx_frame_reader_release(&a->in);
 	smx_free(a->agent);
 	smx_free(a);
 }
 
 /* --- the carrier --- */
 
-/* The first block as frames. */
-static int frame_block(struct attach *a)
+static struct smx_tx_block *take_block(struct attach *a)
 {
-	struct smx_buf *out = control_client_out(a->host);
-	struct smx_view none = { NULL, 0 }, data;
 	struct smx_tx_block *b = a->first;
-	int r = 0;
 
 	a->first = b->next;
 	if (!a->first)
 		a->last = NULL;
 	a->len -= b->len;
+	return b;
+}
+
+/* The first block as frames, among what waits. */
+static int copy_block(struct attach *a)
+{
+	struct smx_buf *out = control_client_out(a->host);
+	struct smx_view none = { NULL, 0 }, data;
+	struct smx_tx_block *b = take_block(a);
+	int r = 0;
+
 	for (size_t off = 0; off < b->len && r == 0; off += data.len) {
 		data = (struct smx_view){ b->data + off, b->len - off };
 		if (data.len > SMX_FRAME_DATA_MAX)
@@ -80,15 +84,9 @@ static int frame_block(struct attach *a)
 
 void attach_writable(struct attach *a)
 {
-	int r = 0;
-
-	while (r == 0 && a->host && a->first && !control_client_is_writing(a->host)) {
-		r = frame_block(a);
-		control_client_flush(a->host);
-	}
-	if (a->carrier.inner && r != 0)
-		link_fail(a->carrier.inner, r, NULL);
-	else if (a->carrier.inner && a->len < LINK_TX_HIGH)
+	while (a->host && a->first && !control_client_is_writing(a->host))
+		control_client_write_block(a->host, take_block(a));
+	if (a->carrier.inner && a->len < LINK_TX_HIGH)
 		link_touch(a->carrier.inner);
 }
 
@@ -134,7 +132,7 @@ static void carrier_detach(struct carrier *c)
 	struct attach *a = SMX_CONTAINER(c, struct attach, carrier);
 
 	/* All that is left, a DISCONNECT last. */
-	while (a->host && a->first && frame_block(a) == 0)
+	while (a->host && a->first && copy_block(a) == 0)
 		;
 	end(a);
 }
@@ -218,37 +216,21 @@ static int on_frame(struct attach *a, uint8_t type, struct smx_view payload)
 	}
 }
 
-int attach_input(struct attach *a, struct smx_view bytes)
+int attach_input(struct attach *a, uint8_t *p, size_t n)
 {
 	struct smx_view payload;
-	size_t used = 0, n;
 	uint8_t type;
-	int r = 0;
+	int r;
 
-	while (bytes.len && r == 0) {
-		/* The buffer takes one frame; what is more waits until that was dealt with. */
-		n = INPUT_MAX - smx_buf_len(&a->in);
-		if (n > bytes.len)
-			n = bytes.len;
-		if ((r = smx_buf_put(&a->in, bytes.p, n)) != 0)
+	while ((r = smx_frame_reader_next(&a->in, &p, &n, &type, &payload)) == 0)
+		if ((r = on_frame(a, type, payload)) != 0)
 			return r;
-		bytes.p += n;
-		bytes.len -= n;
-		while ((r = smx_frame_next(smx_buf_as_view(&a->in), &type, &payload, &used)) == 0) {
-			if ((r = on_frame(a, type, payload)) != 0)
-				return r;
-			smx_buf_consume(&a->in, used);
-			a->n_frames++;
-		}
-		if (r == SMX_EAGAIN)
-			r = 0;
-	}
-	return r;
+	return r == SMX_EAGAIN ? 0 : r;
 }
 
 uint64_t attach_frames(const struct attach *a)
 {
-	return a->n_frames;
+	return a->in.n_frames;
 }
 
 uint64_t attach_client(const struct attach *a)
@@ -258,7 +240,7 @@ uint64_t attach_client(const struct attach *a)
 
 int attach_is_mid_frame(const struct attach *a)
 {
-	return smx_buf_len(&a->in) > 0;
+	return smx_frame_reader_is_mid(&a->in);
 }
 
 void attach_gone(struct attach *a)
@@ -290,7 +272,7 @@ struct attach *attach_new(struct mux *m, struct control_client *host, const stru
 		return NULL;
 	a->mux = m;
 	a->carrier.ops = &carrier_ops;
-	smx_buf_init_secret(&a->in, INPUT_MAX); /* answers pass through it */
+	smx_frame_reader_init(&a->in);
 	a->host = host;
 	a->place = place;
 	if ((agent[0] && !(a->agent = smx_strdup(agent))) ||
@@ -311,7 +293,7 @@ struct attach *attach_new_asking(struct mux *m, struct control_client *host, con
 		return NULL;
 	a->mux = m;
 	a->is_asking_only = 1;
-	smx_buf_init_secret(&a->in, INPUT_MAX);
+	smx_frame_reader_init(&a->in);
 	a->place = place;
 	if (agent[0] && !(a->agent = smx_strdup(agent))) {
 		free_if_over(a);

@@ -31,8 +31,9 @@ struct attach *attach_new_asking(struct mux *m, struct control_client *host, con
 void attach_answer(struct attach *a, struct smx_view line);
 /* U7: a line for the person there; skipped by a program that does not know of it. */
 void attach_notice(struct attach *a, const char *text);
-/* Bytes behind the upgrade. 0, or the error that ends the connection. */
-int attach_input(struct attach *a, struct smx_view bytes);
+/* Bytes behind the upgrade; answers among them are wiped there. 0, or the error that ends the
+ * connection. */
+int attach_input(struct attach *a, uint8_t *p, size_t n);
 /* Whether a frame has begun and not ended (S7: it has as long as a line); how many have ended. */
 int attach_is_mid_frame(const struct attach *a);
 uint64_t attach_frames(const struct attach *a);

@@ -19,7 +19,7 @@
 
 #define CONTROL_CLIENTS_MAX 32 /* not counting attached ones */
 #define CONTROL_BACKLOG     128
-#define READ_SIZE           4096
+#define LINES_READ          4096 /* at a time; frames are read into a block */
 #define END_TIMEOUT_MS      1000 /* what is left for clients when the daemon ends; < MUX_STOP_MS */
 #define ACCEPTS_MAX         64 /* in a row, before all else has its turn */
 /* Answers that a client does not read. */
@@ -49,10 +49,15 @@ struct control_client {
 	struct smx_control_reader reader;
 	struct attach *attach; /* frames, not lines, go both ways */
 	struct smx_buf out, writing;
+	struct smx_tx_block *block; /* being written behind `writing` */
+	uint8_t heads[SMX_FRAME_CUT_MAX][SMX_FRAME_HEAD]; /* of its frames */
 	int64_t pid; /* of the other side, -1: not known */
 	size_t at, n_in; /* of `in`: taken, and read */
-	char in[READ_SIZE];
+	uint8_t in[LINES_READ];
 };
+
+_Static_assert(SMX_TX_BLOCK_CAP <= (size_t)SMX_FRAME_CUT_MAX * SMX_FRAME_DATA_MAX,
+	"a block must fit into the frames of one write");
 
 static void on_closed(uv_handle_t *h)
 {
@@ -84,13 +89,20 @@ static void write_out(struct control_client *c);
 static void arm(struct control_client *c);
 static void take(struct control_client *c);
 
+static void drop_written(struct control_client *c)
+{
+	smx_buf_release(&c->writing);
+	smx_pool_put(&c->mux->pool, c->block);
+	c->block = NULL;
+}
+
 static void on_written(uv_write_t *req, int status)
 {
 	struct control_client *c = req->data;
 	struct mux *m = c->mux;
 
 	c->is_writing = 0;
-	smx_buf_release(&c->writing);
+	drop_written(c);
 	if (status < 0) {
 		client_end(c);
 	} else {
@@ -101,6 +113,26 @@ static void on_written(uv_write_t *req, int status)
 			take(c);
 	}
 	mux_settle(m);
+}
+
+/* What waits, and nothing else. */
+static uv_buf_t take_out(struct control_client *c)
+{
+	c->writing = c->out;
+	smx_buf_init(&c->out, CONTROL_OUT_MAX);
+	return uv_buf_init(
+		(char *)c->writing.data + c->writing.off, (unsigned)smx_buf_len(&c->writing));
+}
+
+static void start_write(struct control_client *c, const uv_buf_t *bufs, unsigned n)
+{
+	c->write.data = c;
+	if (uv_write(&c->write, (uv_stream_t *)&c->pipe, bufs, n, on_written) != 0) {
+		drop_written(c);
+		client_end(c);
+	} else {
+		c->is_writing = 1;
+	}
 }
 
 static void write_out(struct control_client *c)
@@ -114,15 +146,8 @@ static void write_out(struct control_client *c)
 			client_end(c);
 		return;
 	}
-	c->writing = c->out;
-	smx_buf_init(&c->out, CONTROL_OUT_MAX);
-	buf = uv_buf_init(
-		(char *)c->writing.data + c->writing.off, (unsigned)smx_buf_len(&c->writing));
-	c->write.data = c;
-	if (uv_write(&c->write, (uv_stream_t *)&c->pipe, &buf, 1, on_written) != 0)
-		client_end(c);
-	else
-		c->is_writing = 1;
+	buf = take_out(c);
+	start_write(c, &buf, 1);
 }
 
 /* --- frames --- */
@@ -140,6 +165,40 @@ struct smx_buf *control_client_out(struct control_client *c)
 int control_client_is_writing(const struct control_client *c)
 {
 	return c->is_writing;
+}
+
+void control_client_write_block(struct control_client *c, struct smx_tx_block *block)
+{
+	struct smx_view data = { block->data, block->len }, parts[2 * SMX_FRAME_CUT_MAX];
+	uv_buf_t bufs[1 + 2 * SMX_FRAME_CUT_MAX];
+	size_t n_parts = smx_frame_cut(&data, c->heads, parts), done;
+	unsigned n = 0, first = 0;
+	int r;
+
+	c->block = block;
+	if (uv_is_closing((uv_handle_t *)&c->pipe)) {
+		drop_written(c);
+		return;
+	}
+	if (smx_buf_len(&c->out))
+		bufs[n++] = take_out(c);
+	for (size_t i = 0; i < n_parts; i++)
+		bufs[n++] = uv_buf_init((char *)(uintptr_t)parts[i].p, (unsigned)parts[i].len);
+	r = uv_try_write((uv_stream_t *)&c->pipe, bufs, n);
+	if (r < 0 && r != UV_EAGAIN) {
+		drop_written(c);
+		client_end(c);
+		return;
+	}
+	for (done = r > 0 ? (size_t)r : 0; first < n && done >= bufs[first].len; first++)
+		done -= bufs[first].len;
+	if (first == n) {
+		drop_written(c);
+		return;
+	}
+	bufs[first].base += done;
+	bufs[first].len -= done;
+	start_write(c, bufs + first, n - first);
 }
 
 void control_client_flush(struct control_client *c)
@@ -254,31 +313,6 @@ static int connect_to_route(struct control_client *c, const struct smx_control_r
 		&c->out, req->id, "failed", text, "see ssh-mux status, or write user@host");
 }
 
-/*
- * The first route of the table that leads there, with its jump hosts and keys; or NULL. ret_rival:
- * one that leads there as well and logs in otherwise, so that it is not ours to choose (P1).
- */
-static const struct smx_route *find_target(const struct smx_routes *routes,
-	const struct smx_hop *target, const struct smx_route **ret_rival)
-{
-	const struct smx_route *found = NULL;
-
-	*ret_rival = NULL;
-	for (size_t i = 0; i < routes->n_routes; i++) {
-		const struct smx_route *route = &routes->routes[i];
-		const struct smx_hop *hop = smx_route_target(route);
-
-		if (hop->port != target->port || strcmp(hop->host, target->host) != 0 ||
-			strcmp(hop->user, target->user) != 0)
-			continue;
-		if (!found)
-			found = route;
-		else if (!*ret_rival && !smx_hops_equal(smx_route_target(found), 1, hop, 1))
-			*ret_rival = route;
-	}
-	return found;
-}
-
 static int refuse_rivals(struct control_client *c, const struct smx_control_request *req,
 	const struct smx_route *one, const struct smx_route *other)
 {
@@ -309,7 +343,8 @@ static int connect_to_target(struct control_client *c, const struct smx_control_
 		return r;
 	}
 	smx_buf_release(&err);
-	known = find_target(c->mux->routes, smx_route_target(&one_off->routes[0]), &rival);
+	known = smx_routes_find_target(
+		c->mux->routes, smx_route_target(&one_off->routes[0]), &rival);
 	if (rival) {
 		smx_routes_unref(one_off);
 		return refuse_rivals(c, req, known, rival);
@@ -404,7 +439,12 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 	struct control_client *c = h->data;
 
 	(void)suggested;
-	*buf = uv_buf_init(c->in, sizeof(c->in));
+	*buf = uv_buf_init((char *)c->in, sizeof(c->in));
+	/* A block is had for the one read only: idle clients hold none. */
+	if (c->attach && (buf->base = smx_pool_get(&c->mux->pool)))
+		buf->len = SMX_BLOCK_LEN;
+	else if (c->attach)
+		buf->len = 0; /* on_read gets UV_ENOBUFS */
 }
 
 /* One line that says why, and the end (docs/PROTOCOL.md, sections 2 and 3). */
@@ -417,10 +457,10 @@ static void refuse(struct control_client *c, const char *code, const char *error
 		write_out(c);
 }
 
-static void take_frames(struct control_client *c, struct smx_view bytes)
+static void take_frames(struct control_client *c, uint8_t *p, size_t n)
 {
 	uint64_t before = attach_frames(c->attach);
-	int r = attach_input(c->attach, bytes);
+	int r = attach_input(c->attach, p, n);
 
 	if (r != 0) {
 		say_warn(&(struct mux_ids){ .client = c->attach ? attach_client(c->attach) : 0 },
@@ -444,8 +484,7 @@ static int take_line(struct control_client *c)
 {
 	struct smx_view line;
 	size_t used;
-	int r = smx_control_reader_feed(
-		&c->reader, (const uint8_t *)c->in + c->at, c->n_in - c->at, &used, &line);
+	int r = smx_control_reader_feed(&c->reader, c->in + c->at, c->n_in - c->at, &used, &line);
 
 	c->at += used;
 	if (r != 1)
@@ -463,10 +502,10 @@ static void take(struct control_client *c)
 
 	while (c->at < c->n_in && !c->is_ending && !uv_is_closing((uv_handle_t *)&c->pipe)) {
 		if (c->attach) {
-			struct smx_view v = { (const uint8_t *)c->in + c->at, c->n_in - c->at };
+			size_t at = c->at;
 
 			c->at = c->n_in;
-			take_frames(c, v);
+			take_frames(c, c->in + at, c->n_in - at);
 			break;
 		}
 		if (c->is_writing || smx_buf_len(&c->out))
@@ -492,14 +531,19 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 	struct control_client *c = s->data;
 	struct mux *m = c->mux;
 
-	(void)buf;
 	if (n < 0) {
 		client_end(c);
+	} else if (n > 0 && buf->base != (char *)c->in) {
+		if (c->attach)
+			take_frames(c, (uint8_t *)buf->base, (size_t)n);
+		write_out(c);
 	} else if (n > 0) {
 		c->at = 0;
 		c->n_in = (size_t)n;
 		take(c);
 	}
+	if (buf->base != (char *)c->in)
+		smx_pool_put(&m->pool, buf->base);
 	mux_settle(m);
 }
 

@@ -30,6 +30,9 @@ int64_t control_client_pid(const struct control_client *c);
 struct smx_buf *control_client_out(struct control_client *c);
 int control_client_is_writing(const struct control_client *c);
 void control_client_flush(struct control_client *c);
+/* Writes a block as DATA frames, from where it is, behind all that was put. Only while no write is
+ * under way; takes the block over. What fails ends the connection. */
+void control_client_write_block(struct control_client *c, struct smx_tx_block *block);
 /* Frames that wait for no write. What fails here ends the connection. */
 void control_client_queue_ask(struct control_client *c, const struct smx_ask *ask);
 void control_client_queue_unask(struct control_client *c, uint32_t id);

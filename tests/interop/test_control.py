@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from attach_client import Control
 from peers import hop, poll, routes_toml
 
 HELLO = b'{"ssh_mux":"hello","version":1}\n'
@@ -108,13 +109,25 @@ def test_S7_half_a_line_has_thirty_seconds(daemon):
     daemon.check_works()
 
 
-def test_S7_half_a_frame_has_thirty_seconds(daemon):
-    client = Client(daemon)
-    client.upgrade()
-    begin = time.monotonic()
-    client.send(frame(1, b"SSH-2.0-x\r\n") + struct.pack(">IB", 5000, 1) + b"half")
-    client.is_dropped(timeout=45)
-    assert 25 < time.monotonic() - begin < 40
+@pytest.mark.parametrize("half", [struct.pack(">IB", 5000, 0x80) + b"half",
+                                  struct.pack(">IB", 5000, 1) + b"\0", b"\0\0"])
+def test_S7_half_a_frame_has_thirty_seconds(daemon, half):
+    """Of a client that has logged in, which no other limit ends."""
+    def silence(_):
+        time.sleep(0.1)
+        raise socket.timeout
+
+    with Control(daemon) as client:
+        assert client.ask(cmd="connect", route="t")["ok"]
+        client.ssh().auth_none("t")
+        client.recv = silence  # paramiko hears nothing more, and answers nothing
+        begin = time.monotonic()
+        client.sock.sendall(half)
+        client.sock.settimeout(60)
+        while client.sock.recv(65536):
+            pass
+        assert 25 < time.monotonic() - begin < 40
+    assert "no request for too long" in daemon.log()
     daemon.check_works()
 
 

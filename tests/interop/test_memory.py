@@ -223,3 +223,58 @@ def test_U10_memory_of_a_burst_goes_back_to_the_system(loop):
     print(f"{base >> 10} KiB, {peak >> 10} KiB, {after >> 10} KiB")
     assert peak > base + (20 << 20), "no burst"
     assert after < base + (4 << 20)
+
+
+def proxied(mux, command):
+    """A client that comes through `proxy`, with pipes."""
+    option = f"-oProxyCommand={mux.binary} proxy t"
+    return subprocess.Popen(mux.argv("x", command, options=[option]), stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE, env=mux.env)
+
+
+def test_B7_idle_clients_of_proxy_hold_no_buffers(make_mux, make_sshd):
+    """Each has had 16 MiB in both directions before: reads of more than 64 KiB are everybody's."""
+    mux = make_mux(target=make_sshd(MaxSessions=60, MaxStartups=100))
+    size = 16 << 20
+    command = f"head -c {size} >/dev/null; head -c {size} /dev/zero; exec cat >/dev/null"
+    clients, seen = [], []
+    try:
+        for n in (1, 40):
+            while len(clients) < n:
+                client = proxied(mux, command)
+                clients.append(client)
+                client.stdin.write(bytes(size))
+                client.stdin.flush()
+                left = size
+                while left:
+                    left -= len(client.stdout.read1(1 << 20))
+            time.sleep(7)  # memory goes back to the system every five seconds
+            seen.append(mux.memory("RssAnon"))
+    finally:
+        for client in clients:
+            client.kill()
+            client.wait()
+            client.stdin.close()
+            client.stdout.close()
+    per_client = (seen[1] - seen[0]) / 39
+    assert per_client < 24 << 10, (per_client, seen)
+
+
+def test_B7_a_client_of_proxy_that_does_not_read_costs_its_window(make_mux, make_sshd):
+    """Back pressure: the remote is not read any further; every byte arrives afterwards."""
+    mux = make_mux(target=make_sshd())
+    size = 256 << 20
+    client = proxied(mux, f"head -c {size} /dev/zero")
+    try:
+        got = len(client.stdout.read(1))
+        before, last = mux.memory(), -1
+        while last != (last := mux.connections()[0]["bytes_in"]):
+            time.sleep(1)
+        assert last < 64 << 20
+        assert mux.memory() - before < 24 << 20
+        while piece := client.stdout.read1(1 << 20):
+            got += len(piece)
+        assert client.wait(30) == 0 and got == size
+    finally:
+        client.kill()
+        client.wait()

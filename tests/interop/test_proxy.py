@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """`ssh-mux proxy` as ProxyCommand: the stream is whole, and questions come to where the user is
 (B5, A6): the terminal of his ssh, or the SSH_ASKPASS of his environment."""
+import contextlib
 import os
+import pathlib
 import shlex
 import shutil
 import signal
@@ -11,7 +13,7 @@ import time
 import pytest
 
 import otp_sshd
-from peers import hop, routes_toml
+from peers import descendants, hop, poll, routes_toml
 from serve_terminal import Terminal
 
 needs_otp = pytest.mark.skipif(otp_sshd.missing() is not None, reason=str(otp_sshd.missing()))
@@ -57,6 +59,45 @@ def test_D1_proxy_carries_a_session(plain):
 def test_D1_proxy_bulk_both_ways(plain):
     data = os.urandom(8 << 20)
     assert run(plain, "cat", input=data).stdout == data
+
+
+def reads(pid):
+    """Of files, pipes and sockets, so far."""
+    for line in pathlib.Path(f"/proc/{pid}/io").read_text().splitlines():
+        if line.startswith("syscr:"):
+            return int(line.split()[1])
+    raise KeyError("syscr")
+
+
+def is_proxy(pid):
+    with contextlib.suppress(OSError):
+        return b"\0proxy\0" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/io"), reason="reads are not counted here")
+@pytest.mark.parametrize("way", ["down", "up"])
+def test_B7_proxy_reads_much_at_a_time(plain, way):
+    """64 MiB in reads of 4 KiB would be 16384 of them. What a peer writes at a time is 32 KiB."""
+    size = 64 << 20
+    commands = {"down": f"head -c {size} /dev/zero; cat >/dev/null",
+                "up": f"head -c {size} >/dev/null; echo; cat >/dev/null"}
+    with subprocess.Popen(plain.argv("x", commands[way], options=proxied(plain)), env=plain.env,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+        proxy, = poll(lambda: [p for p in descendants(client.pid) if is_proxy(p)], what="proxy")
+        before = reads(plain.pid), reads(proxy)
+        if way == "up":
+            client.stdin.write(bytes(size))
+            client.stdin.flush()
+        left = size if way == "down" else len("\n")
+        while left:
+            piece = client.stdout.read1(1 << 20)
+            assert piece
+            left -= len(piece)
+        daemon, proxy = reads(plain.pid) - before[0], reads(proxy) - before[1]
+        client.stdin.close()
+        assert client.wait(60) == 0
+    assert daemon < 6000 and proxy < 6000, (daemon, proxy)
 
 
 def test_L3_proxy_unknown_route_is_said(plain):
