@@ -627,14 +627,21 @@ class Mux(Daemon):
     # ---- control ----
 
     def control(self, *args, timeout=20):
-        done = subprocess.run(
-            [self.binary, *args],
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            stdin=subprocess.DEVNULL,
-        )
+        try:
+            done = subprocess.run(
+                [self.binary, *args],
+                env=self.environment(),
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                stdin=subprocess.DEVNULL,
+            )
+        except subprocess.TimeoutExpired as late:
+            # What was written tells whether the program or the daemon is late.
+            raise AssertionError(
+                f"ssh-mux {' '.join(args)} took {timeout} s, and wrote {late.stdout}, {late.stderr}; "
+                f"the daemon ended: {self.proc and self.proc.poll()}\n{self.log()[-3000:]}"
+            ) from None
         self.said += [done.stdout, done.stderr]
         return done
 

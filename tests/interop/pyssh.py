@@ -258,7 +258,14 @@ class Server:
     def requests(self, name):
         return [entry for entry in self.log if entry[0] == name]
 
+    def drop(self):
+        """Ends the connections. paramiko may close a socket while its own thread still waits on it:
+        the other side would not see that."""
+        for t in self.transports:
+            with contextlib.suppress(OSError):
+                t.sock.shutdown(socket.SHUT_RDWR)
+            t.close()
+
     def stop(self):
         self.listener.close()
-        for t in self.transports:
-            t.close()
+        self.drop()

@@ -173,9 +173,12 @@ class SlippingServer(Server):
                 if slip and slip.state == "opening" and not self.done.is_set():
                     peer.send(*slip.payloads(ch))
                     time.sleep(0.05)
+                pump = None
                 if kind == b"direct-tcpip":
-                    tunnels[serial] = self.tunnel(peer, ch, rd)
+                    tunnels[serial], pump = self.tunnel(peer, ch, rd)
                 peer.send(msg(91, ch, serial, WINDOW, PACKET))
+                if pump: # data before the confirmation would be a slip of another kind
+                    pump.start()
             elif number == 98:
                 self.request(peer, theirs, echoes, ended, rd)
             elif number in (94, 95):
@@ -211,7 +214,8 @@ class SlippingServer(Server):
         return self.windows[ch]
 
     def tunnel(self, peer, ch, rd):
-        """A jump host's: what comes from the target goes to channel ch, slips in between."""
+        """A jump host's: what comes from the target goes to channel ch, slips in between. Returns
+        the connection, and the thread that is to be started once the channel is open."""
         host, port = rd.string(), rd.u32()
         sock = socket.create_connection((host.decode(), port), timeout=20)
         sock.settimeout(None)
@@ -223,8 +227,7 @@ class SlippingServer(Server):
                     peer.send(msg(94, ch, data))
             peer.send(msg(97, ch))
 
-        threading.Thread(target=pump, daemon=True).start()
-        return sock
+        return sock, threading.Thread(target=pump, daemon=True)
 
     @staticmethod
     def finish(peer, ch, ended, ours, *first):
