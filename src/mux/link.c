@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "mux/lane.h"
 #include "os/os.h"
+#include "ssh/probes.h"
 
 #define WRITE_BUFS_MAX 32
 #define SLIPS_LOGGED   20 /* of a link: a peer that goes on so must not fill the log */
@@ -734,6 +735,8 @@ void link_host_key_decided(struct link *l, int r)
 }
 
 /* --- keepalive (P4, L10, B11, U3) --- */
+
+static_assert(SMX_PROBES_KEPT > PACE_PROBES_MAX, "each that measures must find its question");
 
 void link_probe(struct link *l)
 {

@@ -103,8 +103,10 @@ void pace_probe_sent(struct pace *p, uint64_t now_us)
 
 	p->last_probe_us = now_us;
 	p->last_probe_up = p->up.total;
-	if (p->n_probes == PACE_PROBES_MAX)
-		pace_forget_probes(p); /* a peer that does not answer */
+	if (p->n_probes == PACE_PROBES_MAX) { /* a keepalive: the answers stay in step */
+		p->probes[(p->first + p->n_probes - 1) % PACE_PROBES_MAX].n_more++;
+		return;
+	}
 	probe = &p->probes[(p->first + p->n_probes++) % PACE_PROBES_MAX];
 	*probe = (struct pace_probe){ .sent_us = now_us,
 		.down_total = p->down.total,
@@ -117,11 +119,6 @@ void pace_void_probes(struct pace *p)
 {
 	for (unsigned i = 0; i < p->n_probes; i++)
 		p->probes[(p->first + i) % PACE_PROBES_MAX].is_void = 1;
-}
-
-void pace_forget_probes(struct pace *p)
-{
-	p->first = p->n_probes = 0;
 }
 
 /* --- the estimate --- */
@@ -341,12 +338,17 @@ static void note_trip(struct pace *p, uint64_t now_us, uint64_t rtt_us)
 
 void pace_probe_answered(struct pace *p, uint64_t now_us)
 {
-	const struct pace_probe *probe = &p->probes[p->first];
+	struct pace_probe *probe = &p->probes[p->first];
 	uint64_t rtt, span, n;
 	int is_end;
 
 	if (!p->n_probes)
 		return;
+	if (probe->n_more) {
+		probe->n_more--;
+		probe->is_void = 1;
+		return;
+	}
 	rtt = now_us - probe->sent_us;
 	is_end = probe->sent_us >= p->round_start_us;
 	if (!probe->is_void)

@@ -49,6 +49,7 @@ struct pace_way {
 
 struct pace_probe {
 	uint64_t sent_us, down_total, up_total, up_confirmed, up_confirmed_us;
+	unsigned n_more; /* sent when no more could be kept: the answer to the last confirms all */
 	int is_void; /* its answer confirms what was sent, and measures nothing */
 };
 
@@ -84,8 +85,6 @@ void pace_probe_sent(struct pace *p, uint64_t now_us);
 void pace_probe_answered(struct pace *p, uint64_t now_us);
 /* Those under way wait for more than the path (a key exchange): they measure nothing. */
 void pace_void_probes(struct pace *p);
-/* Those under way will not be answered (the clock jumped, a stall is over): forgets them. */
-void pace_forget_probes(struct pace *p);
 
 /* The peer leaves a probe without an answer for seconds: there is nothing to measure. */
 int pace_is_unanswered(const struct pace *p, uint64_t now_us);

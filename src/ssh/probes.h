@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-#define SMX_PROBES_KEPT 16
+#define SMX_PROBES_KEPT 64 /* more than are under way at once on a path that answers */
 
 struct smx_probes {
 	struct {

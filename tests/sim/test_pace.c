@@ -381,6 +381,32 @@ static void test_b7_a_lying_peer(void **state)
 	assert_int_equal(p.down.window, limit); /* it did mislead */
 }
 
+/* More may be sent than are kept (a keepalive): each answer still confirms what it followed. */
+static void test_b8_more_probes_than_are_kept(void **state)
+{
+	struct pace p;
+	uint64_t now = 1000000;
+
+	(void)state;
+	pace_init(&p, 1u << 20);
+	for (unsigned i = 0; i < PACE_PROBES_MAX + 3; i++) {
+		pace_probe_sent(&p, now + i * 1000);
+		pace_sent(&p, now + i * 1000, 100);
+	}
+	now += 100000;
+	for (unsigned i = 0; i < PACE_PROBES_MAX + 2; i++)
+		pace_probe_answered(&p, now + i * 1000);
+	assert_int_equal(p.rtt_us, 100000);
+	assert_int_not_equal(p.n_probes, 0);
+	pace_probe_answered(&p, now + 100000);
+	assert_int_equal(p.n_probes, 0);
+	assert_int_equal(p.rtt_us, 100000); /* what was not kept measures nothing */
+	now += 1000000;
+	pace_probe_sent(&p, now);
+	pace_probe_answered(&p, now + 50000);
+	assert_int_equal(p.rtt_us, 50000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -395,6 +421,7 @@ int main(void)
 		cmocka_unit_test(test_b8_route_changes),
 		cmocka_unit_test(test_b7_competing),
 		cmocka_unit_test(test_b7_a_lying_peer),
+		cmocka_unit_test(test_b8_more_probes_than_are_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
