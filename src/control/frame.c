@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "control/frame.h"
 
+#include <assert.h>
+
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -110,6 +112,21 @@ int smx_frame_reader_next(struct smx_frame_reader *rd, uint8_t **p, size_t *n, u
 	*ret_type = rd->head[4];
 	*ret_payload = is_data ? piece : smx_buf_as_view(&rd->kept);
 	return 0;
+}
+
+uint32_t smx_frame_reader_data_left(const struct smx_frame_reader *rd)
+{
+	return rd->n_head == SMX_FRAME_HEAD && rd->head[4] == SMX_FRAME_DATA ? rd->left : 0;
+}
+
+void smx_frame_reader_skip(struct smx_frame_reader *rd, uint32_t n)
+{
+	assert(n <= smx_frame_reader_data_left(rd));
+	rd->left -= n;
+	if (rd->left == 0) {
+		rd->n_head = 0;
+		rd->n_frames++;
+	}
 }
 
 size_t smx_frame_cut(struct smx_view *data, uint8_t heads[SMX_FRAME_CUT_MAX][SMX_FRAME_HEAD],

@@ -70,6 +70,13 @@ int smx_frame_reader_next(struct smx_frame_reader *rd, uint8_t **p, size_t *n, u
 	struct smx_view *ret_payload);
 
 /*
+ * For who reads DATA to where it is needed, past the reader: bytes of the current DATA frame that
+ * have not come yet (0: it is no DATA, or there is none), and that n of them have.
+ */
+uint32_t smx_frame_reader_data_left(const struct smx_frame_reader *rd);
+void smx_frame_reader_skip(struct smx_frame_reader *rd, uint32_t n);
+
+/*
  * Cuts bytes into DATA frames without copying them: parts are heads and payloads in turn, as they
  * are to be written. Takes what it has cut from the front of *data. Returns the number of parts;
  * all point into `heads` and the bytes.

@@ -10,6 +10,9 @@
 #include "mux/control.h"
 #include "mux/door.h"
 
+/* Of less the copy costs nothing. */
+#define DIRECT_READ_LEAST 4096
+
 struct attach {
 	struct carrier carrier;
 	struct mux *mux;
@@ -226,6 +229,28 @@ int attach_input(struct attach *a, uint8_t *p, size_t n)
 		if ((r = on_frame(a, type, payload)) != 0)
 			return r;
 	return r == SMX_EAGAIN ? 0 : r;
+}
+
+size_t attach_read_space(struct attach *a, uint8_t **ret_p)
+{
+	size_t n = smx_frame_reader_data_left(&a->in), room;
+
+	if (n < DIRECT_READ_LEAST || a->has_ended || !a->carrier.inner ||
+		(room = link_carrier_space(a->carrier.inner, ret_p)) < n + SMX_FRAME_HEAD)
+		return 0;
+	return n + SMX_FRAME_HEAD;
+}
+
+int attach_read(struct attach *a, uint8_t *p, size_t n)
+{
+	size_t left = smx_frame_reader_data_left(&a->in), n_data = n < left ? n : left;
+	uint8_t next[SMX_FRAME_HEAD];
+
+	/* Behind the frame's end; the link may move its bytes. */
+	memcpy(next, p + n_data, n - n_data);
+	smx_frame_reader_skip(&a->in, (uint32_t)n_data);
+	link_carrier_read(a->carrier.inner, n_data);
+	return attach_input(a, next, n - n_data);
 }
 
 uint64_t attach_frames(const struct attach *a)

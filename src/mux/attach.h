@@ -34,6 +34,13 @@ void attach_notice(struct attach *a, const char *text);
 /* Bytes behind the upgrade; answers among them are wiped there. 0, or the error that ends the
  * connection. */
 int attach_input(struct attach *a, uint8_t *p, size_t n);
+/*
+ * In the middle of a DATA frame the link's own buffer, so that its bytes are read to where they are
+ * needed: room for the rest of the frame and the head of the next one. 0: there is none now, read
+ * elsewhere and call attach_input. What was read there, 0 bytes as well, goes to attach_read.
+ */
+size_t attach_read_space(struct attach *a, uint8_t **ret_p);
+int attach_read(struct attach *a, uint8_t *p, size_t n);
 /* Whether a frame has begun and not ended (S7: it has as long as a line); how many have ended. */
 int attach_is_mid_frame(const struct attach *a);
 uint64_t attach_frames(const struct attach *a);

@@ -52,6 +52,8 @@ struct control_client {
 	struct smx_tx_block *block; /* being written behind `writing` */
 	uint8_t heads[SMX_FRAME_CUT_MAX][SMX_FRAME_HEAD]; /* of its frames */
 	int64_t pid; /* of the other side, -1: not known */
+	int is_direct; /* what is being read goes into the link's buffer; else, if not `in`: */
+	uint8_t *block_in;
 	size_t at, n_in; /* of `in`: taken, and read */
 	uint8_t in[LINES_READ];
 };
@@ -437,14 +439,19 @@ static void arm(struct control_client *c)
 static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 {
 	struct control_client *c = h->data;
+	uint8_t *p = c->in;
+	size_t n = sizeof(c->in);
 
 	(void)suggested;
-	*buf = uv_buf_init((char *)c->in, sizeof(c->in));
-	/* A block is had for the one read only: idle clients hold none. */
-	if (c->attach && (buf->base = smx_pool_get(&c->mux->pool)))
-		buf->len = SMX_BLOCK_LEN;
-	else if (c->attach)
-		buf->len = 0; /* on_read gets UV_ENOBUFS */
+	c->is_direct = 0;
+	c->block_in = NULL;
+	if (c->attach && !(c->is_direct = (n = attach_read_space(c->attach, &p)) > 0)) {
+		/* Had for this one read only: idle clients hold none. NULL: UV_ENOBUFS is read. */
+		p = smx_pool_get(&c->mux->pool);
+		n = p ? SMX_BLOCK_LEN : 0;
+		c->block_in = p;
+	}
+	*buf = uv_buf_init((char *)p, (unsigned)n);
 }
 
 /* One line that says why, and the end (docs/PROTOCOL.md, sections 2 and 3). */
@@ -460,7 +467,7 @@ static void refuse(struct control_client *c, const char *code, const char *error
 static void take_frames(struct control_client *c, uint8_t *p, size_t n)
 {
 	uint64_t before = attach_frames(c->attach);
-	int r = attach_input(c->attach, p, n);
+	int r = c->is_direct ? attach_read(c->attach, p, n) : attach_input(c->attach, p, n);
 
 	if (r != 0) {
 		say_warn(&(struct mux_ids){ .client = c->attach ? attach_client(c->attach) : 0 },
@@ -533,7 +540,8 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 
 	if (n < 0) {
 		client_end(c);
-	} else if (n > 0 && buf->base != (char *)c->in) {
+	} else if (c->is_direct || c->block_in) {
+		/* Without bytes as well: the link gives its buffer back. */
 		if (c->attach)
 			take_frames(c, (uint8_t *)buf->base, (size_t)n);
 		write_out(c);
@@ -542,8 +550,9 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 		c->n_in = (size_t)n;
 		take(c);
 	}
-	if (buf->base != (char *)c->in)
-		smx_pool_put(&m->pool, buf->base);
+	c->is_direct = 0;
+	smx_pool_put(&m->pool, c->block_in);
+	c->block_in = NULL;
 	mux_settle(m);
 }
 

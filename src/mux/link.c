@@ -481,6 +481,24 @@ void link_carrier_data(struct link *l, struct smx_view data)
 	}
 }
 
+size_t link_carrier_space(struct link *l, uint8_t **ret_p)
+{
+	size_t n;
+
+	return l->dead || smx_transport_rx_space(l->t, ret_p, &n) != 0 ? 0 : n;
+}
+
+void link_carrier_read(struct link *l, size_t n)
+{
+	if (l->dead)
+		return;
+	smx_transport_rx_commit(l->t, n);
+	l->bytes_in += n;
+	if (n)
+		smx_live_seen(&l->live, mux_now(l->mux));
+	link_process(l);
+}
+
 /* --- sending --- */
 
 /* Windows first, then interactive ones, then in turn those for which the path has room. */

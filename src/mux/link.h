@@ -170,5 +170,9 @@ void link_flush(struct link *l); /* mux_settle only */
 void link_reap(struct link *l); /* mux_settle only */
 /* Bytes arrived through the carrier. */
 void link_carrier_data(struct link *l, struct smx_view data);
+/* The same without a copy: room at *ret_p to read them into (0: none now), and how many have been
+ * read there since, 0 as well. */
+size_t link_carrier_space(struct link *l, uint8_t **ret_p);
+void link_carrier_read(struct link *l, size_t n);
 
 #endif

@@ -323,6 +323,35 @@ static void test_no_memory_for_the_reader(void **state)
 	smx_buf_release(&in);
 }
 
+static void test_B7_data_may_be_read_past_the_reader(void **state)
+{
+	uint8_t bytes[] = { 0, 0, 0, 4, 1, 'a', 0, 0, 0, 3, 0x80, 'x' }, *p = bytes;
+	struct smx_frame_reader rd;
+	struct smx_view payload;
+	uint8_t type;
+	size_t n = 5;
+
+	(void)state;
+	smx_frame_reader_init(&rd);
+	assert_int_equal(smx_frame_reader_data_left(&rd), 0);
+	assert_int_equal(smx_frame_reader_next(&rd, &p, &n, &type, &payload), SMX_EAGAIN);
+	assert_int_equal(smx_frame_reader_data_left(&rd), 3);
+	n = 1;
+	assert_int_equal(smx_frame_reader_next(&rd, &p, &n, &type, &payload), 0);
+	assert_int_equal(smx_frame_reader_data_left(&rd), 2);
+	smx_frame_reader_skip(&rd, 1);
+	assert_int_equal(rd.n_frames, 0);
+	smx_frame_reader_skip(&rd, 1);
+	assert_int_equal(rd.n_frames, 1);
+	assert_int_equal(smx_frame_reader_is_mid(&rd), 0);
+	/* Of another frame nothing passes it. */
+	n = 6;
+	assert_int_equal(smx_frame_reader_next(&rd, &p, &n, &type, &payload), SMX_EAGAIN);
+	assert_int_equal(smx_frame_reader_is_mid(&rd), 1);
+	assert_int_equal(smx_frame_reader_data_left(&rd), 0);
+	smx_frame_reader_release(&rd);
+}
+
 static void test_B7_frames_are_cut_from_where_the_bytes_are(void **state)
 {
 	enum { LEN = SMX_FRAME_CUT_MAX * SMX_FRAME_DATA_MAX + 3 };
@@ -362,6 +391,7 @@ int main(void)
 		cmocka_unit_test(test_S7_the_reader_judges_lengths_as_well),
 		cmocka_unit_test(test_A2_an_answer_is_wiped_where_it_came_from),
 		cmocka_unit_test(test_no_memory_for_the_reader),
+		cmocka_unit_test(test_B7_data_may_be_read_past_the_reader),
 		cmocka_unit_test(test_B7_frames_are_cut_from_where_the_bytes_are),
 	};
 
