@@ -4,10 +4,12 @@ import datetime
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 import peers
@@ -164,6 +166,22 @@ class World:
         relay = self.mux.pid if name == "ssh-mux" else None
         return Side(name, self.configs[name], relay, cipher_options(cipher))
 
+    def proxied(self, cipher="default"):
+        """The daemon's local server by way of `ssh-mux proxy`."""
+        env = [f"{k}={v}" for k, v in self.mux.env.items() if os.environ.get(k) != v]
+        command = shlex.join(["env", *env, str(self.binary), "proxy", "t"])
+        side = self.side("ssh-mux", cipher)
+        return Side("ssh-mux proxy", side.config, side.relay,
+                    [*side.options, f"-oProxyCommand={command}"])
+
+    def control_socket(self):
+        """The daemon's control socket as ControlPath of ssh; None: the daemon has none."""
+        paths = list(self.mux.run_dir.rglob("t=*"))
+        if not paths:
+            return None
+        return Side("ssh-mux", self.configs["direct"], self.mux.pid,
+                    [f"-oControlPath={paths[0]}", "-oControlMaster=no"])
+
     def sides(self, cipher="default"):
         return [self.side(name, cipher) for name in self.SIDES]
 
@@ -197,6 +215,36 @@ class Usage:
     def end(self):
         self.world.settle(self.n)
         return tuple(b - a for a, b in zip(self.before, self.now()))
+
+
+class ProxyUsage(threading.Thread):
+    """
+    CPU seconds of the last `ssh-mux proxy t` that ran meanwhile. ssh does not wait for it, so they
+    are looked at as long as it is there; the last look is at most 20 ms before its end.
+    """
+
+    def __init__(self, world):
+        super().__init__(daemon=True)
+        self.pattern = re.escape(str(world.binary)) + " proxy t $"
+        self.seconds = 0.0
+        self.done = threading.Event()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.done.set()
+        self.join()
+
+    def run(self):
+        pid = None
+        while not self.done.wait(0.02):
+            now = cpu(pid) if pid else 0.0
+            if now:
+                self.seconds = now
+            else:
+                pid = next(iter(peers.pgrep(self.pattern)), None)
 
 
 # ---- the report ----------------------------------------------------------------------------------
