@@ -320,9 +320,8 @@ static void note_trip(struct pace *p, uint64_t now_us, uint64_t rtt_us)
 		p->least_at_us = now_us;
 		return;
 	}
-	/* Near enough, with a window that holds: it is what it was. */
-	if (p->rtt_us <= p->least_us + p->least_us / 32 + 500 &&
-		(p->down.was_limited || p->up.was_limited))
+	/* Near enough, while bulk goes by: no queue stands, and it is what it was. */
+	if (p->rtt_us <= p->least_us + p->least_us / 32 + 500 && !bulk_is_over(p, now_us))
 		p->least_at_us = now_us;
 	if (p->drain_until_round && (!p->drain_least_us || p->rtt_us < p->drain_least_us))
 		p->drain_least_us = p->rtt_us;
