@@ -14,6 +14,7 @@
 #include "ssh/probes.h"
 
 #define WRITE_BUFS_MAX 32
+#define ACK_NOW_BYTES  (16 * 1024) /* a login and the open of a channel, amply */
 #define SLIPS_LOGGED   20 /* of a link: a peer that goes on so must not fill the log */
 
 struct link *link_new(struct mux *m, const struct link_ops *ops, void *owner)
@@ -411,13 +412,14 @@ static void take_breath(struct link *l)
 	smx_list_add_tail(&m->breathing, &l->breath_node);
 }
 
-/* Until its session begins, the peer's Nagle algorithm would wait 40 ms for our delayed ACKs. */
+/* Until its first session runs, the peer's Nagle algorithm waits for our ACKs: not 40 ms more. */
 static void ack_handshake(struct link *l)
 {
+	int is_new =
+		smx_transport_get_phase(l->t) < SMX_PHASE_CONNECTION || l->bytes_in < ACK_NOW_BYTES;
 	uv_os_fd_t fd;
 
-	if (!l->dead && smx_transport_get_phase(l->t) < SMX_PHASE_CONNECTION &&
-		uv_fileno((uv_handle_t *)l->tcp, &fd) == 0)
+	if (!l->dead && is_new && uv_fileno((uv_handle_t *)l->tcp, &fd) == 0)
 		smx_os_tcp_ack_now((int64_t)(intptr_t)fd);
 }
 
@@ -524,7 +526,10 @@ static struct source *next_source(struct link *l)
 /* Among what is sent, so that its answers come as regularly as that arrives. */
 static void probe_path(struct link *l)
 {
-	if (l->is_paced && !l->dead && pace_probe_is_due(&l->pace, now_us()))
+	if (l->dead)
+		return;
+	if ((l->is_paced && pace_probe_is_due(&l->pace, now_us())) ||
+		(l->owes_probe && smx_transport_tx_len(l->t) > 0))
 		link_probe(l);
 }
 
@@ -770,6 +775,7 @@ void link_probe(struct link *l)
 		link_fail(l, r, NULL);
 		return;
 	}
+	l->owes_probe = 0;
 	smx_live_probed(&l->live, mux_now(l->mux));
 	pace_probe_sent(&l->pace, now_us());
 	if (!smx_transport_can_send(l->t))

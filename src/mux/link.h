@@ -113,6 +113,7 @@ struct link {
 	int is_bulk;
 	/* the path to a remote (B7, B8) */
 	int is_paced;
+	int owes_probe; /* one is due with what is sent next */
 	int is_unanswered; /* it leaves probes without an answer: never paced again */
 	struct pace pace;
 	uint64_t pace_kex; /* key exchanges done when it was last told something */

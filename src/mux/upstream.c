@@ -18,6 +18,7 @@
 #define LOGIN_TIMEOUT_MS  (90 * 1000)
 #define HOST_KEY_ALGS_MAX 1024
 #define YOUNG_MS          (30 * 1000) /* U6: what dies so soon without a channel was no login */
+#define FIRST_PROBE_MS    1000 /* after the login, whatever else is or is not sent */
 #define OPEN_TRIES_MAX    3
 /* Messages that wait to be sent; beyond, clients' opens could be what ends a connection that stalls
  * (LINK_BACKLOG_MAX) or rekeys (SMX_HELD_MAX). More than what uploads may queue. */
@@ -67,9 +68,13 @@ static void on_login(void *arg, int r, const char *why)
 	smx_sanitize(software, strlen(software), clean, sizeof(clean));
 	say_info(&ids, "logged in to %s@%s port %u (%s) by %s", up->hop->user, up->hop->host,
 		up->hop->port, clean, login_methods(up->login));
-	/* For its round trip, and to know early whether it answers such things at all (U4). */
-	link_probe(up->link);
 	pool_assign(up->entry);
+	/* For its round trip, and to know early whether it answers such things at all (U4). But not
+	 * together with an open (B13): OpenSSH's server has Nagle's algorithm on until a session
+	 * runs, so the later of two small answers waits a round trip for our ACK. */
+	up->is_probed = up->n_pending == 0;
+	if (up->is_probed)
+		link_probe(up->link);
 }
 
 static void on_host_key_asked(void *arg, int r, const char *why)
@@ -452,6 +457,8 @@ static void req_event(struct endpoint *ep, struct smx_conn_event *ev)
 	chan->user = NULL;
 	req->up = NULL;
 	up->n_pending--;
+	if (!up->is_probed)
+		up->is_probed = up->link->owes_probe = 1;
 	if (ev->type == SMX_CONN_OPEN_CONFIRM) {
 		note_given(up, req->is_session);
 		req->opened(req, up, chan, ev->data);
@@ -628,6 +635,10 @@ void upstream_tick(struct upstream *up)
 	if (!up->is_known_good && now - up->ready_ms >= YOUNG_MS) {
 		holdback_succeeded(up->entry);
 		up->is_known_good = 1;
+	}
+	if (now - up->ready_ms >= FIRST_PROBE_MS && (!up->is_probed || up->link->owes_probe)) {
+		up->is_probed = 1;
+		link_probe(up->link);
 	}
 	if (upstream_life_tick(up))
 		return;

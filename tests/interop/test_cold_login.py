@@ -135,6 +135,31 @@ def test_B13_a_first_key_that_is_refused_costs_nothing_but_time(cold, make_sshd,
     assert server.log().count("Failed publickey") == 1
 
 
+def ended_well(server, channel, name, _m):
+    """Of a scripted server: a command that says where it is, and ends."""
+    if name != "exec":
+        return True
+    server.send(channel, 99)  # SUCCESS
+    server.send(channel, 94, "still here\n")  # DATA
+    server.send(channel, 98, "exit-status", False, 0)
+    server.send(channel, 97)  # CLOSE
+    return None
+
+
+def test_B13_the_first_probe_is_not_in_the_way_of_the_first_open(keys, cleanup, make_mux):
+    """OpenSSH's server holds the second of two small messages until the first is acknowledged: a
+    probe's answer before that to the open would cost a round trip."""
+    server = cleanup(pyssh.Server(keys.make("host_odd"), ended_well))
+    server.open_reply = lambda kind: server.log.append(("open", kind)) or 0
+    server.dir = None
+    mux = make_mux(routes=routes_toml({"t": server.hop(direct=True)}),
+                   known_hosts=server.known_hosts())
+    mux.check_works()
+    peers.poll(lambda: ("global", "keepalive@openssh.com") in server.log, what="a probe")
+    asked = [entry for entry in server.log if entry[0] in ("open", "global")]
+    assert asked[0] == ("open", "session"), asked
+
+
 class OneAtATime(pyssh.paramiko.Transport):
     """A server that takes a message before it has answered the last one for an attack."""
 
@@ -155,16 +180,7 @@ def test_B13_a_server_that_takes_one_message_at_a_time(cold, keys, cleanup, monk
     """It closes the connection; it is logged in to all the same, and not annoyed again."""
     monkeypatch.setattr(pyssh.paramiko, "Transport", OneAtATime)
 
-    def handler(server, channel, name, m):
-        if name != "exec":
-            return True
-        server.send(channel, 99)  # SUCCESS
-        server.send(channel, 94, "still here\n")  # DATA
-        server.send(channel, 98, "exit-status", False, 0)
-        server.send(channel, 97)  # CLOSE
-        return None
-
-    server = cleanup(pyssh.Server(keys.make("host_odd"), handler))
+    server = cleanup(pyssh.Server(keys.make("host_odd"), ended_well))
     server.dir = None
     mux, trips = cold(server)
     mux.check_works()
