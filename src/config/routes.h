@@ -10,14 +10,15 @@
  *	pinentry = "/usr/bin/pinentry-gnome3"		# or "none"
  *	dead_after = 900				# seconds, 45 to 86400
  *	pace = true					# false: windows of a fixed size
- *	prompter = "native"				# or "powershell"; Windows
+ *	spare = true					# false: no session channel is opened
+ *beforehand prompter = "native"				# or "powershell"; Windows
  *
  *	[jump]						# the default jump host
  *	host = "bastion.example"			# required, as is user
  *	user = "me"
  *	port = 22
  *	identity, identities_only, identity_agent, unattended, prompter, host_key_alias, dead_after,
- *	pace
+ *	pace, spare
  *
  *	[routes.web]					# ssh web
  *	host = "10.0.0.5"				# required, as is user
@@ -26,7 +27,8 @@
  *	direct = true					# no jump host
  *	jump = "other"					# through another route, or "none", or a
  *chain: jump = ["first", "second"] allow_remote_loopback_any_port = true send_env, identity,
- *identities_only, identity_agent, unattended, prompter, host_key_alias, dead_after, pace
+ *identities_only, identity_agent, unattended, prompter, host_key_alias, dead_after, pace,
+ *spare
  *
  * However a route is written, what comes out is an array of hops: jump hosts in the order they are
  * dialled, the target last; hops[i + 1] is reached through a channel of hops[i].
@@ -76,6 +78,7 @@ struct smx_hop {
 	int identities_only; /* only these keys, also of those in the agent */
 	uint32_t dead_after_s; /* silence after which its connection is given up (U3) */
 	int pace; /* what is under way follows its path (B7, B8) */
+	int spare; /* the next session's channel is opened beforehand (B12) */
 	int unattended; /* nobody is asked, by design: logins without a person only (K2) */
 	enum smx_prompter prompter; /* the window that asks for its logins */
 	char *identity_agent; /* socket, "none", "SSH_AUTH_SOCK", or NULL for the usual order (A1)
@@ -151,7 +154,7 @@ const struct smx_route *smx_routes_find_target(const struct smx_routes *routes,
  * P1: 1 if both lead to the same place as the same person: user, host, port, host_key_alias,
  * identity (a list, in its order), identities_only and identity_agent of each hop, and their
  * number. That is the pool's key. What decides when and how one is asked (unattended, prompter) or
- * how its connection is kept and used (dead_after, pace) is no part of it.
+ * how its connection is kept and used (dead_after, pace, spare) is no part of it.
  *
  * Paths are compared as text. Two spellings of one file cost a second login, and never make two
  * people one; mux/prepare.h has put the home in the place of "~/" before.

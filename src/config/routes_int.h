@@ -24,7 +24,7 @@ struct route_draft {
 	char *host, *user, *host_key_alias, *identity_agent, *pinentry;
 	unsigned port, dead_after;
 	enum smx_prompter prompter;
-	int direct, identities_only, allow_loopback, unattended, allow_other_users, pace;
+	int direct, identities_only, allow_loopback, unattended, allow_other_users, pace, spare;
 	struct smx_strings identity, send_env;
 	const struct smx_toml *jump;
 	/* B1: filled in by smx_routes_resolve. */
@@ -79,6 +79,7 @@ enum {
 	KEY_DEAD_AFTER = 1 << 16,
 	KEY_OTHER_USERS = 1 << 17,
 	KEY_PACE = 1 << 18,
+	KEY_SPARE = 1 << 19,
 };
 int smx_routes_read_keys(struct routes_parser *p, struct route_draft *draft, unsigned section);
 

@@ -56,6 +56,7 @@ static const struct key_spec keys[] = {
 	{ "prompter", KEY_PROMPTER, ALL_SECTIONS, VALUE_PROMPTER, AT(prompter) },
 	{ "dead_after", KEY_DEAD_AFTER, ALL_SECTIONS, VALUE_DEAD_AFTER, AT(dead_after) },
 	{ "pace", KEY_PACE, ALL_SECTIONS, VALUE_BOOLEAN, AT(pace) },
+	{ "spare", KEY_SPARE, ALL_SECTIONS, VALUE_BOOLEAN, AT(spare) },
 	{ "jump", KEY_TABLE_JUMP, SECTION_TOP, VALUE_TABLE, 0 },
 	{ "routes", KEY_TABLE_ROUTES, SECTION_TOP, VALUE_TABLE, 0 },
 };

@@ -186,6 +186,8 @@ static int make_hop(const struct routes_parser *p, const struct route_draft *d, 
 	hop->dead_after_s = of->present & KEY_DEAD_AFTER ? of->dead_after : SMX_DEAD_AFTER_S;
 	of = d->present & KEY_PACE ? d : top;
 	hop->pace = of->present & KEY_PACE ? of->pace : 1;
+	of = d->present & KEY_SPARE ? d : top;
+	hop->spare = of->present & KEY_SPARE ? of->spare : 1;
 	of = d->present & KEY_PROMPTER ? d : top;
 	hop->prompter = of->prompter;
 	if ((d->name[0] && (r = copy_text(d->name, &hop->name)) != 0) ||

@@ -263,6 +263,7 @@ static const struct field connection_fields[] = {
 	FIELD(status_connection, COUNT, stalled_s),
 	FIELD(status_connection, COUNT, age_s),
 	FIELD(status_connection, COUNT, channels),
+	FIELD(status_connection, COUNT, spares),
 	FIELD(status_connection, COUNT, bytes_in),
 	FIELD(status_connection, COUNT, bytes_out),
 	FIELD(status_connection, SIGNED, rtt_ms),

@@ -49,6 +49,7 @@ struct smx_status_connection {
 	uint64_t stalled_s; /* for how long (U3); 0 in any other state */
 	uint64_t age_s;
 	uint64_t channels; /* open ones */
+	uint64_t spares; /* session channels opened beforehand (B12), not among them */
 	uint64_t bytes_in, bytes_out; /* from the remote; to the remote */
 	int64_t rtt_ms; /* -1 unknown */
 	struct smx_status_path path;

@@ -186,7 +186,8 @@ static void on_dead(struct link *l, int r, const char *why)
 	smx_free(c);
 }
 
-static const struct link_ops client_ops = { NULL, on_ready, on_auth, on_open, on_dead, "client" };
+static const struct link_ops client_ops = { NULL, on_ready, on_auth, on_open, on_dead, "client",
+	NULL };
 
 /* --- accepting --- */
 

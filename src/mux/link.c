@@ -341,6 +341,8 @@ void link_process(struct link *l)
 	}
 	if (!l->dead && r != SMX_EAGAIN)
 		transport_failed(l, r);
+	if (!l->dead && l->ops->life)
+		l->ops->life(l);
 	link_touch(l);
 }
 

@@ -64,6 +64,7 @@ struct link_ops {
 	void (*open)(struct link *l, struct smx_conn_event *ev); /* the peer asks for a channel */
 	void (*dead)(struct link *l, int r, const char *why); /* last call; frees the owner */
 	const char *id_name; /* of its number, in the log */
+	void (*life)(struct link *l); /* something came; or NULL */
 };
 
 /* What a link without a socket stands on. */

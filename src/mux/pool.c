@@ -154,7 +154,9 @@ static int has_room(const struct pool_entry *e, struct upstream *up, int is_sess
 {
 	unsigned n, max;
 
-	if (!upstream_is_usable(up) || up->is_draining || upstream_channels(up) >= SMX_CHANNELS_MAX)
+	/* A session takes the place of a spare channel (B12). */
+	n = upstream_channels(up) - (is_session ? spares_count(up, NULL) : 0);
+	if (!upstream_is_usable(up) || up->is_draining || n >= SMX_CHANNELS_MAX)
 		return 0;
 	if (!is_session)
 		return 1;
@@ -433,10 +435,18 @@ static void refuse_locked(struct pool_entry *e)
 	}
 }
 
+static void close_spares(struct pool_entry *e)
+{
+	for (struct smx_list *it = e->upstreams.next; it != &e->upstreams; it = it->next)
+		spares_close(upstream_at(it));
+}
+
 void pool_lock(struct mux *m)
 {
 	struct smx_list *it, *tmp;
 
+	SMX_LIST_FOREACH (it, tmp, &m->entries)
+		close_spares(SMX_CONTAINER(it, struct pool_entry, node));
 	SMX_LIST_FOREACH (it, tmp, &m->entries)
 		refuse_locked(SMX_CONTAINER(it, struct pool_entry, node));
 }
@@ -484,6 +494,12 @@ void pool_open(struct mux *m, struct smx_routes *routes, const struct smx_route 
 	pool_assign(e);
 }
 
+void pool_again(struct open_req *req)
+{
+	smx_list_add_tail(&req->entry->waiting, &req->node);
+	pool_assign(req->entry);
+}
+
 void pool_cancel(struct open_req *req)
 {
 	if (req->up)
@@ -526,8 +542,7 @@ int pool_session_refused(struct pool_entry *e, struct upstream *up, struct open_
 			n_open);
 		e->session_limit = n_open;
 	}
-	smx_list_add_tail(&e->waiting, &req->node);
-	pool_assign(e);
+	pool_again(req);
 	return 1;
 }
 

@@ -23,6 +23,8 @@ struct open_req {
 	struct upstream *up; /* while pending there */
 	int is_session;
 	int was_refused; /* by the server: it answered the open */
+	int is_crowded, was_crowded; /* B12: sent, or sent before, while a spare channel of ours was
+				      * not gone at the server */
 	int is_login; /* U7: no channel is wanted; `opened` gets none */
 	int renew; /* U7: nor a connection that was there before */
 	uint64_t after_id; /* connections of no greater number will not do */
@@ -55,6 +57,7 @@ struct pool_entry {
 	int needs_person; /* a login of this way took one */
 	struct prepare *look; /* whether the files of a login that failed are others now (U5) */
 	size_t look_hops; /* of the first so many hops */
+	int has_closed_spare; /* B12: its server ends sessions that stay without a command */
 	int is_stray; /* B10: no route leads this way any more; kept for its channels */
 };
 
@@ -65,6 +68,8 @@ void open_req_release(struct open_req *req);
 /* Asks for a channel at the end of hops[0 .. n_hops). May answer at once. */
 void pool_open(struct mux *m, struct smx_routes *routes, const struct smx_route *route,
 	size_t n_hops, struct open_req *req);
+/* Asks again for one that nothing was begun for. */
+void pool_again(struct open_req *req);
 /* Whoever wanted it is gone. `released` is called. */
 void pool_cancel(struct open_req *req);
 /* Gives waiting requests to connections, and makes connections for the rest. */

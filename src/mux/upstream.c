@@ -130,6 +130,14 @@ static int on_auth(struct link *l, struct smx_view payload)
 	return login_handle(up->login, payload);
 }
 
+static void on_life(struct link *l)
+{
+	struct upstream *up = l->owner;
+
+	if (up->n_pending)
+		spares_alive(up);
+}
+
 /* B4 and DESIGN "Never": a remote opens nothing on its own. */
 static void on_open(struct link *l, struct smx_conn_event *ev)
 {
@@ -210,7 +218,7 @@ static void on_dead(struct link *l, int r, const char *why)
 }
 
 static const struct link_ops upstream_link_ops = { on_host_key, on_ready, on_auth, on_open, on_dead,
-	"conn" };
+	"conn", on_life };
 
 /* --- the carrier --- */
 
@@ -376,6 +384,7 @@ struct upstream *upstream_new(struct pool_entry *e)
 	up->link = link_new(e->mux, &upstream_link_ops, up);
 	for (int i = 0; i < 2; i++)
 		up->orphans[i] = (struct endpoint){ &orphan_ops, up->link, NULL, i };
+	spares_init(up);
 	if (up->link)
 		upstream_life_init(up);
 	if (up->link && (up->prepare = prepare_start(e->mux, up->hop, on_prepared, up))) {
@@ -405,9 +414,10 @@ int upstream_is_used(const struct upstream *up)
 	const struct smx_conn *conn = &up->link->conn;
 
 	/* A channel we have closed is nobody's, though the remote's command may go on for days; nor
-	 * is one whose open nobody awaits. */
+	 * is one whose open nobody awaits, or a spare (B12). */
 	for (uint32_t i = 0; i < conn->n_slots; i++)
-		if (conn->chans[i] && !conn->chans[i]->close_sent && !is_orphan(up, conn->chans[i]))
+		if (conn->chans[i] && !conn->chans[i]->close_sent &&
+			!is_orphan(up, conn->chans[i]) && !spares_is_one(conn->chans[i]))
 			return 1;
 	return 0;
 }
@@ -443,6 +453,24 @@ static void note_given(struct upstream *up, int is_session)
 	}
 }
 
+void upstream_give(
+	struct upstream *up, struct open_req *req, struct smx_chan *chan, struct smx_view specific)
+{
+	struct link *l = up->link;
+	int r = 0;
+
+	note_given(up, req->is_session);
+	/* A spare was opened with less than its session's client grants. */
+	if (chan->recv_window < req->recv_window)
+		r = smx_conn_grant(&l->conn, chan, req->recv_window - chan->recv_window);
+	if (r != 0)
+		link_fail(l, r, NULL);
+	if (req->is_session)
+		spares_given(up);
+	req->opened(req, up, chan, specific);
+	spares_fill(up);
+}
+
 static void req_event(struct endpoint *ep, struct smx_conn_event *ev)
 {
 	struct open_req *req = SMX_CONTAINER(ep, struct open_req, ep);
@@ -460,11 +488,17 @@ static void req_event(struct endpoint *ep, struct smx_conn_event *ev)
 	if (!up->is_probed)
 		up->is_probed = up->link->owes_probe = 1;
 	if (ev->type == SMX_CONN_OPEN_CONFIRM) {
-		note_given(up, req->is_session);
-		req->opened(req, up, chan, ev->data);
+		upstream_give(up, req, chan, ev->data);
 		return;
 	}
 	req->was_refused = 1;
+	if (req->is_crowded && !ev->broken) {
+		/* It may have counted a spare of ours that was being closed (B12). */
+		req->was_crowded = 1;
+		req->n_tries--;
+		pool_again(req);
+		return;
+	}
 	/* A peer that talks nonsense would do so after another login, too. */
 	if (req->is_session && !ev->broken && pool_session_refused(req->entry, up, req))
 		return;
@@ -483,7 +517,7 @@ static void req_event(struct endpoint *ep, struct smx_conn_event *ev)
 }
 
 /* Nothing was begun on the connection it was sent on: another may serve. */
-static void try_elsewhere(struct open_req *req, const char *why)
+void upstream_try_elsewhere(struct open_req *req, const char *why)
 {
 	if (req->n_tries < OPEN_TRIES_MAX && req->entry)
 		smx_list_add_tail(&req->entry->waiting, &req->node);
@@ -497,7 +531,7 @@ static void req_link_dead(struct endpoint *ep, int r, const char *why)
 
 	(void)r;
 	req->up = NULL;
-	try_elsewhere(req, why);
+	upstream_try_elsewhere(req, why);
 }
 
 static const struct endpoint_ops req_ops = { req_event, req_link_dead };
@@ -535,6 +569,8 @@ void upstream_abandon(struct open_req *req)
 {
 	struct upstream *up = req->up;
 
+	if (spares_forget(up, req))
+		return;
 	req->ep.chan->user = &up->orphans[req->is_session != 0];
 	req->ep.chan = NULL;
 	req->up = NULL;
@@ -549,13 +585,17 @@ void upstream_withdraw(struct upstream *up)
 	struct open_req *req;
 
 	upstream_stalled_text(up, why, sizeof(why));
+	while ((req = spares_first_waiting(up))) {
+		(void)spares_forget(up, req);
+		upstream_try_elsewhere(req, why);
+	}
 	for (uint32_t i = 0; up->n_pending && i < conn->n_slots; i++) {
 		ep = conn->chans[i] ? conn->chans[i]->user : NULL;
 		if (!ep || ep->ops != &req_ops)
 			continue;
 		req = SMX_CONTAINER(ep, struct open_req, ep);
 		upstream_abandon(req);
-		try_elsewhere(req, why);
+		upstream_try_elsewhere(req, why);
 	}
 }
 
@@ -569,6 +609,8 @@ void upstream_open(struct upstream *up, struct open_req *req)
 		req->failed(req, SMX_OPEN_RESOURCE_SHORTAGE, "the connection is too busy");
 		return;
 	}
+	if (req->is_session && spares_serve(up, req))
+		return;
 	r = smx_conn_open(&l->conn, smx_buf_as_view(&req->kind), smx_buf_as_view(&req->specific),
 		req->recv_window, &chan);
 	if (r != 0) {
@@ -581,6 +623,7 @@ void upstream_open(struct upstream *up, struct open_req *req)
 	req->ep = (struct endpoint){ &req_ops, l, chan, req->is_session };
 	req->up = up;
 	req->n_tries++;
+	req->is_crowded = req->is_session && !req->was_crowded && up->spares.n_leaving > 0;
 	req->sent_ms = mux_now(l->mux);
 	up->n_pending++;
 	chan->user = &req->ep;
@@ -647,6 +690,7 @@ void upstream_tick(struct upstream *up)
 		return;
 	}
 	ending_tick(up);
+	spares_tick(up);
 	if (upstream_is_used(up)) {
 		up->idle_since_ms = now;
 	} else if (up->is_draining) {

@@ -10,6 +10,7 @@
 #include "mux/attempts.h"
 #include "mux/login.h"
 #include "mux/pool.h"
+#include "mux/spare.h"
 
 enum upstream_state {
 	UPSTREAM_PREPARING,
@@ -51,6 +52,7 @@ struct upstream {
 	unsigned sessions_max; /* the server refused one more than these; 0: not yet (B2) */
 	unsigned n_pending; /* opens that somebody awaits the answer of */
 	struct endpoint orphans[2]; /* of opens that nobody awaits any more; [1]: of sessions */
+	struct spares spares; /* B12 */
 	uint64_t carried_ms; /* when its carrier stood; 0: not yet */
 	char cause[512]; /* what a failed login is reported with */
 };
@@ -97,6 +99,11 @@ void upstream_stalled_text(const struct upstream *up, char *out, size_t size);
 void upstream_abandon(struct open_req *req);
 /* Takes all of them back, for another connection to serve: nothing was begun on this one. */
 void upstream_withdraw(struct upstream *up);
+/* The same of one, which is no longer pending here. */
+void upstream_try_elsewhere(struct open_req *req, const char *why);
+/* The server has given the channel that req asked for, and which is nobody's yet. */
+void upstream_give(
+	struct upstream *up, struct open_req *req, struct smx_chan *chan, struct smx_view specific);
 
 /* U6: whether its end is that of a login: it never logged in, or died before its first channel. */
 int upstream_is_failed_login(const struct upstream *up);

@@ -363,6 +363,23 @@ static void b8_pace(void **state)
 	smx_routes_unref(r);
 }
 
+/* B12: the next session's channel is opened beforehand, unless its table or the top says no. */
+static void b12_spare(void **state)
+{
+	struct smx_routes *r = parse("[jump]\nhost = 'j'\nuser = 'j'\nspare = false\n"
+				     "[routes.a]\nhost = 'a'\nuser = 'a'\n");
+
+	(void)state;
+	assert_false(smx_routes_find(r, "a")->hops[0].spare);
+	assert_true(smx_routes_find(r, "a")->hops[1].spare);
+	smx_routes_unref(r);
+	r = parse("spare = false\n[routes.a]\nhost = 'a'\nuser = 'a'\n"
+		  "[routes.b]\nhost = 'b'\nuser = 'b'\nspare = true\n");
+	assert_false(smx_routes_find(r, "a")->hops[0].spare);
+	assert_true(smx_routes_find(r, "b")->hops[0].spare);
+	smx_routes_unref(r);
+}
+
 static void l8_send_env_of_route_and_top(void **state)
 {
 	struct smx_routes *routes = parse(
@@ -409,16 +426,16 @@ static void r3_errors(void **state)
 			"f:4:1: [routes.web] key \"allow_forward\": unknown key; the keys here are "
 			"host, port, user, direct, jump, allow_remote_loopback_any_port, send_env, "
 			"identity, identities_only, identity_agent, unattended, host_key_alias, "
-			"prompter, dead_after, pace" },
+			"prompter, dead_after, pace, spare" },
 		{ ROUTE "\"a\\u001bb\\nc\" = 1\n",
 			"f:4:1: [routes.web] key \"a?b?c\": unknown key; the keys here are host, "
 			"port, user, direct, jump, allow_remote_loopback_any_port, send_env, "
 			"identity, identities_only, identity_agent, unattended, host_key_alias, "
-			"prompter, dead_after, pace" },
+			"prompter, dead_after, pace, spare" },
 		{ JUMP "direct = true\n",
 			"f:4:1: [jump] key \"direct\": unknown key; the keys here are host, port, "
 			"user, identity, identities_only, identity_agent, unattended, "
-			"host_key_alias, prompter, dead_after, pace" },
+			"host_key_alias, prompter, dead_after, pace, spare" },
 		{ "[jmp]\n", "f:1:2: key \"jmp\": unknown key; did you mean \"jump\"?" },
 		{ "[route.web]\n", "f:1:2: key \"route\": unknown key; did you mean \"routes\"?" },
 		{ "allow_remote_loopback_any_port = true\n",
@@ -445,7 +462,7 @@ static void r3_errors(void **state)
 			"host, "
 			"port, user, direct, jump, allow_remote_loopback_any_port, send_env, "
 			"identity, identities_only, identity_agent, unattended, host_key_alias, "
-			"prompter, dead_after, pace" },
+			"prompter, dead_after, pace, spare" },
 		/* missing ones */
 		{ "[routes.web]\nuser = 'u'\n",
 			"f:1:9: [routes.web]: key \"host\" is missing; write host = \"name or "
@@ -502,7 +519,7 @@ static void r3_errors(void **state)
 			"f:1:11: [routes.a] key \"b\": unknown key; the keys here are host, port, "
 			"user, direct, jump, allow_remote_loopback_any_port, send_env, identity, "
 			"identities_only, identity_agent, unattended, host_key_alias, prompter, "
-			"dead_after, pace" },
+			"dead_after, pace, spare" },
 		{ "[routes.web]\nhost = '-oProxyCommand=x'\n",
 			"f:2:1: [routes.web] key \"host\": must not start with '-'" },
 		{ "[routes.web]\nhost = 'h '\n",
@@ -536,6 +553,8 @@ static void r3_errors(void **state)
 		/* B8 */
 		{ ROUTE "pace = 'off'\n",
 			"f:4:1: [routes.web] key \"pace\": must be true or false, not a string" },
+		{ ROUTE "spare = 1\n", "f:4:1: [routes.web] key \"spare\": must be true or false, "
+				       "not an integer" },
 		/* L8 */
 		{ ROUTE "send_env = ['OK', 'LD_PRELOAD']\n",
 			"f:4:1: [routes.web] key \"send_env\": \"LD_PRELOAD\" is never passed on: "
@@ -785,7 +804,7 @@ static void p1_hops_equal_compares_each_part(void **state)
 	static const char text[] = "[routes]\n"
 				   "a = { host = 'h', user = 'u' }\n"
 				   "same = { host = 'H', user = 'u', unattended = true, "
-				   "dead_after = 60, pace = false }\n"
+				   "dead_after = 60, pace = false, spare = false }\n"
 				   "key = { host = 'h', user = 'u', identity = 'x' }\n"
 				   "key2 = { host = 'h', user = 'u', identity = 'y' }\n"
 				   "keys = { host = 'h', user = 'u', identity = ['x', 'y'] }\n"
@@ -951,6 +970,7 @@ int main(void)
 		cmocka_unit_test(a4_prompter),
 		cmocka_unit_test(u3_dead_after),
 		cmocka_unit_test(b8_pace),
+		cmocka_unit_test(b12_spare),
 		cmocka_unit_test(l8_send_env_of_route_and_top),
 		cmocka_unit_test(r3_errors),
 		cmocka_unit_test(r3_check_tells_of_every_error),

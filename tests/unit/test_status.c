@@ -115,7 +115,7 @@ static const char lines_text[] =
 	"\"via\":\"\",\"loopback\":false,\"control\":\"\"}}\n"
 	"{\"id\":1,\"ok\":true,\"more\":true,\"connection\":{\"id\":3,\"key\":\"u@web:22 via "
 	"u@jump:22\",\"identity\":\"\",\"state\":\"ready\",\"stalled_s\":0,\"age_s\":61,"
-	"\"channels\":1,\"bytes_in\":"
+	"\"channels\":1,\"spares\":0,\"bytes_in\":"
 	"1024,"
 	"\"bytes_out\":99,\"rtt_ms\":14,\"idle_left_s\":-1,\"lifetime_left_s\":43139," PATH_TEXT
 	"}}\n"
@@ -135,7 +135,7 @@ static const char json_text[] =
 	"\"u@db:22\",\"via\":\"\",\"loopback\":false,\"control\":\"\"}],\"connections\":[{\"id\":3,"
 	"\"key\":\"u@web:22 via "
 	"u@jump:22\",\"identity\":\"\",\"state\":\"ready\",\"stalled_s\":0,"
-	"\"age_s\":61,\"channels\":1,\"bytes_in\":1024,\"bytes_out\":99,\"rtt_ms\":14,"
+	"\"age_s\":61,\"channels\":1,\"spares\":0,\"bytes_in\":1024,\"bytes_out\":99,\"rtt_ms\":14,"
 	"\"idle_left_s\":-1,\"lifetime_left_s\":43139," PATH_TEXT
 	"}],\"clients\":[{\"id\":9,\"route\":\"web\","
 	"\"age_s\":60,\"channels\":1,\"pid\":-1}],\"channels\":[{\"id\":11,\"connection\":3,"
