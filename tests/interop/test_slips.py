@@ -55,11 +55,12 @@ class World:
     def __init__(self, keys):
         self.server = SlippingServer(keys.make("host_slips"))
         self.target = Sshd(keys, "target", MaxSessions=300)
-        jump = self.server.hop()
+        # Its script is about the channels that sessions ask for.
+        jump = self.server.hop(spare=False)
         self.mux = Mux(
             keys,
             routes=routes_toml({
-                "s": self.server.hop(direct=True), "d": hop(self.target, direct=True),
+                "s": self.server.hop(direct=True, spare=False), "d": hop(self.target, direct=True),
                 "j": hop(self.target),
             }, jump=jump),
             known_hosts=self.server.known_hosts() + self.target.known_hosts(),
