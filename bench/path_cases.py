@@ -301,18 +301,50 @@ def beside(world, report):
 
 
 def warm(world, report):
+    """In a row for each side: what others do between them would count as a pause."""
     names = world.side_names()
+    got = {name: [] for name in names}
+    for n in range(world.args.rounds):
+        for name in rig.rotated(names, n):
+            rig.run(world.side(name).argv("true"))
+            time.sleep(1)
+            got[name] += [rig.run(world.side(name).argv("true"))[0] * 1000
+                          for _ in range(world.args.samples)]
+    trip = 2 * world.delay
+    report.table(f"{of_path(world)}: `ssh host true`, logged in, {world.args.samples} in a row",
+                 ["side", "ms", "round trips", "the longest"],
+                 [[n, f"{median(v):.0f}", f"{median(v) / trip:.2f}", f"{max(v) / trip:.2f}"]
+                  for n, v in got.items()])
+    if "ssh-mux" in got:
+        report.target(f"{world.name}: a warm command, round trips", median(got["ssh-mux"]) / trip,
+                      1.2)
+
+
+COMMANDS = 100
+
+
+def serial(world, report):
+    """A script of many commands."""
+    names = [n for n in world.side_names() if n != "direct"]
     got = {name: [] for name in names}
     for name in names:
         rig.run(world.side(name).argv("true"))
-    time.sleep(1)
-    for n in range(world.args.samples):
+    for n in range(world.args.rounds):
         for name in rig.rotated(names, n):
-            wall, _, _ = rig.run(world.side(name).argv("true"))
-            got[name].append(wall * 1000)
-    trip = 2 * world.delay
-    report.table(f"{of_path(world)}: `ssh host true`, logged in", ["side", "ms", "round trips"],
-                 [[n, f"{median(v):.0f}", f"{median(v) / trip:.2f}"] for n, v in got.items()])
+            argv, start = world.side(name).argv("true"), time.monotonic()
+            for _ in range(COMMANDS):
+                rig.run(argv)
+            got[name].append(time.monotonic() - start)
+    rows = [[n, f"{median(v):.1f}"] for n, v in got.items()]
+    if "ControlMaster" in got:
+        master = median(got["ControlMaster"])
+        for row, v in zip(rows, got.values()):
+            row.append(f"{median(v) / master:.2f} ×")
+        if "ssh-mux" in got:
+            report.target(f"{world.name}: {COMMANDS} commands, × ControlMaster",
+                          median(got["ssh-mux"]) / master, 0.6)
+    report.table(f"{of_path(world)}: {COMMANDS} commands one after another, s",
+                 ["side", "s", "× master"], rows)
 
 
 PINENTRY = """#!/bin/sh
@@ -465,4 +497,4 @@ def stopped(world, report):
 
 
 CASES = {f.__name__: f for f in (download, upload, sftp, stopped, echo, jumped, compete, beside,
-                                 warm, cold)}
+                                 warm, serial, cold)}
