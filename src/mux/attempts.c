@@ -164,7 +164,8 @@ void attempts_failed(struct attempts *as, struct smx_routes *routes, const struc
 	a->next_ms = later(now_ms + delay, a->floor_ms);
 	if (failure->kind != ATTEMPT_NETWORK)
 		a->n_network = 0;
-	a->failed_ms = a->looked_ms = now_ms;
+	a->failed_ms = now_ms;
+	a->looked_ms = 0; /* the files may be others a millisecond later */
 	a->last = *failure;
 	a->last.cause = NULL;
 	(void)snprintf(a->cause, sizeof(a->cause), "%s", failure->cause);

@@ -100,7 +100,7 @@ static int request(
 		return SMX_ETOOBIG;
 	r = smx_conn_send_request(&l->conn, p->ep.chan, name, want_reply, v);
 	if (r == 0)
-		smx_request_passed(&p->order, kind);
+		smx_request_passed(&p->order, kind, want_reply);
 	if (r == 0 && smx_request_is_command(kind))
 		p->command = kind;
 	return r;

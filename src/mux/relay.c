@@ -204,7 +204,7 @@ static void local_request(struct relay *rl, struct smx_conn_event *ev)
 	if (kind == SMX_REQUEST_PTY)
 		rl->up.is_terminal = rl->down.is_terminal = 1;
 	if (pass_request(rl, &rl->local, &rl->local_replies, &rl->up, ev, kind, &fields))
-		smx_request_passed(&rl->order, kind);
+		smx_request_passed(&rl->order, kind, ev->want_reply);
 }
 
 static void remote_request(struct relay *rl, struct smx_conn_event *ev)
@@ -233,8 +233,9 @@ static void remote_reply(struct relay *rl, int success)
 {
 	const struct replies *q = &rl->local_replies;
 
-	if (!success && q->n)
-		smx_request_failed(&rl->order, (enum smx_request_kind)q->kind[q->first]);
+	if (q->n)
+		smx_request_answered(
+			&rl->order, (enum smx_request_kind)q->kind[q->first], success);
 	pass_reply(&rl->local, &rl->local_replies, success);
 }
 

@@ -259,7 +259,8 @@ enum smx_verdict smx_request_of_client(const struct smx_request_order *order, st
 		 */
 		if (order->has_pty)
 			return because(ret,
-				order->has_command ? SMX_VERDICT_REFUSE : SMX_VERDICT_END,
+				order->has_command || order->n_due ? SMX_VERDICT_REFUSE
+								   : SMX_VERDICT_END,
 				"the channel has a terminal");
 		return v;
 	case SMX_REQUEST_SHELL:
@@ -299,18 +300,27 @@ int smx_request_is_urgent(enum smx_request_kind kind)
 	       kind == SMX_REQUEST_BREAK;
 }
 
-void smx_request_passed(struct smx_request_order *order, enum smx_request_kind kind)
+void smx_request_passed(
+	struct smx_request_order *order, enum smx_request_kind kind, int wants_answer)
 {
 	if (kind == SMX_REQUEST_PTY)
 		order->has_pty = 1;
-	if (smx_request_is_command(kind))
+	if (!smx_request_is_command(kind))
+		return;
+	if (wants_answer)
+		order->n_due++;
+	else
 		order->has_command = 1;
 }
 
-void smx_request_failed(struct smx_request_order *order, enum smx_request_kind kind)
+void smx_request_answered(
+	struct smx_request_order *order, enum smx_request_kind kind, int success)
 {
-	if (kind == SMX_REQUEST_PTY)
+	if (kind == SMX_REQUEST_PTY && !success)
 		order->has_pty = 0;
-	if (smx_request_is_command(kind))
-		order->has_command = 0;
+	if (!smx_request_is_command(kind) || order->n_due == 0)
+		return;
+	order->n_due--;
+	if (success)
+		order->has_command = 1;
 }

@@ -86,9 +86,14 @@ enum smx_verdict {
 	SMX_VERDICT_END, /* its channel ends */
 };
 
-/* What was passed on for one channel and not refused since: there may be one of each. */
+/*
+ * What was passed on for one channel and not refused since: there may be one of each. While the
+ * answer to a command is due, another goes to the server too, whose answers come in order: it is
+ * for the case that the first is refused.
+ */
 struct smx_request_order {
 	unsigned has_pty : 1, has_command : 1;
+	unsigned n_due; /* commands without an answer so far */
 };
 
 /* ret->why says why unless it passes. ret_kind is set in any case. */
@@ -102,9 +107,10 @@ enum smx_verdict smx_request_of_server(struct smx_view name, struct smx_view spe
 	enum smx_request_kind *ret_kind, struct smx_fields *ret);
 
 /* A client's request was passed on. */
-void smx_request_passed(struct smx_request_order *order, enum smx_request_kind kind);
-/* Its answer was a failure: the client may try another (sftp-server after the subsystem, say). */
-void smx_request_failed(struct smx_request_order *order, enum smx_request_kind kind);
+void smx_request_passed(
+	struct smx_request_order *order, enum smx_request_kind kind, int wants_answer);
+/* Its answer; after a failure the client may try another (sftp-server after the subsystem, say). */
+void smx_request_answered(struct smx_request_order *order, enum smx_request_kind kind, int success);
 
 /* It starts what the channel is for: shell, exec, subsystem. */
 int smx_request_is_command(enum smx_request_kind kind);

@@ -49,10 +49,10 @@ static void client(struct smx_request_order *order, struct smx_view name, struct
 		fuzz_check(kind != SMX_REQUEST_PTY || !had_pty);
 		fuzz_check(!smx_request_is_command(kind) || !had_command);
 		fuzz_check(name.len <= SMX_REQUEST_NAME_MAX && !memchr(name.p, '\0', name.len));
-		smx_request_passed(order, kind);
+		smx_request_passed(order, kind, data.len % 7 != 0);
 		/* The server refuses some of them. */
-		if (data.len % 5 == 4)
-			smx_request_failed(order, kind);
+		if (data.len % 5 > 2)
+			smx_request_answered(order, kind, data.len % 5 == 3);
 		break;
 	default:
 		fuzz_check(f.why != NULL);

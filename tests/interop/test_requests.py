@@ -217,7 +217,7 @@ class Talk:
         for n, (kind, specific) in enumerate(case.requests):
             # What is sound goes out without waiting: the answers come in its order. What may be
             # the end comes when the others have theirs.
-            if case.kills and n == len(case.requests) - 1:
+            if (case.kills or case.through) and n == len(case.requests) - 1:
                 poll(lambda: len(self.answers(ours)) == n, 10)
             self.client.send(REQUEST, theirs, kind, True, specific)
         alive = self.is_answered()

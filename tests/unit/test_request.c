@@ -422,7 +422,7 @@ static enum smx_verdict ask(struct smx_request_order *order, const char *name)
 	v = smx_request_of_client(order, smx_view_of(name, strlen(name)),
 		(struct smx_view){ m.bytes, m.len }, &kind, &f);
 	if (v == SMX_VERDICT_PASS)
-		smx_request_passed(order, kind);
+		smx_request_passed(order, kind, 1);
 	else
 		assert_non_null(f.why);
 	return v;
@@ -438,20 +438,30 @@ static void U1_order_of_a_clients_requests(void **state)
 	assert_int_equal(ask(&order, "pty-req"), SMX_VERDICT_PASS);
 	assert_int_equal(ask(&order, "pty-req"), SMX_VERDICT_END);
 	/* One that was refused is none. */
-	smx_request_failed(&order, SMX_REQUEST_PTY);
+	smx_request_answered(&order, SMX_REQUEST_PTY, 0);
 	assert_int_equal(ask(&order, "pty-req"), SMX_VERDICT_PASS);
 	for (size_t i = 0; i < SMX_ARRAY_LEN(commands); i++) {
 		assert_int_equal(ask(&order, commands[i]), SMX_VERDICT_PASS);
+		/* Sent before the answer to the first: whether it counts is the server's word. */
+		assert_int_equal(ask(&order, "exec"), SMX_VERDICT_PASS);
+		assert_int_equal(ask(&order, "pty-req"), SMX_VERDICT_REFUSE);
+		smx_request_answered(&order, SMX_REQUEST_EXEC, 0);
+		smx_request_answered(&order, SMX_REQUEST_EXEC, 1);
 		for (size_t j = 0; j < SMX_ARRAY_LEN(commands); j++)
 			assert_int_equal(ask(&order, commands[j]), SMX_VERDICT_REFUSE);
 		/* After a command servers refuse a terminal, and so do we. */
 		assert_int_equal(ask(&order, "pty-req"), SMX_VERDICT_REFUSE);
 		assert_int_equal(ask(&order, "window-change"), SMX_VERDICT_PASS);
 		assert_int_equal(ask(&order, "signal"), SMX_VERDICT_PASS);
-		smx_request_failed(&order, SMX_REQUEST_ENV);
+		smx_request_answered(&order, SMX_REQUEST_ENV, 0);
 		assert_int_equal(ask(&order, "exec"), SMX_VERDICT_REFUSE);
-		smx_request_failed(&order, SMX_REQUEST_EXEC);
+		/* Answered though nothing was asked. */
+		smx_request_answered(&order, SMX_REQUEST_EXEC, 0);
+		assert_int_equal(ask(&order, "exec"), SMX_VERDICT_REFUSE);
+		order = (struct smx_request_order){ .has_pty = 1 };
 	}
+	smx_request_passed(&order, SMX_REQUEST_SHELL, 0); /* no answer wanted: taken, maybe */
+	assert_int_equal(ask(&order, "exec"), SMX_VERDICT_REFUSE);
 	order = (struct smx_request_order){ 0 };
 	assert_int_equal(ask(&order, "exec"), SMX_VERDICT_PASS);
 	assert_int_equal(ask(&order, "pty-req"), SMX_VERDICT_PASS); /* the server's answer */
