@@ -11,7 +11,6 @@
 #define RECORD_BIG    (64 * 1024)
 #define RECORD_LARGE  (SMX_BLOCK_LEN - sizeof(struct record))
 #define RUN_HEAD      8
-#define GRANT_STEPS   32 /* of bulk's share of a path */
 
 enum record_kind { REC_DATA, REC_REQUEST, REC_EOF, REC_CLOSE };
 
@@ -191,16 +190,9 @@ static size_t grant_due(const struct flow *f)
 	if (!in || f->in->link->dead || in->eof_received || in->close_received || in->close_sent)
 		return 0;
 	n = room(f);
-	/* In small steps, or what is sent for a grant would be a queue on a thin path; but a
-	 * receiver that takes byte after byte is not what they are for. */
-	if (share) {
-		low = (share < size ? share : size) / GRANT_STEPS;
-		if (low < BULK_SHARE_LEAST / 4)
-			low = BULK_SHARE_LEAST / 4;
-		if (f->queued_data && low < FLOW_GRANT_LEAST)
-			low = FLOW_GRANT_LEAST;
-		return n >= low ? n : 0;
-	}
+	/* In small steps, or what is sent for a grant would be a queue on a thin path. */
+	if (share)
+		return n >= (share < size ? share : size) / 16 && n >= BULK_SHARE_LEAST / 4 ? n : 0;
 	if (n >= size / 4)
 		return n;
 	return n >= FLOW_GRANT_LEAST && in->recv_window <= low ? n : 0;
@@ -214,27 +206,14 @@ static void grant(struct flow *f)
 }
 
 /*
- * What may be granted at once. A large packet comes to its end at once, and all of it granted at
- * once would come back as another one: on a thin path 32 KiB are a queue of 13 ms.
- */
-static size_t grant_step(const struct flow *f, size_t share)
-{
-	size_t step = share / GRANT_STEPS;
-
-	if (step > SMX_CHANNEL_PACKET / 2 || f->queued_data)
-		return SIZE_MAX;
-	return (step > BULK_SHARE_LEAST / 4 ? step : BULK_SHARE_LEAST / 4) + f->in->link->last_read;
-}
-
-/*
  * Lets the sender send what there is room for; grows the window of a receiver that has taken
  * a whole window since it last grew and has next to nothing queued.
  */
 static int flow_grant(struct source *s)
 {
 	struct flow *f = SMX_CONTAINER(s, struct flow, grants);
-	size_t n = grant_due(f), size = f->window.size, share = path_share(f), step;
-	int r, has_more = 0;
+	size_t n = grant_due(f), size = f->window.size, share = path_share(f);
+	int r;
 
 	if (n == 0)
 		return 0;
@@ -243,16 +222,12 @@ static int flow_grant(struct source *s)
 		f->granted = 0;
 		n = room(f);
 	}
-	if (share && n > (step = grant_step(f, share))) {
-		n = step;
-		has_more = 1;
-	}
 	f->granted += n;
 	if ((r = smx_conn_grant(&f->in->link->conn, f->in->chan, (uint32_t)n)) != 0)
 		link_fail(f->in->link, r, NULL);
 	f->window.taken = f->in->chan->recv_window + f->queued_data + f->queued_heads;
 	window_granted(&f->window, (uint32_t)n);
-	return has_more;
+	return 0;
 }
 
 /* --- queueing --- */

@@ -37,7 +37,6 @@ struct link *link_new(struct mux *m, const struct link_ops *ops, void *owner)
 	share_init(&l->share, &m->windows);
 	pace_init(&l->pace, LINK_WINDOW_MAX);
 	smx_list_init(&l->owed);
-	smx_list_init(&l->owed_next);
 	smx_list_init(&l->ready_interactive);
 	smx_list_init(&l->ready_bulk);
 	smx_list_init(&l->node);
@@ -90,8 +89,8 @@ size_t link_quantum(const struct link *l)
 {
 	size_t n = LINK_QUANTUM;
 
-	if (l->is_paced && l->pace.up.mode != PACE_UNKNOWN && l->pace.up.window / 32 < n)
-		n = (size_t)l->pace.up.window / 32;
+	if (l->is_paced && l->pace.up.mode != PACE_UNKNOWN && l->pace.up.window / 16 < n)
+		n = (size_t)l->pace.up.window / 16;
 	return n > LINK_QUANTUM_LEAST ? n : LINK_QUANTUM_LEAST;
 }
 
@@ -447,7 +446,6 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 	} else {
 		smx_transport_rx_commit(l->t, (size_t)n);
 		l->bytes_in += (uint64_t)n;
-		l->last_read = (size_t)n;
 		smx_live_seen(&l->live, mux_now(m));
 		link_process(l);
 		if (n < BREATH_READ && is_bulk(l, (size_t)n))
@@ -471,7 +469,6 @@ void link_carrier_data(struct link *l, struct smx_view data)
 	size_t n;
 
 	l->bytes_in += data.len;
-	l->last_read = data.len;
 	smx_live_seen(&l->live, mux_now(l->mux));
 	while (data.len && !l->dead) {
 		if (smx_transport_rx_space(l->t, &p, &n) != 0 || n == 0) {
@@ -541,15 +538,13 @@ static void probe_path(struct link *l)
 static void compose(struct link *l)
 {
 	struct source *s;
-	int is_owed;
 
 	while (link_has_room(l) && (s = next_source(l))) {
-		is_owed = !smx_list_empty(&l->owed);
 		smx_list_del(&s->node);
 		/* Whoever has that much is bulk for now, or a terminal's flood starved all others.
 		 */
 		if (s->drain(s) && !l->dead && smx_list_empty(&s->node))
-			smx_list_add_tail(is_owed ? &l->owed_next : &l->ready_bulk, &s->node);
+			smx_list_add_tail(&l->ready_bulk, &s->node);
 		probe_path(l);
 	}
 	probe_path(l);
@@ -627,7 +622,6 @@ static void write_blocks(struct link *l, struct smx_tx_block *list)
 void link_flush(struct link *l)
 {
 	struct smx_tx_block *list;
-	struct smx_list *node;
 
 	if (!l->t)
 		return;
@@ -649,12 +643,6 @@ void link_flush(struct link *l)
 		else
 			smx_transport_tx_free(l->t, list);
 	}
-	while (!smx_list_empty(&l->owed_next)) {
-		node = l->owed_next.next;
-		smx_list_del(node);
-		smx_list_add_tail(&l->owed, node);
-	}
-	l->last_read = 0;
 	if (!l->dead && smx_transport_tx_len(l->t) > l->backlog_max)
 		link_fail(l, SMX_ELIMIT, "the other side does not read");
 }

@@ -34,8 +34,7 @@ struct source {
 	struct smx_list node; /* in link->owed or ->ready_*, or in no list */
 	int is_interactive;
 	int is_paced; /* waits while as much is on its way as the path takes (B8) */
-	/* Sends at most link_quantum bytes. 1: there is more, and it could be sent; of one in
-	 * `owed`: with the next flush. */
+	/* Sends at most link_quantum bytes. 1: there is more, and it could be sent. */
 	int (*drain)(struct source *s);
 };
 
@@ -94,7 +93,6 @@ struct link {
 	struct smx_conn conn;
 	struct share share; /* of a client */
 	struct smx_list owed, ready_interactive, ready_bulk; /* sources */
-	struct smx_list owed_next; /* those that owe more, which is not to go at once */
 
 	uv_tcp_t *tcp; /* NULL with a carrier */
 	int is_reading;
@@ -114,7 +112,6 @@ struct link {
 	uint64_t id, born_ms, bytes_in, bytes_out;
 	uint64_t burst_since_ms, burst_bytes; /* how fast bytes come in */
 	int is_bulk;
-	size_t last_read; /* bytes of the read that is being handled; 0: none is */
 	/* the path to a remote (B7, B8) */
 	int is_paced;
 	int owes_probe; /* one is due with what is sent next */

@@ -20,21 +20,16 @@
 #define LONG_ROUNDS   4 /* of long round trips, before it is tested whose queue that is */
 #define TEST_ROUNDS   2
 #define DRAIN_ROUNDS  3
-#define SHARED_TEST   32 /* rounds between tests while the queue is another's */
+#define SHARED_TEST   16 /* rounds between tests while the queue is another's */
 #define UNANSWERED_US (10 * 1000 * 1000)
 #define US            1e6
 
-/* Steady: how long a queue of ours may be, so that the path never runs dry, as a part of the least
- * round trip besides SLACK_US; and how much of the difference is made up for in a round. */
-#define QUEUE_PART      16
-#define QUEUE_STEP      0.5
-#define BEST_FADES      256 /* rounds; while the queue is twice as long: */
-#define BEST_FADES_FAST 64
-#define TURN_ROUNDS     8
-#define BOLD_GAIN       2.0
-#define BOLD_GROWS      1.06
-#define MEEK_TURNS      16
-#define SHARED_GAIN     1.25
+/* Steady: a little more to see whether there is more, the same less, then what is known. */
+static const double gains[] = { 1.15, 0.85, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0 };
+#define N_GAINS     (sizeof(gains) / sizeof(gains[0]))
+#define GROWTH      1.06 /* as much more in the first phase: the path rewards it, go on */
+#define GROWTH_GAIN 1.35
+#define SHARED_GAIN 1.25
 
 void pace_init(struct pace *p, uint64_t limit)
 {
@@ -155,19 +150,23 @@ static void next_slot(struct pace_way *w)
 			w->rate = w->rates[i];
 }
 
-/* What the round trip may be longer than the least one, while only our own bulk goes by. */
-static double queue_us(const struct pace *p)
+/* One phase of the cycle to the next. The first goes on for as long as the path rewards it. */
+static void next_phase(struct pace_way *w)
 {
-	double each = SLACK_US + (double)p->least_us / QUEUE_PART;
-
-	return p->down.was_limited && p->up.was_limited ? 2 * each : each;
+	if (w->phase == 0 && w->rate > w->phase_rate * GROWTH) {
+		w->phase_rounds++;
+		w->phase_rate = w->rate;
+		return;
+	}
+	w->phase = (w->phase + 1) % N_GAINS;
+	w->phase_rounds = 0;
+	w->phase_rate = w->rate;
 }
 
 /* A queue stands, ours or another's. */
 static int is_long(const struct pace *p)
 {
-	return (double)p->before_us >
-	       (double)p->least_us + (double)p->least_us / 3 + SLACK_US + queue_us(p);
+	return p->before_us > p->least_us + p->least_us / 3 + 2 * (uint64_t)SLACK_US;
 }
 
 static void forget_rates(struct pace_way *w)
@@ -182,64 +181,14 @@ static void end_test(const struct pace *p, struct pace_way *w)
 	if (--w->testing)
 		return;
 	w->n_long = 0;
+	w->phase = 2;
+	w->phase_rounds = 0;
 	w->mode = is_long(p) && p->before_us > p->least_us + (w->long_us - p->least_us) / 4
 			  ? PACE_SHARED
 			  : PACE_STEADY;
-	/* Rates of a test are no rates of the path, and were not noted. */
-	w->hold = w->rate * ((double)p->least_us + SLACK_US) / US;
-}
-
-/*
- * FAST (Wei et al. 2006): what is under way goes towards what would leave a queue of the wanted
- * length. Unlike the product of rate and round trip this neither follows a rate that scatters
- * upwards nor one that is low because something else delays the answers.
- */
-static void follow_queue(const struct pace *p, struct pace_way *w)
-{
-	double least = (double)p->least_us, wanted = w->best * queue_us(p) / US;
-
-	if (w->is_bold)
-		wanted *= BOLD_GAIN;
-	w->hold += QUEUE_STEP * (w->hold * (least / (double)p->before_us - 1) + wanted);
-	if (w->hold < WINDOW_LEAST)
-		w->hold = WINDOW_LEAST;
-	if (w->hold > (double)p->limit)
-		w->hold = (double)p->limit;
-}
-
-/* Of the last n rounds, not the highest: that would be too high by what they scatter. */
-static double mean_rate(const struct pace_way *w, unsigned n)
-{
-	double sum = 0;
-
-	for (unsigned i = 0; i < n; i++)
-		sum += w->rates[(w->slot + PACE_ROUNDS - i) % PACE_ROUNDS];
-	return sum / n;
-}
-
-/*
- * The round trip has both queues in it, so a way that carries too little could not tell, while the
- * other one has the queue. In turns each asks for more than that allows, for as long as it gets it.
- */
-static void take_turns(const struct pace *p, struct pace_way *w)
-{
-	const struct pace_way *other = w == &p->up ? &p->down : &p->up;
-	double mean;
-	int is_mine = (p->n_rounds / TURN_ROUNDS) % 2 == (w == &p->up);
-
-	if (p->n_rounds % TURN_ROUNDS)
-		return;
-	if (w->is_bold) {
-		mean = mean_rate(w, TURN_ROUNDS / 2);
-		w->n_meek = mean > w->bold_rate * BOLD_GROWS ? 0 : MEEK_TURNS;
-		if (w->n_meek == 0 && w->best < mean)
-			w->best = mean;
-	}
-	w->is_bold = 0;
-	if (!is_mine || !other->was_limited || (w->n_meek && w->n_meek--))
-		return;
-	w->is_bold = 1;
-	w->bold_rate = mean_rate(w, TURN_ROUNDS / 2);
+	if (w->mode == PACE_STEADY)
+		w->rate *= 2; /* what the test let through was half */
+	w->phase_rate = w->rate;
 }
 
 static void steady_round(const struct pace *p, struct pace_way *w)
@@ -262,21 +211,7 @@ static void steady_round(const struct pace *p, struct pace_way *w)
 			w->long_us = p->before_us;
 		}
 	}
-	if (w->mode == PACE_STEADY && !w->testing && p->n_rounds > p->drain_until_round) {
-		take_turns(p, w);
-		follow_queue(p, w);
-	}
-}
-
-/* The best rate of late: what the way carries while the other one has the queue. */
-static void note_best(const struct pace *p, struct pace_way *w)
-{
-	double mean = mean_rate(w, PACE_ROUNDS);
-	int is_too_long = (double)p->before_us > (double)p->least_us + 3 * queue_us(p);
-
-	w->best -= w->best / (is_too_long ? BEST_FADES_FAST : BEST_FADES);
-	if (w->best < mean)
-		w->best = mean;
+	next_phase(w);
 }
 
 static void end_round(const struct pace *p, struct pace_way *w)
@@ -297,11 +232,9 @@ static void end_round(const struct pace *p, struct pace_way *w)
 		}
 		break;
 	case PACE_DRAIN:
-		if (p->drain_until_round)
-			return;
 		w->mode = PACE_STEADY;
-		w->best = mean_rate(w, STARTUP_FLAT);
-		w->hold = w->rate * ((double)p->least_us + SLACK_US) / US;
+		w->phase = 2;
+		w->phase_rate = w->rate;
 		break;
 	default:
 		if (is_limited)
@@ -309,10 +242,8 @@ static void end_round(const struct pace *p, struct pace_way *w)
 		break;
 	}
 	/* Rates of a sender that has nothing to send don't age. */
-	if (!is_limited || w->testing)
-		return;
-	note_best(p, w);
-	next_slot(w);
+	if (is_limited && !w->testing)
+		next_slot(w);
 }
 
 static void set_window(const struct pace *p, struct pace_way *w)
@@ -333,6 +264,7 @@ static void set_window(const struct pace *p, struct pace_way *w)
 		gain = SHARED_GAIN;
 		break;
 	case PACE_STEADY:
+		gain = w->phase_rounds ? GROWTH_GAIN : gains[w->phase];
 		break;
 	}
 	/* Half of it for a round trip or two, and what is queued is ours no more. */
@@ -344,8 +276,6 @@ static void set_window(const struct pace *p, struct pace_way *w)
 	if ((w == &p->up ? &p->down : &p->up)->was_limited)
 		trip += SLACK_US + trip / 16;
 	window = w->rate * (trip * gain + SLACK_US) / US;
-	if (w->mode == PACE_STEADY && gain == 1.0)
-		window = w->hold;
 	least = w->mode == PACE_STARTUP && gain > 1 ? WINDOW_FIRST : WINDOW_LEAST;
 	/* So near, a pause of either program is longer than the path. */
 	if (p->least_us < NEAR_US)
@@ -358,20 +288,11 @@ static void set_window(const struct pace *p, struct pace_way *w)
 	w->window = window > (double)p->limit ? p->limit : (uint64_t)window;
 }
 
-/* For some rounds less is under way: the least round trip shows, whatever queue stood. */
-static void look_for_least(struct pace *p)
-{
-	if (p->drain_until_round)
-		return;
-	p->drain_until_round = p->n_rounds + DRAIN_ROUNDS;
-	p->drain_least_us = 0;
-}
-
 /*
  * Half of what comes now for two round trips: the least one shows again, whatever queue stood.
  * Older rates are not believed any more: had the window been too large, nothing would have told.
  */
-static void begin_drain(struct pace_way *w)
+static void begin_drain(struct pace *p, struct pace_way *w)
 {
 	if (w->mode == PACE_UNKNOWN)
 		return;
@@ -380,6 +301,8 @@ static void begin_drain(struct pace_way *w)
 		w->mode = PACE_STARTUP;
 	w->full_rate = w->rate;
 	w->n_flat = w->testing = w->n_long = 0;
+	p->drain_until_round = p->n_rounds + DRAIN_ROUNDS;
+	p->drain_least_us = 0;
 }
 
 /* The least round trip is looked for again when it is old: paths change. */
@@ -407,9 +330,8 @@ static void note_trip(struct pace *p, uint64_t now_us, uint64_t rtt_us)
 		p->least_at_us = now_us;
 		p->drain_until_round = p->drain_least_us = 0;
 	} else if (!p->drain_until_round && now_us - p->least_at_us > LEAST_AGE_US) {
-		begin_drain(&p->down);
-		begin_drain(&p->up);
-		look_for_least(p);
+		begin_drain(p, &p->down);
+		begin_drain(p, &p->up);
 	}
 }
 
@@ -452,8 +374,6 @@ void pace_probe_answered(struct pace *p, uint64_t now_us)
 		p->n_rounds++;
 		end_round(p, &p->down);
 		end_round(p, &p->up);
-		if (p->down.mode == PACE_DRAIN || p->up.mode == PACE_DRAIN)
-			look_for_least(p);
 	}
 	set_window(p, &p->down);
 	set_window(p, &p->up);

@@ -37,11 +37,8 @@ struct pace_way {
 	unsigned slot;
 	double full_rate; /* startup: the rate that has to be beaten */
 	unsigned n_flat; /* startup: rounds that did not */
-	double best; /* a rate, the highest of a longer time */
-	int is_bold; /* its turn to ask for more; the rate when that began, turns without: */
-	double bold_rate;
-	unsigned n_meek;
-	double hold; /* steady: bytes, the path with a short queue */
+	unsigned phase, phase_rounds; /* steady: of the cycle of gains */
+	double phase_rate; /* the rate when the phase began */
 	int is_limited, was_limited; /* our window was what limited the rate, in this round and the
 				      * one before */
 	unsigned n_long; /* steady: rounds with long round trips; shared: rounds since a test */

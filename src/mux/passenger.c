@@ -122,7 +122,7 @@ static size_t grant_due(const struct passenger *p)
 	n = room(p);
 	/* In small steps, or what is sent for a grant would be a queue on a thin path. */
 	if (share)
-		return n >= (share < size ? share : size) / 32 && n >= BULK_SHARE_LEAST / 4 ? n : 0;
+		return n >= (share < size ? share : size) / 16 && n >= BULK_SHARE_LEAST / 4 ? n : 0;
 	if (n >= size / 4)
 		return n;
 	return n >= GRANT_LEAST && chan->recv_window <= size / 2 ? n : 0;

@@ -37,12 +37,6 @@ struct path {
 	size_t first, n;
 	uint64_t now_us;
 	uint64_t in_flight; /* granted and not arrived */
-	/* The other way, with the same rate and a queue of its own: bytes and probes. */
-	int is_up;
-	double up_free_us;
-	struct item ups[QUEUE_MAX];
-	size_t up_first, n_ups;
-	uint64_t uploaded;
 	uint64_t sender_cap; /* what the server's TCP has under way at most; 0: no limit */
 	uint64_t sender_rate; /* bytes a second that the server has; 0: no limit */
 	double sender_credit;
@@ -146,44 +140,12 @@ static void send_bulk(struct path *s, int is_on)
 	}
 }
 
-/* Into the queue of the way up. */
-static void put_up(struct path *s, size_t len, int kind)
-{
-	if (s->up_free_us < (double)s->now_us)
-		s->up_free_us = (double)s->now_us;
-	assert_true(s->n_ups < QUEUE_MAX);
-	s->up_free_us += (double)len / s->rate;
-	s->ups[(s->up_first + s->n_ups++) % QUEUE_MAX] = (struct item){ s->up_free_us, len, kind };
-}
-
-static void send_up(struct path *s)
-{
-	while (s->n_ups && s->ups[s->up_first].at_us <= (double)s->now_us) {
-		if (s->ups[s->up_first].kind == PROBE)
-			(void)put(s, 60, PROBE);
-		else
-			s->uploaded += s->ups[s->up_first].len;
-		s->up_first = (s->up_first + 1) % QUEUE_MAX;
-		s->n_ups--;
-	}
-	while (s->is_up && pace_up_room(&s->p) > 0) {
-		put_up(s, 4096, BULK);
-		pace_sent(&s->p, s->now_us, 4096);
-		if (pace_probe_is_due(&s->p, s->now_us)) {
-			pace_probe_sent(&s->p, s->now_us);
-			put_up(s, 60, PROBE);
-		}
-	}
-	if (s->is_up)
-		pace_held(&s->p);
-}
-
 /* So many seconds; a download runs meanwhile, or not. */
 static void run(struct path *s, double seconds, int is_on)
 {
 	uint64_t end = s->now_us + (uint64_t)(seconds * 1e6);
 
-	s->received = s->other_received = s->n_rtts = s->uploaded = 0;
+	s->received = s->other_received = s->n_rtts = 0;
 	for (; s->now_us < end; s->now_us += TICK_US) {
 		while (s->n && s->items[s->first].at_us <= (double)s->now_us) {
 			struct item it = s->items[s->first];
@@ -194,10 +156,9 @@ static void run(struct path *s, double seconds, int is_on)
 		}
 		send_bulk(s, is_on);
 		send_others(s);
-		send_up(s);
 		if (pace_probe_is_due(&s->p, s->now_us)) {
 			pace_probe_sent(&s->p, s->now_us);
-			put_up(s, 60, PROBE);
+			(void)put(s, 60, PROBE);
 			s->probes++;
 		}
 	}
@@ -207,7 +168,7 @@ static void run(struct path *s, double seconds, int is_on)
 static void probe_idle(struct path *s)
 {
 	pace_probe_sent(&s->p, s->now_us);
-	put_up(s, 60, PROBE);
+	(void)put(s, 60, PROBE);
 	run(s, (double)s->delay_us / 1e6 + 0.05, 0);
 	assert_true(s->p.least_us > 0);
 }
@@ -278,57 +239,6 @@ static void test_b8_thin(void **state)
 	probe_idle(s);
 	run(s, 4, 1);
 	expect(s, 20, 0.93, 54);
-	free(s);
-}
-
-static void expect_up(
-	struct path *s, double seconds, int is_down, double least_share, double most_ms)
-{
-	double got, down;
-
-	s->is_up = 1;
-	run(s, 6, is_down);
-	run(s, seconds, is_down);
-	got = (double)s->uploaded / (s->rate * seconds * 1e6);
-	down = share(s, seconds);
-	print_message(
-		"up: %.2f, down: %.2f of the rate, p50 %.1f p99 %.1f ms, windows %llu %llu, %s\n",
-		got, down, rtt_ms(s, 50), rtt_ms(s, 99), (unsigned long long)s->p.up.window,
-		(unsigned long long)s->p.down.window, pace_mode_name(&s->p.up));
-	assert_true(got >= least_share);
-	assert_true(!is_down || down >= least_share);
-	assert_true(rtt_ms(s, 99) <= most_ms);
-}
-
-static void test_b8_up(void **state)
-{
-	struct path *s = path_new(20, 40, 250000);
-
-	(void)state;
-	probe_idle(s);
-	expect_up(s, 20, 0, 0.9, 60);
-	free(s);
-}
-
-static void test_b8_both(void **state)
-{
-	struct path *s = path_new(20, 40, 250000);
-
-	(void)state;
-	probe_idle(s);
-	expect_up(s, 30, 1, 0.9, 70);
-	free(s);
-}
-
-/* Answers that something else delays once bulk runs (a jump host's processor). */
-static void test_b8_up_late_answers(void **state)
-{
-	struct path *s = path_new(20, 40, 250000);
-
-	(void)state;
-	probe_idle(s);
-	s->delay_us += 10000;
-	expect_up(s, 20, 0, 0.9, 70);
 	free(s);
 }
 
@@ -524,9 +434,6 @@ int main(void)
 		cmocka_unit_test(test_b7_b8_fat),
 		cmocka_unit_test(test_b7_far),
 		cmocka_unit_test(test_b8_thin),
-		cmocka_unit_test(test_b8_up),
-		cmocka_unit_test(test_b8_both),
-		cmocka_unit_test(test_b8_up_late_answers),
 		cmocka_unit_test(test_b8_bloated),
 		cmocka_unit_test(test_b8_jitter),
 		cmocka_unit_test(test_b7_loopback),
