@@ -234,8 +234,7 @@ static void remote_reply(struct relay *rl, int success)
 	const struct replies *q = &rl->local_replies;
 
 	if (q->n)
-		smx_request_answered(
-			&rl->order, (enum smx_request_kind)q->kind[q->first], success);
+		smx_request_answered(&rl->order, (enum smx_request_kind)q->kind[q->first], success);
 	pass_reply(&rl->local, &rl->local_replies, success);
 }
 

@@ -313,8 +313,7 @@ void smx_request_passed(
 		order->has_command = 1;
 }
 
-void smx_request_answered(
-	struct smx_request_order *order, enum smx_request_kind kind, int success)
+void smx_request_answered(struct smx_request_order *order, enum smx_request_kind kind, int success)
 {
 	if (kind == SMX_REQUEST_PTY && !success)
 		order->has_pty = 0;
