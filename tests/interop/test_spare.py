@@ -109,6 +109,8 @@ def test_B12_false_is_none(chatty, make_mux):
 def test_B12_sessions_of_a_control_socket_have_them_too(chatty, make_mux):
     target = chatty()
     mux = make_mux(target)
+    # It is there a moment after the port.
+    poll(lambda: list(mux.run_dir.glob("ssh-mux/d*/t=*")), 10, "the control socket")
     client = masters.Client(masters.client_config(mux.dir / "c", target), masters.socket_of(mux))
     for i in range(4):
         done = client.ssh("echo hi")
