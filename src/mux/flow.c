@@ -190,9 +190,16 @@ static size_t grant_due(const struct flow *f)
 	if (!in || f->in->link->dead || in->eof_received || in->close_received || in->close_sent)
 		return 0;
 	n = room(f);
-	/* In small steps, or what is sent for a grant would be a queue on a thin path. */
-	if (share)
-		return n >= (share < size ? share : size) / 16 && n >= BULK_SHARE_LEAST / 4 ? n : 0;
+	/* In small steps, or what is sent for a grant would be a queue on a thin path; but a
+	 * receiver that takes byte after byte is not what they are for. */
+	if (share) {
+		low = (share < size ? share : size) / 16;
+		if (low < BULK_SHARE_LEAST / 4)
+			low = BULK_SHARE_LEAST / 4;
+		if (f->queued_data && low < FLOW_GRANT_LEAST)
+			low = FLOW_GRANT_LEAST;
+		return n >= low ? n : 0;
+	}
 	if (n >= size / 4)
 		return n;
 	return n >= FLOW_GRANT_LEAST && in->recv_window <= low ? n : 0;

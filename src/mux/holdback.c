@@ -10,7 +10,7 @@
 #include "mux/say.h"
 #include "mux/upstream.h"
 
-#define LOOK_AGE_MS  20 /* what was looked at before that is looked at again */
+#define LOOK_AGE_MS  2 /* what was looked at before that is looked at again */
 #define SHORT_WAIT_S 1 /* for the next try after a failure of the network: waited for */
 #define TEXT_SIZE    1400
 #define ATTACHED_MAX 64
