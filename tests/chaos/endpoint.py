@@ -77,26 +77,28 @@ class Reloads(Actor):
         elif kind == "hangup":
             mux.proc.send_signal(signal.SIGHUP)
         elif kind == "keys":
-            mux.put("ssh-mux-authorized-keys",
-                    self.world.keys.public(mux.local_key) + "# x\n" * rng.randrange(50))
+            self.put(mux.ssh_dir / "ssh-mux-authorized-keys",
+                     self.world.keys.public(mux.local_key) + "# x\n" * rng.randrange(50))
         else:
-            self.put({"comment": whole + "# x\n" * rng.randrange(50),
+            self.put(mux.routes_path,
+                     {"comment": whole + "# x\n" * rng.randrange(50),
                       # Wrong wherever it is cut: between two lines it might be a sound file.
                       "cut": whole[:rng.randrange(len(whole))] + "\n[[",
                       "rubbish": "[[[\0" + "x" * rng.randrange(5000)}[kind])
         self.over.wait(rng.uniform(0, 1.5))
-        self.put(whole)
+        self.put(mux.routes_path, whole)
         return kind
 
-    def put(self, text):
+    @staticmethod
+    def put(path, text):
         # As an editor does: a reader sees the one or the other.
-        path = self.world.mux.routes_path
         new = path.with_suffix(".new")
         new.write_text(text)
+        new.chmod(0o600)
         new.rename(path)
 
     def close(self):
-        self.put(self.world.routes_text)
+        self.put(self.world.mux.routes_path, self.world.routes_text)
 
 
 class Attached(Actor):
