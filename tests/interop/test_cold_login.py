@@ -163,17 +163,17 @@ def test_B13_the_first_probe_is_not_in_the_way_of_the_first_open(keys, cleanup, 
 class OneAtATime(pyssh.paramiko.Transport):
     """A server that takes a message before it has answered the last one for an attack."""
 
-    def _parse_service_request(self, m):
+    def __init__(self, *args, **kw):
+        super().__init__(*args, **kw)
+        # 5: SERVICE_REQUEST. Newer versions have the table in the object, and pass no object.
+        self._handler_table = {**self._handler_table, 5: lambda *a: self.service_request(a[-1])}
+
+    def service_request(self, m):
         time.sleep(0.3)
         if select.select([self.sock], [], [], 0)[0]:
             self.sock.shutdown(socket.SHUT_RDWR)
             return
         self.auth_handler._handler_table[5](self.auth_handler, m)
-
-    _handler_table = dict(pyssh.paramiko.Transport._handler_table)
-
-
-OneAtATime._handler_table[5] = OneAtATime._parse_service_request # SERVICE_REQUEST
 
 
 def test_B13_a_server_that_takes_one_message_at_a_time(cold, keys, cleanup, monkeypatch):
