@@ -32,13 +32,6 @@ struct proxy {
 	int r;
 };
 
-struct write {
-	uv_write_t req;
-	struct proxy *p;
-	size_t len;
-	uint8_t bytes[];
-};
-
 static void resume(struct proxy *p);
 
 /* The last that the daemon sent is written first, if it can be. */
@@ -48,13 +41,11 @@ static void close_output(struct proxy *p)
 		uv_close((uv_handle_t *)&p->out, NULL);
 }
 
-static void on_written(uv_write_t *req, int status)
+static void on_written(void *arg, size_t len, int status)
 {
-	struct write *w = SMX_CONTAINER(req, struct write, req);
-	struct proxy *p = w->p;
+	struct proxy *p = arg;
 
-	p->to_out -= w->len;
-	smx_free(w);
+	p->to_out -= len;
 	if (p->up.has_ended)
 		close_output(p);
 	else if (status < 0)
@@ -63,56 +54,23 @@ static void on_written(uv_write_t *req, int status)
 		resume(p);
 }
 
-/* Copies what could not be written from where it is. `used` bytes of the first piece are out. */
-static int write_copy(struct proxy *p, const uv_buf_t *pieces, size_t n, size_t used)
-{
-	struct write *w;
-	size_t len = 0;
-	uv_buf_t buf;
-
-	for (size_t i = 0; i < n; i++)
-		len += pieces[i].len;
-	len -= used;
-	if (!(w = smx_malloc(sizeof(*w) + len)))
-		return SMX_ENOMEM;
-	w->p = p;
-	w->len = 0;
-	for (size_t i = 0; i < n; i++, used = 0) {
-		memcpy(w->bytes + w->len, pieces[i].base + used, pieces[i].len - used);
-		w->len += pieces[i].len - used;
-	}
-	p->to_out += len;
-	buf = uv_buf_init((char *)w->bytes, (unsigned)len);
-	if (uv_write(&w->req, (uv_stream_t *)&p->out, &buf, 1, on_written) == 0)
-		return 0;
-	p->to_out -= len;
-	smx_free(w);
-	return SMX_EEOF;
-}
-
 /* Writes the pieces that have come, while they are where they were read. */
 static void on_taken(struct uplink *u)
 {
 	struct proxy *p = SMX_CONTAINER(u, struct proxy, up);
-	size_t n = p->n_pieces, first, done;
-	int r;
+	size_t n = p->n_pieces;
+	int64_t r;
 
 	p->n_pieces = 0;
 	if (n == 0)
 		return;
-	r = uv_try_write((uv_stream_t *)&p->out, p->pieces, (unsigned)n);
-	if (r < 0 && r != UV_EAGAIN) {
-		uplink_end(u, r == UV_EPIPE ? 0 : SMX_EEOF);
+	r = uplink_write((uv_stream_t *)&p->out, p->pieces, n, on_written, p);
+	if (r < 0) {
+		uplink_end(u, r == UV_EPIPE ? 0 : r == UV_ENOMEM ? SMX_ENOMEM : SMX_EEOF);
 		return;
 	}
-	done = r > 0 ? (size_t)r : 0;
-	for (first = 0; first < n && done >= p->pieces[first].len; first++)
-		done -= p->pieces[first].len;
-	if (first == n)
-		return;
-	if ((r = write_copy(p, p->pieces + first, n - first, done)) != 0)
-		uplink_end(u, r);
-	else if (p->to_out >= BACKLOG_MAX)
+	p->to_out += (size_t)r;
+	if (p->to_out >= BACKLOG_MAX)
 		uplink_pause(u);
 }
 

@@ -9,7 +9,8 @@
 
 struct write {
 	uv_write_t req;
-	struct uplink *u;
+	uplink_written *done;
+	void *arg;
 	size_t len;
 	uint8_t bytes[];
 };
@@ -28,56 +29,77 @@ void uplink_end(struct uplink *u, int r)
 
 /* --- sending --- */
 
-static void on_written(uv_write_t *req, int status)
+static void on_copy_written(uv_write_t *req, int status)
 {
 	struct write *w = SMX_CONTAINER(req, struct write, req);
-	struct uplink *u = w->u;
+	uplink_written *done = w->done;
+	void *arg = w->arg;
+	size_t len = w->len;
 
-	u->n_sending -= w->len;
-	smx_wipe_free(w, sizeof(*w) + w->len); /* answers are sent, too */
+	smx_wipe_free(w, sizeof(*w) + len); /* answers are sent, too */
+	done(arg, len, status);
+}
+
+/* Copies what could not be written from where it is. `used` bytes of the first part are out. */
+static int64_t write_copy(uv_stream_t *s, const uv_buf_t *parts, size_t n, size_t used,
+	uplink_written *done, void *arg)
+{
+	struct write *w;
+	size_t len = 0;
+	uv_buf_t buf;
+	int r;
+
+	for (size_t i = 0; i < n; i++)
+		len += parts[i].len;
+	len -= used;
+	if (!(w = smx_malloc(sizeof(*w) + len)))
+		return UV_ENOMEM;
+	w->done = done;
+	w->arg = arg;
+	w->len = 0;
+	for (size_t i = 0; i < n; i++, used = 0) {
+		memcpy(w->bytes + w->len, parts[i].base + used, parts[i].len - used);
+		w->len += parts[i].len - used;
+	}
+	buf = uv_buf_init((char *)w->bytes, (unsigned)len);
+	if ((r = uv_write(&w->req, s, &buf, 1, on_copy_written)) == 0)
+		return (int64_t)len;
+	smx_wipe_free(w, sizeof(*w) + len);
+	return r;
+}
+
+int64_t uplink_write(
+	uv_stream_t *s, const uv_buf_t *parts, size_t n, uplink_written *done, void *arg)
+{
+	int r = uv_try_write(s, parts, (unsigned)n);
+	size_t first, out = r > 0 ? (size_t)r : 0;
+
+	if (r < 0 && r != UV_EAGAIN)
+		return r;
+	for (first = 0; first < n && out >= parts[first].len; first++)
+		out -= parts[first].len;
+	return first == n ? 0 : write_copy(s, parts + first, n - first, out, done, arg);
+}
+
+static void on_written(void *arg, size_t len, int status)
+{
+	struct uplink *u = arg;
+
+	u->n_sending -= len;
 	if (status < 0)
 		uplink_end(u, SMX_EEOF);
 	else if (!u->has_ended)
 		u->room(u);
 }
 
-/* Copies what could not be written from where it is. `used` bytes of the first part are out. */
-static int send_copy(struct uplink *u, const uv_buf_t *parts, size_t n, size_t used)
-{
-	struct write *w;
-	size_t len = 0;
-	uv_buf_t buf;
-
-	for (size_t i = 0; i < n; i++)
-		len += parts[i].len;
-	len -= used;
-	if (!(w = smx_malloc(sizeof(*w) + len)))
-		return SMX_ENOMEM;
-	w->u = u;
-	w->len = 0;
-	for (size_t i = 0; i < n; i++, used = 0) {
-		memcpy(w->bytes + w->len, parts[i].base + used, parts[i].len - used);
-		w->len += parts[i].len - used;
-	}
-	u->n_sending += len;
-	buf = uv_buf_init((char *)w->bytes, (unsigned)len);
-	if (uv_write(&w->req, (uv_stream_t *)&u->pipe, &buf, 1, on_written) == 0)
-		return 0;
-	u->n_sending -= len;
-	smx_wipe_free(w, sizeof(*w) + len);
-	return SMX_EEOF;
-}
-
 static int send_parts(struct uplink *u, const uv_buf_t *parts, size_t n)
 {
-	int r = uv_try_write((uv_stream_t *)&u->pipe, parts, (unsigned)n);
-	size_t first, done = r > 0 ? (size_t)r : 0;
+	int64_t r = uplink_write((uv_stream_t *)&u->pipe, parts, n, on_written, u);
 
-	if (r < 0 && r != UV_EAGAIN)
-		return SMX_EEOF;
-	for (first = 0; first < n && done >= parts[first].len; first++)
-		done -= parts[first].len;
-	return first == n ? 0 : send_copy(u, parts + first, n - first, done);
+	if (r < 0)
+		return r == UV_ENOMEM ? SMX_ENOMEM : SMX_EEOF;
+	u->n_sending += (size_t)r;
+	return 0;
 }
 
 void uplink_send(struct uplink *u, struct smx_view bytes)

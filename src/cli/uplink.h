@@ -61,6 +61,15 @@ void uplink_send(struct uplink *u, struct smx_view bytes);
  * as what was read is dealt with before the next read; pages that were never used cost nothing.
  */
 uint8_t *uplink_space(struct uplink *u);
+/*
+ * Writes all parts, from where they are as far as the system takes them at once; the rest is
+ * copied, and the copy wiped afterwards. Returns the bytes that were copied: if any, `done` is
+ * called once with their number, later, and a negative status if they could not be written. Else a
+ * negative error of libuv's.
+ */
+typedef void uplink_written(void *arg, size_t len, int status);
+int64_t uplink_write(
+	uv_stream_t *s, const uv_buf_t *parts, size_t n, uplink_written *done, void *arg);
 void uplink_resume(struct uplink *u);
 void uplink_pause(struct uplink *u);
 /* Takes a question back and closes it; `ended` is called now. */

@@ -10,8 +10,8 @@
  *	pinentry = "/usr/bin/pinentry-gnome3"		# or "none"
  *	dead_after = 900				# seconds, 45 to 86400
  *	pace = true					# false: windows of a fixed size
- *	spare = true					# false: no session channel is opened
- *beforehand prompter = "native"				# or "powershell"; Windows
+ *	spare = true					# false: no channels in advance
+ *	prompter = "native"				# or "powershell"; Windows
  *
  *	[jump]						# the default jump host
  *	host = "bastion.example"			# required, as is user
