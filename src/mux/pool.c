@@ -155,7 +155,7 @@ static int has_room(const struct pool_entry *e, struct upstream *up, int is_sess
 	unsigned n, max;
 
 	/* A session takes the place of a spare channel (B12). */
-	n = upstream_channels(up) - (is_session ? spares_count(up, NULL) : 0);
+	n = upstream_channels(up) - (is_session ? spares_count(up) : 0);
 	if (!upstream_is_usable(up) || up->is_draining || n >= SMX_CHANNELS_MAX)
 		return 0;
 	if (!is_session)

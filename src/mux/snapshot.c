@@ -123,7 +123,6 @@ static int add_connection(struct mux *m, struct smx_status *st, const struct ups
 	const struct smx_serve_options *opts = m->opts;
 	char key[4 * TARGET_SIZE], warning[SMX_STATUS_TEXT_MAX];
 	struct smx_buf identity;
-	unsigned leaving, spares = spares_count(up, &leaving);
 	uint64_t now = mux_now(m);
 	int r = 0;
 	struct smx_status_connection sc = {
@@ -134,8 +133,8 @@ static int add_connection(struct mux *m, struct smx_status *st, const struct ups
 				     ? (now - up->link->live.stalled_ms) / 1000
 				     : 0,
 		.age_s = (now - up->born_ms) / 1000,
-		.channels = upstream_channels(up) - spares - leaving,
-		.spares = spares,
+		.channels = spares_others(up),
+		.spares = spares_count(up),
 		.bytes_in = up->link->bytes_in,
 		.bytes_out = up->link->bytes_out,
 		.rtt_ms = up->link->rtt_ms,

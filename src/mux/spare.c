@@ -35,15 +35,18 @@ static int is_open(const struct spare *sp)
 	return sp->ep.chan && sp->ep.chan->state == SMX_CHAN_OPEN;
 }
 
-unsigned spares_count(const struct upstream *up, unsigned *ret_leaving)
+unsigned spares_count(const struct upstream *up)
 {
 	unsigned n = 0;
 
 	for (size_t i = 0; i < SPARES_MAX; i++)
 		n += is_free(&up->spares.all[i]) != 0;
-	if (ret_leaving)
-		*ret_leaving = up->spares.n_leaving;
 	return n;
+}
+
+unsigned spares_others(const struct upstream *up)
+{
+	return upstream_channels(up) - spares_count(up) - up->spares.n_leaving;
 }
 
 int spares_is_one(const struct smx_chan *chan)
@@ -407,7 +410,7 @@ void spares_fill(struct upstream *up)
 {
 	struct spares *s = &up->spares;
 	uint64_t now = mux_now(up->link->mux);
-	unsigned n = spares_count(up, NULL);
+	unsigned n = spares_count(up);
 
 	if (up->link->dead || s->is_refused || up->entry->has_closed_spare || !s->given_ms ||
 		now - s->given_ms >= SPARE_KEEP_MS || !is_known_server(up) || !is_allowed(up))
@@ -449,7 +452,7 @@ static void keep_warm(struct upstream *up)
 {
 	struct link *l = up->link;
 
-	if (spares_count(up, NULL) && fresh_ms(up) == FRESH_MOST_MS && upstream_is_usable(up) &&
+	if (spares_count(up) && fresh_ms(up) == FRESH_MOST_MS && upstream_is_usable(up) &&
 		l->live.asked_ms <= l->live.life_ms &&
 		smx_live_silence(&l->live, mux_now(l->mux)) >= WARM_MS)
 		link_probe(l);

@@ -65,9 +65,11 @@ void spares_tick(struct upstream *up);
 /* Closes those that nobody waits for. */
 void spares_close(struct upstream *up);
 
-/* Those that nobody has or waits for; *ret_leaving: and those that are being closed. May be NULL.
+/* Those that nobody has or waits for. */
+unsigned spares_count(const struct upstream *up);
+/* Channels of the connection that are somebody's: none of those, nor those that are being closed.
  */
-unsigned spares_count(const struct upstream *up, unsigned *ret_leaving);
+unsigned spares_others(const struct upstream *up);
 /* Whether a channel of the connection is a spare that nobody waits for, or was one. */
 int spares_is_one(const struct smx_chan *chan);
 

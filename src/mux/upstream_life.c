@@ -157,12 +157,11 @@ void upstream_stalled_text(const struct upstream *up, char *out, size_t size)
 static void has_stalled(struct upstream *up)
 {
 	struct mux_ids ids = ids_of_upstream(up);
-	unsigned leaving, n = upstream_channels(up) - spares_count(up, &leaving);
 	char text[UPSTREAM_TEXT_SIZE];
 
 	up->state = UPSTREAM_STALLED;
 	upstream_stalled_text(up, text, sizeof(text));
-	say_warn(&ids, "%s; what is open on it waits, %u channels", text, n - leaving);
+	say_warn(&ids, "%s; what is open on it waits, %u channels", text, spares_others(up));
 	upstream_withdraw(up);
 }
 

@@ -128,3 +128,14 @@ def missing_passwords():
     if library("pam_wrapper/pam_matrix.so") is None:
         return "pam_matrix.so is not installed"
     return missing()
+
+
+def log_in(mux, target, tmp_path):
+    """Route t of mux has a login at target, for which a person gave a code."""
+    askpass = tmp_path / "askpass"
+    askpass.write_text('#!/bin/sh\nprintf "%s\\n" "$CODE"\n')
+    askpass.chmod(0o700)
+    done = subprocess.run([mux.binary, "connect", "t", "true"], timeout=30, capture_output=True,
+                          env=dict(mux.env, SSH_ASKPASS=str(askpass), CODE=target.code()),
+                          stdin=subprocess.DEVNULL, start_new_session=True)
+    assert done.returncode == 0, done

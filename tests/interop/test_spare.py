@@ -267,13 +267,7 @@ def test_B12_nor_where_another_login_would_need_a_person(keys, cleanup, make_mux
         pytest.skip(why)
     target = cleanup(otp_sshd.OtpSshd(keys, "target", MaxSessions=2))
     mux = make_mux(target)
-    askpass = tmp_path / "askpass"
-    askpass.write_text('#!/bin/sh\nprintf "%s\\n" "$CODE"\n')
-    askpass.chmod(0o700)
-    done = subprocess.run([mux.binary, "connect", "t", "true"], timeout=30, capture_output=True,
-                          env=dict(mux.env, SSH_ASKPASS=str(askpass), CODE=target.code()),
-                          stdin=subprocess.DEVNULL, start_new_session=True)
-    assert done.returncode == 0, done
+    otp_sshd.log_in(mux, target, tmp_path)
     for _ in range(3):
         mux.wait_idle()
         time.sleep(0.3)

@@ -175,13 +175,7 @@ def test_U3_a_login_that_needs_a_person_is_no_way_out(keys, cleanup, make_mux, p
     path = pump(target.port)
     route, known = by_pump(target, path)
     mux = make_mux(routes=routes_toml({"t": route}), known_hosts=known)
-    askpass = tmp_path / "askpass"
-    askpass.write_text('#!/bin/sh\nprintf "%s\\n" "$CODE"\n')
-    askpass.chmod(0o700)
-    done = subprocess.run([mux.binary, "connect", "t", "true"], timeout=30, capture_output=True,
-                          env=dict(mux.env, SSH_ASKPASS=str(askpass), CODE=target.code()),
-                          stdin=subprocess.DEVNULL, start_new_session=True)
-    assert done.returncode == 0, done
+    otp_sshd.log_in(mux, target, tmp_path)
     client = start_cat(mux)
     settle(mux)
     path.strand()
