@@ -158,6 +158,19 @@ def descendants(pid):
     return found
 
 
+def waits_for(pid):
+    """What the threads of a process wait for, and what it has open, for the report of a failure."""
+    lines = []
+    for task in sorted(pathlib.Path(f"/proc/{pid}/task").glob("*")):
+        for name in ("comm", "wchan", "syscall"):
+            with contextlib.suppress(OSError):
+                lines.append(f"{task.name} {name}: {(task / name).read_text().strip()}")
+    for fd in pathlib.Path(f"/proc/{pid}/fd").glob("*"):
+        with contextlib.suppress(OSError):
+            lines.append(f"{fd.name} -> {os.readlink(fd)}")
+    return "\n".join(lines)
+
+
 def pgrep(pattern):
     """Ids of the processes whose command line matches."""
     found = []
@@ -627,23 +640,27 @@ class Mux(Daemon):
     # ---- control ----
 
     def control(self, *args, timeout=20):
-        try:
-            done = subprocess.run(
-                [self.binary, *args],
-                env=self.environment(),
-                capture_output=True,
-                text=True,
-                timeout=timeout,
-                stdin=subprocess.DEVNULL,
-            )
-        except subprocess.TimeoutExpired as late:
-            # What was written tells whether the program or the daemon is late.
-            raise AssertionError(
-                f"ssh-mux {' '.join(args)} took {timeout} s, and wrote {late.stdout}, {late.stderr}; "
-                f"the daemon ended: {self.proc and self.proc.poll()}\n{self.log()[-3000:]}"
-            ) from None
-        self.said += [done.stdout, done.stderr]
-        return done
+        with subprocess.Popen(
+            [self.binary, *args],
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as program:
+            try:
+                out, err = program.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired as late:
+                # What it waits for tells whether the program or the daemon is late.
+                waits = waits_for(program.pid)
+                ended = self.proc and self.proc.poll()
+                program.kill()
+                raise AssertionError(
+                    f"ssh-mux {' '.join(args)} took {timeout} s, and wrote {late.stdout}, {late.stderr}; "
+                    f"{waits}\nthe daemon ended: {ended}\n{self.log()[-3000:]}"
+                ) from None
+        self.said += [out, err]
+        return subprocess.CompletedProcess(program.args, program.returncode, out, err)
 
     def status(self):
         done = self.control("status", "--json")
