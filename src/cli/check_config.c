@@ -17,13 +17,13 @@
 #include "mux/prepare.h"
 #include "os/os.h"
 #include "trust/authorized_keys.h"
+#include "mux/known_files.h"
 #include "trust/known_hosts.h"
 
-#define ROUTES_TEXT_MAX  (1024 * 1024)
-#define ERRORS_MAX       (256 * 1024)
-#define LINE_SIZE        (SMX_OS_PATH_MAX + 2048)
-#define SEEN_MAX         256
-#define KNOWN_HOSTS_FILE "known_hosts"
+#define ROUTES_TEXT_MAX (1024 * 1024)
+#define ERRORS_MAX      (256 * 1024)
+#define LINE_SIZE       (SMX_OS_PATH_MAX + 2048)
+#define SEEN_MAX        256
 
 static const struct option options[] = {
 	{ "config", required_argument, NULL, 'c' },
@@ -235,7 +235,9 @@ static int check_host_key(struct check *c)
 
 /* --- known_hosts --- */
 
-static int read_known_hosts(struct check *c, const char *path, enum kind kind)
+/* kind: of a file that can't be read. is_told: what is wrong with it was said before. */
+static int read_known_hosts(struct check *c, struct smx_known_hosts *known, const char *path,
+	enum kind kind, int is_told)
 {
 	struct smx_buf text, warnings, err;
 	int r;
@@ -245,10 +247,10 @@ static int read_known_hosts(struct check *c, const char *path, enum kind kind)
 	smx_buf_init(&err, LINE_SIZE);
 	r = smx_os_file_read(path, SMX_KNOWN_HOSTS_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, &err);
 	if (r == 0)
-		r = smx_known_hosts_add_text(c->known, path, smx_buf_as_view(&text), &warnings);
-	if (r == 0)
+		r = smx_known_hosts_add_text(known, path, smx_buf_as_view(&text), &warnings);
+	if (r == 0 && !is_told)
 		r = say_lines(c, FINDING_WARNING, path, &warnings);
-	else if (r != SMX_ENOTFOUND && r != SMX_ENOMEM)
+	else if (r != 0 && r != SMX_ENOTFOUND && r != SMX_ENOMEM && !is_told)
 		say_failure(c, kind, path, &err, r);
 	smx_buf_release(&text);
 	smx_buf_release(&warnings);
@@ -256,23 +258,44 @@ static int read_known_hosts(struct check *c, const char *path, enum kind kind)
 	return r == SMX_ENOMEM ? r : 0;
 }
 
-static int check_known_hosts(struct check *c)
+/* A key of the top level counts for every route: once is enough. */
+static int was_seen(struct check *c, const char *name)
 {
-	char *path;
-	int r;
+	for (size_t i = 0; i < c->n_seen; i++) {
+		if (strcmp(c->seen[i], name) == 0)
+			return 1;
+	}
+	if (c->n_seen < SEEN_MAX)
+		c->seen[c->n_seen++] = name;
+	return 0;
+}
 
-	if ((r = smx_known_hosts_new(&c->known)) != 0 ||
-		(r = smx_os_path_join(c->ssh_dir, KNOWN_HOSTS_FILE, &path)) != 0)
+/* Those that decide about hop; NULL: about hops that name none. *ret is the caller's to free. */
+static int read_all_known_hosts(
+	struct check *c, const struct smx_hop *hop, struct smx_known_hosts **ret)
+{
+	struct known_files files;
+	int r, is_told;
+
+	if ((r = smx_known_hosts_new(ret)) != 0 ||
+		(r = known_files_find(c->ssh_dir, hop, &files)) != 0)
 		return r;
-	/* Without the user's own, nothing is dialled; the system's is left away if it must be. */
-	r = read_known_hosts(c, path, FINDING_ERROR);
-	smx_free(path);
-	return r == 0 ? read_known_hosts(c, smx_os_system_known_hosts(), FINDING_WARNING) : r;
+	for (size_t i = 0; r == 0 && i < files.n; i++) {
+		int is_own = i < files.n_own;
+
+		/* The system's were told of with those of all others. */
+		is_told = hop && (!is_own || was_seen(c, hop->known_hosts[i]));
+		/* Without the user's own, nothing is dialled; the system's can be left away. */
+		r = read_known_hosts(
+			c, *ret, files.paths[i], is_own ? FINDING_ERROR : FINDING_WARNING, is_told);
+	}
+	known_files_release(&files);
+	return r;
 }
 
 /* --- what the routes name --- */
 
-static int is_known(struct check *c, const struct smx_hop *hop)
+static int has_key(const struct smx_known_hosts *known, const struct smx_hop *hop)
 {
 	struct smx_known_entry entry;
 	const char *host;
@@ -280,22 +303,32 @@ static int is_known(struct check *c, const struct smx_hop *hop)
 	size_t cursor = 0;
 
 	smx_hop_known_name(hop, &host, &port);
-	while (smx_known_hosts_next(c->known, host, port, &cursor, &entry) == 1) {
+	while (smx_known_hosts_next(known, host, port, &cursor, &entry) == 1) {
 		if (entry.marker == SMX_KNOWN_PLAIN || entry.marker == SMX_KNOWN_CA)
 			return 1;
 	}
 	return 0;
 }
 
-static void check_hop_key(
+static int is_known(struct check *c, const struct smx_hop *hop, int *ret)
+{
+	struct smx_known_hosts *own = NULL;
+	int r = 0;
+
+	if (hop->n_known_hosts)
+		r = read_all_known_hosts(c, hop, &own);
+	*ret = r == 0 && has_key(own ? own : c->known, hop);
+	smx_known_hosts_free(own);
+	return r;
+}
+
+static void say_no_key(
 	struct check *c, const struct smx_hop *hop, int is_behind_jump, const char *place)
 {
 	char name[SMX_KNOWN_NAME_MAX];
 	const char *host;
 	uint16_t port;
 
-	if (is_known(c, hop))
-		return;
 	smx_hop_known_name(hop, &host, &port);
 	if (smx_known_hosts_name(host, port, name, sizeof(name)) != 0)
 		(void)snprintf(name, sizeof(name), "%s", host);
@@ -315,18 +348,6 @@ static void check_hop_key(
 			"so "
 			"logins are refused; log in once with ssh",
 			name);
-}
-
-/* A key of the top level counts for every route: once is enough. */
-static int was_seen(struct check *c, const char *name)
-{
-	for (size_t i = 0; i < c->n_seen; i++) {
-		if (strcmp(c->seen[i], name) == 0)
-			return 1;
-	}
-	if (c->n_seen < SEEN_MAX)
-		c->seen[c->n_seen++] = name;
-	return 0;
 }
 
 static int check_identity(struct check *c, const char *name, const char *place)
@@ -392,9 +413,12 @@ static int check_agent(struct check *c, const char *name, const char *place)
 static int check_hop(
 	struct check *c, const struct smx_hop *hop, int is_behind_jump, const char *place)
 {
-	int r;
+	int r, known;
 
-	check_hop_key(c, hop, is_behind_jump, place);
+	if ((r = is_known(c, hop, &known)) != 0)
+		return r;
+	if (!known)
+		say_no_key(c, hop, is_behind_jump, place);
 	if ((r = check_agent(c, hop->identity_agent, place)) != 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < hop->n_identity; i++)
@@ -450,7 +474,7 @@ static int check_all(struct check *c)
 	int r;
 
 	if ((r = check_routes(c)) != 0 || (r = check_authorized_keys(c)) != 0 ||
-		(r = check_host_key(c)) != 0 || (r = check_known_hosts(c)) != 0)
+		(r = check_host_key(c)) != 0 || (r = read_all_known_hosts(c, NULL, &c->known)) != 0)
 		return r;
 	return c->routes ? check_hops(c) : 0;
 }

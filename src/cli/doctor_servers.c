@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/keyfile.h"
+#include "mux/known_files.h"
 
 #define ERR_MAX          (4 * SMX_OS_PATH_MAX)
 #define REACH_TIMEOUT_MS 3000
@@ -25,7 +26,7 @@ struct hosts {
 	struct doctor_names unknown, skipped, revoking;
 };
 
-static int add_known(struct doctor *d, struct hosts *h, const char *path)
+static int add_known(struct doctor *d, struct smx_known_hosts *known, const char *path)
 {
 	struct smx_buf text, err, warnings;
 	int r;
@@ -35,7 +36,7 @@ static int add_known(struct doctor *d, struct hosts *h, const char *path)
 	smx_buf_init(&warnings, SMX_KNOWN_WARNINGS_MAX);
 	r = smx_os_file_read(path, SMX_KNOWN_HOSTS_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, &err);
 	if (r == 0)
-		r = smx_known_hosts_add_text(h->known, path, smx_buf_as_view(&text), &warnings);
+		r = smx_known_hosts_add_text(known, path, smx_buf_as_view(&text), &warnings);
 	if (r != 0 && r != SMX_ENOTFOUND)
 		doctor_say_err(d, DOCTOR_FAIL, &err, r, "make it a file that only you can change");
 	else if (smx_buf_len(&warnings) > 0 && smx_buf_cstr(&warnings))
@@ -70,7 +71,23 @@ static void seen_release(struct seen *s)
 		smx_free(s->paths[--s->count]);
 }
 
-static void look_up(struct hosts *h, const struct smx_hop *hop, struct seen *seen)
+/* What decides about hop; NULL: about hops that name no files. *ret is the caller's to free. */
+static int read_known(struct doctor *d, const struct smx_hop *hop, struct smx_known_hosts **ret)
+{
+	struct known_files files;
+	int r;
+
+	if ((r = smx_known_hosts_new(ret)) != 0 ||
+		(r = known_files_find(d->ssh_dir, hop, &files)) != 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < files.n; i++)
+		r = add_known(d, *ret, files.paths[i]);
+	known_files_release(&files);
+	return r;
+}
+
+static void look_up(struct hosts *h, const struct smx_known_hosts *known, const struct smx_hop *hop,
+	struct seen *seen)
 {
 	char name[SMX_KNOWN_NAME_MAX];
 	struct smx_known_entry entry;
@@ -82,7 +99,7 @@ static void look_up(struct hosts *h, const struct smx_hop *hop, struct seen *see
 	if (smx_known_hosts_name(host, port, name, sizeof(name)) != 0 || !see(seen, name))
 		return;
 	h->total++;
-	while (smx_known_hosts_next(h->known, host, port, &cursor, &entry) == 1) {
+	while (smx_known_hosts_next(known, host, port, &cursor, &entry) == 1) {
 		plain += entry.marker == SMX_KNOWN_PLAIN || entry.marker == SMX_KNOWN_CA;
 		skipped += entry.marker == SMX_KNOWN_SKIPPED;
 		revoked += entry.marker == SMX_KNOWN_REVOKED_KEY;
@@ -93,6 +110,20 @@ static void look_up(struct hosts *h, const struct smx_hop *hop, struct seen *see
 		doctor_name_add(&h->skipped, name);
 	else if (plain == 0)
 		doctor_name_add(&h->unknown, name);
+}
+
+static int check_hop(
+	struct doctor *d, struct hosts *h, const struct smx_hop *hop, struct seen *seen)
+{
+	struct smx_known_hosts *own = NULL;
+	int r = 0;
+
+	if (hop->n_known_hosts)
+		r = read_known(d, hop, &own);
+	if (r == 0)
+		look_up(h, own ? own : h->known, hop, seen);
+	smx_known_hosts_free(own);
+	return r;
 }
 
 static void say_hosts(struct doctor *d, struct hosts *h)
@@ -121,18 +152,13 @@ static void check_hosts(struct doctor *d)
 {
 	struct hosts h = { 0 };
 	struct seen seen = { .count = 0 };
-	char *path = NULL;
+	int r = read_known(d, NULL, &h.known);
 
-	if (smx_known_hosts_new(&h.known) != 0)
-		return;
-	if (smx_os_path_join(d->ssh_dir, "known_hosts", &path) == 0 &&
-		add_known(d, &h, path) == 0 && add_known(d, &h, smx_os_system_known_hosts()) == 0) {
-		for (size_t i = 0; i < doctor_route_count(d); i++)
-			for (size_t k = 0; k < doctor_route(d, i)->n_hops; k++)
-				look_up(&h, &doctor_route(d, i)->hops[k], &seen);
+	for (size_t i = 0; r == 0 && i < doctor_route_count(d); i++)
+		for (size_t k = 0; r == 0 && k < doctor_route(d, i)->n_hops; k++)
+			r = check_hop(d, &h, &doctor_route(d, i)->hops[k], &seen);
+	if (r == 0)
 		say_hosts(d, &h);
-	}
-	smx_free(path);
 	smx_known_hosts_free(h.known);
 	seen_release(&seen);
 }

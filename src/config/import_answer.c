@@ -432,16 +432,61 @@ static int take_target(
 				   : 0;
 }
 
-static int take_known_hosts(
-	const struct smx_import *im, struct import_host *h, const struct smx_ssh_answer *a)
+/* One of the files. *ret_fault: why it can't be taken, or NULL. */
+static int take_known_file(
+	struct smx_import *im, struct import_host *h, struct smx_view v, const char **ret_fault)
 {
-	char text[SHOWN_MAX];
+	const char *fault = text_fault(v), *path;
+	struct smx_buf b;
+	int r = 0;
 
-	if (!a->known_hosts.p || !im->default_known_hosts ||
-		smx_view_eq(a->known_hosts, im->default_known_hosts))
+	smx_buf_init(&b, SMX_CONFIG_PATH_MAX);
+	if (!fault && (r = expand(im, h, v, 1, &b)) != 0)
+		fault = "has a token in it that can't be known now";
+	if (!fault)
+		fault = text_fault(smx_buf_as_view(&b));
+	if (!fault && !is_anchored(smx_buf_as_view(&b)))
+		fault = "is relative to wherever ssh runs, or none";
+	if (!fault && smx_view_eq(smx_buf_as_view(&b), "/dev/null"))
+		fault = "would have every server believed";
+	if (!fault && h->known_hosts.n == SMX_IDENTITIES_MAX)
+		fault = "is one too many";
+	if (!fault && (path = smx_buf_cstr(&b)) == NULL)
+		r = SMX_ENOMEM;
+	else if (!fault)
+		r = smx_strings_add(&h->known_hosts, path);
+	smx_buf_release(&b);
+	*ret_fault = fault;
+	return fault && r != SMX_ENOMEM ? 0 : r;
+}
+
+/* ssh shows the files in one line, so a blank in a name is the end of it here. */
+static int take_known_hosts(
+	struct smx_import *im, struct import_host *h, const struct smx_ssh_answer *a)
+{
+	const char *fault = NULL;
+	char text[SHOWN_MAX];
+	struct smx_view v = a->known_hosts;
+	int r = 0;
+
+	if (!v.p || !im->default_known_hosts || smx_view_eq(v, im->default_known_hosts))
 		return 0;
-	return note(h, "UserKnownHostsFile %s is not read: known_hosts decides, and is added to",
-		shown(a->known_hosts, text));
+	while (r == 0 && !fault && v.len) {
+		const uint8_t *end = memchr(v.p, ' ', v.len);
+		size_t n = end ? (size_t)(end - v.p) : v.len;
+
+		if (n)
+			r = take_known_file(im, h, (struct smx_view){ v.p, n }, &fault);
+		n += n < v.len;
+		v = (struct smx_view){ v.p + n, v.len - n };
+	}
+	if (r != 0 || !fault)
+		return r;
+	smx_strings_release(&h->known_hosts);
+	return note(h,
+		"UserKnownHostsFile %s is not read, since it %s: known_hosts decides, and is added "
+		"to",
+		shown(a->known_hosts, text), fault);
 }
 
 int smx_import_answer(struct smx_import *im, size_t i, struct smx_view text)

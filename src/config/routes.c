@@ -49,6 +49,7 @@ char *smx_host_dup(const char *s)
 void smx_hop_release(struct smx_hop *hop)
 {
 	struct smx_strings identity = { hop->identity, hop->n_identity };
+	struct smx_strings known_hosts = { hop->known_hosts, hop->n_known_hosts };
 
 	smx_free(hop->name);
 	smx_free(hop->host);
@@ -56,6 +57,7 @@ void smx_hop_release(struct smx_hop *hop)
 	smx_free(hop->host_key_alias);
 	smx_free(hop->identity_agent);
 	smx_strings_release(&identity);
+	smx_strings_release(&known_hosts);
 	*hop = (struct smx_hop){ 0 };
 }
 
@@ -176,25 +178,32 @@ static int same_text(const char *a, const char *b)
 	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-/* Where one arrives, and under which name that is trusted. */
+static int same_texts(char *const *a, size_t n_a, char *const *b, size_t n_b)
+{
+	if (n_a != n_b)
+		return 0;
+	for (size_t i = 0; i < n_a; i++) {
+		if (strcmp(a[i], b[i]) != 0)
+			return 0;
+	}
+	return 1;
+}
+
+/* Where one arrives, and why that is trusted. */
 static int same_place(const struct smx_hop *a, const struct smx_hop *b)
 {
 	return a->port == b->port && same_text(a->host, b->host) && same_text(a->user, b->user) &&
-	       same_text(a->host_key_alias, b->host_key_alias);
+	       same_text(a->host_key_alias, b->host_key_alias) &&
+	       same_texts(a->known_hosts, a->n_known_hosts, b->known_hosts, b->n_known_hosts);
 }
 
 /* As whom: a server may know several accounts of one user name by their keys, and the first key
  * that it takes decides, so the order counts. */
 static int same_identity(const struct smx_hop *a, const struct smx_hop *b)
 {
-	if (a->n_identity != b->n_identity || !a->identities_only != !b->identities_only ||
-		!same_text(a->identity_agent, b->identity_agent))
-		return 0;
-	for (size_t i = 0; i < a->n_identity; i++) {
-		if (strcmp(a->identity[i], b->identity[i]) != 0)
-			return 0;
-	}
-	return 1;
+	return !a->identities_only == !b->identities_only &&
+	       same_text(a->identity_agent, b->identity_agent) &&
+	       same_texts(a->identity, a->n_identity, b->identity, b->n_identity);
 }
 
 int smx_hops_same_place(const struct smx_hop *a, size_t n_a, const struct smx_hop *b, size_t n_b)
@@ -238,7 +247,7 @@ const struct smx_route *smx_routes_twin(
 static int has_identity(const struct smx_hop *hop)
 {
 	return hop->n_identity || hop->identities_only || hop->identity_agent ||
-	       hop->host_key_alias;
+	       hop->host_key_alias || hop->n_known_hosts;
 }
 
 static int put_identity(const struct smx_hop *hop, struct smx_buf *out)
@@ -253,6 +262,8 @@ static int put_identity(const struct smx_hop *hop, struct smx_buf *out)
 		r = smx_buf_printf(out, ", agent %s", hop->identity_agent);
 	if (r == 0 && hop->host_key_alias)
 		r = smx_buf_printf(out, ", host key of %s", hop->host_key_alias);
+	for (size_t i = 0; r == 0 && i < hop->n_known_hosts; i++)
+		r = smx_buf_printf(out, "%s%s", i ? ", " : ", host keys in ", hop->known_hosts[i]);
 	return r;
 }
 

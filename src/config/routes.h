@@ -72,6 +72,9 @@ struct smx_hop {
 	uint16_t port;
 	char *user;
 	char *host_key_alias; /* name in known_hosts, or NULL */
+	char **known_hosts; /* files in the place of the user's own (K7), as identity; the first
+			       one gets new keys */
+	size_t n_known_hosts; /* 0: the defaults */
 	char **identity; /* key file paths as written (a leading "~/" is the caller's to expand);
 			    the order decides which key is offered first */
 	size_t n_identity; /* 0: the defaults */
@@ -152,15 +155,15 @@ const struct smx_route *smx_routes_find_target(const struct smx_routes *routes,
 
 /*
  * P1: 1 if both lead to the same place as the same person: user, host, port, host_key_alias,
- * identity (a list, in its order), identities_only and identity_agent of each hop, and their
- * number. That is the pool's key. What decides when and how one is asked (unattended, prompter) or
- * how its connection is kept and used (dead_after, pace, spare) is no part of it.
+ * known_hosts, identity (lists, in their order), identities_only and identity_agent of each hop,
+ * and their number. That is the pool's key. What decides when and how one is asked (unattended,
+ * prompter) or how its connection is kept and used (dead_after, pace, spare) is no part of it.
  *
  * Paths are compared as text. Two spellings of one file cost a second login, and never make two
  * people one; mux/prepare.h has put the home in the place of "~/" before.
  */
 int smx_hops_equal(const struct smx_hop *a, size_t n_a, const struct smx_hop *b, size_t n_b);
-/* The same without the identities: user, host, port and host_key_alias of each hop. */
+/* The same without the identities: user, host, port, host_key_alias and known_hosts of each hop. */
 int smx_hops_same_place(const struct smx_hop *a, size_t n_a, const struct smx_hop *b, size_t n_b);
 /*
  * The first route before this one that leads to the same place with other identities, so that the

@@ -25,7 +25,7 @@ struct route_draft {
 	unsigned port, dead_after;
 	enum smx_prompter prompter;
 	int direct, identities_only, allow_loopback, unattended, allow_other_users, pace, spare;
-	struct smx_strings identity, send_env;
+	struct smx_strings identity, known_hosts, send_env;
 	const struct smx_toml *jump;
 	/* B1: filled in by smx_routes_resolve. */
 	enum { DRAFT_NEW, DRAFT_VISITING, DRAFT_DONE } state;
@@ -80,6 +80,7 @@ enum {
 	KEY_OTHER_USERS = 1 << 17,
 	KEY_PACE = 1 << 18,
 	KEY_SPARE = 1 << 19,
+	KEY_KNOWN_HOSTS = 1 << 20,
 };
 int smx_routes_read_keys(struct routes_parser *p, struct route_draft *draft, unsigned section);
 

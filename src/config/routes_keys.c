@@ -52,6 +52,7 @@ static const struct key_spec keys[] = {
 	{ "identity_agent", KEY_IDENTITY_AGENT, ALL_SECTIONS, VALUE_PATH, AT(identity_agent) },
 	{ "unattended", KEY_UNATTENDED, ALL_SECTIONS, VALUE_BOOLEAN, AT(unattended) },
 	{ "host_key_alias", KEY_ALIAS, HOST_SECTIONS, VALUE_HOST, AT(host_key_alias) },
+	{ "known_hosts", KEY_KNOWN_HOSTS, ALL_SECTIONS, VALUE_PATHS, AT(known_hosts) },
 	{ "pinentry", KEY_PINENTRY, SECTION_TOP, VALUE_PROGRAM, AT(pinentry) },
 	{ "prompter", KEY_PROMPTER, ALL_SECTIONS, VALUE_PROMPTER, AT(prompter) },
 	{ "dead_after", KEY_DEAD_AFTER, ALL_SECTIONS, VALUE_DEAD_AFTER, AT(dead_after) },

@@ -70,6 +70,7 @@ static void release_draft(struct route_draft *d)
 	smx_free(d->identity_agent);
 	smx_free(d->pinentry);
 	smx_strings_release(&d->identity);
+	smx_strings_release(&d->known_hosts);
 	smx_strings_release(&d->send_env);
 }
 
@@ -197,6 +198,9 @@ static int make_hop(const struct routes_parser *p, const struct route_draft *d, 
 		return r;
 	of = d->present & KEY_IDENTITY_AGENT ? d : top;
 	if ((r = copy_text(of->identity_agent, &hop->identity_agent)) != 0)
+		return r;
+	of = d->present & KEY_KNOWN_HOSTS ? d : top;
+	if ((r = copy_strings(&of->known_hosts, &hop->known_hosts, &hop->n_known_hosts)) != 0)
 		return r;
 	of = d->present & KEY_IDENTITY ? d : top;
 	return copy_strings(&of->identity, &hop->identity, &hop->n_identity);

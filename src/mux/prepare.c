@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "crypto/keyfile.h"
+#include "mux/known_files.h"
 #include "os/os.h"
 
 #define NOTES_MAX 4096
@@ -17,9 +18,9 @@ struct prepare {
 	struct mux *mux;
 	prepare_cb *cb; /* NULL: cancelled */
 	void *arg;
-	char *ssh_dir;
 	char *known_host; /* the name in known_hosts */
 	uint16_t known_port;
+	struct known_files known;
 	char *paths[SMX_IDENTITIES_MAX];
 	size_t n_paths;
 	int is_look; /* nothing is read, only stamped */
@@ -48,7 +49,7 @@ static void prepare_free(struct prepare *p)
 {
 	for (size_t i = 0; i < p->n_paths; i++)
 		smx_free(p->paths[i]);
-	smx_free(p->ssh_dir);
+	known_files_release(&p->known);
 	smx_free(p->known_host);
 	prepared_free(p->result);
 	smx_free(p);
@@ -89,6 +90,8 @@ static int expand_hop(const char *home, struct smx_hop *hop)
 
 	for (size_t i = 0; r == 0 && i < hop->n_identity; i++)
 		r = expand_in_place(home, &hop->identity[i]);
+	for (size_t i = 0; r == 0 && i < hop->n_known_hosts; i++)
+		r = expand_in_place(home, &hop->known_hosts[i]);
 	return r;
 }
 
@@ -123,7 +126,7 @@ static void note_buf(struct prepared *res, struct smx_buf *b)
 		note(res, s);
 }
 
-static int add_known_hosts(struct prepared *res, const char *path, int is_global)
+static int add_known_hosts(struct prepared *res, const char *path, int is_own)
 {
 	struct smx_buf text, err;
 	int r;
@@ -139,7 +142,7 @@ static int add_known_hosts(struct prepared *res, const char *path, int is_global
 		note_buf(res, &err);
 	smx_buf_release(&text);
 	smx_buf_release(&err);
-	return is_global ? 0 : r;
+	return is_own ? r : 0;
 }
 
 /* K7: and searched here, for the loop has no time for twenty thousand hashed names. */
@@ -148,10 +151,12 @@ static int read_known_hosts(const struct prepare *p)
 	struct prepared *res = p->result;
 	int r;
 
-	if ((r = smx_known_hosts_new(&res->known_hosts)) != 0 ||
-		(r = smx_os_path_join(p->ssh_dir, "known_hosts", &res->known_hosts_path)) != 0 ||
-		(r = add_known_hosts(res, res->known_hosts_path, 0)) != 0 ||
-		(r = add_known_hosts(res, smx_os_system_known_hosts(), 1)) != 0)
+	if (!(res->known_hosts_path = smx_strdup(p->known.paths[0])))
+		return SMX_ENOMEM;
+	r = smx_known_hosts_new(&res->known_hosts);
+	for (size_t i = 0; r == 0 && i < p->known.n; i++)
+		r = add_known_hosts(res, p->known.paths[i], i < p->known.n_own);
+	if (r != 0)
 		return r;
 	return smx_known_hosts_narrow(res->known_hosts, p->known_host, p->known_port);
 }
@@ -285,9 +290,10 @@ static uint64_t stamp_joined(uint64_t h, const char *a, const char *b)
 
 static uint64_t stamp(const struct prepare *p)
 {
-	uint64_t h = stamp_joined(0xcbf29ce484222325ull, p->ssh_dir, "/known_hosts");
+	uint64_t h = 0xcbf29ce484222325ull;
 
-	h = stamp_file(h, smx_os_system_known_hosts());
+	for (size_t i = 0; i < p->known.n; i++)
+		h = stamp_file(h, p->known.paths[i]);
 	for (size_t i = 0; i < p->n_paths; i++) {
 		h = stamp_file(h, p->paths[i]);
 		h = stamp_joined(h, p->paths[i], ".pub");
@@ -329,7 +335,7 @@ static void on_done(uv_work_t *req, int status)
 	mux_settle(m);
 }
 
-static int add_paths(struct prepare *p, const struct smx_hop *hop)
+static int add_paths(struct prepare *p, const char *ssh_dir, const struct smx_hop *hop)
 {
 	p->is_explicit = hop->n_identity > 0;
 	for (size_t i = 0; i < hop->n_identity && i < SMX_IDENTITIES_MAX; i++) {
@@ -338,7 +344,7 @@ static int add_paths(struct prepare *p, const struct smx_hop *hop)
 		p->n_paths++;
 	}
 	for (size_t i = 0; !p->is_explicit && i < SMX_ARRAY_LEN(default_keys); i++) {
-		if (smx_os_path_join(p->ssh_dir, default_keys[i], &p->paths[p->n_paths]) != 0)
+		if (smx_os_path_join(ssh_dir, default_keys[i], &p->paths[p->n_paths]) != 0)
 			return SMX_ENOMEM;
 		p->n_paths++;
 	}
@@ -349,7 +355,7 @@ static struct prepare *start(
 	struct mux *m, const struct smx_hop *hop, int is_look, prepare_cb *cb, void *arg)
 {
 	struct prepare *p = smx_calloc(1, sizeof(*p));
-	const char *host;
+	const char *ssh_dir = m->opts->ssh_dir, *host;
 
 	if (!p)
 		return NULL;
@@ -358,13 +364,13 @@ static struct prepare *start(
 	p->cb = cb;
 	p->arg = arg;
 	p->result = smx_calloc(1, sizeof(*p->result));
-	p->ssh_dir = smx_strdup(m->opts->ssh_dir);
 	smx_hop_known_name(hop, &host, &p->known_port);
 	p->known_host = smx_strdup(host);
-	if (!p->result || !p->ssh_dir || !p->known_host)
+	if (!p->result || !p->known_host)
 		goto fail;
 	smx_buf_init(&p->result->notes, NOTES_MAX);
-	if (add_paths(p, hop) != 0 || uv_queue_work(m->loop, &p->req, on_work, on_done) != 0)
+	if (known_files_find(ssh_dir, hop, &p->known) != 0 || add_paths(p, ssh_dir, hop) != 0 ||
+		uv_queue_work(m->loop, &p->req, on_work, on_done) != 0)
 		goto fail;
 	return p;
 fail:

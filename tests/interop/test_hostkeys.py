@@ -67,19 +67,22 @@ def test_K3_changed_key_is_always_refused(make_mux, make_sshd, keys):
 
 
 class OtherEtc(Mux):
-    """The daemon sees another /etc/ssh/ssh_known_hosts than the rest of the system."""
+    """The daemon sees another /etc/ssh than the rest of the system."""
+
+    system_name = "ssh_known_hosts"
 
     def spawn(self, argv, **kwargs):
         etc = self.dir / "etc"
         etc.mkdir(exist_ok=True)
-        (etc / "ssh_known_hosts").write_text(self.system_known_hosts)
+        (etc / self.system_name).write_text(self.system_known_hosts)
         script = 'mount --bind "$0" /etc/ssh && exec "$@"'
         super().spawn(["unshare", "-m", "sh", "-c", script, etc, *argv], **kwargs)
 
 
 @pytest.mark.skipif(not ROOT, reason="only root may mount over /etc/ssh, for the daemon alone")
-def test_K1_system_known_hosts_counts(make_sshd, keys, cleanup):
-    """A key that only /etc/ssh/ssh_known_hosts has is known; one that it revokes is refused,
+@pytest.mark.parametrize("name", ["ssh_known_hosts", "ssh_known_hosts2"])
+def test_K1_K7_system_known_hosts_counts(make_sshd, keys, cleanup, name):
+    """A key that only /etc/ssh/ssh_known_hosts (or …2) has is known; one that it revokes is refused,
     whatever the user's file says."""
     target = make_sshd()
     kinds = [line.split()[1:3] for line in target.known_hosts().splitlines()]
@@ -88,12 +91,83 @@ def test_K1_system_known_hosts_counts(make_sshd, keys, cleanup):
         ("".join(f"@revoked * {a} {b}\n" for a, b in kinds), target.known_hosts(), False),
     ):
         mux = OtherEtc(keys, routes=routes_toml({"t": hop(target)}), known_hosts=own, start=False)
-        mux.system_known_hosts = system
+        mux.system_known_hosts, mux.system_name = system, name
         cleanup(mux)
         mux.start()
         done = mux.ssh("t", "echo in")
         assert (done.stdout == b"in\n") is is_in, done
         assert is_in or b"revoked" in done.stderr, done
+
+
+def plain_says(mux, target, *options):
+    """Whether plain ssh takes the server's key with the same SSH directory."""
+    done = subprocess.run(
+        ["ssh", "-F", "none", "-p", str(target.port), "-i", mux.ssh_dir / "id_ed25519",
+         "-o", "StrictHostKeyChecking yes", "-o", "GlobalKnownHostsFile none", "-o", "BatchMode yes",
+         *options, "127.0.0.1", "true"],
+        capture_output=True, timeout=60, stdin=subprocess.DEVNULL)  # fmt: skip
+    return done.returncode == 0
+
+
+def test_K7_known_hosts2_counts_as_for_ssh(make_mux, make_sshd):
+    """What is only in the second file is known; what it revokes is refused; one that somebody else
+    could write lets no login happen."""
+    target = make_sshd()
+    mux = make_mux(target, known_hosts="")
+    second = mux.put("known_hosts2", target.known_hosts())
+    files = f"UserKnownHostsFile {mux.ssh_dir}/known_hosts {second}"
+    assert plain_says(mux, target, "-o", files)
+    mux.check_works()
+    mux.put("known_hosts", target.known_hosts())
+    mux.put("known_hosts2", "".join(
+        f"@revoked * {' '.join(line.split()[1:])}\n" for line in target.known_hosts().splitlines()))
+    mux.control("stop")
+    mux.start()
+    assert not plain_says(mux, target, "-o", files)
+    refused(mux, "revoked", "known_hosts2")
+    second.write_text("")
+    second.chmod(0o666)
+    refused(mux, "known_hosts2", "writable")
+    second.chmod(0o600)
+    mux.check_works()
+
+
+def test_K7_a_route_names_its_files(make_mux, make_sshd):
+    """known_hosts = [..] stands in the place of the user's files, as UserKnownHostsFile does."""
+    target = make_sshd()
+    routes = {
+        "own": hop(target, known_hosts=["~/nowhere/hosts", "@/work_hosts"]),
+        "other": hop(target),
+    }
+    mux = make_mux(routes="", known_hosts=target.known_hosts(), start=False)
+    work = mux.put("work_hosts", "")
+    mux.routes_path.write_text(routes_toml(routes).replace("@", str(mux.ssh_dir)))
+    mux.start()
+    mux.check_works("other")
+    refused(mux, "not known", "/nowhere/hosts", route="own")
+    assert target.logins() == 1
+    mux.put("known_hosts", "")
+    mux.put("work_hosts", target.known_hosts())
+    mux.check_works("own")
+    # P1: what another list made trusted is no connection of this route's.
+    assert target.logins() == 2
+    assert plain_says(mux, target, "-o", f"UserKnownHostsFile {work}")
+    checked = mux.control("check-config", "--config", str(mux.routes_path))
+    assert checked.stdout.count("no key of ") == 1, checked.stdout
+
+
+def test_K7_the_first_file_of_a_route_gets_new_keys(make_mux, make_sshd):
+    """Behind a jump host and unattended a new key is taken: into the list of the route."""
+    jump, target = make_sshd(), make_sshd()
+    mux = make_mux(routes="", known_hosts=jump.known_hosts(), start=False)
+    mux.routes_path.write_text(routes_toml(
+        {"t": hop(target, unattended=True, known_hosts=[f"{mux.ssh_dir}/first", f"{mux.ssh_dir}/second"])},
+        jump=hop(jump)))  # fmt: skip
+    mux.start()
+    mux.check_works()
+    assert f"[127.0.0.1]:{target.port} " in (mux.ssh_dir / "first").read_text()
+    assert not (mux.ssh_dir / "second").exists()
+    assert (mux.ssh_dir / "known_hosts").read_text() == jump.known_hosts()
 
 
 @pytest.mark.core

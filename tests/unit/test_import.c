@@ -237,8 +237,10 @@ static void c3_tokens(void **state)
 			 "identityfile none\nidentityfile ${NOT_SET}/x\nidentityfile /trailing%\n"
 			 "identityfile /ok\nidentityagent $NOT_SET\ncertificatefile ~/c.pub\n"
 			 "userknownhostsfile /dev/null\n" },
+		{ "work", "hostname h\nuser me\nport 22\n"
+			  "userknownhostsfile ~/.ssh/work_%h  /etc/work\n" },
 	};
-	struct outcome o = import("full odd", said, SMX_ARRAY_LEN(said));
+	struct outcome o = import("full odd work", said, SMX_ARRAY_LEN(said));
 	const struct smx_hop *hop;
 
 	(void)state;
@@ -262,6 +264,12 @@ static void c3_tokens(void **state)
 	assert_true(has(&o, "# IdentityAgent $NOT_SET is left out"));
 	assert_true(has(&o, "# CertificateFile ~/c.pub"));
 	assert_true(has(&o, "# UserKnownHostsFile /dev/null is not read"));
+	/* K7 */
+	assert_int_equal(hop->n_known_hosts, 0);
+	hop = smx_route_target(smx_routes_find(o.routes, "work"));
+	assert_int_equal(hop->n_known_hosts, 2);
+	assert_string_equal(hop->known_hosts[0], "~/.ssh/work_h");
+	assert_string_equal(hop->known_hosts[1], "/etc/work");
 	release(&o);
 }
 

@@ -426,16 +426,16 @@ static void r3_errors(void **state)
 			"f:4:1: [routes.web] key \"allow_forward\": unknown key; the keys here are "
 			"host, port, user, direct, jump, allow_remote_loopback_any_port, send_env, "
 			"identity, identities_only, identity_agent, unattended, host_key_alias, "
-			"prompter, dead_after, pace, spare" },
+			"known_hosts, prompter, dead_after, pace, spare" },
 		{ ROUTE "\"a\\u001bb\\nc\" = 1\n",
 			"f:4:1: [routes.web] key \"a?b?c\": unknown key; the keys here are host, "
 			"port, user, direct, jump, allow_remote_loopback_any_port, send_env, "
 			"identity, identities_only, identity_agent, unattended, host_key_alias, "
-			"prompter, dead_after, pace, spare" },
+			"known_hosts, prompter, dead_after, pace, spare" },
 		{ JUMP "direct = true\n",
 			"f:4:1: [jump] key \"direct\": unknown key; the keys here are host, port, "
 			"user, identity, identities_only, identity_agent, unattended, "
-			"host_key_alias, prompter, dead_after, pace, spare" },
+			"host_key_alias, known_hosts, prompter, dead_after, pace, spare" },
 		{ "[jmp]\n", "f:1:2: key \"jmp\": unknown key; did you mean \"jump\"?" },
 		{ "[route.web]\n", "f:1:2: key \"route\": unknown key; did you mean \"routes\"?" },
 		{ "allow_remote_loopback_any_port = true\n",
@@ -462,7 +462,7 @@ static void r3_errors(void **state)
 			"host, "
 			"port, user, direct, jump, allow_remote_loopback_any_port, send_env, "
 			"identity, identities_only, identity_agent, unattended, host_key_alias, "
-			"prompter, dead_after, pace, spare" },
+			"known_hosts, prompter, dead_after, pace, spare" },
 		/* missing ones */
 		{ "[routes.web]\nuser = 'u'\n",
 			"f:1:9: [routes.web]: key \"host\" is missing; write host = \"name or "
@@ -518,7 +518,8 @@ static void r3_errors(void **state)
 		{ "[routes.a.b]\nhost = 'h'\n",
 			"f:1:11: [routes.a] key \"b\": unknown key; the keys here are host, port, "
 			"user, direct, jump, allow_remote_loopback_any_port, send_env, identity, "
-			"identities_only, identity_agent, unattended, host_key_alias, prompter, "
+			"identities_only, identity_agent, unattended, host_key_alias, known_hosts, "
+			"prompter, "
 			"dead_after, pace, spare" },
 		{ "[routes.web]\nhost = '-oProxyCommand=x'\n",
 			"f:2:1: [routes.web] key \"host\": must not start with '-'" },
@@ -819,6 +820,7 @@ static void p1_hops_equal_compares_each_part(void **state)
 				   "port = { host = 'h', user = 'u', port = 2022 }\n"
 				   "host = { host = 'g', user = 'u' }\n"
 				   "alias = { host = 'h', user = 'u', host_key_alias = 'k' }\n"
+				   "files = { host = 'h', user = 'u', known_hosts = 'k' }\n"
 				   "far = { host = 'h', user = 'u', jump = 'host' }\n"
 				   "far2 = { host = 'h', user = 'u', jump = 'user' }\n"
 				   "joined = { host = 'b', user = 'u@a' }\n"
@@ -878,15 +880,17 @@ static void p1_identity_for_people(void **state)
 		"[routes]\nplain = { host = 'h', user = 'u' }\n"
 		"key = { host = 'h', user = 'u', identity = ['~/a', 'b'], identities_only = true "
 		"}\n"
-		"rest = { host = 'h', user = 'u', identity_agent = 'none', host_key_alias = 'k' }\n"
+		"rest = { host = 'h', user = 'u', identity_agent = 'none', host_key_alias = 'k', "
+		"known_hosts = ['~/c', 'd'] }\n"
 		"far = { host = 'h', user = 'u', jump = ['key', 'rest'] }\n");
 
 	(void)state;
 	identity_is(routes, "plain", "");
 	identity_is(routes, "key", "~/a, b, only these");
-	identity_is(routes, "rest", "default keys, agent none, host key of k");
+	identity_is(routes, "rest", "default keys, agent none, host key of k, host keys in ~/c, d");
 	identity_is(routes, "far",
-		"default keys via ~/a, b, only these; default keys, agent none, host key of k");
+		"default keys via ~/a, b, only these; default keys, agent none, host key of k, "
+		"host keys in ~/c, d");
 	smx_routes_unref(routes);
 }
 

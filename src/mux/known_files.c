@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+#include "mux/known_files.h"
+
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "mux/prepare.h"
+#include "os/os.h"
+
+static int add(struct known_files *f, char *path)
+{
+	if (!path)
+		return SMX_ENOMEM;
+	f->paths[f->n++] = path;
+	return 0;
+}
+
+static int add_named(struct known_files *f, const struct smx_hop *hop)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < hop->n_known_hosts && i < SMX_IDENTITIES_MAX; i++)
+		r = add(f, prepare_expand(hop->known_hosts[i]));
+	return r;
+}
+
+static int add_default(struct known_files *f, const char *ssh_dir)
+{
+	static const char *const names[] = { "known_hosts", "known_hosts2" };
+	char *path;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < SMX_ARRAY_LEN(names); i++) {
+		if ((r = smx_os_path_join(ssh_dir, names[i], &path)) == 0)
+			r = add(f, path);
+	}
+	return r;
+}
+
+static int add_system(struct known_files *f)
+{
+	char second[SMX_OS_PATH_MAX + 2];
+	int r;
+
+	(void)snprintf(second, sizeof(second), "%s2", smx_os_system_known_hosts());
+	if ((r = add(f, smx_strdup(smx_os_system_known_hosts()))) != 0)
+		return r;
+	return add(f, smx_strdup(second));
+}
+
+int known_files_find(const char *ssh_dir, const struct smx_hop *hop, struct known_files *ret)
+{
+	int r;
+
+	*ret = (struct known_files){ .n = 0 };
+	r = hop && hop->n_known_hosts ? add_named(ret, hop) : add_default(ret, ssh_dir);
+	ret->n_own = ret->n;
+	if (r == 0)
+		r = add_system(ret);
+	if (r != 0)
+		known_files_release(ret);
+	return r;
+}
+
+void known_files_release(struct known_files *f)
+{
+	while (f->n)
+		smx_free(f->paths[--f->n]);
+	f->n_own = 0;
+}
