@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "config/policy.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "base/err.h"
 #include "base/mem.h"
+#include "base/text.h"
+
+#define CLEAN_SIZE 300
 
 static int is_name_char(uint8_t c)
 {
@@ -54,26 +59,42 @@ static int is_loopback(struct smx_view host)
 	return 1;
 }
 
-enum smx_policy smx_policy_forward(
+static enum smx_policy check_host(
 	const struct smx_route *route, struct smx_view host, uint32_t port)
 {
-	if (!is_loopback(host))
+	int is_local = is_loopback(host);
+
+	if (port > 0 && port <= 65535 &&
+		((is_local && route->allow_remote_loopback_any_port) ||
+			smx_forward_rules_connect(&route->forwards, host, port) ||
+			smx_forward_rules_connect(&route->jump_through, host, port)))
+		return SMX_POLICY_ALLOW;
+	if (!is_local)
 		return SMX_POLICY_DENY_TARGET;
-	if (port == 0 || port > 65535)
-		return SMX_POLICY_DENY_PORT;
-	if (!route->allow_remote_loopback_any_port)
+	return port == 0 || port > 65535 ? SMX_POLICY_DENY_PORT : SMX_POLICY_DENY_ROUTE;
+}
+
+static enum smx_policy check_path(const struct smx_route *route, struct smx_view path)
+{
+	if (!smx_socket_path_ok(path))
+		return SMX_POLICY_DENY_PATH;
+	if (!route->allow_remote_loopback_any_port &&
+		!smx_forward_rules_path(&route->forwards, path))
 		return SMX_POLICY_DENY_ROUTE;
 	return SMX_POLICY_ALLOW;
 }
 
-enum smx_policy smx_policy_streamlocal(const struct smx_route *route, struct smx_view path)
+enum smx_policy smx_policy_forward(
+	const struct smx_route *route, enum smx_chan_kind kind, struct smx_view host, uint32_t port)
 {
-	if (path.len == 0 || path.len > SMX_STREAMLOCAL_PATH_MAX || path.p[0] != '/' ||
-		memchr(path.p, '\0', path.len))
-		return SMX_POLICY_DENY_PATH;
-	if (!route->allow_remote_loopback_any_port)
-		return SMX_POLICY_DENY_ROUTE;
-	return SMX_POLICY_ALLOW;
+	switch (kind) {
+	case SMX_CHAN_KIND_TCPIP:
+		return check_host(route, host, port);
+	case SMX_CHAN_KIND_STREAMLOCAL:
+		return check_path(route, host);
+	default:
+		return SMX_POLICY_DENY_TARGET;
+	}
 }
 
 const char *smx_policy_text(enum smx_policy p)
@@ -82,7 +103,7 @@ const char *smx_policy_text(enum smx_policy p)
 	case SMX_POLICY_ALLOW:
 		return "allowed";
 	case SMX_POLICY_DENY_TARGET:
-		return "only 127.0.0.1, ::1 and localhost of the remote can be forwarded to";
+		return "the route's \"forwards\" do not allow it";
 	case SMX_POLICY_DENY_ROUTE:
 		return "the route does not set allow_remote_loopback_any_port";
 	case SMX_POLICY_DENY_PORT:
@@ -91,4 +112,27 @@ const char *smx_policy_text(enum smx_policy p)
 		return "the socket's path is not absolute, or too long";
 	}
 	return "denied";
+}
+
+int smx_policy_check_forward(const struct smx_route *route, enum smx_chan_kind kind,
+	struct smx_view host, uint32_t port, char *text, size_t size)
+{
+	enum smx_policy p = smx_policy_forward(route, kind, host, port);
+	char clean[CLEAN_SIZE], to[CLEAN_SIZE + 16], remedy[2 * CLEAN_SIZE + 100] = "";
+	int is_path = kind == SMX_CHAN_KIND_STREAMLOCAL;
+
+	if (p == SMX_POLICY_ALLOW)
+		return 0;
+	smx_sanitize((const char *)host.p, host.len, clean, sizeof(clean));
+	if (is_path)
+		(void)snprintf(to, sizeof(to), "%s", clean);
+	else
+		(void)snprintf(to, sizeof(to), strchr(clean, ':') ? "[%s]:%u" : "%s:%u", clean,
+			(unsigned)port);
+	if (p == SMX_POLICY_DENY_TARGET && smx_host_ok(host) && port > 0 && port <= 65535 &&
+		route->line)
+		(void)snprintf(remedy, sizeof(remedy), "; add forwards = [\"%s\"] to [routes.%s]",
+			to, route->name);
+	(void)snprintf(text, size, "forward to %s denied: %s%s", to, smx_policy_text(p), remedy);
+	return SMX_EDENIED;
 }

@@ -69,6 +69,9 @@ static void release_route(struct smx_route *route)
 		smx_hop_release(&route->hops[i]);
 	smx_free(route->hops);
 	smx_strings_release(&send_env);
+	smx_forward_rules_release(&route->forwards);
+	smx_forward_rules_release(&route->remote_forwards);
+	smx_forward_rules_release(&route->jump_through);
 	smx_free(route->name);
 }
 

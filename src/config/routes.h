@@ -26,9 +26,12 @@
  *	port = 22
  *	direct = true					# no jump host
  *	jump = "other"					# through another route, or "none", or a
- *chain: jump = ["first", "second"] allow_remote_loopback_any_port = true send_env, identity,
- *identities_only, identity_agent, unattended, prompter, host_key_alias, dead_after, pace,
- *spare
+ *							# chain: ["first", "second"]
+ *	allow_remote_loopback_any_port = true
+ *	forwards = ["db:5432", "10.0.0.0/8:*"]		# config/forward.h
+ *	jump_through = true				# or routes and items of `forwards`
+ *	send_env, identity, identities_only, identity_agent, unattended, prompter, host_key_alias,
+ *	dead_after, pace, spare
  *
  * However a route is written, what comes out is an array of hops: jump hosts in the order they are
  * dialled, the target last; hops[i + 1] is reached through a channel of hops[i].
@@ -46,6 +49,7 @@
 
 #include "base/buf.h"
 #include "base/wire.h"
+#include "config/forward.h"
 #include "config/names.h"
 
 #define SMX_ROUTES_MAX        4096 /* routes in a table */
@@ -93,6 +97,9 @@ struct smx_route {
 	struct smx_hop *hops; /* jump hosts first, the target last */
 	size_t n_hops; /* >= 1 */
 	int allow_remote_loopback_any_port; /* effective (R5: route OR top level) */
+	struct smx_forward_rules forwards; /* B4: more that may be connected to */
+	struct smx_forward_rules remote_forwards; /* and listened at */
+	struct smx_forward_rules jump_through; /* hosts that clients may reach through it */
 	char **send_env; /* effective: route and top level */
 	size_t n_send_env;
 	unsigned line, column; /* of NAME in [routes.NAME]; 0 in direct mode */

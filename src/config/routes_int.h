@@ -5,6 +5,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "config/forward.h"
 #include "config/routes.h"
 #include "config/toml.h"
 
@@ -26,7 +27,8 @@ struct route_draft {
 	enum smx_prompter prompter;
 	int direct, identities_only, allow_loopback, unattended, allow_other_users, pace, spare;
 	struct smx_strings identity, known_hosts, send_env;
-	const struct smx_toml *jump;
+	const struct smx_toml *jump, *jump_through;
+	struct smx_forward_rules forwards, remote_forwards, through;
 	/* B1: filled in by smx_routes_resolve. */
 	enum { DRAFT_NEW, DRAFT_VISITING, DRAFT_DONE } state;
 	size_t hops[SMX_HOPS_MAX];
@@ -81,11 +83,22 @@ enum {
 	KEY_PACE = 1 << 18,
 	KEY_SPARE = 1 << 19,
 	KEY_KNOWN_HOSTS = 1 << 20,
+	KEY_FORWARDS = 1 << 21,
+	KEY_REMOTE_FORWARDS = 1 << 22,
+	KEY_JUMP_THROUGH = 1 << 23,
 };
 int smx_routes_read_keys(struct routes_parser *p, struct route_draft *draft, unsigned section);
 
 /* routes_chain.c: fills in the hops of every draft (B1). */
 int smx_routes_resolve(struct routes_parser *p);
+
+/* routes_forward.c: what may be forwarded (B4). */
+int smx_routes_read_forwards(struct routes_parser *p, const struct route_draft *draft,
+	const struct smx_toml *item, enum smx_forward_side side, struct smx_forward_rules *to);
+/* Only its shape; the names are looked up when all routes are there, by the second. */
+int smx_routes_read_through(struct routes_parser *p, const struct route_draft *draft,
+	const struct smx_toml *item, const struct smx_toml **to);
+int smx_routes_resolve_through(struct routes_parser *p);
 
 /* routes.c */
 void smx_strings_release(struct smx_strings *s);

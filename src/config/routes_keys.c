@@ -19,6 +19,9 @@ enum value_kind {
 	VALUE_PROMPTER,
 	VALUE_ENV,
 	VALUE_JUMP,
+	VALUE_FORWARDS,
+	VALUE_REMOTE_FORWARDS,
+	VALUE_THROUGH,
 	VALUE_TABLE, /* read by the caller */
 };
 
@@ -44,6 +47,8 @@ static const struct key_spec keys[] = {
 		AT(allow_loopback) },
 	{ "default_allow_remote_loopback_any_port", KEY_LOOPBACK, SECTION_TOP, VALUE_BOOLEAN,
 		AT(allow_loopback) },
+	{ "forwards", KEY_FORWARDS, SECTION_ROUTE, VALUE_FORWARDS, AT(forwards) },
+	{ "jump_through", KEY_JUMP_THROUGH, SECTION_ROUTE, VALUE_THROUGH, AT(jump_through) },
 	{ "allow_other_users", KEY_OTHER_USERS, SECTION_TOP, VALUE_BOOLEAN, AT(allow_other_users) },
 	{ "send_env", KEY_SEND_ENV, SECTION_TOP | SECTION_ROUTE, VALUE_ENV, AT(send_env) },
 	{ "identity", KEY_IDENTITY, ALL_SECTIONS, VALUE_PATHS, AT(identity) },
@@ -336,6 +341,12 @@ static int read_value(struct routes_parser *p, struct route_draft *draft,
 		return read_prompter(p, draft, item, to);
 	case VALUE_JUMP:
 		return read_jump(p, draft, item, to);
+	case VALUE_FORWARDS:
+		return smx_routes_read_forwards(p, draft, item, SMX_FORWARD_CONNECT, to);
+	case VALUE_REMOTE_FORWARDS:
+		return smx_routes_read_forwards(p, draft, item, SMX_FORWARD_LISTEN, to);
+	case VALUE_THROUGH:
+		return smx_routes_read_through(p, draft, item, to);
 	case VALUE_TABLE:
 		if (item->type != SMX_TOML_TABLE)
 			return smx_routes_fail(p, draft, item, "must be a table, not %s",

@@ -72,6 +72,9 @@ static void release_draft(struct route_draft *d)
 	smx_strings_release(&d->identity);
 	smx_strings_release(&d->known_hosts);
 	smx_strings_release(&d->send_env);
+	smx_forward_rules_release(&d->forwards);
+	smx_forward_rules_release(&d->remote_forwards);
+	smx_forward_rules_release(&d->through);
 }
 
 static void release_parser(struct routes_parser *p)
@@ -147,7 +150,9 @@ static int read_all(struct routes_parser *p, const struct smx_toml *root)
 		return SMX_ENOMEM;
 	for (size_t i = 0; smx_routes_goes_on(p, r) && i < routes->n_items; i++)
 		r = read_route(p, routes->items[i]);
-	return smx_routes_goes_on(p, r) ? smx_routes_resolve(p) : r;
+	if (smx_routes_goes_on(p, r))
+		r = smx_routes_resolve(p);
+	return smx_routes_goes_on(p, r) ? smx_routes_resolve_through(p) : r;
 }
 
 /* --- putting together ------------------------------------------------------------- */
@@ -206,8 +211,16 @@ static int make_hop(const struct routes_parser *p, const struct route_draft *d, 
 	return copy_strings(&of->identity, &hop->identity, &hop->n_identity);
 }
 
-static int make_route(
-	const struct routes_parser *p, const struct route_draft *d, struct smx_route *route)
+/* Out of the draft, which is done with. */
+static struct smx_forward_rules take_rules(struct smx_forward_rules *rules)
+{
+	struct smx_forward_rules taken = *rules;
+
+	*rules = (struct smx_forward_rules){ NULL, 0 };
+	return taken;
+}
+
+static int make_route(const struct routes_parser *p, struct route_draft *d, struct smx_route *route)
 {
 	int r;
 
@@ -215,6 +228,9 @@ static int make_route(
 	route->column = d->node->key_column;
 	/* R5: OR. */
 	route->allow_remote_loopback_any_port = d->allow_loopback || p->top.allow_loopback;
+	route->forwards = take_rules(&d->forwards);
+	route->remote_forwards = take_rules(&d->remote_forwards);
+	route->jump_through = take_rules(&d->through);
 	if ((r = copy_text(d->name, &route->name)) != 0 ||
 		(r = copy_strings(&p->top.send_env, &route->send_env, &route->n_send_env)) != 0 ||
 		(r = copy_strings(&d->send_env, &route->send_env, &route->n_send_env)) != 0)

@@ -15,9 +15,10 @@
 #include "os/os.h"
 #include "ssh/request.h"
 
-#define BACKLOG     4096 /* as much as the system allows: a flood must not crowd others out */
-#define ACCEPTS_MAX 8 /* in a row, before all else has its turn */
-#define CLEAN_SIZE  300
+#define BACKLOG        4096 /* as much as the system allows: a flood must not crowd others out */
+#define ACCEPTS_MAX    8 /* in a row, before all else has its turn */
+#define CLEAN_SIZE     300
+#define OPEN_TEXT_SIZE 900 /* why an open is refused */
 
 struct door {
 	uv_poll_t poll;
@@ -62,9 +63,7 @@ static const char *check_open(const struct smx_route *route, const struct smx_co
 	enum smx_open_failure *ret_reason, char *text, size_t size)
 {
 	struct smx_fields f = { .why = NULL };
-	enum smx_policy p = SMX_POLICY_ALLOW;
 	enum smx_chan_kind kind;
-	char clean[CLEAN_SIZE];
 
 	*ret_reason = SMX_OPEN_ADMINISTRATIVELY_PROHIBITED;
 	if (smx_open_read(ev->kind, ev->data, &kind, &f) != 0) {
@@ -75,24 +74,17 @@ static const char *check_open(const struct smx_route *route, const struct smx_co
 	case SMX_CHAN_KIND_SESSION:
 		return NULL;
 	case SMX_CHAN_KIND_TCPIP:
-		p = smx_policy_forward(route, f.s[0], f.n[0]);
-		break;
 	case SMX_CHAN_KIND_STREAMLOCAL:
-		p = smx_policy_streamlocal(route, f.s[0]);
-		f.n[0] = 0; /* no port */
-		break;
+		if (smx_policy_check_forward(route, kind, f.s[0], f.n[0], text, size) == 0)
+			return NULL;
+		return text;
 	case SMX_CHAN_KIND_FOREIGN:
 		return "this kind of channel is not relayed";
 	case SMX_CHAN_KIND_UNKNOWN:
 		*ret_reason = SMX_OPEN_UNKNOWN_CHANNEL_TYPE;
 		return "unknown channel type";
 	}
-	if (p == SMX_POLICY_ALLOW)
-		return NULL;
-	smx_sanitize((const char *)f.s[0].p, f.s[0].len, clean, sizeof(clean));
-	(void)snprintf(
-		text, size, "forward to %s:%u denied: %s", clean, f.n[0], smx_policy_text(p));
-	return text;
+	return NULL;
 }
 
 static void on_open(struct link *l, struct smx_conn_event *ev)
@@ -102,7 +94,7 @@ static void on_open(struct link *l, struct smx_conn_event *ev)
 	struct smx_routes *routes = c->routes ? c->routes : m->routes;
 	const struct smx_route *route = smx_routes_find(routes, client_route(c));
 	enum smx_open_failure reason;
-	char text[2 * CLEAN_SIZE];
+	char text[OPEN_TEXT_SIZE];
 	const char *why;
 	int r;
 

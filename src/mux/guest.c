@@ -257,20 +257,14 @@ static const char *put_forward(const struct smx_mux4_request *req, struct smx_bu
 static int forward_is_allowed(
 	const struct guest *g, const struct smx_mux4_request *req, char *text, size_t size)
 {
-	enum smx_policy p = req->port == SMX_MUX4_PORT_IS_PATH
-				    ? smx_policy_streamlocal(g->route, req->host)
-				    : smx_policy_forward(g->route, req->host, req->port);
-	char host[300];
+	enum smx_chan_kind kind = req->port == SMX_MUX4_PORT_IS_PATH ? SMX_CHAN_KIND_STREAMLOCAL
+								     : SMX_CHAN_KIND_TCPIP;
 
 	if (g->mux->is_locked) {
 		(void)snprintf(text, size, "%s", MUX_LOCKED_TEXT);
 		return 0;
 	}
-	if (p == SMX_POLICY_ALLOW)
-		return 1;
-	smx_sanitize((const char *)req->host.p, req->host.len, host, sizeof(host));
-	(void)snprintf(text, size, "forward to %s denied: %s", host, smx_policy_text(p));
-	return 0;
+	return smx_policy_check_forward(g->route, kind, req->host, req->port, text, size) == 0;
 }
 
 static void on_stdio_forward(struct guest *g, const struct smx_mux4_request *req)

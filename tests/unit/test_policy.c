@@ -22,6 +22,16 @@ static const struct smx_route open_route = { .allow_remote_loopback_any_port = 1
 static const struct smx_route closed_route = { .allow_remote_loopback_any_port = 0,
 	.send_env = no_env };
 
+static enum smx_policy forward(const struct smx_route *route, struct smx_view host, uint32_t port)
+{
+	return smx_policy_forward(route, SMX_CHAN_KIND_TCPIP, host, port);
+}
+
+static enum smx_policy streamlocal(const struct smx_route *route, struct smx_view path)
+{
+	return smx_policy_forward(route, SMX_CHAN_KIND_STREAMLOCAL, path, 0);
+}
+
 static void l7_r4_the_three_loopback_names(void **state)
 {
 	static const struct smx_view hosts[] = { V("127.0.0.1"), V("::1"), V("localhost"),
@@ -31,20 +41,16 @@ static void l7_r4_the_three_loopback_names(void **state)
 	(void)state;
 	for (size_t i = 0; i < SMX_ARRAY_LEN(hosts); i++) {
 		for (size_t j = 0; j < SMX_ARRAY_LEN(ports); j++) {
-			assert_int_equal(smx_policy_forward(&open_route, hosts[i], ports[j]),
-				SMX_POLICY_ALLOW);
+			assert_int_equal(
+				forward(&open_route, hosts[i], ports[j]), SMX_POLICY_ALLOW);
 			/* L7: default deny. */
-			assert_int_equal(smx_policy_forward(&closed_route, hosts[i], ports[j]),
-				SMX_POLICY_DENY_ROUTE);
+			assert_int_equal(
+				forward(&closed_route, hosts[i], ports[j]), SMX_POLICY_DENY_ROUTE);
 		}
-		assert_int_equal(
-			smx_policy_forward(&open_route, hosts[i], 0), SMX_POLICY_DENY_PORT);
-		assert_int_equal(
-			smx_policy_forward(&open_route, hosts[i], 65536), SMX_POLICY_DENY_PORT);
-		assert_int_equal(smx_policy_forward(&open_route, hosts[i], 65536 + 22),
-			SMX_POLICY_DENY_PORT);
-		assert_int_equal(smx_policy_forward(&open_route, hosts[i], UINT32_MAX),
-			SMX_POLICY_DENY_PORT);
+		assert_int_equal(forward(&open_route, hosts[i], 0), SMX_POLICY_DENY_PORT);
+		assert_int_equal(forward(&open_route, hosts[i], 65536), SMX_POLICY_DENY_PORT);
+		assert_int_equal(forward(&open_route, hosts[i], 65536 + 22), SMX_POLICY_DENY_PORT);
+		assert_int_equal(forward(&open_route, hosts[i], UINT32_MAX), SMX_POLICY_DENY_PORT);
 	}
 }
 
@@ -74,20 +80,18 @@ static void l7_other_spellings_are_denied(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < SMX_ARRAY_LEN(hosts); i++) {
-		if (smx_policy_forward(&open_route, hosts[i], 22) != SMX_POLICY_DENY_TARGET)
+		if (forward(&open_route, hosts[i], 22) != SMX_POLICY_DENY_TARGET)
 			fail_msg("\"%.*s\" was allowed", (int)hosts[i].len,
 				(const char *)hosts[i].p);
-		assert_int_equal(
-			smx_policy_forward(&closed_route, hosts[i], 22), SMX_POLICY_DENY_TARGET);
+		assert_int_equal(forward(&closed_route, hosts[i], 22), SMX_POLICY_DENY_TARGET);
 	}
 	memset(long_name, 'a', sizeof(long_name));
 	memcpy(long_name, "localhost", 9);
-	assert_int_equal(
-		smx_policy_forward(&open_route, smx_view_of(long_name, sizeof(long_name)), 22),
+	assert_int_equal(forward(&open_route, smx_view_of(long_name, sizeof(long_name)), 22),
 		SMX_POLICY_DENY_TARGET);
 	/* A reader with an empty string has no pointer to speak of. */
-	assert_int_equal(smx_policy_forward(&open_route, (struct smx_view){ NULL, 0 }, 22),
-		SMX_POLICY_DENY_TARGET);
+	assert_int_equal(
+		forward(&open_route, (struct smx_view){ NULL, 0 }, 22), SMX_POLICY_DENY_TARGET);
 }
 
 /* All strings that differ from an allowed one in a single byte. */
@@ -108,8 +112,7 @@ static void l7_one_byte_off_is_denied(void **state)
 				name[at] = (char)c;
 				if (name[at] == names[i][at] || is_case_only)
 					continue;
-				assert_int_equal(
-					smx_policy_forward(&open_route, smx_view_of(name, n), 22),
+				assert_int_equal(forward(&open_route, smx_view_of(name, n), 22),
 					SMX_POLICY_DENY_TARGET);
 			}
 		}
@@ -127,20 +130,18 @@ static void b3_streamlocal(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < SMX_ARRAY_LEN(good); i++) {
-		assert_int_equal(smx_policy_streamlocal(&open_route, good[i]), SMX_POLICY_ALLOW);
-		assert_int_equal(
-			smx_policy_streamlocal(&closed_route, good[i]), SMX_POLICY_DENY_ROUTE);
+		assert_int_equal(streamlocal(&open_route, good[i]), SMX_POLICY_ALLOW);
+		assert_int_equal(streamlocal(&closed_route, good[i]), SMX_POLICY_DENY_ROUTE);
 	}
 	for (size_t i = 0; i < SMX_ARRAY_LEN(bad); i++) {
-		assert_int_equal(smx_policy_streamlocal(&open_route, bad[i]), SMX_POLICY_DENY_PATH);
-		assert_int_equal(
-			smx_policy_streamlocal(&closed_route, bad[i]), SMX_POLICY_DENY_PATH);
+		assert_int_equal(streamlocal(&open_route, bad[i]), SMX_POLICY_DENY_PATH);
+		assert_int_equal(streamlocal(&closed_route, bad[i]), SMX_POLICY_DENY_PATH);
 	}
 	memset(path, '/', sizeof(path));
-	assert_int_equal(smx_policy_streamlocal(&open_route, smx_view_of(path, sizeof(path) - 1)),
-		SMX_POLICY_ALLOW);
-	assert_int_equal(smx_policy_streamlocal(&open_route, smx_view_of(path, sizeof(path))),
-		SMX_POLICY_DENY_PATH);
+	assert_int_equal(
+		streamlocal(&open_route, smx_view_of(path, sizeof(path) - 1)), SMX_POLICY_ALLOW);
+	assert_int_equal(
+		streamlocal(&open_route, smx_view_of(path, sizeof(path))), SMX_POLICY_DENY_PATH);
 }
 
 static void l8_environment(void **state)

@@ -424,12 +424,14 @@ static void r3_errors(void **state)
 					     "did you mean \"send_env\"?" },
 		{ ROUTE "allow_forward = ['a:1']\n",
 			"f:4:1: [routes.web] key \"allow_forward\": unknown key; the keys here are "
-			"host, port, user, direct, jump, allow_remote_loopback_any_port, send_env, "
+			"host, port, user, direct, jump, allow_remote_loopback_any_port, forwards, "
+			"jump_through, send_env, "
 			"identity, identities_only, identity_agent, unattended, host_key_alias, "
 			"known_hosts, prompter, dead_after, pace, spare" },
 		{ ROUTE "\"a\\u001bb\\nc\" = 1\n",
 			"f:4:1: [routes.web] key \"a?b?c\": unknown key; the keys here are host, "
-			"port, user, direct, jump, allow_remote_loopback_any_port, send_env, "
+			"port, user, direct, jump, allow_remote_loopback_any_port, forwards, "
+			"jump_through, send_env, "
 			"identity, identities_only, identity_agent, unattended, host_key_alias, "
 			"known_hosts, prompter, dead_after, pace, spare" },
 		{ JUMP "direct = true\n",
@@ -460,7 +462,8 @@ static void r3_errors(void **state)
 		{ ROUTE "pinentry = '/bin/p'\n",
 			"f:4:1: [routes.web] key \"pinentry\": unknown key; the keys here are "
 			"host, "
-			"port, user, direct, jump, allow_remote_loopback_any_port, send_env, "
+			"port, user, direct, jump, allow_remote_loopback_any_port, forwards, "
+			"jump_through, send_env, "
 			"identity, identities_only, identity_agent, unattended, host_key_alias, "
 			"known_hosts, prompter, dead_after, pace, spare" },
 		/* missing ones */
@@ -517,7 +520,8 @@ static void r3_errors(void **state)
 		{ "[routes.\"\"]\n", "f:1:9: [routes] name \"\" must not be empty" },
 		{ "[routes.a.b]\nhost = 'h'\n",
 			"f:1:11: [routes.a] key \"b\": unknown key; the keys here are host, port, "
-			"user, direct, jump, allow_remote_loopback_any_port, send_env, identity, "
+			"user, direct, jump, allow_remote_loopback_any_port, forwards, "
+			"jump_through, send_env, identity, "
 			"identities_only, identity_agent, unattended, host_key_alias, known_hosts, "
 			"prompter, "
 			"dead_after, pace, spare" },
