@@ -36,7 +36,7 @@ _ssh_mux_files() {
 _ssh_mux_value() {
 	local option=$1 cur=$2
 	case $option in
-	--via) _ssh_mux_words "$cur" tcp proxy ;;
+	--via) _ssh_mux_words "$cur" control tcp proxy ;;
 	--color) _ssh_mux_words "$cur" always never auto ;;
 	--log-level) _ssh_mux_words "$cur" error warn info debug ;;
 	--config | --from | --out | --ssh-bin) _ssh_mux_files "$cur" ;;

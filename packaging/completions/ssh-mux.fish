@@ -64,7 +64,7 @@ complete -c ssh-mux -n '__ssh_mux_in install setup-config doctor serve daemon' -
 complete -c ssh-mux -n '__ssh_mux_in install serve daemon' -l timeout -x -d 'Close a connection that nobody uses after these seconds'
 complete -c ssh-mux -n '__ssh_mux_in serve daemon' -l max-lifetime -x -d 'Close any connection after these seconds'
 complete -c ssh-mux -n '__ssh_mux_in serve daemon' -l log-level -x -a 'error warn info debug' -d 'How much is logged'
-complete -c ssh-mux -n '__ssh_mux_in install setup-config' -l via -x -a 'tcp proxy' -d 'How ssh comes to ssh-mux'
+complete -c ssh-mux -n '__ssh_mux_in install setup-config' -l via -x -a 'control tcp proxy' -d 'How ssh comes to ssh-mux'
 complete -c ssh-mux -n '__ssh_mux_in install import-config setup-config doctor' -l ssh-bin -r -F -d 'The ssh to ask'
 complete -c ssh-mux -n '__ssh_mux_in install' -s y -l yes -d 'Restart a daemon even if that ends open channels'
 complete -c ssh-mux -n '__ssh_mux_in uninstall' -l purge -d 'Remove the routes, keys and logs as well'

@@ -39,7 +39,7 @@ Register-ArgumentCompleter -Native -CommandName 'ssh-mux', 'ssh-mux.exe' -Script
         'top'           = @('--interval', '--once', '--color')
     }
     $values = @{
-        '--via'       = @('tcp', 'proxy')
+        '--via'       = @('control', 'tcp', 'proxy')
         '--color'     = @('always', 'never', 'auto')
         '--log-level' = @('error', 'warn', 'info', 'debug')
     }

@@ -176,10 +176,17 @@ struct smx_cli_import {
 int smx_cli_import(const struct smx_cli_import *o);
 
 enum smx_setup_via {
+	SMX_SETUP_VIA_DEFAULT, /* control where the system has it, else tcp (W3) */
+	SMX_SETUP_VIA_CONTROL, /* ControlPath: ssh goes on by itself where we can't serve it */
 	SMX_SETUP_VIA_TCP, /* HostName 127.0.0.1 and Port: the seed's form */
 	SMX_SETUP_VIA_PROXY, /* ProxyCommand "ssh-mux" proxy NAME: questions come where ssh runs
 				(B5) */
 };
+
+/* Reads the argument of --via. 0 or the exit code, after saying why. */
+int smx_cli_take_via(const char *command, const char *text, enum smx_setup_via *ret);
+/* What SMX_SETUP_VIA_DEFAULT stands for here; another one as it is. */
+enum smx_setup_via smx_cli_real_via(enum smx_setup_via via);
 
 struct smx_cli_setup {
 	const char *ssh_dir;

@@ -133,13 +133,16 @@ const char *doctor_fix(struct doctor *d, const char *fmt, ...)
 const char *doctor_command(struct doctor *d, const char *command)
 {
 	uint16_t port = d->better_port ? d->better_port : doctor_port(d);
+	int is_setup = strcmp(command, "setup-config") == 0;
 	size_t size = sizeof(d->command), at;
 
 	at = (size_t)snprintf(d->command, size, "ssh-mux %s", command);
-	if (port != SMX_DEFAULT_PORT)
+	if (port != SMX_DEFAULT_PORT && !(is_setup && d->via == DOCTOR_VIA_CONTROL))
 		at += (size_t)snprintf(d->command + at, size - at, " -p %u", port);
-	if (d->via == DOCTOR_VIA_PROXY && strcmp(command, "setup-config") == 0)
+	if (is_setup && d->via == DOCTOR_VIA_PROXY)
 		at += (size_t)snprintf(d->command + at, size - at, " --via proxy");
+	else if (is_setup && d->via == DOCTOR_VIA_TCP)
+		at += (size_t)snprintf(d->command + at, size - at, " --via tcp");
 	if (d->config_option)
 		(void)snprintf(d->command + at, size - at, " --config %.900s",
 			doctor_quote(d, d->routes_path));

@@ -8,6 +8,7 @@
 
 #include "cli/cli.h"
 #include "config/routes.h"
+#include "config/ssh_config.h"
 #include "crypto/key.h"
 #include "os/os.h"
 #include "trust/authorized_keys.h"
@@ -25,7 +26,7 @@
 enum doctor_level { DOCTOR_OK, DOCTOR_NOTE, DOCTOR_WARN, DOCTOR_FAIL };
 
 /* How the clients are sent to us. */
-enum doctor_via { DOCTOR_VIA_NONE, DOCTOR_VIA_TCP, DOCTOR_VIA_PROXY };
+enum doctor_via { DOCTOR_VIA_NONE, DOCTOR_VIA_CONTROL, DOCTOR_VIA_TCP, DOCTOR_VIA_PROXY };
 
 struct doctor {
 	/* asked for */
@@ -132,6 +133,22 @@ void doctor_check_system(struct doctor *d); /* doctor_log.c */
 
 /* What the daemon warns of and nobody has said yet (doctor_daemon.c). */
 void doctor_say_warnings(struct doctor *d);
+/* ---- doctor_control.c: what ssh says of a host, where it is to find a control socket (W3) -------
+ */
+
+struct doctor_sockets {
+	char *dir; /* where they should be */
+	char local_host[256];
+	struct doctor_names past, elsewhere, missing;
+	char past_example[SMX_OS_PATH_MAX], elsewhere_example[SMX_OS_PATH_MAX];
+	size_t good, told;
+};
+void doctor_sockets_init(struct doctor *d, struct doctor_sockets *s);
+void doctor_judge_socket(struct doctor *d, const struct smx_route *route,
+	const struct smx_ssh_answer *a, struct doctor_sockets *s);
+void doctor_say_sockets(struct doctor *d, struct doctor_sockets *s);
+void doctor_sockets_release(struct doctor_sockets *s);
+
 /* Fill in control_* and status (doctor_daemon.c), and via (doctor_config.c); they say nothing. */
 void doctor_ask_daemon(struct doctor *d);
 void doctor_find_via(struct doctor *d);

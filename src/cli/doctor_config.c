@@ -51,7 +51,9 @@ static void read_first_block(struct doctor *d, struct smx_view text)
 		if (has_option(line.text, "ProxyCommand", &value) &&
 			smx_pattern_match(value, smx_view_of("* proxy *", 9), 0))
 			d->via = DOCTOR_VIA_PROXY;
-		if (has_option(line.text, "Port", &value)) {
+		if (has_option(line.text, "ControlPath", &value) && !smx_view_eq(value, "none"))
+			d->via = DOCTOR_VIA_CONTROL;
+		if (d->via != DOCTOR_VIA_CONTROL && has_option(line.text, "Port", &value)) {
 			(void)snprintf(digits, sizeof(digits), "%.*s", (int)value.len,
 				(const char *)value.p);
 			if (smx_cli_parse_number(digits, 1, UINT16_MAX, &port) == 0)
@@ -336,8 +338,10 @@ static void say_ssh_failed(struct doctor *d, const char *name, struct smx_buf *e
 }
 
 /* 0, or nothing more need be tried. */
-static int ask_ssh(struct doctor *d, const char *config, const char *name, struct misled *m)
+static int ask_ssh(struct doctor *d, const char *config, const struct smx_route *route,
+	struct misled *m, struct doctor_sockets *sockets)
 {
+	const char *name = route->name;
 	const char *argv[] = { d->ssh, "-G", name, NULL, NULL, NULL };
 	struct smx_buf out, err;
 	struct smx_ssh_answer a;
@@ -354,8 +358,12 @@ static int ask_ssh(struct doctor *d, const char *config, const char *name, struc
 	r = smx_os_run(argv, SSH_TIMEOUT_MS, &out, &err, &code);
 	if (r == 0 && code == 0) {
 		if ((r = smx_ssh_answer_parse(smx_buf_as_view(&out), &a)) == 0) {
-			keep_offers(d, &a);
-			judge(d, name, &a, m);
+			if (d->via == DOCTOR_VIA_CONTROL) {
+				doctor_judge_socket(d, route, &a, sockets);
+			} else {
+				keep_offers(d, &a);
+				judge(d, name, &a, m);
+			}
 		} else {
 			doctor_say(d, DOCTOR_WARN, "name OpenSSH's: --ssh-bin FILE",
 				"%s -G %s does not answer as OpenSSH does", d->ssh, name);
@@ -372,6 +380,7 @@ static int ask_ssh(struct doctor *d, const char *config, const char *name, struc
 static void check_routes(struct doctor *d)
 {
 	uint64_t deadline = smx_os_monotonic_ms() + SSH_TIMEOUTS_MS;
+	struct doctor_sockets sockets;
 	struct misled m = { 0 };
 	char *config = NULL;
 	size_t i, n = doctor_route_count(d);
@@ -379,9 +388,12 @@ static void check_routes(struct doctor *d)
 
 	if (d->is_other_dir && smx_os_path_join(d->ssh_dir, SMX_SSH_CONFIG_FILE, &config) != 0)
 		return;
+	doctor_sockets_init(d, &sockets);
 	for (i = 0; i < n && r == 0 && smx_os_monotonic_ms() < deadline; i++)
-		r = ask_ssh(d, config, doctor_route(d, i)->name, &m);
+		r = ask_ssh(d, config, doctor_route(d, i), &m, &sockets);
 	say_misled(d, &m);
+	doctor_say_sockets(d, &sockets);
+	doctor_sockets_release(&sockets);
 	if (i < n && r == 0)
 		doctor_say(d, DOCTOR_NOTE, "for one of them, run: ssh-mux doctor NAME",
 			"%zu routes were not looked at, to save time", n - i);

@@ -195,7 +195,8 @@ static void say_absent(struct doctor *d, int is_taken)
 			"no daemon runs%s",
 			d->via == DOCTOR_VIA_TCP && !is_taken
 				? ", so ssh gets \"Connection refused\""
-				: "");
+			: d->via == DOCTOR_VIA_CONTROL ? ", so each ssh logs in by itself"
+						       : "");
 }
 
 /* ---- what it says of itself --------------------------------------------------------------------

@@ -116,7 +116,8 @@ static void check_list(struct doctor *d, struct offers *o)
 		doctor_say(d, DOCTOR_OK, NULL, "%zu key%s in %s may use the local server", n,
 			n == 1 ? "" : "s", path);
 	else if (n == 0 && (r == 0 || r == SMX_ENOTFOUND))
-		doctor_say(d, DOCTOR_FAIL, doctor_advice(d, SMX_OS_ADVICE_ADD_KEY, NULL, path),
+		doctor_say(d, d->via == DOCTOR_VIA_CONTROL ? DOCTOR_NOTE : DOCTOR_FAIL,
+			doctor_advice(d, SMX_OS_ADVICE_ADD_KEY, NULL, path),
 			"no key may use the local server: %s %s", path,
 			r == 0 ? "has none" : "and id_*.pub are missing");
 	smx_buf_release(&warnings);
@@ -280,6 +281,8 @@ void doctor_check_keys(struct doctor *d)
 	if (!d->authorized)
 		return;
 	ask_agent(&o);
+	if (d->via == DOCTOR_VIA_CONTROL)
+		return; /* at the control sockets ssh offers none */
 	for (size_t i = 0; i < d->n_identities; i++)
 		offer_file(&o, d->identities[i]);
 	if (!d->knows_offers)

@@ -246,13 +246,7 @@ static int take_option(struct smx_install *in, const char **routes, int c, const
 			in->timeout_s = (uint32_t)n;
 		break;
 	case OPT_VIA:
-		if (strcmp(text, "proxy") == 0)
-			in->via = SMX_SETUP_VIA_PROXY;
-		else if (strcmp(text, "tcp") == 0)
-			in->via = SMX_SETUP_VIA_TCP;
-		else
-			r = smx_cli_fail(SMX_EXIT_USAGE, NULL,
-				"install: --via must be tcp or proxy, not %s", text);
+		r = smx_cli_take_via("install", text, &in->via);
 		break;
 	case OPT_SSH_BIN:
 		smx_free(in->ssh_bin);
@@ -275,7 +269,7 @@ static int take_option(struct smx_install *in, const char **routes, int c, const
 
 static int run(int argc, char **argv)
 {
-	struct smx_install in = { .via = SMX_SETUP_VIA_TCP };
+	struct smx_install in = { .via = SMX_SETUP_VIA_DEFAULT };
 	const char *routes = NULL;
 	int c, r;
 
@@ -307,8 +301,8 @@ const struct smx_command smx_cmd_install = {
 		 "  -p, --port PORT        local port (default: 2222)\n"
 		 "      --timeout SECONDS  close a connection that nobody uses after this\n"
 		 "                         (default: 600)\n"
-		 "      --via HOW          how ssh comes to ssh-mux: tcp (default), or proxy,\n"
-		 "                         which asks its questions where ssh runs\n"
+		 "      --via HOW          how ssh comes to ssh-mux: control (default; Unix), tcp\n"
+		 "                         (default on Windows) or proxy: see setup-config --help\n"
 		 "      --ssh-bin PROGRAM  the ssh to ask (default: that of PATH)\n"
 		 "  -y, --yes              restart the daemon even if that ends open channels\n"
 		 "  -h, --help             this text\n"

@@ -283,10 +283,10 @@ int smx_install_service(struct smx_install *in)
 		.program = in->program,
 		.ssh_dir = in->is_usual_dir ? NULL : in->ssh_dir,
 		.routes_path = in->is_usual_routes ? NULL : in->routes_path,
-		/* With proxy, ssh needs no port; the daemon has one if it is free. */
-		.port = in->port                         ? in->port
-			: in->via == SMX_SETUP_VIA_PROXY ? 0
-							 : SMX_DEFAULT_PORT,
+		/* Else ssh needs no port; the daemon has one if it is free. */
+		.port = in->port                                         ? in->port
+			: smx_cli_real_via(in->via) == SMX_SETUP_VIA_TCP ? SMX_DEFAULT_PORT
+									 : 0,
 		.idle_timeout_s = in->timeout_s,
 	};
 	struct smx_install_running now;

@@ -49,6 +49,13 @@ smx_os_edit_fn smx_setup_known_edit;
 void smx_setup_warn_overlaps(
 	const struct smx_routes *routes, const char *config_path, const char *hosts_path);
 
+/* W3: sets ret_has[i] for each route that the configuration has a Host line with its name for. */
+void smx_setup_own_blocks(const struct smx_routes *routes, const char *config_path,
+	const char *hosts_path, unsigned char *ret_has);
+/* One warning that lists the user's ControlPath lines that ours take the place of. */
+void smx_setup_warn_control_paths(
+	const struct smx_routes *routes, const char *config_path, const char *hosts_path);
+
 /*
  * Where scripts are cmd.exe's: cursor-ssh.cmd and cursor-askpass.cmd, and what to set in an editor
  * (C7). ssh: the one to run, NULL: that of PATH. What fails is a warning: ssh itself needs none of

@@ -19,8 +19,10 @@
 #include "cli/setup.h"
 #include "config/hosts_conf.h"
 #include "config/service_text.h"
+#include "config/socket_name.h"
 #include "mux/keyring.h"
 #include "mux/local_key.h"
+#include "os/door.h"
 #include "os/os.h"
 
 #define ROUTES_TEXT_MAX  (1024 * 1024)
@@ -33,6 +35,9 @@ struct setup {
 	char *routes_path, *hosts_path, *known_path, *config_path;
 	char *program, *ssh; /* NULL: none needed, none found */
 	int is_home; /* the SSH directory is the account's ~/.ssh */
+	enum smx_setup_via via;
+	char *control_dir; /* with VIA_CONTROL */
+	unsigned char *has_block; /* as well, by route */
 	struct smx_routes *routes;
 	struct smx_setup_identity identity;
 	struct smx_buf key_blob; /* the local server's; empty in a dry run without one */
@@ -99,7 +104,7 @@ static int find_paths(struct setup *s)
 	/* Without a home directory no path is below it. */
 	if (smx_os_home(&home, NULL) == 0 && smx_os_path_join(home, ".ssh", &home_ssh) == 0)
 		s->is_home = strcmp(home_ssh, dir) == 0;
-	if (s->o->via == SMX_SETUP_VIA_PROXY) {
+	if (s->via == SMX_SETUP_VIA_PROXY) {
 		if (s->o->program)
 			r = (s->program = smx_strdup(s->o->program)) ? 0 : SMX_ENOMEM;
 		else
@@ -121,12 +126,42 @@ static int check_paths(const struct setup *s)
 
 	if (!fault)
 		fault = smx_conf_path_fault(path = s->routes_path, 0);
+	if (!fault && s->control_dir)
+		fault = smx_conf_path_fault(path = s->control_dir, 0);
 	if (!fault && s->program && strpbrk(s->program, "\r\n"))
 		fault = smx_conf_path_fault(path = s->program, 0);
 	if (!fault)
 		return 0;
 	return smx_cli_fail(SMX_EXIT_CONFIG, "give it another name",
 		"%s can't be written into a config of ssh: its name %s", path, fault);
+}
+
+/* Where the daemon's control sockets are, or will be; what can't be served by them. */
+static int find_control(struct setup *s)
+{
+	struct smx_buf err;
+	int r;
+
+	if (s->via != SMX_SETUP_VIA_CONTROL)
+		return 0;
+	smx_buf_init(&err, ERR_MAX);
+	if ((r = smx_os_doors_where(s->o->ssh_dir, &s->control_dir, &err)) == SMX_EUNSUPPORTED)
+		r = smx_cli_fail(SMX_EXIT_UNAVAILABLE, "use --via tcp or --via proxy",
+			"ssh has no shared connections on this system");
+	else if (r != 0)
+		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", said(&err, r));
+	else if (!(s->has_block = smx_calloc(s->routes->n_routes + 1, 1)))
+		r = no_memory();
+	smx_buf_release(&err);
+	return r;
+}
+
+static void say_too_long(const struct setup *s)
+{
+	for (size_t i = 0; s->control_dir && i < s->routes->n_routes; i++)
+		if (smx_socket_form(&s->routes->routes[i], s->conf.control_room) == SMX_SOCKET_NONE)
+			smx_cli_warn("%s is not shared: its names are too long for a socket in %s",
+				s->routes->routes[i].name, s->control_dir);
 }
 
 /*
@@ -389,6 +424,18 @@ static int edit_config(
 	return s->found.place != SMX_INCLUDE_NONE ? 1 : smx_include_prepend(&s->include, old, out);
 }
 
+/* Whether what ssh says of the first route is by our block. */
+static int is_our_answer(const struct setup *s, const char *text)
+{
+	size_t n;
+
+	if (s->via != SMX_SETUP_VIA_CONTROL)
+		return strstr(text, "\nhostkeyalias " SMX_HOST_KEY_ALIAS "\n") != NULL;
+	n = strlen(s->control_dir);
+	return (text = strstr(text, "\ncontrolpath ")) != NULL &&
+	       strncmp(text += strlen("\ncontrolpath "), s->control_dir, n) == 0 && text[n] == '/';
+}
+
 /*
  * What ssh, given this config, says of a route: 1 if it comes to our block, 0 if not, with what is
  * wrong added to why; -1 if it can't be asked.
@@ -401,6 +448,9 @@ static int ask_about_route(const struct setup *s, struct smx_buf *why)
 
 	if (!s->ssh || s->routes->n_routes == 0)
 		return -1;
+	if (s->control_dir &&
+		smx_socket_form(&s->routes->routes[0], s->conf.control_room) == SMX_SOCKET_NONE)
+		return -1;
 	argv[5] = s->routes->routes[0].name;
 	smx_buf_init(&out, PROBE_OUT_MAX);
 	smx_buf_init(&err, SMX_OS_PATH_MAX);
@@ -411,7 +461,7 @@ static int ask_about_route(const struct setup *s, struct smx_buf *why)
 		(void)smx_buf_printf(why, "it says: %.*s", text ? (int)strcspn(text, "\r\n") : 0,
 			text ? text : "");
 	} else if (r == 0 && (text = smx_buf_cstr(&out)) != NULL) {
-		found = strstr(text, "\nhostkeyalias " SMX_HOST_KEY_ALIAS "\n") != NULL;
+		found = is_our_answer(s, text);
 		if (!found &&
 			smx_buf_put_str(why, "something before the Include line says "
 					     "otherwise; compare: ssh -G -F ") == 0 &&
@@ -497,8 +547,10 @@ static void check_effect(const struct setup *s)
 
 	smx_buf_init(&why, 4 * SMX_OS_PATH_MAX);
 	if (ask_about_route(s, &why) == 0 && smx_buf_cstr(&why))
-		smx_cli_warn("ssh, asked about %s, does not come to the local server: %s",
-			s->routes->routes[0].name, smx_buf_cstr(&why));
+		smx_cli_warn("ssh, asked about %s, does not come to %s: %s",
+			s->routes->routes[0].name,
+			s->control_dir ? "its control socket" : "the local server",
+			smx_buf_cstr(&why));
 	smx_buf_reset(&why);
 	if (!s->is_home && smx_service_shell_word(&why, s->config_path) == 0 && smx_buf_cstr(&why))
 		printf("ssh reads it with: ssh -F %s ROUTE\n", smx_buf_cstr(&why));
@@ -514,6 +566,9 @@ static void set_conf(struct setup *s)
 	s->conf.known_path = s->known_path;
 	s->conf.key_alias = SMX_HOST_KEY_ALIAS;
 	s->conf.port = s->o->port ? s->o->port : SMX_DEFAULT_PORT;
+	s->conf.control_dir = s->control_dir;
+	s->conf.control_room = s->control_dir ? smx_os_doors_room(s->control_dir) : 0;
+	s->conf.has_block = s->has_block;
 	s->conf.program = s->program;
 	/* Without a shell there is nothing to set a variable with. */
 	if (!s->is_home && !smx_os_has_cmd_scripts())
@@ -527,42 +582,95 @@ static void set_conf(struct setup *s)
 	};
 }
 
+/* Of the hop to the local server: who may log in, and by which key it is known. */
+static int prepare_hop(struct setup *s)
+{
+	int r;
+
+	if ((r = find_identity(s)) != 0 || (r = take_host_key(s)) != 0)
+		return r;
+	return put_known(s);
+}
+
+static int prepare(struct setup *s)
+{
+	int r;
+
+	if ((r = find_paths(s)) != 0 || (r = load_routes(s)) != 0 || (r = find_control(s)) != 0 ||
+		(r = check_paths(s)) != 0 || (r = check_config(s)) != 0)
+		return r;
+	set_conf(s);
+	say_too_long(s);
+	if (s->via == SMX_SETUP_VIA_PROXY && s->o->routes_path)
+		smx_cli_warn("a daemon that ssh-mux proxy starts reads %s/%s, not %s",
+			s->o->ssh_dir, SMX_ROUTES_FILE, s->routes_path);
+	if ((r = ask_ssh(s)) != 0)
+		return r;
+	if (s->via != SMX_SETUP_VIA_CONTROL)
+		return prepare_hop(s);
+	smx_setup_own_blocks(s->routes, s->config_path, s->hosts_path, s->has_block);
+	return 0;
+}
+
+static void release(struct setup *s)
+{
+	smx_routes_unref(s->routes);
+	smx_setup_identity_release(&s->identity);
+	smx_buf_release(&s->key_blob);
+	smx_free(s->control_dir);
+	smx_free(s->has_block);
+	smx_free(s->routes_path);
+	smx_free(s->hosts_path);
+	smx_free(s->known_path);
+	smx_free(s->config_path);
+	smx_free(s->program);
+	smx_free(s->ssh);
+}
+
 int smx_cli_setup(const struct smx_cli_setup *o)
 {
-	struct setup s = { .o = o };
+	struct setup s = { .o = o, .via = smx_cli_real_via(o->via) };
 	int r;
 
 	smx_buf_init(&s.key_blob, SMX_KEY_BLOB_MAX);
-	if ((r = find_paths(&s)) != 0 || (r = load_routes(&s)) != 0 || (r = check_paths(&s)) != 0 ||
-		(r = check_config(&s)) != 0)
-		goto out;
-	set_conf(&s);
-	if (o->via == SMX_SETUP_VIA_PROXY && o->routes_path)
-		smx_cli_warn("a daemon that ssh-mux proxy starts reads %s/%s, not %s", o->ssh_dir,
-			SMX_ROUTES_FILE, s.routes_path);
-	if ((r = ask_ssh(&s)) != 0 || (r = find_identity(&s)) != 0 ||
-		(r = take_host_key(&s)) != 0 || (r = put_known(&s)) != 0 ||
-		(r = put_hosts(&s)) != 0)
-		goto out;
-	r = put_include(&s);
-	smx_setup_warn_overlaps(s.routes, s.config_path, s.hosts_path);
-	if (r == 0)
-		smx_setup_cursor(o, s.ssh, &s.changed);
-	if (r == 0 && !o->dry_run)
-		check_effect(&s);
-	if (r == 0 && !s.changed)
-		printf("Nothing has changed.\n");
-out:
-	smx_routes_unref(s.routes);
-	smx_setup_identity_release(&s.identity);
-	smx_buf_release(&s.key_blob);
-	smx_free(s.routes_path);
-	smx_free(s.hosts_path);
-	smx_free(s.known_path);
-	smx_free(s.config_path);
-	smx_free(s.program);
-	smx_free(s.ssh);
+	if ((r = prepare(&s)) == 0 && (r = put_hosts(&s)) == 0) {
+		r = put_include(&s);
+		if (s.via != SMX_SETUP_VIA_CONTROL)
+			smx_setup_warn_overlaps(s.routes, s.config_path, s.hosts_path);
+		else
+			smx_setup_warn_control_paths(s.routes, s.config_path, s.hosts_path);
+		if (r == 0)
+			smx_setup_cursor(o, s.ssh, &s.changed);
+		if (r == 0 && !o->dry_run)
+			check_effect(&s);
+		if (r == 0 && !s.changed)
+			printf("Nothing has changed.\n");
+	}
+	release(&s);
 	return r;
+}
+
+enum smx_setup_via smx_cli_real_via(enum smx_setup_via via)
+{
+	if (via != SMX_SETUP_VIA_DEFAULT)
+		return via;
+	return smx_os_has_doors() ? SMX_SETUP_VIA_CONTROL : SMX_SETUP_VIA_TCP;
+}
+
+int smx_cli_take_via(const char *command, const char *text, enum smx_setup_via *ret)
+{
+	static const char *const names[] = { [SMX_SETUP_VIA_CONTROL] = "control",
+		[SMX_SETUP_VIA_TCP] = "tcp",
+		[SMX_SETUP_VIA_PROXY] = "proxy" };
+
+	for (size_t i = SMX_SETUP_VIA_CONTROL; i < SMX_ARRAY_LEN(names); i++) {
+		if (strcmp(text, names[i]) != 0)
+			continue;
+		*ret = (enum smx_setup_via)i;
+		return 0;
+	}
+	return smx_cli_fail(SMX_EXIT_USAGE, NULL, "%s: --via must be control, tcp or proxy, not %s",
+		command, text);
 }
 
 /* ---- the command -------------------------------------------------------------------------------
@@ -601,11 +709,7 @@ static int take_option(struct smx_cli_setup *o, struct typed *t, int c, const ch
 		o->port = (uint16_t)port;
 		return 0;
 	case 'v':
-		o->via = strcmp(text, "proxy") == 0 ? SMX_SETUP_VIA_PROXY : SMX_SETUP_VIA_TCP;
-		if (o->via == SMX_SETUP_VIA_TCP && strcmp(text, "tcp") != 0)
-			return smx_cli_fail(SMX_EXIT_USAGE, NULL,
-				"setup-config: --via must be tcp or proxy, not %s", text);
-		return 0;
+		return smx_cli_take_via("setup-config", text, &o->via);
 	case 's':
 		if (smx_os_path_name(text) != text)
 			return take_path("--ssh-bin", text, &t->ssh_bin);
@@ -638,7 +742,7 @@ static void print_next(const struct smx_cli_setup *o)
 {
 	if (o->dry_run)
 		printf("# nothing was written: this was a dry run\n");
-	else if (o->via == SMX_SETUP_VIA_PROXY)
+	else if (smx_cli_real_via(o->via) == SMX_SETUP_VIA_PROXY)
 		printf("Next: ssh ROUTE\n");
 	else
 		printf("Next: ssh-mux install, or ssh-mux daemon%s; then: ssh ROUTE\n",
@@ -683,26 +787,28 @@ out:
 const struct smx_command smx_cmd_setup_config = {
 	.name = "setup-config",
 	.summary = "tell ssh about the routes",
-	.usage =
-		"usage: ssh-mux setup-config [OPTION]...\n"
-		"\n"
-		"Make ssh, scp, git, editors and all else that reads your ssh config use the\n"
-		"routes: writes one Host block a route into ssh-mux-hosts.conf, puts one Include\n"
-		"line on top of config, and the local server's key into ssh-mux-known-hosts. What\n"
-		"is yours in config stays as it is. A second run changes nothing.\n"
-		"\n"
-		"  -c, --config FILE  routes (default: ssh-mux-routes.toml in the SSH directory)\n"
-		"  -p, --port PORT    the local server's port (default: 2222)\n"
-		"      --via WAY      tcp: ssh connects to that port (default);\n"
-		"                     proxy: it runs ssh-mux proxy, which starts the daemon if\n"
-		"                     need be and asks for codes and host keys where ssh runs\n"
-		"  -n, --dry-run      show what would change as a diff, and write nothing\n"
-		"      --ssh-bin PROGRAM\n"
-		"                     the ssh that is asked which options it knows (default: ssh\n"
-		"                     in PATH)\n"
-		"  -h, --help         this text\n"
-		"  -V, --version      the version\n"
-		"\n"
-		"The SSH directory is ~/.ssh, or $SSH_MUX_SSH_DIR.\n",
+	.usage = "usage: ssh-mux setup-config [OPTION]...\n"
+		 "\n"
+		 "Make ssh, scp, git, editors and all else that reads your ssh config use the\n"
+		 "routes: write one Host block per route into ssh-mux-hosts.conf and put one "
+		 "Include\n"
+		 "line on top of config. What is yours in config stays as it is. A second run\n"
+		 "changes nothing; one with another --via changes the blocks.\n"
+		 "\n"
+		 "  -c, --config FILE  routes (default: ssh-mux-routes.toml in the SSH directory)\n"
+		 "  -p, --port PORT    the local server's port (default: 2222)\n"
+		 "      --via WAY      control: ssh uses the shared connection at a socket, and\n"
+		 "                     connects by itself without the daemon (default; Unix);\n"
+		 "                     tcp: it connects to the local port (default on Windows);\n"
+		 "                     proxy: it runs ssh-mux proxy, which starts the daemon if\n"
+		 "                     needed and asks for codes and host keys where ssh runs\n"
+		 "  -n, --dry-run      show what would change as a diff, and write nothing\n"
+		 "      --ssh-bin PROGRAM\n"
+		 "                     the ssh that is asked which options it knows (default: ssh\n"
+		 "                     in PATH)\n"
+		 "  -h, --help         this text\n"
+		 "  -V, --version      the version\n"
+		 "\n"
+		 "The SSH directory is ~/.ssh, or $SSH_MUX_SSH_DIR.\n",
 	.run = run,
 };

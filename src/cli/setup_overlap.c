@@ -15,7 +15,13 @@
 #define LISTED_MAX      40 /* places in the warning */
 #define LISTED_TEXT_MAX 6000
 
+typedef int search_fn(const struct smx_routes *routes, struct smx_view text, smx_overlap_fn *found,
+	smx_overlap_include_fn *include, void *arg);
+
 struct search {
+	search_fn *find;
+	smx_overlap_fn *on_found;
+	unsigned char *has_block; /* of on_own_host */
 	const struct smx_routes *routes;
 	const char *config_path, *hosts_path;
 	const char *file; /* being read */
@@ -34,16 +40,41 @@ static const char *shown(const struct search *s)
 	return strncmp(s->file, s->config_path, n) == 0 ? s->file + n : s->file;
 }
 
-static int on_host(void *arg, size_t route, unsigned line)
+static int on_host(void *arg, size_t route, unsigned line, int is_literal)
 {
 	struct search *s = arg;
 	int r;
 
+	(void)is_literal;
 	s->found++;
 	if (s->listed == LISTED_MAX)
 		return 0;
 	r = smx_buf_printf(&s->text, "%s%s (%s:%u)", s->listed ? ", " : "",
 		s->routes->routes[route].name, shown(s), line);
+	s->listed += r == 0;
+	return r == SMX_ELIMIT ? 0 : r;
+}
+
+static int on_own_host(void *arg, size_t route, unsigned line, int is_literal)
+{
+	struct search *s = arg;
+
+	(void)line;
+	s->has_block[route] |= is_literal != 0;
+	return 0;
+}
+
+static int on_control_path(void *arg, size_t route, unsigned line, int is_literal)
+{
+	struct search *s = arg;
+	int r;
+
+	(void)route;
+	(void)is_literal;
+	s->found++;
+	if (s->listed == LISTED_MAX)
+		return 0;
+	r = smx_buf_printf(&s->text, "%s%s:%u", s->listed ? ", " : "", shown(s), line);
 	s->listed += r == 0;
 	return r == SMX_ELIMIT ? 0 : r;
 }
@@ -88,7 +119,7 @@ static int read_file(struct search *s, const char *path)
 	smx_buf_init(&text, SMX_SSH_CONFIG_FILE_MAX);
 	if (smx_os_file_read(path, SMX_SSH_CONFIG_FILE_MAX, SMX_OS_FILE_USER_CONFIG, &text, NULL) ==
 		0)
-		r = smx_overlap_find(s->routes, smx_buf_as_view(&text), on_host, on_include, s);
+		r = s->find(s->routes, smx_buf_as_view(&text), s->on_found, on_include, s);
 	smx_buf_release(&text);
 	return r;
 }
@@ -96,9 +127,11 @@ static int read_file(struct search *s, const char *path)
 void smx_setup_warn_overlaps(
 	const struct smx_routes *routes, const char *config_path, const char *hosts_path)
 {
-	struct search s = {
-		.routes = routes, .config_path = config_path, .hosts_path = hosts_path
-	};
+	struct search s = { .find = smx_overlap_find,
+		.on_found = on_host,
+		.routes = routes,
+		.config_path = config_path,
+		.hosts_path = hosts_path };
 	char more[48] = "";
 
 	smx_buf_init(&s.text, LISTED_TEXT_MAX);
@@ -111,5 +144,37 @@ void smx_setup_warn_overlaps(
 			     "SendEnv) and what they leave open (RemoteCommand, RequestTTY) still "
 			     "applies",
 			smx_buf_cstr(&s.text), more);
+	smx_buf_release(&s.text);
+}
+
+void smx_setup_own_blocks(const struct smx_routes *routes, const char *config_path,
+	const char *hosts_path, unsigned char *ret_has)
+{
+	struct search s = { .find = smx_overlap_find,
+		.on_found = on_own_host,
+		.has_block = ret_has,
+		.routes = routes,
+		.config_path = config_path,
+		.hosts_path = hosts_path };
+
+	(void)read_file(&s, config_path);
+}
+
+void smx_setup_warn_control_paths(
+	const struct smx_routes *routes, const char *config_path, const char *hosts_path)
+{
+	struct search s = { .find = smx_control_path_find,
+		.on_found = on_control_path,
+		.routes = routes,
+		.config_path = config_path,
+		.hosts_path = hosts_path };
+
+	smx_buf_init(&s.text, LISTED_TEXT_MAX);
+	(void)read_file(&s, config_path);
+	if (s.listed && smx_buf_cstr(&s.text))
+		smx_cli_warn("your own ControlPath (%s%s) no longer holds for the routes: ssh-mux "
+			     "shares their connections instead, and without its daemon each ssh "
+			     "has its own",
+			smx_buf_cstr(&s.text), s.found > s.listed ? ", and more" : "");
 	smx_buf_release(&s.text);
 }

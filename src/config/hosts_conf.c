@@ -5,12 +5,12 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/hosts_conf_int.h"
 #include "config/ssh_config.h"
 #include "crypto/kex.h"
 #include "trust/pattern.h"
 
-#define MARK "# Made by ssh-mux setup-config"
-#define BOM  "\xef\xbb\xbf"
+#define BOM "\xef\xbb\xbf"
 
 /* ---- quoting -----------------------------------------------------------------------------------
  */
@@ -28,11 +28,6 @@ const char *smx_conf_path_fault(const char *path, int in_include)
 	return NULL;
 }
 
-enum quoting {
-	QUOTE_PERCENT = 1, /* tokens are expanded */
-	QUOTE_GLOB = 2, /* patterns are matched */
-};
-
 /* No absolute path of Unix begins with a drive, or with a share. */
 static int is_windows_path(const char *s)
 {
@@ -43,10 +38,10 @@ static int is_windows_path(const char *s)
 }
 
 /*
- * An argument of ssh_config in double quotes. A path of Windows gets forward slashes, which every
- * ssh there takes: whether a backslash escapes in quotes depends on its version.
+ * A path of Windows gets forward slashes, which every ssh there takes: whether a backslash escapes
+ * in quotes depends on its version.
  */
-static int put_quoted(struct smx_buf *out, const char *s, int quoting)
+int hosts_put_quoted(struct smx_buf *out, const char *s, int quoting)
 {
 	int r = smx_buf_put(out, "\"", 1), is_windows = is_windows_path(s);
 
@@ -216,12 +211,12 @@ static int put_optional(const struct smx_hosts_conf *o, struct smx_buf *out)
 	return r;
 }
 
-static int put_path(struct smx_buf *out, const char *option, const char *path)
+int hosts_put_path(struct smx_buf *out, const char *option, const char *path)
 {
 	int r = smx_buf_printf(out, "    %s ", option);
 
 	if (r == 0)
-		r = put_quoted(out, path, QUOTE_PERCENT);
+		r = hosts_put_quoted(out, path, QUOTE_PERCENT);
 	return r != 0 ? r : smx_buf_put(out, "\n", 1);
 }
 
@@ -235,7 +230,7 @@ static int put_identity(const struct smx_hosts_conf *o, struct smx_buf *out)
 	int r = smx_buf_printf(out, "    IdentitiesOnly %s\n", o->identities_only ? "yes" : "no");
 
 	for (size_t i = 0; r == 0 && i < o->n_identity; i++)
-		r = put_path(out, "IdentityFile", o->identity[i]);
+		r = hosts_put_path(out, "IdentityFile", o->identity[i]);
 	return r;
 }
 
@@ -275,9 +270,9 @@ static int put_same(const struct smx_hosts_conf *o, struct smx_buf *out)
 
 	(void)((r = smx_buf_printf(out, "    HostKeyAlias %s\n    StrictHostKeyChecking %s\n",
 			o->key_alias, o->accept_new ? "accept-new" : "yes")) != 0 ||
-		(r = put_path(out, "UserKnownHostsFile", o->known_path)) != 0 ||
+		(r = hosts_put_path(out, "UserKnownHostsFile", o->known_path)) != 0 ||
 		/* The system's file may have a pattern that matches any name; "none" is newer. */
-		(r = put_path(out, "GlobalKnownHostsFile", o->known_path)) != 0 ||
+		(r = hosts_put_path(out, "GlobalKnownHostsFile", o->known_path)) != 0 ||
 		(r = put_identity(o, out)) != 0 || (r = put_kex(o, out)) != 0 ||
 		(r = put_fixed(out)) != 0 || (r = put_optional(o, out)) != 0);
 	return r;
@@ -286,7 +281,7 @@ static int put_same(const struct smx_hosts_conf *o, struct smx_buf *out)
 static int put_top(const struct smx_hosts_conf *o, struct smx_buf *out)
 {
 	return smx_buf_printf(out,
-		MARK
+		HOSTS_MARK
 		" from %s.\n"
 		"# What is changed here is lost: change the routes, and run it again.\n"
 		"# ssh takes the first value it finds for an option, so these come before those\n"
@@ -299,6 +294,7 @@ static int has_fault(const struct smx_hosts_conf *o)
 	int bad = smx_conf_path_fault(o->known_path, 0) != NULL ||
 		  smx_conf_path_fault(o->routes_path, 0) != NULL;
 
+	bad |= o->control_dir && smx_conf_path_fault(o->control_dir, 0) != NULL;
 	/* The shell's words: no variables there, but lines end there too. */
 	bad |= o->program && strpbrk(o->program, "\n\r") != NULL;
 	bad |= o->program_ssh_dir && strpbrk(o->program_ssh_dir, "\n\r") != NULL;
@@ -315,6 +311,8 @@ int smx_hosts_conf_write(
 
 	if (has_fault(o))
 		return SMX_EINVAL;
+	if (o->control_dir)
+		return hosts_control_write(routes, o, out);
 	smx_buf_init(&same, SMX_HOSTS_CONF_MAX);
 	if ((r = put_same(o, &same)) == 0 && (r = put_top(o, out)) == 0)
 		for (size_t i = 0; r == 0 && i < routes->n_routes; i++)
@@ -325,9 +323,9 @@ int smx_hosts_conf_write(
 
 int smx_hosts_conf_is_ours(struct smx_view text)
 {
-	size_t n = sizeof(MARK) - 1;
+	size_t n = sizeof(HOSTS_MARK) - 1;
 
-	return text.len == 0 || (text.len >= n && memcmp(text.p, MARK, n) == 0);
+	return text.len == 0 || (text.len >= n && memcmp(text.p, HOSTS_MARK, n) == 0);
 }
 
 /* ---- the Include line --------------------------------------------------------------------------
@@ -342,7 +340,7 @@ int smx_include_line(const struct smx_include *inc, struct smx_buf *out)
 	if (smx_conf_path_fault(inc->path, 1))
 		return SMX_EINVAL;
 	if ((r = smx_buf_put_str(out, "Include ")) == 0)
-		r = put_quoted(out, inc->path, QUOTE_GLOB);
+		r = hosts_put_quoted(out, inc->path, QUOTE_GLOB);
 	return r;
 }
 
@@ -453,9 +451,12 @@ int smx_include_prepend(const struct smx_include *inc, struct smx_view text, str
 /* ---- blocks of the user's for the same names ---------------------------------------------------
  */
 
-/* As ssh does: some pattern matches, no negated one does. One that is for all hosts is no overlap.
+enum { MATCHES = 1, IS_LITERAL = 2 };
+
+/* As ssh does: some pattern matches, no negated one does. all: patterns that match every host
+ * count.
  */
-static int host_line_matches(const struct smx_ssh_config_line *line, const char *name)
+static int host_line_matches(const struct smx_ssh_config_line *line, const char *name, int all)
 {
 	struct smx_view text = smx_view_of(name, strlen(name));
 	int found = 0;
@@ -469,24 +470,66 @@ static int host_line_matches(const struct smx_ssh_config_line *line, const char 
 			continue;
 		if (negated)
 			return 0;
-		found |= pattern.p[strspn(word, "*")] != '\0';
+		if (all || pattern.p[strspn(word, "*")] != '\0')
+			found |= MATCHES | (strcmp(word, name) == 0 ? IS_LITERAL : 0);
 	}
 	return found;
 }
 
-static int on_host(const struct smx_routes *routes, const struct smx_ssh_config_line *line,
-	smx_overlap_fn *found, void *arg)
-{
-	int r = 0;
+struct overlap_search {
+	const struct smx_routes *routes;
+	smx_overlap_fn *found;
+	smx_overlap_include_fn *include;
+	void *arg;
+	int wants_paths; /* ControlPath lines instead of Host lines */
+	size_t holds_for; /* the first route that the block matches; SIZE_MAX: none */
+};
 
-	for (size_t i = 0; r == 0 && i < routes->n_routes; i++)
-		if (host_line_matches(line, routes->routes[i].name))
-			r = found(arg, i, line->number);
+static int on_host(struct overlap_search *s, const struct smx_ssh_config_line *line)
+{
+	int r = 0, how;
+
+	s->holds_for = SIZE_MAX;
+	for (size_t i = 0; r == 0 && i < s->routes->n_routes; i++) {
+		how = host_line_matches(line, s->routes->routes[i].name, s->wants_paths);
+		if (!how)
+			continue;
+		if (!s->wants_paths) {
+			r = s->found(s->arg, i, line->number, (how & IS_LITERAL) != 0);
+			continue;
+		}
+		s->holds_for = i;
+		break;
+	}
 	return r;
 }
 
-int smx_overlap_find(const struct smx_routes *routes, struct smx_view text, smx_overlap_fn *found,
-	smx_overlap_include_fn *include, void *arg)
+static int on_line(struct overlap_search *s, const struct smx_ssh_config_line *line)
+{
+	int r = 0;
+
+	switch (line->kind) {
+	case SMX_SSH_CONFIG_HOST:
+		return on_host(s, line);
+	case SMX_SSH_CONFIG_MATCH:
+		s->holds_for = 0; /* it may */
+		break;
+	case SMX_SSH_CONFIG_CONTROL_PATH:
+		if (s->wants_paths && s->holds_for < s->routes->n_routes && line->n_words > 0 &&
+			strcmp(line->words[0].text, "none") != 0)
+			r = s->found(s->arg, s->holds_for, line->number, 0);
+		break;
+	case SMX_SSH_CONFIG_INCLUDE:
+		for (size_t i = 0; r == 0 && i < line->n_words; i++)
+			r = s->include(s->arg, line->words[i].text);
+		break;
+	default:
+		break;
+	}
+	return r;
+}
+
+static int search_text(struct overlap_search *s, struct smx_view text)
 {
 	struct smx_ssh_config_reader rd;
 	struct smx_ssh_config_line line;
@@ -496,16 +539,29 @@ int smx_overlap_find(const struct smx_routes *routes, struct smx_view text, smx_
 	if (bom)
 		text = (struct smx_view){ text.p + bom, text.len - bom };
 	smx_ssh_config_reader_init(&rd, text);
-	while ((r = smx_ssh_config_next(&rd, &line)) > 0) {
-		r = 0;
-		if (line.kind == SMX_SSH_CONFIG_HOST)
-			r = on_host(routes, &line, found, arg);
-		for (size_t i = 0;
-			line.kind == SMX_SSH_CONFIG_INCLUDE && r == 0 && i < line.n_words; i++)
-			r = include(arg, line.words[i].text);
-		if (r != 0)
+	while ((r = smx_ssh_config_next(&rd, &line)) > 0)
+		if ((r = on_line(s, &line)) != 0)
 			break;
-	}
 	smx_ssh_config_reader_release(&rd);
 	return r;
+}
+
+int smx_overlap_find(const struct smx_routes *routes, struct smx_view text, smx_overlap_fn *found,
+	smx_overlap_include_fn *include, void *arg)
+{
+	struct overlap_search s = {
+		.routes = routes, .found = found, .include = include, .arg = arg
+	};
+
+	return search_text(&s, text);
+}
+
+int smx_control_path_find(const struct smx_routes *routes, struct smx_view text,
+	smx_overlap_fn *found, smx_overlap_include_fn *include, void *arg)
+{
+	struct overlap_search s = {
+		.routes = routes, .found = found, .include = include, .arg = arg, .wants_paths = 1
+	};
+
+	return search_text(&s, text);
 }

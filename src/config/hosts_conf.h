@@ -48,13 +48,21 @@ struct smx_hosts_conf {
 	size_t n_identity;
 	int identities_only;
 	unsigned known; /* bits of enum smx_hosts_option */
+	/*
+	 * Not NULL: W3, ssh finds the control sockets in this directory, whose names may have
+	 * control_room bytes; of the rest only routes_path is used then. has_block: of each route,
+	 * whether the user's own configuration has a block for it, which says where it leads.
+	 */
+	const char *control_dir;
+	size_t control_room;
+	const unsigned char *has_block;
 	/* NULL: ssh connects to the port. Else it runs this: an absolute path. */
 	const char *program;
 	const char *program_ssh_dir; /* SSH_MUX_SSH_DIR for it, or NULL */
 };
 
 /*
- * Appends the file: one Host block a route, by name. SMX_EINVAL if a path can't be written (see
+ * Appends the file: one Host block per route, by name. SMX_EINVAL if a path can't be written (see
  * smx_conf_path_fault), SMX_ENOMEM, SMX_ELIMIT.
  */
 int smx_hosts_conf_write(
@@ -113,8 +121,11 @@ int smx_include_prepend(const struct smx_include *inc, struct smx_view text, str
 /* ---- blocks of the user's for the same names ---------------------------------------------------
  */
 
-/* A Host line matches the name of routes->routes[route]. Anything but 0 ends the search. */
-typedef int smx_overlap_fn(void *arg, size_t route, unsigned line);
+/*
+ * A Host line matches the name of routes->routes[route], which it may have by the letter. Anything
+ * but 0 ends the search.
+ */
+typedef int smx_overlap_fn(void *arg, size_t route, unsigned line, int is_literal);
 /* The text includes what a word of ssh_config says. Anything but 0 ends the search. */
 typedef int smx_overlap_include_fn(void *arg, const char *word);
 
@@ -124,5 +135,8 @@ typedef int smx_overlap_include_fn(void *arg, const char *word);
  */
 int smx_overlap_find(const struct smx_routes *routes, struct smx_view text, smx_overlap_fn *found,
 	smx_overlap_include_fn *include, void *arg);
+/* The same for each ControlPath that may hold for a route, once, for the first of them. */
+int smx_control_path_find(const struct smx_routes *routes, struct smx_view text,
+	smx_overlap_fn *found, smx_overlap_include_fn *include, void *arg);
 
 #endif

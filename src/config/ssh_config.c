@@ -110,6 +110,8 @@ static enum smx_ssh_config_kind kind_of(struct smx_view keyword)
 		return SMX_SSH_CONFIG_MATCH;
 	if (equal_ignoring_case(keyword, "include"))
 		return SMX_SSH_CONFIG_INCLUDE;
+	if (equal_ignoring_case(keyword, "controlpath"))
+		return SMX_SSH_CONFIG_CONTROL_PATH;
 	return SMX_SSH_CONFIG_OTHER;
 }
 
@@ -276,6 +278,7 @@ static void take_line(struct smx_ssh_answer *a, struct smx_view key, struct smx_
 		{ "identitiesonly", &a->identities_only, NULL },
 		{ "identityagent", &a->identity_agent, NULL },
 		{ "userknownhostsfile", &a->known_hosts, NULL },
+		{ "controlpath", &a->control_path, NULL },
 		{ "identityfile", NULL, &a->identities },
 		{ "certificatefile", NULL, &a->certificates },
 		{ "sendenv", NULL, &a->send_env },
@@ -318,6 +321,7 @@ int smx_ssh_answer_parse(struct smx_view text, struct smx_ssh_answer *ret)
 	}
 	drop_none(&a.proxy_jump);
 	drop_none(&a.proxy_command);
+	drop_none(&a.control_path);
 	if (!a.host.p || !a.user.p || !a.port.p)
 		return SMX_ESYNTAX;
 	*ret = a;

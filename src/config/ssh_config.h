@@ -24,6 +24,7 @@ enum smx_ssh_config_kind {
 	SMX_SSH_CONFIG_HOST,
 	SMX_SSH_CONFIG_MATCH,
 	SMX_SSH_CONFIG_INCLUDE,
+	SMX_SSH_CONFIG_CONTROL_PATH,
 };
 
 struct smx_ssh_config_word {
@@ -79,6 +80,7 @@ struct smx_ssh_answer {
 	struct smx_view host, user, port;
 	struct smx_view proxy_jump, proxy_command; /* "none" counts as not said */
 	struct smx_view host_key_alias, identities_only, identity_agent, known_hosts;
+	struct smx_view control_path; /* tokens worked out; "none" counts as not said */
 	struct smx_ssh_answer_list identities, certificates;
 	struct smx_ssh_answer_list send_env; /* SendEnv, one name or pattern each */
 	struct smx_ssh_answer_list set_env; /* SetEnv, NAME=value */

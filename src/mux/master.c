@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "config/socket_name.h"
 #include "mux/guest.h"
 #include "mux/passenger.h"
 #include "mux/say.h"
@@ -15,12 +16,12 @@
 #include "os/os.h"
 
 #define ACCEPTS_MAX 64 /* in a row, before all else has its turn */
-#define NAME_SIZE   (SMX_ROUTE_NAME_MAX + SMX_USER_MAX + SMX_HOST_MAX + 16)
 
 struct master_socket {
 	struct master *master;
 	struct smx_os_door *door;
-	char *name; /* ROUTE=USER@HOST:PORT */
+	char *name; /* config/socket_name.h */
+	char *route;
 	uv_poll_t poll;
 	int is_paused; /* U10: until the next tick */
 };
@@ -30,23 +31,28 @@ struct master {
 	struct smx_os_doors *doors;
 	struct master_socket **sockets; /* by name */
 	size_t n_sockets;
+	char local_host[UV_MAXHOSTNAMESIZE]; /* which hashed names depend on */
 	uv_signal_t resized;
 	int has_signal;
 };
 
-static void socket_name(const struct smx_route *route, char *out, size_t size)
+static int socket_name(const struct master *ms, const struct smx_route *route, char *out)
 {
-	const struct smx_hop *hop = smx_route_target(route);
+	size_t room = smx_os_doors_room(smx_os_doors_path(ms->doors));
 
-	(void)snprintf(out, size, "%s=%s@%s:%u", route->name, hop->user, hop->host, hop->port);
+	return smx_socket_name(route, room, ms->local_host, out);
 }
 
-static const struct smx_route *route_of(const struct mux *m, const char *name)
+/* The host's own name, as ssh asks for it. 1: it is another one than before. */
+static int look_at_local_host(struct master *ms)
 {
-	char route[SMX_ROUTE_NAME_MAX + 1];
+	char name[UV_MAXHOSTNAMESIZE] = "";
+	size_t size = sizeof(name);
 
-	(void)snprintf(route, sizeof(route), "%.*s", (int)strcspn(name, "="), name);
-	return smx_routes_find(m->routes, route);
+	if (uv_os_gethostname(name, &size) != 0 || strcmp(name, ms->local_host) == 0)
+		return 0;
+	(void)snprintf(ms->local_host, sizeof(ms->local_host), "%s", name);
+	return 1;
 }
 
 /* --- accepting --- */
@@ -65,7 +71,7 @@ static void pause_socket(struct master_socket *s, const char *why)
 static void admit(struct master_socket *s, int fd)
 {
 	struct mux *m = s->master->mux;
-	const struct smx_route *route = route_of(m, s->name);
+	const struct smx_route *route = smx_routes_find(m->routes, s->route);
 
 	if (!route || m->is_stopping || m->n_guests >= GUESTS_MAX) {
 		if (m->n_guests >= GUESTS_MAX && mux_tally(m, TALLY_FULL))
@@ -106,6 +112,7 @@ static void free_socket(struct master_socket *s)
 {
 	smx_os_door_close(s->door);
 	smx_free(s->name);
+	smx_free(s->route);
 	smx_free(s);
 }
 
@@ -122,19 +129,26 @@ static void close_socket(struct master_socket *s)
 	uv_close((uv_handle_t *)&s->poll, on_socket_closed);
 	smx_os_door_close(door);
 	smx_free(s->name);
+	smx_free(s->route);
 	s->door = NULL;
 	s->name = NULL;
+	s->route = NULL;
 }
 
-static struct master_socket *open_socket(struct master *ms, const char *name)
+struct wanted {
+	char *name;
+	const char *route;
+};
+
+static struct master_socket *open_socket(struct master *ms, const struct wanted *w)
 {
 	struct master_socket *s = smx_calloc(1, sizeof(*s));
 	struct smx_buf err;
 	int r = SMX_ENOMEM;
 
 	smx_buf_init(&err, 2048);
-	if (s && (s->name = smx_strdup(name)) &&
-		(r = smx_os_door_listen(ms->doors, name, &s->door, &err)) == 0)
+	if (s && (s->name = smx_strdup(w->name)) && (s->route = smx_strdup(w->route)) &&
+		(r = smx_os_door_listen(ms->doors, w->name, &s->door, &err)) == 0)
 		r = uv_poll_init(ms->mux->loop, &s->poll, smx_os_door_fd(s->door)) == 0 ? 0
 											: SMX_ESYS;
 	if (r == 0) {
@@ -142,7 +156,7 @@ static struct master_socket *open_socket(struct master *ms, const char *name)
 		s->poll.data = s;
 		(void)uv_poll_start(&s->poll, UV_READABLE, on_waiting);
 	} else {
-		log_warn("route \"%.*s\" has no control socket: %s", (int)strcspn(name, "="), name,
+		log_warn("route \"%s\" has no control socket: %s", w->route,
 			smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
 								: smx_strerror(r));
 		if (s)
@@ -155,47 +169,50 @@ static struct master_socket *open_socket(struct master *ms, const char *name)
 
 static int by_name(const void *a, const void *b)
 {
-	const char *const *x = a, *const *y = b;
+	const struct wanted *x = a, *y = b;
 
-	return strcmp(*x, *y);
+	return strcmp(x->name, y->name);
 }
 
-static void free_names(char **names, size_t n)
+static void free_wanted(struct wanted *wanted, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		smx_free(names[i]);
-	smx_free(names);
+		smx_free(wanted[i].name);
+	smx_free(wanted);
 }
 
-/* Names of the sockets there should be, sorted. */
-static int wanted_names(const struct mux *m, char ***ret, size_t *ret_n)
+/* The sockets there should be, sorted. */
+static int find_wanted(const struct master *ms, struct wanted **ret, size_t *ret_n)
 {
-	const struct smx_routes *routes = m->routes;
+	const struct smx_routes *routes = ms->mux->routes;
 	size_t n = routes->match_any ? 0 : routes->n_routes;
-	char **names, name[NAME_SIZE];
+	struct wanted *wanted;
+	char name[SMX_SOCKET_NAME_SIZE];
 
 	if (n > MASTER_SOCKETS_MAX) {
 		log_warn("only the first %d of %zu routes have a control socket",
 			MASTER_SOCKETS_MAX, n);
 		n = MASTER_SOCKETS_MAX;
 	}
-	if (!(names = smx_calloc(n + 1, sizeof(*names))))
+	if (!(wanted = smx_calloc(n + 1, sizeof(*wanted))))
 		return SMX_ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		socket_name(&routes->routes[i], name, sizeof(name));
-		if (!(names[i] = smx_strdup(name))) {
-			free_names(names, i);
+		wanted[i].route = routes->routes[i].name;
+		if (socket_name(ms, &routes->routes[i], name) != 0 ||
+			!(wanted[i].name = smx_strdup(name))) {
+			free_wanted(wanted, i);
 			return SMX_ENOMEM;
 		}
 	}
-	qsort(names, n, sizeof(*names), by_name);
-	*ret = names;
+	qsort(wanted, n, sizeof(*wanted), by_name);
+	*ret = wanted;
 	*ret_n = n;
 	return 0;
 }
 
 /* Both are sorted: those that are not wanted go, those that are wanted and missing come. */
-static void merge(struct master *ms, struct master_socket **to, char **names, size_t n)
+static void merge(
+	struct master *ms, struct master_socket **to, const struct wanted *wanted, size_t n)
 {
 	size_t i = 0, j = 0, n_to = 0;
 	int order;
@@ -203,13 +220,13 @@ static void merge(struct master *ms, struct master_socket **to, char **names, si
 	while (i < n || j < ms->n_sockets) {
 		order = i == n               ? 1
 			: j == ms->n_sockets ? -1
-					     : strcmp(names[i], ms->sockets[j]->name);
+					     : strcmp(wanted[i].name, ms->sockets[j]->name);
 		if (order > 0) {
 			close_socket(ms->sockets[j++]);
 		} else if (order == 0) {
 			to[n_to++] = ms->sockets[j++];
 			i++;
-		} else if ((to[n_to] = open_socket(ms, names[i++]))) {
+		} else if ((to[n_to] = open_socket(ms, &wanted[i++]))) {
 			n_to++;
 		}
 	}
@@ -222,14 +239,14 @@ void master_sync(struct mux *m)
 {
 	struct master *ms = m->master;
 	struct master_socket **to;
-	char **names;
+	struct wanted *wanted;
 	size_t n;
 
-	if (!ms || wanted_names(m, &names, &n) != 0)
+	if (!ms || find_wanted(ms, &wanted, &n) != 0)
 		return;
 	if ((to = smx_calloc(n + 1, sizeof(struct master_socket *))))
-		merge(ms, to, names, n);
-	free_names(names, n);
+		merge(ms, to, wanted, n);
+	free_wanted(wanted, n);
 }
 
 static void on_resized(uv_signal_t *handle, int signum)
@@ -262,6 +279,7 @@ void master_open(struct mux *m)
 			ms->has_signal = 1;
 			(void)uv_signal_start(&ms->resized, on_resized, smx_os_size_signal());
 		}
+		(void)look_at_local_host(ms);
 		master_sync(m);
 	} else {
 		if (r != SMX_EUNSUPPORTED)
@@ -313,6 +331,8 @@ void master_tick(struct mux *m)
 	struct master *ms = m->master;
 	struct smx_list *it, *tmp;
 
+	if (ms && look_at_local_host(ms))
+		master_sync(m);
 	for (size_t i = 0; ms && i < ms->n_sockets; i++) {
 		struct master_socket *s = ms->sockets[i];
 
@@ -326,11 +346,10 @@ void master_tick(struct mux *m)
 int master_path(const struct mux *m, const struct smx_route *route, char *out, size_t size)
 {
 	const struct master *ms = m->master;
-	char name[NAME_SIZE];
+	char name[SMX_SOCKET_NAME_SIZE];
 
-	if (!ms)
+	if (!ms || socket_name(ms, route, name) != 0)
 		return SMX_ENOTFOUND;
-	socket_name(route, name, sizeof(name));
 	for (size_t i = 0; i < ms->n_sockets; i++) {
 		if (strcmp(ms->sockets[i]->name, name) != 0)
 			continue;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The control sockets (W2, B6): one per route, at which OpenSSH's clients find the pooled
- *connection as if an `ssh -M` were its master. The name of a socket is the whole request,
+ * connection as if an `ssh -M` were its master. The name of a socket is the whole request,
  *
  *	ROUTE=USER@HOST:PORT
  *
  * which is `%n=%r@%h:%p` in a ControlPath: who asks for another user, host or port finds no socket
- * and goes directly (W1).
+ * and goes directly (W1). Where that would be too long, it is a hash of them
+ * (config/socket_name.h).
  */
 #ifndef SMX_MUX_MASTER_H
 #define SMX_MUX_MASTER_H

@@ -17,6 +17,17 @@
 struct smx_os_doors;
 struct smx_os_door;
 
+/* Whether clients of this system come to such sockets at all. */
+int smx_os_has_doors(void);
+
+/*
+ * Where the directory of a daemon that serves ssh_dir is in this environment, whether there is one
+ * or not; the caller's. Errors as smx_os_runtime_dir, SMX_EUNSUPPORTED.
+ */
+int smx_os_doors_where(const char *ssh_dir, char **ret_path, struct smx_buf *err);
+/* Bytes that the name of a socket in a directory may have. */
+size_t smx_os_doors_room(const char *path);
+
 /*
  * Makes the directory, for our own user only, and removes the sockets of a daemon that is gone:
  * the caller holds the lock of smx_os_ipc_listen. Errors as smx_os_runtime_dir.

@@ -25,6 +25,8 @@ class Patient:
         self.env.pop("NO_COLOR", None)
 
     def set_up(self, *args):
+        if "--via" not in args:
+            args = ("--via", "tcp", *args)
         done = subprocess.run(
             [BINARY, "setup-config", "-p", str(self.mux.port), *args],
             env=self.env, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,

@@ -406,3 +406,43 @@ def test_B10_agent(patient, make_agent):
     config = patient.dir / "config"
     config.write_text(f"IdentityAgent {patient.dir}/away\n" + config.read_text())
     patient.expect("warn", "agent of IdentityAgent .* does not answer: .*away", ".", env=env)
+
+
+# ---- by the control sockets ----
+
+
+def test_B10_W3_control_sockets(patient):
+    """W3, B10: what ssh -G says of a host decides what is said of it: shared, directly with the
+    reason, or past us."""
+    patient.set_up("--via", "control")
+    config = patient.dir / "config"
+    included = config.read_text()
+    assert patient.bad() == []
+    patient.expect("ok", "shares the connection of ssh-mux for 1 of 1 route", "")
+    port = patient.sshd.port
+    config.write_text(included + "Host t\n  User other\n  Port 77\n  HostName elsewhere\n")
+    patient.set_up("--via", "control")
+    patient.expect("warn", rf"^t: ssh asks for other@elsewhere:77, the route says \S+@\S+:{port}: "
+                   "it goes directly", "correct that in")
+    config.write_text("Host *\n  ControlPath ~/cm-%C\n" + included)
+    patient.expect("fail", "does not look for the control socket of ssh-mux but at .*/cm-.*, for: t",
+                   "setup-config$")
+    config.write_text(included)
+    patient.set_up("--via", "control")
+    hosts = patient.dir / "ssh-mux-hosts.conf"
+    good = hosts.read_text()
+    hosts.write_text(good.replace("/ssh-mux/d", "/ssh-mux/e"))
+    patient.expect("fail", "at .*/ssh-mux/e.*, where the running daemon has none, for: t",
+                   "setup-config$")
+    hosts.write_text(good)
+    patient.mux.stop()
+    patient.expect("warn", "no daemon runs, so each ssh logs in by itself", "daemon")
+    patient.expect("ok", "shares the connection of ssh-mux for 1 of 1 route", "")
+
+
+def test_B10_W3_control_needs_no_key_of_the_local_hop(patient):
+    """W3, B10: at the control sockets nobody offers a key, so that none may log in is no fault."""
+    patient.set_up("--via", "control")
+    for name in ("id_local", "id_local.pub", "ssh-mux-authorized-keys"):
+        (patient.dir / name).unlink()
+    assert not [c for c in patient.findings() if c["level"] == "fail"]

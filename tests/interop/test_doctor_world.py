@@ -175,7 +175,7 @@ def test_B10_port_of_another_program(patient, cleanup):
     )
     better = re.findall(r"-p (\d+)", found["remedy"])
     assert better[0] == better[1] and taken.port < int(better[0]) <= taken.port + 20
-    patient.expect("fail", f"goes to port {patient.mux.port}, not to", f"-p {better[0]}$",
+    patient.expect("fail", f"goes to port {patient.mux.port}, not to", f"-p {better[0]}( |$)",
                    "-p", str(taken.port))
     assert found["text"].endswith(f"(process {os.getpid()})"), "an echo is no SSH server"
     patient.expect("fail", "no daemon runs$", "above", "-p", str(taken.port))

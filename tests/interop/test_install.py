@@ -249,7 +249,7 @@ def test_C5_a_config_that_install_made_goes(place):
     """C5: where there was no config, there is none afterwards; --purge leaves what was there."""
     before = snapshot(place.ssh_dir).keys()
     place.route()
-    place.install()
+    place.install("--via", "tcp")
     assert (place.ssh_dir / "config").read_bytes().count(b"\n") == 1
     place.uninstall()
     assert not (place.ssh_dir / "config").exists()
@@ -363,7 +363,7 @@ def test_L5_no_key_at_all_is_said(place):
     """L5: without any public key, what to do is said, and no empty list is made."""
     place.route()
     (place.ssh_dir / "id_ed25519.pub").unlink()
-    done = place.install()
+    done = place.install("--via", "tcp")
     assert done.stderr.count("no key may log in") == 1, done
     assert not (place.ssh_dir / "ssh-mux-authorized-keys").exists()
 
@@ -547,6 +547,10 @@ class Account(Place):
         self.unit_path = user.config_dir / "systemd/user" / UNIT
         self.link_path = self.unit_path.parent / "default.target.wants" / UNIT
 
+    def install(self, *args, **kwargs):
+        """By the port: pipes of root can't be shared with the daemon of another account."""
+        return super().install("--via", "tcp", *args, **kwargs)
+
     def call(self, *args, binary=None, timeout=110, **kwargs):
         self.user.own()
         done = self.user.run(
@@ -687,7 +691,7 @@ def test_C6_open_channels_survive_an_update_nobody_agreed_to(account, user, make
 def ask_on_terminal(account, answer, *args):
     """install at a terminal of its own, its question answered; all that was shown."""
     argv = account.user.argv(
-        account.binary, "install", "-p", str(account.port), *args, env=account.env
+        account.binary, "install", "--via", "tcp", "-p", str(account.port), *args, env=account.env
     )
     account.user.own()
     pid, fd = pty.fork()
@@ -722,7 +726,7 @@ def test_C6_a_failed_start_is_seen(account, user, make_sshd):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", account.port))
         taken.listen()
-        done = account.call("install", "-p", str(account.port))
+        done = account.call("install", "--via", "tcp", "-p", str(account.port))
         assert done.returncode == 69, done
         assert re.search(r"daemon did not start: .*port %d" % account.port, done.stderr), done
         assert "install goes on from there" in done.stderr
@@ -782,7 +786,7 @@ def test_C5_a_unit_of_the_users_own_stays(account, user):
     account.unit_path.parent.mkdir(parents=True)
     own = "[Service]\nExecStart=/bin/true\n"
     account.unit_path.write_text(own)
-    done = account.call("install", "-p", str(account.port))
+    done = account.call("install", "--via", "tcp", "-p", str(account.port))
     assert done.returncode == 69 and "was not made by ssh-mux install" in done.stderr, done
     assert "so it stays" in account.uninstall().stdout
     assert account.unit_path.read_text() == own

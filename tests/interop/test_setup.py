@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from peers import BINARY, SSH, USER, hop, routes_toml
+from peers import BINARY, SSH, USER, hop, poll, routes_toml
 
 INCLUDE = "ssh-mux-hosts.conf"
 # What a careless `Host *` may say, and what would break the hop to the local server.
@@ -112,7 +112,9 @@ class Place:
         path.chmod(0o600)
         return path
 
-    def run(self, *args, code=0, binary=BINARY):
+    def run(self, *args, code=0, binary=BINARY, via="tcp"):
+        if via and "--via" not in args:
+            args = ("--via", via, *args)
         done = subprocess.run([binary, "setup-config", *map(str, args)], env=self.env, text=True,
                               capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
         assert done.returncode == code, done
@@ -411,7 +413,7 @@ def test_C1_accept_new_until_the_key_could_be_put_there(place):
     place.hosts.unlink()
     lock = os.open(place.dir, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    child = subprocess.Popen([BINARY, "setup-config"], env=place.env, text=True,
+    child = subprocess.Popen([BINARY, "setup-config", "--via", "tcp"], env=place.env, text=True,
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE)
     # Its warning is the first thing it writes.
@@ -704,7 +706,8 @@ def test_C8_kill_9_at_any_moment(place, keys):
                 (place.dir / name).unlink(missing_ok=True)
         port = 3000 + i % 2
         i += 1
-        child = subprocess.Popen([BINARY, "setup-config", "-p", str(port)], env=place.env,
+        child = subprocess.Popen([BINARY, "setup-config", "--via", "tcp", "-p", str(port)],
+                                 env=place.env,
                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                  stdin=subprocess.DEVNULL)
         # The writes come after ssh has been asked; how long all of it takes changes with the load.
@@ -739,3 +742,187 @@ def check_whole(place, original, included, good):
     if key.exists():
         text = key.read_text()
         assert text.startswith("-----BEGIN OPENSSH") and text.endswith("PRIVATE KEY-----\n")
+
+
+# ---- by the control sockets ----------------------------------------------------------------------
+
+
+OWN = """
+Host t
+    HostName 127.0.0.1
+    Port {port}
+    User {user}
+    IdentityFile {key}
+    IdentitiesOnly yes
+    IdentityAgent none
+    UserKnownHostsFile {known}
+    ControlPath {dir}/cm-%h-%p
+
+Host *
+    ControlMaster auto
+    ControlPersist 30
+    BatchMode yes
+"""
+# What a block of ours adds to what ssh says of a host.
+OURS = {"controlmaster", "controlpath"}
+
+
+@pytest.fixture
+def controlled(make_mux, make_sshd, keys):
+    """A daemon, and a config of the user's that says how to come to the route's host."""
+
+    def make(start=True, config=OWN, **route):
+        sshd = make_sshd()
+        mux = make_mux(routes=routes_toml({"t": hop(sshd, **route)}), start=False,
+                       known_hosts=sshd.known_hosts())
+        known = mux.dir / "known"
+        known.write_text(sshd.known_hosts())
+        place = Place(mux.ssh_dir, routes=None, config=config.format(
+            dir=mux.dir, port=sshd.port, user=USER, key=keys.make("remote"), known=known))
+        place.env, mux.place, mux.sshd = mux.env, place, sshd
+        if start:
+            mux.start()
+        return mux
+
+    return make
+
+
+def differing(one, other):
+    return {k for k in one.keys() | other.keys() if one.get(k) != other.get(k)}
+
+
+def logins(mux):
+    return mux.sshd.log().count("Accepted publickey")
+
+
+@pytest.mark.core
+def test_W3_control_changes_nothing_but_the_control_path(controlled):
+    """W3: what ssh makes of a host is as before but for one socket, and no other host is changed;
+    it is the default; a second run changes no byte."""
+    mux = controlled()
+    place = mux.place
+    hosts = ("t", "t2", "127.0.0.1", f"nobody@{'x' * 60}.example")
+    before = {h: place.ask(h) for h in hosts}
+    text = place.config.read_bytes()
+    done = place.run(via=None)
+    assert place.config.read_bytes() == f'Include "{place.hosts}"\n'.encode() + text
+    assert re.search(r"your own ControlPath \(config:11\) no longer holds", done.stderr), done
+    for host in hosts:
+        assert differing(before[host], place.ask(host)) == (OURS if host == "t" else set()), host
+    status = mux.status()["routes"][0]["control"]
+    assert place.ask("t")["controlpath"] == [status]
+    assert not place.known.exists(), "no hop to a local server needs a key"
+    state = place.state()
+    assert "Nothing has changed." in place.run(via=None).stdout and place.state() == state
+    assert place.run("--via", "control").stdout.count("unchanged") == 2
+
+
+@pytest.mark.core
+def test_W3_W1_with_the_daemon_and_without_ssh_does_the_same(controlled):
+    """W3: the daemon's connection is used while there is one; stopped or killed, ssh goes on by
+    itself with the same result, makes no socket of its own where ours was, and the next daemon
+    takes over again. W1: another user or port never comes to the shared connection."""
+    mux = controlled()
+    plain = through_config(mux, "t", "echo over there; echo err >&2; exit 3")
+    assert (plain.returncode, plain.stdout, plain.stderr) == (3, b"over there\n", b"err\n")
+    for left in mux.dir.glob("cm-*"):  # the user's own master
+        subprocess.run([SSH, "-O", "exit", "-S", left, "x"], capture_output=True, check=True)
+    mux.place.run(via=None)
+
+    def call():
+        done = through_config(mux, "t", "echo over there; echo err >&2; exit 3")
+        return done.returncode, done.stdout, done.stderr
+
+    wanted = plain.returncode, plain.stdout, plain.stderr
+    assert call() == wanted and call() == wanted
+    assert len(mux.connections()) == 1
+    seen = logins(mux)
+    for options in (("-l", "nobody-else"), ("-p", "1")):
+        done = through_config(mux, "t", "true", options=options)
+        assert done.returncode == 255, done
+    assert call() == wanted and logins(mux) == seen
+    mux.stop()
+    assert call() == wanted and logins(mux) == seen + 1
+    assert not list(mux.dir.glob("run/ssh-mux/d*/*"))
+    mux.start()
+    assert call() == wanted and call() == wanted
+    assert len(mux.connections()) == 1
+    mux.kill()
+    code, out, err = call()
+    # Of a socket that nobody listens at any more, ssh has one line to say.
+    assert (code, out) == wanted[:2] and err.splitlines()[-1] == b"err"
+    assert re.fullmatch(rb"(Control socket connect\([^\n]*\): Connection refused\r?\n)?err\n", err)
+    mux.start()
+    assert call() == wanted and len(mux.connections()) == 1
+
+
+@pytest.mark.core
+def test_W3_from_tcp_and_proxy_to_control_and_back(controlled, keys):
+    """W3: by running setup-config again, whatever was there before."""
+    mux = controlled()
+    place = mux.place
+    shutil.copy(keys.make("local"), place.dir / "id_local")
+    shutil.copy(f"{keys.make('local')}.pub", place.dir / "id_local.pub")
+    first = place.ask("t")
+    for via in ("tcp", "control", "proxy", "control", "tcp", "proxy"):
+        place.run("-p", mux.port, "--via", via)
+        said = place.ask("t")
+        assert (differing(first, said) == OURS) == (via == "control")
+        assert ("proxycommand" in said) == (via == "proxy")
+        done = through_config(mux, "t", "echo", via)
+        assert (done.returncode, done.stdout.decode().strip(), done.stderr) == (0, via, b""), via
+    assert len(mux.connections()) == 1 and logins(mux) == 1
+
+
+LONG = "h" * 50 + ".eu-central-1.compute.example"
+
+
+@pytest.mark.parametrize("alias, jump, how", [
+    ("web", False, "web=[0-9a-f]{40}"), (LONG, False, r"\+[0-9a-f]{12}=[0-9a-f]{40}"),
+    ("web", True, None),
+])
+def test_W3_names_that_are_too_long_for_a_socket(make_mux, keys, alias, jump, how):
+    """W3: ssh ends with an error where a ControlPath is longer than a socket's can be. So such a
+    host has a hash in it, or none; and whoever is asked for with -l, ssh does not end."""
+    table = {f'"{alias}"': {"host": LONG, "user": "ec2-user", "port": 2222}}
+    if jump:
+        table["gate"] = {"host": "192.0.2.1", "user": "u"}
+        table[f'"{alias}"']["jump"] = "gate"
+    mux = make_mux(routes=routes_toml(table))
+    place = Place(mux.ssh_dir, routes=None, config=f"Host {alias}\n  HostName {LONG}\n"
+                  f"  Port 2222\n  User ec2-user\n" + ("  ProxyJump gate\n" if jump else ""))
+    place.env = mux.env
+    done = place.run(via=None)
+    said = place.ask(alias)
+    if how is None:
+        assert "controlpath" not in said
+        assert "web is not shared: its names are too long" in done.stderr
+        return
+    assert done.stderr == ""
+    path = next(r["control"] for r in mux.status()["routes"] if r["name"] == alias)
+    assert said["controlpath"] == [path] and re.fullmatch(how, path.rpartition("/")[2])
+    for user in ("a", "b" * 32):
+        args = [SSH, "-F", str(place.config), "-o", "BatchMode=yes", "-o", "ConnectTimeout=1",
+                "-o", "ProxyCommand=false", "-l", user, alias, "true"]
+        other = subprocess.run(args, capture_output=True, text=True, timeout=60)
+        assert other.returncode == 255 and "too long" not in other.stderr, other
+        assert mux.connections() == []
+    # The very one that is meant comes to us: there is no such host, and ssh would say so too.
+    subprocess.run([SSH, "-F", str(place.config), "-o", "BatchMode=yes", "-o", "ProxyCommand=false",
+                    alias, "true"], capture_output=True, timeout=60, check=False)
+    poll(lambda: f'route="{alias}" control client' in mux.log(), 20, "the client")
+
+
+def test_W3_a_route_that_ssh_does_not_know(controlled):
+    """W3: written into the routes file by hand; without the daemon ssh comes there as well."""
+    mux = controlled(config="Host *\n  BatchMode yes\n  IdentityAgent none\n"
+                     "  UserKnownHostsFile {known}\n")
+    mux.place.run(via=None)
+    said = mux.place.ask("t")
+    assert said["hostname"] == ["127.0.0.1"] and said["port"] == [str(mux.sshd.port)]
+    assert said["user"] == [USER] and said["controlpath"] == [mux.status()["routes"][0]["control"]]
+    assert through_config(mux, "t", "echo shared").stdout == b"shared\n"
+    assert len(mux.connections()) == 1
+    mux.stop()
+    done = through_config(mux, "t", "echo direct", options=("-i", f"{mux.keys.make('remote')}"))
+    assert done.stdout == b"direct\n", done

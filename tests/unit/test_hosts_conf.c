@@ -407,8 +407,9 @@ static void C2_one_line_more_and_every_other_byte_the_same(void **state)
 /* ---- overlaps ---------------------------------------------------------------------------------
  */
 
-static int note(void *arg, size_t route, unsigned line)
+static int note(void *arg, size_t route, unsigned line, int is_literal)
 {
+	(void)is_literal;
 	return smx_buf_printf(arg, "%zu:%u ", route, line);
 }
 

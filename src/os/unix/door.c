@@ -47,7 +47,7 @@ struct smx_os_door {
 /* --- the directory --- */
 
 /* Beside the control endpoint, and named after it: it is of the same SSH directory. */
-static int dir_path(const char *ssh_dir, char **ret_path, struct smx_buf *err)
+int smx_os_doors_where(const char *ssh_dir, char **ret_path, struct smx_buf *err)
 {
 	static const char prefix[] = "control-";
 	char *control = NULL, *dir = NULL, name[1 + DIR_DIGITS + 1];
@@ -63,6 +63,18 @@ static int dir_path(const char *ssh_dir, char **ret_path, struct smx_buf *err)
 	smx_free(dir);
 	smx_free(control);
 	return r;
+}
+
+int smx_os_has_doors(void)
+{
+	return 1;
+}
+
+size_t smx_os_doors_room(const char *path)
+{
+	size_t size = sizeof(((struct sockaddr_un *)0)->sun_path) - 1, n = strlen(path) + 1;
+
+	return n < size ? size - n : 0;
 }
 
 static int make_address(const struct smx_os_doors *d, const char *name, struct sockaddr_un *ret,
@@ -144,7 +156,7 @@ int smx_os_doors_open(const char *ssh_dir, struct smx_os_doors **ret, struct smx
 	if (!d)
 		return SMX_ENOMEM;
 	d->dir = -1;
-	if ((r = dir_path(ssh_dir, &d->path, err)) != 0 ||
+	if ((r = smx_os_doors_where(ssh_dir, &d->path, err)) != 0 ||
 		(r = smx_unix_make_dir(d->path, &d->dir, &st, err)) != 0)
 		goto fail;
 	if (st.st_uid != geteuid() || (st.st_mode & 077) != 0) {

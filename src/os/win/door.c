@@ -7,6 +7,25 @@
 
 #include "base/err.h"
 
+int smx_os_doors_where(const char *ssh_dir, char **ret_path, struct smx_buf *err)
+{
+	(void)ssh_dir;
+	(void)ret_path;
+	(void)err;
+	return SMX_EUNSUPPORTED;
+}
+
+int smx_os_has_doors(void)
+{
+	return 0;
+}
+
+size_t smx_os_doors_room(const char *path)
+{
+	(void)path;
+	return 0;
+}
+
 int smx_os_doors_open(const char *ssh_dir, struct smx_os_doors **ret, struct smx_buf *err)
 {
 	(void)ssh_dir;
