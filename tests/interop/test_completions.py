@@ -16,7 +16,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 COMPLETIONS = TOP / "packaging" / "completions"
 COMMON = {"--help", "--version"}
 VALUES = {
-    "--via": {"tcp", "proxy"},
+    "--via": {"control", "tcp", "proxy"},
     "--color": {"always", "never", "auto"},
     "--log-level": {"error", "warn", "info", "debug"},
 }

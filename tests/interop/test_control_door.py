@@ -535,7 +535,8 @@ def test_W2_sockets_follow_the_routes(make_sshd, make_mux):
     assert sock.name == f"t={peers.USER}@127.0.0.1:{sshd.port}"
     assert sock.stat().st_mode & 0o777 == 0o600 and sock.parent.stat().st_mode & 0o777 == 0o700
     (sock.parent / "other=x@y:22").write_text("not a socket")
-    long = dict(route, host="a" * 60 + ".example")
+    # Behind a jump host; else it would have a hash instead.
+    long = dict(host="a" * 60 + ".example", user="u", jump="t")
     mux.routes_path.write_text(routes_toml({"t": route, "new": route, "long" + "g" * 40: long,
                                             "other": dict(route, user="x", host="y", port=22)}))
     mux.wait_log("routes re-read")
