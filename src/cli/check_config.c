@@ -17,6 +17,7 @@
 #include "mux/prepare.h"
 #include "os/os.h"
 #include "trust/authorized_keys.h"
+#include "mux/identity.h"
 #include "mux/known_files.h"
 #include "trust/known_hosts.h"
 
@@ -363,6 +364,10 @@ static int check_identity(struct check *c, const char *name, const char *place)
 		return SMX_ENOMEM;
 	smx_buf_init_secret(&text, SMX_KEYFILE_MAX);
 	smx_buf_init(&err, LINE_SIZE);
+	/* A8: an agent holds the rest of it. */
+	if ((r = identity_read_public(path, &text)) == 0)
+		goto out;
+	smx_buf_reset(&text);
 	r = smx_os_file_read(path, SMX_KEYFILE_MAX, SMX_OS_FILE_USER_KEY, &text, &err);
 	if (r == SMX_ENOTFOUND) {
 		say(c, FINDING_WARNING, place,
@@ -381,6 +386,7 @@ static int check_identity(struct check *c, const char *name, const char *place)
 				"key",
 				path, smx_strerror(r));
 	}
+out:
 	smx_key_free(key);
 	smx_buf_release(&text);
 	smx_buf_release(&err);
@@ -410,6 +416,25 @@ static int check_agent(struct check *c, const char *name, const char *place)
 	return 0;
 }
 
+static int check_certificate(struct check *c, const char *name, const char *place)
+{
+	struct prepared found = { .n_certs = 0 };
+	char *path;
+	int r;
+
+	if (was_seen(c, name))
+		return 0;
+	if (!(path = prepare_expand(name)))
+		return SMX_ENOMEM;
+	smx_buf_init(&found.notes, LINE_SIZE);
+	r = identity_read_cert(&found, path, 1);
+	if (r == 0 && found.n_certs == 0)
+		say_failure(c, FINDING_WARNING, place, &found.notes, SMX_ENOTFOUND);
+	prepared_clear(&found);
+	smx_free(path);
+	return r;
+}
+
 static int check_hop(
 	struct check *c, const struct smx_hop *hop, int is_behind_jump, const char *place)
 {
@@ -423,6 +448,8 @@ static int check_hop(
 		return r;
 	for (size_t i = 0; r == 0 && i < hop->n_identity; i++)
 		r = check_identity(c, hop->identity[i], place);
+	for (size_t i = 0; r == 0 && i < hop->n_certificate; i++)
+		r = check_certificate(c, hop->certificate[i], place);
 	return r;
 }
 

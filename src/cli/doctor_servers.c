@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/keyfile.h"
+#include "mux/identity.h"
 #include "mux/known_files.h"
 
 #define ERR_MAX          (4 * SMX_OS_PATH_MAX)
@@ -168,9 +169,15 @@ static void check_hosts(struct doctor *d)
 
 struct key_files {
 	struct seen seen, agents;
-	struct doctor_names locked;
+	struct doctor_names locked, of_agents;
 	size_t good, bad, agents_good, hops_without;
 };
+
+static int read_private(const char *path, struct smx_buf *ret_text, struct smx_buf *err)
+{
+	smx_buf_reset(ret_text);
+	return smx_os_file_read(path, SMX_KEYFILE_MAX, SMX_OS_FILE_USER_KEY, ret_text, err);
+}
 
 static void check_key(struct doctor *d, struct key_files *k, const char *path, const char *route)
 {
@@ -180,8 +187,10 @@ static void check_key(struct doctor *d, struct key_files *k, const char *path, c
 
 	smx_buf_init_secret(&text, SMX_KEYFILE_MAX);
 	smx_buf_init(&err, ERR_MAX);
-	r = smx_os_file_read(path, SMX_KEYFILE_MAX, SMX_OS_FILE_USER_KEY, &text, &err);
-	if (r != 0 && !route) {
+	if (identity_read_public(path, &text) == 0) {
+		r = 0;
+		doctor_name_add(&k->of_agents, path);
+	} else if ((r = read_private(path, &text, &err)) != 0 && !route) {
 		if (r != SMX_ENOTFOUND) /* a default key need not be there */
 			doctor_say_err(d, DOCTOR_FAIL, &err, r,
 				doctor_advice(d, SMX_OS_ADVICE_MAKE_PRIVATE, path, NULL));
@@ -277,6 +286,10 @@ static void say_keys(struct doctor *d, struct key_files *k)
 		doctor_say(d, DOCTOR_NOTE,
 			"you are asked for the passphrase; to be asked once only, use ssh-add",
 			"encrypted: %s", doctor_names_text(&k->locked));
+	if (k->of_agents.count > 0)
+		doctor_say(d, DOCTOR_NOTE, "ssh-add -L lists what your agent has",
+			"public keys, for which an agent has to have the private ones: %s",
+			doctor_names_text(&k->of_agents));
 	/* One that can't be used was said to be. */
 	if (k->hops_without > 0 && k->bad == 0 && !d->is_default_key_there && d->agent_keys == 0 &&
 		k->agents_good == 0)

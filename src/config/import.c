@@ -55,6 +55,7 @@ static void release_host(struct import_host *h)
 	smx_free(h->identity_agent);
 	smx_free(h->name);
 	smx_strings_release(&h->identity);
+	smx_strings_release(&h->certificate);
 	smx_strings_release(&h->known_hosts);
 	smx_strings_release(&h->send_env);
 	smx_strings_release(&h->notes);
@@ -332,6 +333,7 @@ static int same_host(
 		!same_text(a->identity_agent, b->identity_agent) ||
 		a->identities_only != b->identities_only || a->n_jumps != b->n_jumps ||
 		!same_strings(&a->identity, &b->identity) ||
+		!same_strings(&a->certificate, &b->certificate) ||
 		!same_strings(&a->known_hosts, &b->known_hosts))
 		return 0;
 	for (size_t i = 0; i < a->n_jumps; i++) {

@@ -200,15 +200,15 @@ static int is_anchored(struct smx_view v)
 	       (v.len > 2 && v.p[1] == ':' && (v.p[2] == '\\' || v.p[2] == '/'));
 }
 
-static int take_identity(struct smx_import *im, struct import_host *h, struct smx_view v)
+/* Adds a file that the keyword names to a list of the route's. */
+static int take_path(struct smx_import *im, struct import_host *h, const char *keyword,
+	struct smx_view v, struct smx_strings *list)
 {
 	const char *fault = text_fault(v), *path;
 	char text[SHOWN_MAX];
 	struct smx_buf b;
 	int r = 0;
 
-	if (smx_view_eq(v, "none"))
-		return note(h, "IdentityFile none has no counterpart: the default keys are tried");
 	smx_buf_init(&b, SMX_CONFIG_PATH_MAX);
 	if (!fault && (r = expand(im, h, v, 1, &b)) != 0)
 		fault = "has a token in it that can't be known now";
@@ -216,19 +216,26 @@ static int take_identity(struct smx_import *im, struct import_host *h, struct sm
 		fault = text_fault(smx_buf_as_view(&b));
 	if (!fault && !is_anchored(smx_buf_as_view(&b)))
 		fault = "is relative to wherever ssh runs";
-	if (!fault && h->identity.n == SMX_IDENTITIES_MAX)
+	if (!fault && list->n == SMX_IDENTITIES_MAX)
 		fault = "is one too many";
 	if (r == SMX_ENOMEM)
 		goto out;
 	if (fault)
-		r = note(h, "IdentityFile %s is left out; it %s", shown(v, text), fault);
+		r = note(h, "%s %s is left out; it %s", keyword, shown(v, text), fault);
 	else if ((path = smx_buf_cstr(&b)) == NULL)
 		r = SMX_ENOMEM;
 	else
-		r = smx_strings_add(&h->identity, path);
+		r = smx_strings_add(list, path);
 out:
 	smx_buf_release(&b);
 	return r;
+}
+
+static int take_identity(struct smx_import *im, struct import_host *h, struct smx_view v)
+{
+	if (smx_view_eq(v, "none"))
+		return note(h, "IdentityFile none has no counterpart: the default keys are tried");
+	return take_path(im, h, "IdentityFile", v, &h->identity);
 }
 
 /* Whether these are what ssh tries where nobody has named any. */
@@ -245,7 +252,6 @@ static int are_defaults(const struct smx_import *im, const struct smx_ssh_answer
 
 static int take_keys(struct smx_import *im, struct import_host *h, const struct smx_ssh_answer *a)
 {
-	char text[SHOWN_MAX];
 	int r = 0;
 
 	h->identities_only = a->identities_only.p && smx_view_eq(a->identities_only, "yes");
@@ -256,10 +262,7 @@ static int take_keys(struct smx_import *im, struct import_host *h, const struct 
 			r = note(h, "there are more than %d IdentityFile", SMX_SSH_ANSWER_LIST_MAX);
 	}
 	for (size_t i = 0; r == 0 && i < a->certificates.n; i++)
-		r = note(h,
-			"CertificateFile %s has no counterpart: a certificate counts if it is "
-			"beside its key",
-			shown(a->certificates.v[i], text));
+		r = take_path(im, h, "CertificateFile", a->certificates.v[i], &h->certificate);
 	return r;
 }
 

@@ -25,7 +25,7 @@ struct import_host {
 	char *host, *user, *host_key_alias, *identity_agent;
 	unsigned port;
 	int identities_only;
-	struct smx_strings identity, known_hosts, send_env;
+	struct smx_strings identity, certificate, known_hosts, send_env;
 	struct smx_strings notes; /* comments: what has no place in a route */
 	size_t jumps[SMX_HOPS_MAX];
 	size_t n_jumps;

@@ -66,6 +66,8 @@ static int put_hop(struct smx_buf *out, const struct import_host *h)
 		(r = put_key_strings(out, "known_hosts", h->known_hosts.v, h->known_hosts.n)) !=
 			0 ||
 		(r = put_key_strings(out, "identity", h->identity.v, h->identity.n)) != 0 ||
+		(r = put_key_strings(out, "certificate", h->certificate.v, h->certificate.n)) !=
+			0 ||
 		(h->identities_only && (r = smx_buf_put_str(out, "identities_only = true\n")) != 0))
 		return r;
 	return put_key_string(out, "identity_agent", h->identity_agent);

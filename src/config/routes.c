@@ -49,6 +49,7 @@ char *smx_host_dup(const char *s)
 void smx_hop_release(struct smx_hop *hop)
 {
 	struct smx_strings identity = { hop->identity, hop->n_identity };
+	struct smx_strings certificate = { hop->certificate, hop->n_certificate };
 	struct smx_strings known_hosts = { hop->known_hosts, hop->n_known_hosts };
 
 	smx_free(hop->name);
@@ -57,6 +58,7 @@ void smx_hop_release(struct smx_hop *hop)
 	smx_free(hop->host_key_alias);
 	smx_free(hop->identity_agent);
 	smx_strings_release(&identity);
+	smx_strings_release(&certificate);
 	smx_strings_release(&known_hosts);
 	*hop = (struct smx_hop){ 0 };
 }
@@ -206,7 +208,8 @@ static int same_identity(const struct smx_hop *a, const struct smx_hop *b)
 {
 	return !a->identities_only == !b->identities_only &&
 	       same_text(a->identity_agent, b->identity_agent) &&
-	       same_texts(a->identity, a->n_identity, b->identity, b->n_identity);
+	       same_texts(a->identity, a->n_identity, b->identity, b->n_identity) &&
+	       same_texts(a->certificate, a->n_certificate, b->certificate, b->n_certificate);
 }
 
 int smx_hops_same_place(const struct smx_hop *a, size_t n_a, const struct smx_hop *b, size_t n_b)
@@ -249,8 +252,8 @@ const struct smx_route *smx_routes_twin(
 
 static int has_identity(const struct smx_hop *hop)
 {
-	return hop->n_identity || hop->identities_only || hop->identity_agent ||
-	       hop->host_key_alias || hop->n_known_hosts;
+	return hop->n_identity || hop->n_certificate || hop->identities_only ||
+	       hop->identity_agent || hop->host_key_alias || hop->n_known_hosts;
 }
 
 static int put_identity(const struct smx_hop *hop, struct smx_buf *out)
@@ -259,6 +262,8 @@ static int put_identity(const struct smx_hop *hop, struct smx_buf *out)
 
 	for (size_t i = 0; r == 0 && i < hop->n_identity; i++)
 		r = smx_buf_printf(out, "%s%s", i ? ", " : "", hop->identity[i]);
+	for (size_t i = 0; r == 0 && i < hop->n_certificate; i++)
+		r = smx_buf_printf(out, "%s%s", i ? ", " : ", certificates ", hop->certificate[i]);
 	if (r == 0 && hop->identities_only)
 		r = smx_buf_put_str(out, ", only these");
 	if (r == 0 && hop->identity_agent)

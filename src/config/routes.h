@@ -82,6 +82,9 @@ struct smx_hop {
 	char **identity; /* key file paths as written (a leading "~/" is the caller's to expand);
 			    the order decides which key is offered first */
 	size_t n_identity; /* 0: the defaults */
+	char **certificate; /* files of certificates besides those beside the keys (A9), as
+			       identity */
+	size_t n_certificate;
 	int identities_only; /* only these keys, also of those in the agent */
 	uint32_t dead_after_s; /* silence after which its connection is given up (U3) */
 	int pace; /* what is under way follows its path (B7, B8) */
@@ -162,9 +165,10 @@ const struct smx_route *smx_routes_find_target(const struct smx_routes *routes,
 
 /*
  * P1: 1 if both lead to the same place as the same person: user, host, port, host_key_alias,
- * known_hosts, identity (lists, in their order), identities_only and identity_agent of each hop,
- * and their number. That is the pool's key. What decides when and how one is asked (unattended,
- * prompter) or how its connection is kept and used (dead_after, pace, spare) is no part of it.
+ * known_hosts, identity and certificate (lists, in their order), identities_only and identity_agent
+ * of each hop, and their number. That is the pool's key. What decides when and how one is asked
+ * (unattended, prompter) or how its connection is kept and used (dead_after, pace, spare) is no
+ * part of it.
  *
  * Paths are compared as text. Two spellings of one file cost a second login, and never make two
  * people one; mux/prepare.h has put the home in the place of "~/" before.

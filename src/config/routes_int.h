@@ -26,7 +26,7 @@ struct route_draft {
 	unsigned port, dead_after;
 	enum smx_prompter prompter;
 	int direct, identities_only, allow_loopback, unattended, allow_other_users, pace, spare;
-	struct smx_strings identity, known_hosts, send_env;
+	struct smx_strings identity, certificate, known_hosts, send_env;
 	const struct smx_toml *jump, *jump_through;
 	struct smx_forward_rules forwards, remote_forwards, through;
 	/* B1: filled in by smx_routes_resolve. */
@@ -86,6 +86,7 @@ enum {
 	KEY_FORWARDS = 1 << 21,
 	KEY_REMOTE_FORWARDS = 1 << 22,
 	KEY_JUMP_THROUGH = 1 << 23,
+	KEY_CERTIFICATE = 1 << 24,
 };
 int smx_routes_read_keys(struct routes_parser *p, struct route_draft *draft, unsigned section);
 

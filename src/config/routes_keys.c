@@ -52,6 +52,7 @@ static const struct key_spec keys[] = {
 	{ "allow_other_users", KEY_OTHER_USERS, SECTION_TOP, VALUE_BOOLEAN, AT(allow_other_users) },
 	{ "send_env", KEY_SEND_ENV, SECTION_TOP | SECTION_ROUTE, VALUE_ENV, AT(send_env) },
 	{ "identity", KEY_IDENTITY, ALL_SECTIONS, VALUE_PATHS, AT(identity) },
+	{ "certificate", KEY_CERTIFICATE, ALL_SECTIONS, VALUE_PATHS, AT(certificate) },
 	{ "identities_only", KEY_IDENTITIES_ONLY, ALL_SECTIONS, VALUE_BOOLEAN,
 		AT(identities_only) },
 	{ "identity_agent", KEY_IDENTITY_AGENT, ALL_SECTIONS, VALUE_PATH, AT(identity_agent) },

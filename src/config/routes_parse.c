@@ -70,6 +70,7 @@ static void release_draft(struct route_draft *d)
 	smx_free(d->identity_agent);
 	smx_free(d->pinentry);
 	smx_strings_release(&d->identity);
+	smx_strings_release(&d->certificate);
 	smx_strings_release(&d->known_hosts);
 	smx_strings_release(&d->send_env);
 	smx_forward_rules_release(&d->forwards);
@@ -206,6 +207,9 @@ static int make_hop(const struct routes_parser *p, const struct route_draft *d, 
 		return r;
 	of = d->present & KEY_KNOWN_HOSTS ? d : top;
 	if ((r = copy_strings(&of->known_hosts, &hop->known_hosts, &hop->n_known_hosts)) != 0)
+		return r;
+	of = d->present & KEY_CERTIFICATE ? d : top;
+	if ((r = copy_strings(&of->certificate, &hop->certificate, &hop->n_certificate)) != 0)
 		return r;
 	of = d->present & KEY_IDENTITY ? d : top;
 	return copy_strings(&of->identity, &hop->identity, &hop->n_identity);

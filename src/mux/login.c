@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "mux/agent_io.h"
 #include "mux/attach.h"
+#include "mux/candidates.h"
 #include "mux/holdback.h"
 #include "mux/keyload.h"
 #include "mux/pool.h"
@@ -18,7 +19,6 @@
 #include "os/os.h"
 #include "ssh/agent.h"
 
-#define CANDIDATES_MAX (SMX_AGENT_KEYS_MAX + SMX_IDENTITIES_MAX)
 /* A6: where there would be somebody. */
 #define NOBODY                                                                                    \
 	"to answer it, run: ssh-mux connect NAME (or come through ssh-mux proxy, or run ssh-mux " \
@@ -29,13 +29,6 @@
 #define ASKED_MAX        3 /* as ssh: NumberOfPasswordPrompts */
 #define PARTIAL_MAX      16 /* methods that succeed one after another */
 #define EMPTY_ROUNDS_MAX 32
-
-struct candidate {
-	struct smx_buf blob;
-	const struct smx_key *key; /* of a key file; NULL: the agent signs, or it is `locked` */
-	const struct prepared_key *locked; /* an encrypted key file */
-	int rank;
-};
 
 struct login {
 	struct mux *mux;
@@ -53,8 +46,8 @@ struct login {
 	struct agent_io *agent; /* a question under way */
 	int is_listing, wants_choice, is_last_partial;
 	int began_with_key; /* and no answer yet (B13) */
-	struct candidate *candidates;
-	size_t n_candidates, next, n_offered;
+	struct candidates candidates;
+	size_t next, n_offered;
 	char agent_note[400];
 	struct prompt *prompt;
 	int is_password; /* what is being asked is a password, not an INFO_REQUEST */
@@ -86,74 +79,12 @@ static void finish(struct login *lg, int r, const char *why)
 		cb(lg->arg, r, why);
 }
 
-/* --- candidates --- */
-
-static struct smx_view blob_of(const struct candidate *c)
-{
-	return smx_buf_as_view(&c->blob);
-}
-
-static int named_by_route(const struct login *lg, struct smx_view blob)
-{
-	const struct prepared *p = lg->prepared;
-
-	for (size_t i = 0; i < p->n_keys; i++)
-		if (smx_view_eq_view(blob, smx_buf_as_view(&p->keys[i].blob)))
-			return 1;
-	return 0;
-}
-
-/* Keeps the list in order of rank, and within a rank in the order of adding. */
-static int add_candidate(
-	struct login *lg, struct smx_view blob, const struct prepared_key *file, int rank)
-{
-	struct candidate c = { .rank = rank };
-	struct smx_view type;
-	size_t at;
-	int r;
-
-	if (lg->n_candidates == CANDIDATES_MAX || smx_blob_type(blob, &type) != 0)
-		return 0;
-	for (size_t i = 0; i < lg->n_candidates; i++)
-		if (smx_view_eq_view(blob, blob_of(&lg->candidates[i])))
-			return 0;
-	if (file) {
-		c.key = file->key;
-		c.locked = file->key ? NULL : file;
-	}
-	smx_buf_init(&c.blob, SMX_KEY_BLOB_MAX);
-	if ((r = smx_buf_put(&c.blob, blob.p, blob.len)) != 0)
-		return r == SMX_ELIMIT ? 0 : r;
-	for (at = lg->n_candidates; at > 0 && lg->candidates[at - 1].rank > rank; at--)
-		lg->candidates[at] = lg->candidates[at - 1];
-	lg->candidates[at] = c;
-	lg->n_candidates++;
-	return 0;
-}
-
 static int on_agent_key(void *arg, struct smx_view blob, struct smx_view comment)
 {
 	struct login *lg = arg;
-	int named = named_by_route(lg, blob);
 
 	(void)comment;
-	/* A certificate is for a key; whether one of ours is told by identities_only's user. */
-	if (!named && lg->hop->identities_only)
-		return 0;
-	return add_candidate(lg, blob, NULL, named ? 0 : 2);
-}
-
-static void add_files(struct login *lg)
-{
-	const struct prepared *p = lg->prepared;
-
-	for (size_t i = 0; i < p->n_keys; i++) {
-		const struct prepared_key *k = &p->keys[i];
-
-		/* Encrypted ones last: nobody is asked for what another key opens. */
-		if (k->key || k->is_locked)
-			(void)add_candidate(lg, smx_buf_as_view(&k->blob), k, k->key ? 1 : 3);
-	}
+	return candidates_add_agent(&lg->candidates, blob);
 }
 
 /* --- the agent --- */
@@ -180,16 +111,18 @@ static char *attached_agent(const struct login *lg)
 }
 
 /*
- * A1: the agent that the route names and no other ("none" is none); else those of the clients that
- * wait for this login now, then the usual one of our own environment: a service has none there, or
- * one that is long gone. NULL: there is no other.
+ * A1: the agent that the route names and no other ("none" is none); else, and where it names
+ * whatever $SSH_AUTH_SOCK says (A10), those of the clients that wait for this login now, then the
+ * usual one of our own environment: a service has none there, or one that is long gone. NULL: there
+ * is no other.
  */
 static char *next_agent(struct login *lg)
 {
 	const char *named = lg->hop->identity_agent;
+	int is_usual = !named || strcmp(named, SMX_OS_AGENT_USUAL) == 0;
 	char *name = NULL, *path = NULL;
 
-	if (!named && lg->n_agents < AGENTS_MAX - 1 && (path = attached_agent(lg))) {
+	if (is_usual && lg->n_agents < AGENTS_MAX - 1 && (path = attached_agent(lg))) {
 		lg->is_own_agent = 0;
 		return path;
 	}
@@ -242,7 +175,7 @@ static void list_agent(struct login *lg)
 	lg->is_listing = lg->agent != NULL;
 	smx_buf_release(&request);
 	if (!lg->is_listing)
-		add_files(lg);
+		(void)candidates_add_files(&lg->candidates);
 }
 
 static void on_listed(void *arg, int r, struct smx_view message)
@@ -257,10 +190,10 @@ static void on_listed(void *arg, int r, struct smx_view message)
 		r = smx_agent_parse_list(message, on_agent_key, lg);
 	if (r != 0)
 		note_agent(lg, r);
-	if (lg->n_candidates == 0)
+	if (lg->candidates.n == 0)
 		list_agent(lg); /* it is gone, or has no key for us: as good as none */
 	else
-		add_files(lg);
+		(void)candidates_add_files(&lg->candidates);
 	if (lg->wants_choice)
 		choose(lg);
 	mux_settle(m);
@@ -298,8 +231,8 @@ static int choose_alg(
 
 static void deny(struct login *lg)
 {
+	const char *notes = "", *absent = candidates_absent(&lg->candidates);
 	char why[WHY_SIZE];
-	const char *notes = "";
 	struct smx_buf copy;
 
 	smx_buf_init(&copy, WHY_SIZE);
@@ -307,6 +240,11 @@ static void deny(struct login *lg)
 		    smx_buf_len(&lg->prepared->notes)) == 0 &&
 		smx_buf_cstr(&copy))
 		notes = smx_buf_cstr(&copy);
+	if (absent && !*lg->key_note)
+		(void)snprintf(lg->key_note, sizeof(lg->key_note),
+			"%.120s is a public key, and no agent that was asked has its private one "
+			"(ssh-add -L lists what yours has)",
+			absent);
 	(void)snprintf(why, sizeof(why),
 		"%s@%s: permission denied (the server accepts: %s); %zu keys "
 		"offered%s%s%s%s%s%s%s%s",
@@ -490,18 +428,18 @@ static const struct candidate *first_key(struct login *lg)
 {
 	struct smx_view last =
 		greeting_key(&lg->mux->greetings, lg->entry->hops, lg->entry->n_hops);
-	struct candidate *all = lg->candidates, c;
+	struct candidate *all = lg->candidates.all, c;
 	size_t at = 0;
 
-	if (lg->is_listing || lg->n_candidates == 0)
+	if (lg->is_listing || lg->candidates.n == 0)
 		return NULL;
-	for (size_t i = 0; i < lg->n_candidates; i++)
-		if (last.len && smx_view_eq_view(last, blob_of(&all[i])))
+	for (size_t i = 0; i < lg->candidates.n; i++)
+		if (last.len && smx_view_eq_view(last, candidate_blob(&all[i])))
 			at = i;
 	c = all[at];
 	if (c.locked)
 		return NULL;
-	if (!c.key && lg->n_candidates > 1 && !smx_view_eq_view(last, blob_of(&c)))
+	if (!c.key && lg->candidates.n > 1 && !smx_view_eq_view(last, candidate_blob(&c)))
 		return NULL;
 	memmove(all + 1, all, at * sizeof(*all));
 	all[0] = c;
@@ -517,12 +455,12 @@ void login_begin(struct login *lg)
 	uint32_t flags;
 	int r;
 
-	if (c && choose_alg(lg, blob_of(c), alg, sizeof(alg), &flags) == 0) {
+	if (c && choose_alg(lg, candidate_blob(c), alg, sizeof(alg), &flags) == 0) {
 		lg->next = 1;
 		lg->began_with_key = 1;
 		lg->n_offered++;
 		r = smx_auth_client_begin_with_key(
-			&lg->auth, smx_view_of(alg, strlen(alg)), blob_of(c));
+			&lg->auth, smx_view_of(alg, strlen(alg)), candidate_blob(c));
 		if (r == 0)
 			sign(lg);
 	} else if (in_turns) {
@@ -558,14 +496,15 @@ static void choose(struct login *lg)
 			finish(lg, r, smx_strerror(r));
 		return;
 	}
-	while (smx_auth_client_can(&lg->auth, "publickey") && lg->next < lg->n_candidates) {
-		c = &lg->candidates[lg->next++];
-		if (choose_alg(lg, blob_of(c), alg, sizeof(alg), &flags) != 0 ||
+	while (smx_auth_client_can(&lg->auth, "publickey") && lg->next < lg->candidates.n) {
+		c = &lg->candidates.all[lg->next++];
+		if (choose_alg(lg, candidate_blob(c), alg, sizeof(alg), &flags) != 0 ||
 			is_out_of_reach(lg, c))
 			continue;
 		lg->n_passphrases = 0;
 		lg->n_offered++;
-		r = smx_auth_client_probe_key(&lg->auth, smx_view_of(alg, strlen(alg)), blob_of(c));
+		r = smx_auth_client_probe_key(
+			&lg->auth, smx_view_of(alg, strlen(alg)), candidate_blob(c));
 		if (r != 0)
 			finish(lg, r, smx_strerror(r));
 		return;
@@ -612,25 +551,28 @@ static void forget_key(struct login *lg)
 
 static void sign(struct login *lg)
 {
-	const struct candidate *c = &lg->candidates[lg->next - 1];
+	const struct candidate *c = &lg->candidates.all[lg->next - 1];
 	struct smx_buf data, out;
 	char alg[SMX_ALG_NAME_SIZE];
+	const char *plain;
 	uint32_t flags;
 	int r;
 
 	smx_buf_init(&data, SMX_AUTH_MSG_MAX);
 	smx_buf_init(&out, SMX_AGENT_MSG_MAX);
-	if ((r = choose_alg(lg, blob_of(c), alg, sizeof(alg), &flags)) != 0 ||
+	if ((r = choose_alg(lg, candidate_blob(c), alg, sizeof(alg), &flags)) != 0 ||
 		(r = smx_auth_client_sign_data(&lg->auth, &data)) != 0)
 		goto out;
 	if (c->key || lg->unlocked) {
-		r = smx_key_sign(c->key ? c->key : lg->unlocked, alg, smx_buf_as_view(&data), &out);
+		plain = smx_sigalg_of_cert(smx_view_of(alg, strlen(alg)));
+		r = smx_key_sign(c->key ? c->key : lg->unlocked, plain ? plain : alg,
+			smx_buf_as_view(&data), &out);
 		forget_key(lg);
 		send_signature(lg, r, smx_buf_as_view(&out));
 		r = 0;
 		goto out;
 	}
-	r = smx_agent_put_sign(&out, blob_of(c), smx_buf_as_view(&data), flags);
+	r = smx_agent_put_sign(&out, candidate_signer(c), smx_buf_as_view(&data), flags);
 	if (r == 0) {
 		lg->agent = agent_ask(lg->mux->loop, lg->agents[lg->n_agents - 1], &out,
 			AGENT_SIGN_TIMEOUT_MS, on_signed, lg);
@@ -651,7 +593,7 @@ static void ask_passphrase(struct login *lg);
 static void give_up_key(struct login *lg, const char *why)
 {
 	(void)snprintf(lg->key_note, sizeof(lg->key_note), "%.120s: %s",
-		lg->candidates[lg->next - 1].locked->path, why);
+		lg->candidates.all[lg->next - 1].locked->path, why);
 	smx_auth_client_skip_key(&lg->auth);
 	choose(lg);
 }
@@ -675,7 +617,7 @@ static void on_loaded(void *arg, int r, struct smx_key *key)
 static void on_passphrase(void *arg, int r, const struct smx_view *answers, size_t n)
 {
 	struct login *lg = arg;
-	const struct candidate *c = &lg->candidates[lg->next - 1];
+	const struct candidate *c = &lg->candidates.all[lg->next - 1];
 
 	link_touch(lg->link);
 	lg->prompt = NULL;
@@ -688,8 +630,8 @@ static void on_passphrase(void *arg, int r, const struct smx_view *answers, size
 	} else if (n != 1 || answers[0].len == 0) {
 		give_up_key(lg, "no passphrase was given"); /* as in ssh: the next one */
 	} else {
-		lg->keyload = keyload_start(
-			lg->mux, c->locked->path, blob_of(c), answers[0], on_loaded, lg);
+		lg->keyload = keyload_start(lg->mux, c->locked->path,
+			smx_buf_as_view(&c->locked->blob), answers[0], on_loaded, lg);
 		if (!lg->keyload)
 			finish(lg, SMX_ENOMEM, smx_strerror(SMX_ENOMEM));
 	}
@@ -697,7 +639,7 @@ static void on_passphrase(void *arg, int r, const struct smx_view *answers, size
 
 static void ask_passphrase(struct login *lg)
 {
-	const char *path = lg->candidates[lg->next - 1].locked->path;
+	const char *path = lg->candidates.all[lg->next - 1].locked->path;
 	struct smx_auth_info_request request = { .n_prompts = 1 };
 	char for_whom[600], text[900];
 
@@ -788,7 +730,7 @@ int login_handle(struct login *lg, struct smx_view payload)
 		on_choose(lg, was, ev.is_partial);
 		break;
 	case SMX_AUTH_EV_SIGN:
-		if (lg->candidates[lg->next - 1].locked)
+		if (lg->candidates.all[lg->next - 1].locked)
 			ask_passphrase(lg);
 		else
 			sign(lg);
@@ -822,8 +764,8 @@ struct login *login_new(struct pool_entry *e, struct link *l, const struct smx_h
 	lg->prepared = prepared;
 	lg->cb = cb;
 	lg->arg = arg;
-	lg->candidates = smx_calloc(CANDIDATES_MAX, sizeof(*lg->candidates));
-	if (!lg->candidates || smx_auth_client_init(&lg->auth, l->t, hop->user) != 0) {
+	if (candidates_init(&lg->candidates, prepared, hop) != 0 ||
+		smx_auth_client_init(&lg->auth, l->t, hop->user) != 0) {
 		login_free(lg);
 		return NULL;
 	}
@@ -865,9 +807,7 @@ void login_free(struct login *lg)
 	prompt_cancel(lg->prompt);
 	keyload_cancel(lg->keyload);
 	forget_key(lg);
-	for (size_t i = 0; i < lg->n_candidates; i++)
-		smx_buf_release(&lg->candidates[i].blob);
-	smx_free(lg->candidates);
+	candidates_release(&lg->candidates);
 	smx_auth_client_release(&lg->auth);
 	for (size_t i = 0; i < lg->n_agents; i++)
 		smx_free(lg->agents[i]);

@@ -7,11 +7,9 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "crypto/keyfile.h"
+#include "mux/identity.h"
 #include "mux/known_files.h"
 #include "os/os.h"
-
-#define NOTES_MAX 4096
 
 struct prepare {
 	uv_work_t req;
@@ -21,8 +19,8 @@ struct prepare {
 	char *known_host; /* the name in known_hosts */
 	uint16_t known_port;
 	struct known_files known;
-	char *paths[SMX_IDENTITIES_MAX];
-	size_t n_paths;
+	char *paths[SMX_IDENTITIES_MAX], *certs[SMX_IDENTITIES_MAX];
+	size_t n_paths, n_certs;
 	int is_look; /* nothing is read, only stamped */
 	int is_explicit; /* the route names the files: a missing one is worth a note */
 	struct prepared *result;
@@ -30,10 +28,8 @@ struct prepare {
 
 static const char *const default_keys[] = { "id_ed25519", "id_ecdsa", "id_rsa" };
 
-void prepared_free(struct prepared *p)
+void prepared_clear(struct prepared *p)
 {
-	if (!p)
-		return;
 	smx_known_hosts_free(p->known_hosts);
 	smx_free(p->known_hosts_path);
 	for (size_t i = 0; i < p->n_keys; i++) {
@@ -41,7 +37,17 @@ void prepared_free(struct prepared *p)
 		smx_key_free(p->keys[i].key);
 		smx_buf_release(&p->keys[i].blob);
 	}
+	for (size_t i = 0; i < p->n_certs; i++) {
+		smx_buf_release(&p->certs[i].blob);
+		smx_buf_release(&p->certs[i].plain);
+	}
 	smx_buf_release(&p->notes);
+}
+
+void prepared_free(struct prepared *p)
+{
+	if (p)
+		prepared_clear(p);
 	smx_free(p);
 }
 
@@ -49,6 +55,8 @@ static void prepare_free(struct prepare *p)
 {
 	for (size_t i = 0; i < p->n_paths; i++)
 		smx_free(p->paths[i]);
+	for (size_t i = 0; i < p->n_certs; i++)
+		smx_free(p->certs[i]);
 	known_files_release(&p->known);
 	smx_free(p->known_host);
 	prepared_free(p->result);
@@ -90,6 +98,8 @@ static int expand_hop(const char *home, struct smx_hop *hop)
 
 	for (size_t i = 0; r == 0 && i < hop->n_identity; i++)
 		r = expand_in_place(home, &hop->identity[i]);
+	for (size_t i = 0; r == 0 && i < hop->n_certificate; i++)
+		r = expand_in_place(home, &hop->certificate[i]);
 	for (size_t i = 0; r == 0 && i < hop->n_known_hosts; i++)
 		r = expand_in_place(home, &hop->known_hosts[i]);
 	return r;
@@ -111,35 +121,20 @@ int prepare_expand_routes(struct smx_routes *routes)
 
 /* --- on a worker thread --- */
 
-static void note(struct prepared *res, const char *text)
-{
-	if (smx_buf_len(&res->notes))
-		(void)smx_buf_put_str(&res->notes, "; ");
-	(void)smx_buf_put_str(&res->notes, text); /* what exceeds the cap is left out */
-}
-
-static void note_buf(struct prepared *res, struct smx_buf *b)
-{
-	const char *s = smx_buf_cstr(b);
-
-	if (s && *s)
-		note(res, s);
-}
-
 static int add_known_hosts(struct prepared *res, const char *path, int is_own)
 {
 	struct smx_buf text, err;
 	int r;
 
 	smx_buf_init(&text, SMX_KNOWN_HOSTS_TEXT_MAX);
-	smx_buf_init(&err, NOTES_MAX);
+	smx_buf_init(&err, PREPARED_NOTES_MAX);
 	r = smx_os_file_read(path, SMX_KNOWN_HOSTS_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, &err);
 	if (r == SMX_ENOTFOUND)
 		r = 0;
 	else if (r == 0)
 		r = smx_known_hosts_add_text(res->known_hosts, path, smx_buf_as_view(&text), NULL);
 	if (r != 0)
-		note_buf(res, &err);
+		prepared_note(res, &err);
 	smx_buf_release(&text);
 	smx_buf_release(&err);
 	return is_own ? r : 0;
@@ -159,97 +154,6 @@ static int read_known_hosts(const struct prepare *p)
 	if (r != 0)
 		return r;
 	return smx_known_hosts_narrow(res->known_hosts, p->known_host, p->known_port);
-}
-
-/* The public part of an encrypted key: from the file itself, or the .pub beside it. */
-static void read_public(struct prepared_key *k, struct smx_view text)
-{
-	struct smx_view rest;
-	struct smx_buf line, path;
-
-	if (smx_keyfile_public_blob(text, &k->blob) == 0)
-		return;
-	smx_buf_init(&line, SMX_KEYFILE_MAX);
-	smx_buf_init(&path, SMX_OS_PATH_MAX + 8);
-	if (smx_buf_printf(&path, "%s.pub", k->path) == 0 && smx_buf_cstr(&path) &&
-		smx_os_file_read(smx_buf_cstr(&path), SMX_KEYFILE_MAX, SMX_OS_FILE_PLAIN, &line,
-			NULL) == 0) {
-		struct smx_view v = smx_buf_as_view(&line);
-
-		while (v.len && (v.p[v.len - 1] == '\n' || v.p[v.len - 1] == '\r'))
-			v.len--;
-		(void)smx_pubkey_line_parse(v, &k->blob, &rest);
-	}
-	smx_buf_release(&line);
-	smx_buf_release(&path);
-}
-
-/* Whether a login with the key's file is possible: its public part is there, and of our types. */
-static int is_usable(const struct smx_buf *blob)
-{
-	struct smx_key *key;
-	int is_sk;
-
-	if (smx_buf_len(blob) == 0 || smx_key_from_blob(&key, smx_buf_as_view(blob)) != 0)
-		return 0;
-	is_sk = smx_key_get_type(key) == SMX_KEY_SK_ED25519 ||
-		smx_key_get_type(key) == SMX_KEY_SK_ECDSA;
-	smx_key_free(key);
-	return !is_sk;
-}
-
-static int parse_key(struct prepared *res, struct prepared_key *k, struct smx_view text)
-{
-	struct smx_buf msg;
-	int r;
-
-	r = smx_keyfile_parse(text, NULL, &k->key, NULL);
-	if (r == 0)
-		return smx_key_to_blob(k->key, &k->blob);
-	if (smx_errclass(r) == SMX_CLASS_SYSTEM)
-		return r;
-	smx_buf_init(&msg, NOTES_MAX);
-	if (r == SMX_EPASSPHRASE) {
-		read_public(k, text);
-		k->is_locked = is_usable(&k->blob);
-		if (!k->is_locked)
-			(void)smx_buf_printf(&msg,
-				"%s is encrypted, and of a type or format for the agent only "
-				"(ssh-add %s)",
-				k->path, k->path);
-	} else {
-		(void)smx_buf_printf(&msg, "%s: %s", k->path, smx_strerror(r));
-	}
-	note_buf(res, &msg);
-	smx_buf_release(&msg);
-	return 0;
-}
-
-static int read_key(struct prepare *p, const char *path)
-{
-	struct prepared *res = p->result;
-	struct prepared_key *k = &res->keys[res->n_keys];
-	struct smx_buf text, err;
-	int r;
-
-	smx_buf_init_secret(&text, SMX_KEYFILE_MAX);
-	smx_buf_init(&err, NOTES_MAX);
-	*k = (struct prepared_key){ 0 };
-	smx_buf_init(&k->blob, SMX_KEY_BLOB_MAX);
-	r = smx_os_file_read(path, SMX_KEYFILE_MAX, SMX_OS_FILE_USER_KEY, &text, &err);
-	if (r != 0) {
-		if (r != SMX_ENOTFOUND || p->is_explicit)
-			note_buf(res, &err);
-		r = smx_errclass(r) == SMX_CLASS_SYSTEM && r == SMX_ENOMEM ? r : 0;
-	} else if (!(k->path = smx_strdup(path))) {
-		r = SMX_ENOMEM;
-	} else {
-		res->n_keys++;
-		r = parse_key(res, k, smx_buf_as_view(&text));
-	}
-	smx_buf_release(&text);
-	smx_buf_release(&err);
-	return r;
 }
 
 /* --- whether anything is another (U5) --- */
@@ -297,7 +201,10 @@ static uint64_t stamp(const struct prepare *p)
 	for (size_t i = 0; i < p->n_paths; i++) {
 		h = stamp_file(h, p->paths[i]);
 		h = stamp_joined(h, p->paths[i], ".pub");
+		h = stamp_joined(h, p->paths[i], IDENTITY_CERT_SUFFIX);
 	}
+	for (size_t i = 0; i < p->n_certs; i++)
+		h = stamp_file(h, p->certs[i]);
 	return h;
 }
 
@@ -311,7 +218,9 @@ static void on_work(uv_work_t *req)
 		return;
 	r = read_known_hosts(p);
 	for (size_t i = 0; r == 0 && i < p->n_paths; i++)
-		r = read_key(p, p->paths[i]);
+		r = identity_read(p->result, p->paths[i], p->is_explicit);
+	for (size_t i = 0; r == 0 && i < p->n_certs; i++)
+		r = identity_read_cert(p->result, p->certs[i], 1);
 	p->result->r = r;
 }
 
@@ -348,6 +257,11 @@ static int add_paths(struct prepare *p, const char *ssh_dir, const struct smx_ho
 			return SMX_ENOMEM;
 		p->n_paths++;
 	}
+	for (size_t i = 0; i < hop->n_certificate && i < SMX_IDENTITIES_MAX; i++) {
+		if (!(p->certs[p->n_certs] = prepare_expand(hop->certificate[i])))
+			return SMX_ENOMEM;
+		p->n_certs++;
+	}
 	return 0;
 }
 
@@ -368,7 +282,7 @@ static struct prepare *start(
 	p->known_host = smx_strdup(host);
 	if (!p->result || !p->known_host)
 		goto fail;
-	smx_buf_init(&p->result->notes, NOTES_MAX);
+	smx_buf_init(&p->result->notes, PREPARED_NOTES_MAX);
 	if (known_files_find(ssh_dir, hop, &p->known) != 0 || add_paths(p, ssh_dir, hop) != 0 ||
 		uv_queue_work(m->loop, &p->req, on_work, on_done) != 0)
 		goto fail;

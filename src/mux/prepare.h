@@ -11,11 +11,22 @@
 #include "mux/mux.h"
 #include "trust/known_hosts.h"
 
+#define PREPARED_NOTES_MAX 4096
+/* One beside each key file, and those that the route names. */
+#define PREPARED_CERTS_MAX (2 * SMX_IDENTITIES_MAX)
+
 struct prepared_key {
 	char *path;
 	struct smx_key *key; /* NULL: encrypted, or only the public part is there */
 	struct smx_buf blob; /* public; empty if it is not known */
 	int is_locked; /* encrypted, of a type we can use, and its public part is known */
+	int is_public; /* A8: there is no private key, an agent should have it */
+};
+
+/* A9: a certificate of a file. */
+struct prepared_cert {
+	struct smx_buf blob, plain; /* and the key that it is for */
+	int is_named; /* by the route, not only beside a key */
 };
 
 struct prepared {
@@ -23,6 +34,8 @@ struct prepared {
 	char *known_hosts_path;
 	struct prepared_key keys[SMX_IDENTITIES_MAX];
 	size_t n_keys;
+	struct prepared_cert certs[PREPARED_CERTS_MAX];
+	size_t n_certs;
 	struct smx_buf
 		notes; /* why a key file could not be used; for the error of a failed login */
 	int r; /* what makes a login impossible; text in notes */
@@ -41,6 +54,8 @@ struct prepare *prepare_start(struct mux *m, const struct smx_hop *hop, prepare_
 struct prepare *prepare_look(struct mux *m, const struct smx_hop *hop, prepare_cb *cb, void *arg);
 void prepare_cancel(struct prepare *p); /* NULL works */
 void prepared_free(struct prepared *p); /* NULL works */
+/* Of one that was not allocated: what it holds. */
+void prepared_clear(struct prepared *p);
 
 /*
  * Puts the home in the place of "~/" in the identities and agents of a table that nobody else has

@@ -93,10 +93,21 @@ def test_A1_identity_agent_wins_over_that_of_the_client(bare, agent, make_agent,
     mux = bare(route={"identity_agent": str(agent.sock)})
     done = connect(mux, "t", "echo in", env=client_env(wrong.sock))
     assert done.stdout == b"in\n", said(done)
-    for named in (str(wrong.sock), "none", "SSH_AUTH_SOCK"):
+    for named in (str(wrong.sock), "none"):
         mux = bare(route={"identity_agent": named})
         done = connect(mux, "t", "true", env=client_env(agent.sock))
         assert denied(done), (named, said(done))
+
+
+def test_A10_the_usual_agent_is_the_clients_too(bare, agent, make_agent, keys):
+    """A10: IdentityAgent SSH_AUTH_SOCK is what the variable says where ssh was called; the daemon's is
+    asked where nobody who waits has one."""
+    mux = bare(route={"identity_agent": "SSH_AUTH_SOCK"})
+    done = connect(mux, "t", "echo in", env=client_env(agent.sock))
+    assert done.stdout == b"in\n", said(done)
+    mux = bare(route={"identity_agent": "SSH_AUTH_SOCK"}, agent=agent)
+    done = connect(mux, "t", "echo in", env=client_env("/nowhere"))
+    assert done.stdout == b"in\n", said(done)
 
 
 @pytest.mark.parametrize("how", ["nothing", "closed", "dead", "mute", "empty"])

@@ -374,6 +374,7 @@ def test_A1_what_routes_name_is_looked_at(box, keys, tmp_path):
     secret = box.put("secret", keys.make("local").read_bytes())
     locked = box.put("locked", keys.make("locked", passphrase="x").read_bytes())
     public = box.put("id_x.pub", keys.public(keys.make("local")))
+    junk = box.put("junk", "no key\n")
     box.put(ROUTES, f"""
 identity = ["{box.dir}/none"]
 identity_agent = "{box.dir}/agent"
@@ -387,16 +388,17 @@ user = "u"
 [routes.c]
 host = "h"
 user = "u"
-identity = ["{secret}", "{locked}", "{public}"]
+identity = ["{secret}", "{locked}", "{public}", "{junk}"]
 """)
     path = box.dir / ROUTES
     assert box.has("warning", f"{path}:5:9", "no identity", str(box.dir / "none"))
     assert box.has("warning", f"{path}:5:9", "no agent")
-    assert box.has("warning", f"{path}:11:9", str(public), "private key")
+    assert box.has("warning", f"{path}:11:9", str(junk), "private key")
     assert box.has("warning", str(path), "pinentry")
     found = box.check()[1]
     assert len([f for f in found if "no agent" in f[2] or "no identity" in f[2]]) == 2
-    assert not [f for f in found if str(secret) in f[2] or str(locked) in f[2]]
+    # A8: a public key picks that of an agent.
+    assert not [f for f in found if any(str(good) in f[2] for good in (secret, locked, public))]
     secret.chmod(0o640)
     assert box.has("error", f"{path}:11:9", str(secret), "chmod 600")
 

@@ -262,7 +262,9 @@ static void c3_tokens(void **state)
 	assert_true(has(&o, "# IdentityFile ${NOT_SET}/x is left out"));
 	assert_true(has(&o, "# IdentityFile /trailing% is left out"));
 	assert_true(has(&o, "# IdentityAgent $NOT_SET is left out"));
-	assert_true(has(&o, "# CertificateFile ~/c.pub"));
+	/* A9 */
+	assert_int_equal(hop->n_certificate, 1);
+	assert_string_equal(hop->certificate[0], "~/c.pub");
 	assert_true(has(&o, "# UserKnownHostsFile /dev/null is not read"));
 	/* K7 */
 	assert_int_equal(hop->n_known_hosts, 0);

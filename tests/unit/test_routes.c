@@ -397,6 +397,11 @@ static void l8_send_env_of_route_and_top(void **state)
 	smx_routes_unref(routes);
 }
 
+#define ROUTE_KEYS                                                                         \
+	"host, port, user, direct, jump, allow_remote_loopback_any_port, forwards, "       \
+	"jump_through, send_env, identity, certificate, identities_only, identity_agent, " \
+	"unattended, host_key_alias, known_hosts, prompter, dead_after, pace, spare"
+
 /* Each error in full: file, line, column, section, key, and what would be right. */
 static void r3_errors(void **state)
 {
@@ -422,21 +427,13 @@ static void r3_errors(void **state)
 			"mean \"allow_remote_loopback_any_port\"?" },
 		{ ROUTE "  sendenv = 'X'\n", "f:4:3: [routes.web] key \"sendenv\": unknown key; "
 					     "did you mean \"send_env\"?" },
-		{ ROUTE "allow_forward = ['a:1']\n",
-			"f:4:1: [routes.web] key \"allow_forward\": unknown key; the keys here are "
-			"host, port, user, direct, jump, allow_remote_loopback_any_port, forwards, "
-			"jump_through, send_env, "
-			"identity, identities_only, identity_agent, unattended, host_key_alias, "
-			"known_hosts, prompter, dead_after, pace, spare" },
-		{ ROUTE "\"a\\u001bb\\nc\" = 1\n",
-			"f:4:1: [routes.web] key \"a?b?c\": unknown key; the keys here are host, "
-			"port, user, direct, jump, allow_remote_loopback_any_port, forwards, "
-			"jump_through, send_env, "
-			"identity, identities_only, identity_agent, unattended, host_key_alias, "
-			"known_hosts, prompter, dead_after, pace, spare" },
+		{ ROUTE "allow_forward = ['a:1']\n", "f:4:1: [routes.web] key \"allow_forward\": "
+						     "unknown key; the keys here are " ROUTE_KEYS },
+		{ ROUTE "\"a\\u001bb\\nc\" = 1\n", "f:4:1: [routes.web] key \"a?b?c\": unknown "
+						   "key; the keys here are " ROUTE_KEYS },
 		{ JUMP "direct = true\n",
 			"f:4:1: [jump] key \"direct\": unknown key; the keys here are host, port, "
-			"user, identity, identities_only, identity_agent, unattended, "
+			"user, identity, certificate, identities_only, identity_agent, unattended, "
 			"host_key_alias, known_hosts, prompter, dead_after, pace, spare" },
 		{ "[jmp]\n", "f:1:2: key \"jmp\": unknown key; did you mean \"jump\"?" },
 		{ "[route.web]\n", "f:1:2: key \"route\": unknown key; did you mean \"routes\"?" },
@@ -459,13 +456,8 @@ static void r3_errors(void **state)
 		{ ROUTE "prompter = true\n",
 			"f:4:1: [routes.web] key \"prompter\": must be \"native\" or "
 			"\"powershell\", not a boolean" },
-		{ ROUTE "pinentry = '/bin/p'\n",
-			"f:4:1: [routes.web] key \"pinentry\": unknown key; the keys here are "
-			"host, "
-			"port, user, direct, jump, allow_remote_loopback_any_port, forwards, "
-			"jump_through, send_env, "
-			"identity, identities_only, identity_agent, unattended, host_key_alias, "
-			"known_hosts, prompter, dead_after, pace, spare" },
+		{ ROUTE "pinentry = '/bin/p'\n", "f:4:1: [routes.web] key \"pinentry\": unknown "
+						 "key; the keys here are " ROUTE_KEYS },
 		/* missing ones */
 		{ "[routes.web]\nuser = 'u'\n",
 			"f:1:9: [routes.web]: key \"host\" is missing; write host = \"name or "
@@ -518,13 +510,8 @@ static void r3_errors(void **state)
 			"f:1:9: [routes] name \"a?[2J\" may only have letters, digits, '.', '_' "
 			"and '-'" },
 		{ "[routes.\"\"]\n", "f:1:9: [routes] name \"\" must not be empty" },
-		{ "[routes.a.b]\nhost = 'h'\n",
-			"f:1:11: [routes.a] key \"b\": unknown key; the keys here are host, port, "
-			"user, direct, jump, allow_remote_loopback_any_port, forwards, "
-			"jump_through, send_env, identity, "
-			"identities_only, identity_agent, unattended, host_key_alias, known_hosts, "
-			"prompter, "
-			"dead_after, pace, spare" },
+		{ "[routes.a.b]\nhost = 'h'\n", "f:1:11: [routes.a] key \"b\": unknown key; the "
+						"keys here are " ROUTE_KEYS },
 		{ "[routes.web]\nhost = '-oProxyCommand=x'\n",
 			"f:2:1: [routes.web] key \"host\": must not start with '-'" },
 		{ "[routes.web]\nhost = 'h '\n",
@@ -824,6 +811,7 @@ static void p1_hops_equal_compares_each_part(void **state)
 				   "port = { host = 'h', user = 'u', port = 2022 }\n"
 				   "host = { host = 'g', user = 'u' }\n"
 				   "alias = { host = 'h', user = 'u', host_key_alias = 'k' }\n"
+				   "cert = { host = 'h', user = 'u', certificate = 'x' }\n"
 				   "files = { host = 'h', user = 'u', known_hosts = 'k' }\n"
 				   "far = { host = 'h', user = 'u', jump = 'host' }\n"
 				   "far2 = { host = 'h', user = 'u', jump = 'user' }\n"
@@ -885,16 +873,17 @@ static void p1_identity_for_people(void **state)
 		"key = { host = 'h', user = 'u', identity = ['~/a', 'b'], identities_only = true "
 		"}\n"
 		"rest = { host = 'h', user = 'u', identity_agent = 'none', host_key_alias = 'k', "
-		"known_hosts = ['~/c', 'd'] }\n"
+		"known_hosts = ['~/c', 'd'], certificate = 'e' }\n"
 		"far = { host = 'h', user = 'u', jump = ['key', 'rest'] }\n");
 
 	(void)state;
 	identity_is(routes, "plain", "");
 	identity_is(routes, "key", "~/a, b, only these");
-	identity_is(routes, "rest", "default keys, agent none, host key of k, host keys in ~/c, d");
+	identity_is(routes, "rest",
+		"default keys, certificates e, agent none, host key of k, host keys in ~/c, d");
 	identity_is(routes, "far",
-		"default keys via ~/a, b, only these; default keys, agent none, host key of k, "
-		"host keys in ~/c, d");
+		"default keys via ~/a, b, only these; default keys, certificates e, agent none, "
+		"host key of k, host keys in ~/c, d");
 	smx_routes_unref(routes);
 }
 
