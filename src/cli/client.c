@@ -270,6 +270,8 @@ static enum smx_control_asks own_place(void)
 		return SMX_CONTROL_ASKS_TERMINAL;
 	case SMX_OS_ASKS_PROGRAM:
 		return SMX_CONTROL_ASKS_ASKPASS;
+	case SMX_OS_ASKS_PINENTRY:
+		return SMX_CONTROL_ASKS_PINENTRY;
 	default:
 		return SMX_CONTROL_ASKS_UNKNOWN;
 	}

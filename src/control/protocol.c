@@ -200,7 +200,7 @@ static int set_agent(json_t *o, const char *agent)
 	return smx_control_set_text(o, "agent", agent, SMX_CONTROL_AGENT_MAX);
 }
 
-static const char *const asks_names[] = { "none", "askpass", "terminal" };
+static const char *const asks_names[] = { "none", "askpass", "terminal", "pinentry" };
 
 static int set_asks(json_t *o, enum smx_control_asks asks)
 {

@@ -79,6 +79,7 @@ enum smx_control_asks {
 	SMX_CONTROL_ASKS_UNKNOWN, /* it does not say, or nowhere: "none" */
 	SMX_CONTROL_ASKS_ASKPASS, /* "askpass": by a program of the user's */
 	SMX_CONTROL_ASKS_TERMINAL, /* "terminal" */
+	SMX_CONTROL_ASKS_PINENTRY, /* "pinentry" */
 };
 
 struct smx_control_request {

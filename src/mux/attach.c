@@ -15,6 +15,7 @@
 
 struct attach {
 	struct carrier carrier;
+	struct asker asker;
 	struct mux *mux;
 	struct control_client *host; /* NULL once it is gone */
 	struct smx_frame_reader in;
@@ -144,35 +145,68 @@ static const struct carrier_ops carrier_ops = { carrier_write, carrier_backlog, 
 
 /* --- questions --- */
 
-int attach_can_ask(const struct attach *a)
+struct asker *attach_asker(struct attach *a)
 {
-	return a->host && !a->cannot_ask;
+	return &a->asker;
 }
 
-enum attempt_place attach_place(const struct attach *a)
+static struct attach *attach_of(const struct asker *asker)
 {
-	return attach_can_ask(a) ? a->place : ATTEMPT_NOWHERE;
+	return SMX_CONTAINER((struct asker *)(uintptr_t)asker, struct attach, asker);
 }
 
-int attach_is_asking(const struct attach *a)
+static enum asker_state attach_state(struct asker *asker)
 {
-	return a->prompt != NULL;
+	const struct attach *a = attach_of(asker);
+
+	if (!a->host || a->cannot_ask)
+		return ASKER_NEVER;
+	return a->prompt ? ASKER_BUSY : ASKER_FREE;
 }
 
-void attach_ask(struct attach *a, struct prompt *p, const char *text, uint8_t flags)
+static enum attempt_place attach_place(struct asker *asker)
 {
-	struct smx_ask ask = { ++a->ask_id, flags, smx_view_of(text, strlen(text)) };
+	const struct attach *a = attach_of(asker);
 
+	return a->host && !a->cannot_ask ? a->place : ATTEMPT_NOWHERE;
+}
+
+static int attach_ask(struct asker *asker, struct prompt *p, const struct asker_question *q)
+{
+	struct attach *a = attach_of(asker);
+	/* A14: an editor looks for OpenSSH's words. */
+	const char *text = a->place == ATTEMPT_ASKPASS ? q->plain : q->text;
+	struct smx_ask ask = { ++a->ask_id, 0, smx_view_of(text, strlen(text)) };
+
+	if (q->echo)
+		ask.flags |= SMX_ASK_ECHO;
 	a->prompt = p;
 	control_client_queue_ask(a->host, &ask);
+	return 0;
 }
 
-void attach_unask(struct attach *a)
+static void attach_unask(struct asker *asker)
 {
+	struct attach *a = attach_of(asker);
+
 	a->prompt = NULL;
 	if (a->host)
 		control_client_queue_unask(a->host, a->ask_id);
 }
+
+/* While it is there. */
+static const char *attach_agent(const struct asker *asker)
+{
+	const struct attach *a = attach_of(asker);
+
+	return a->host ? a->agent : NULL;
+}
+
+static const struct asker_ops asker_ops = { .state = attach_state,
+	.place = attach_place,
+	.ask = attach_ask,
+	.unask = attach_unask,
+	.agent = attach_agent };
 
 static int on_answer(struct attach *a, struct smx_view payload)
 {
@@ -296,6 +330,7 @@ struct attach *attach_new(struct mux *m, struct control_client *host, const stru
 	if (!a)
 		return NULL;
 	a->mux = m;
+	a->asker.ops = &asker_ops;
 	a->carrier.ops = &carrier_ops;
 	smx_frame_reader_init(&a->in);
 	a->host = host;
@@ -317,6 +352,7 @@ struct attach *attach_new_asking(struct mux *m, struct control_client *host, con
 	if (!a)
 		return NULL;
 	a->mux = m;
+	a->asker.ops = &asker_ops;
 	a->is_asking_only = 1;
 	smx_frame_reader_init(&a->in);
 	a->place = place;
@@ -350,11 +386,6 @@ void attach_notice(struct attach *a, const char *text)
 	(void)smx_frame_put(control_client_out(a->host), SMX_FRAME_NOTICE,
 		smx_view_of(text, strlen(text)), none);
 	control_client_flush(a->host);
-}
-
-const char *attach_agent(const struct attach *a)
-{
-	return a->host ? a->agent : NULL;
 }
 
 int64_t attach_pid(const struct attach *a)

@@ -8,6 +8,7 @@
 #ifndef SMX_MUX_ATTACH_H
 #define SMX_MUX_ATTACH_H
 
+#include "mux/asker.h"
 #include "mux/link.h"
 #include "mux/prompt.h"
 
@@ -53,14 +54,7 @@ void attach_writable(struct attach *a);
 
 /* Of the program that came; -1: not known. */
 int64_t attach_pid(const struct attach *a);
-/* Where its agent listens (A1), while it is there; NULL: it named none, or is gone. */
-const char *attach_agent(const struct attach *a);
-/* Whether it has not said that nobody can be asked there; and whether somebody is being asked. */
-int attach_can_ask(const struct attach *a);
-enum attempt_place attach_place(const struct attach *a);
-int attach_is_asking(const struct attach *a);
-void attach_ask(struct attach *a, struct prompt *p, const char *text, uint8_t flags);
-/* Takes the question back. */
-void attach_unask(struct attach *a);
+/* Where its person can be asked, as long as it is there. */
+struct asker *attach_asker(struct attach *a);
 
 #endif

@@ -41,7 +41,8 @@ enum attempt_kind {
 /* How a caller, or the best of several, could be asked a question. */
 enum attempt_place {
 	ATTEMPT_NOWHERE, /* or not known */
-	ATTEMPT_ASKPASS, /* by a program that shows a window */
+	ATTEMPT_ASKPASS, /* by a program that knows OpenSSH's words */
+	ATTEMPT_PINENTRY, /* by one that knows them not */
 	ATTEMPT_TERMINAL,
 };
 

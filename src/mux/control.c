@@ -240,6 +240,8 @@ static enum attempt_place place_of(const struct smx_control_request *req)
 		return ATTEMPT_TERMINAL;
 	case SMX_CONTROL_ASKS_ASKPASS:
 		return ATTEMPT_ASKPASS;
+	case SMX_CONTROL_ASKS_PINENTRY:
+		return ATTEMPT_PINENTRY;
 	default:
 		return ATTEMPT_NOWHERE;
 	}

@@ -235,6 +235,8 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	smx_list_init(&m.entries);
 	greetings_init(&m.greetings);
 	smx_list_init(&m.prompts);
+	smx_list_init(&m.dismissed);
+	smx_list_init(&m.callers);
 	attempts_init(&m.attempts);
 	if ((r = lane_new(&loop, CLIENTS_MAX, 0, &m.lane)) == 0 &&
 		(r = lane_new(&loop, STRANGERS_UNAUTH_MAX, 1, &m.strangers_lane)) == 0)

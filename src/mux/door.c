@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "config/policy.h"
+#include "mux/attach.h"
 #include "mux/keyring.h"
 #include "mux/relay.h"
 #include "mux/say.h"
@@ -110,7 +111,8 @@ static void on_open(struct link *l, struct smx_conn_event *ev)
 		reject(c, ev->chan, reason, why);
 		return;
 	}
-	r = relay_start(l, c->attach, ev->chan, routes, route, ev->kind, ev->data);
+	r = relay_start(l, c->attach ? attach_asker(c->attach) : NULL, ev->chan, routes, route,
+		ev->kind, ev->data);
 	if (r != 0)
 		reject(c, ev->chan, SMX_OPEN_RESOURCE_SHORTAGE, smx_strerror(r));
 }

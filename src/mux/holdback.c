@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "mux/attach.h"
+#include "mux/asker.h"
 #include "mux/prepare.h"
 #include "mux/say.h"
 #include "mux/upstream.h"
@@ -13,7 +13,7 @@
 #define LOOK_AGE_MS  2 /* what was looked at before that is looked at again */
 #define SHORT_WAIT_S 1 /* for the next try after a failure of the network: waited for */
 #define TEXT_SIZE    1400
-#define ATTACHED_MAX 64
+#define ASKERS_MAX   64
 
 /* --- who asks --- */
 
@@ -22,12 +22,12 @@ enum attempt_place holdback_place(const struct pool_entry *e)
 	enum attempt_place best = ATTEMPT_NOWHERE, place;
 
 	/* A serve in the foreground asks for everybody, where it is. */
-	if (e->mux->opts->may_prompt)
+	if (e->mux->opts->may_prompt && !pool_is_batch(e))
 		return ATTEMPT_TERMINAL;
 	for (struct smx_list *it = e->waiting.next; it != &e->waiting; it = it->next) {
 		const struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
 
-		place = req->attach      ? attach_place(req->attach)
+		place = req->asker       ? asker_place(req->asker)
 			: req->for_entry ? holdback_place(req->for_entry)
 					 : ATTEMPT_NOWHERE;
 		if (place > best)
@@ -39,14 +39,14 @@ enum attempt_place holdback_place(const struct pool_entry *e)
 /* A1: whether one of them brings an agent that a login over a's hops would ask, and has not yet. */
 static int has_new_agent(const struct pool_entry *e, const struct attempt *a)
 {
-	struct attach *attached[ATTACHED_MAX];
-	size_t n = pool_attached(e, attached, ATTACHED_MAX);
+	struct asker *askers[ASKERS_MAX];
+	size_t n = pool_askers(e, askers, ASKERS_MAX);
 	const char *path;
 
 	if (a->hops[a->n_hops - 1].identity_agent)
 		return 0;
 	for (size_t i = 0; i < n; i++)
-		if ((path = attach_agent(attached[i])) != NULL && !attempt_has_agent(a, path))
+		if ((path = asker_agent(askers[i])) != NULL && !attempt_has_agent(a, path))
 			return 1;
 	return 0;
 }

@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "mux/agent_io.h"
-#include "mux/attach.h"
+#include "mux/asker.h"
 #include "mux/candidates.h"
 #include "mux/holdback.h"
 #include "mux/keyload.h"
@@ -25,7 +25,7 @@
 	"serve in the foreground of a terminal)"
 #define WHY_SIZE         1600
 #define AGENTS_MAX       ATTEMPT_AGENTS_MAX /* asked for their keys, one after another */
-#define ATTACHED_MAX     64
+#define ASKERS_MAX       64
 #define ASKED_MAX        3 /* as ssh: NumberOfPasswordPrompts */
 #define PARTIAL_MAX      16 /* methods that succeed one after another */
 #define EMPTY_ROUNDS_MAX 32
@@ -100,12 +100,12 @@ static int was_asked(const struct login *lg, const char *path)
 /* That of a client who waits for this login. Several of one session have the same: once. */
 static char *attached_agent(const struct login *lg)
 {
-	struct attach *attached[ATTACHED_MAX];
-	size_t n = pool_attached(lg->entry, attached, ATTACHED_MAX);
+	struct asker *askers[ASKERS_MAX];
+	size_t n = pool_askers(lg->entry, askers, ASKERS_MAX);
 	const char *path;
 
 	for (size_t i = 0; i < n; i++)
-		if ((path = attach_agent(attached[i])) != NULL && !was_asked(lg, path))
+		if ((path = asker_agent(askers[i])) != NULL && !was_asked(lg, path))
 			return smx_strdup(path);
 	return NULL;
 }
@@ -287,7 +287,7 @@ static void on_answers(void *arg, int r, const struct smx_view *answers, size_t 
 		finish(lg, r, smx_strerror(r));
 }
 
-/* For a window, which is new with each question (A5). */
+/* Where it is asked may be new with each question (A5, A14). */
 static const char *note_of(const struct login *lg)
 {
 	if (lg->n_closed)
@@ -303,7 +303,9 @@ static void ask(struct login *lg, const struct smx_auth_info_request *request, i
 	lg->is_password = is_password;
 	lg->wants_person = 1;
 	(void)snprintf(for_whom, sizeof(for_whom), "%s@%s", lg->hop->user, lg->hop->host);
-	lg->prompt = prompt_start(lg->entry, for_whom, request, note_of(lg), on_answers, lg);
+	lg->prompt =
+		prompt_start(lg->entry, for_whom, is_password ? PROMPT_PASSWORD : PROMPT_OF_SERVER,
+			request, note_of(lg), on_answers, lg);
 	lg->lacks_person |= !lg->prompt;
 	if (!lg->prompt)
 		finish(lg, SMX_EDENIED, "permission denied: the server asks a question; " NOBODY);
@@ -645,10 +647,10 @@ static void ask_passphrase(struct login *lg)
 
 	lg->wants_person = 1;
 	(void)snprintf(for_whom, sizeof(for_whom), "%s@%s", lg->hop->user, lg->hop->host);
-	(void)snprintf(text, sizeof(text), "%s for key '%.800s': ",
-		lg->n_passphrases++ ? "Wrong, try again: passphrase" : "Enter passphrase", path);
+	(void)snprintf(text, sizeof(text), "Enter passphrase for key '%.800s': ", path);
 	request.prompts[0].text = smx_view_of(text, strlen(text));
-	lg->prompt = prompt_start(lg->entry, for_whom, &request, NULL, on_passphrase, lg);
+	lg->prompt = prompt_start(lg->entry, for_whom, PROMPT_PASSPHRASE, &request,
+		lg->n_passphrases++ ? "Wrong passphrase, try again." : NULL, on_passphrase, lg);
 	if (!lg->prompt)
 		give_up_key(lg, "its passphrase can't be asked for");
 }

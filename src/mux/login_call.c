@@ -32,7 +32,7 @@ static void on_left(void *arg)
 	struct login_call *call = arg;
 
 	call->attach = NULL;
-	call->req.attach = NULL;
+	call->req.asker = NULL;
 	if (call->req.entry)
 		pool_cancel(&call->req);
 	else
@@ -107,7 +107,7 @@ void login_call_start(struct login_call *call, const struct login_call_options *
 	call->routes = smx_routes_ref(o->routes);
 	req->is_login = 1;
 	req->renew = o->renew;
-	req->attach = call->attach;
+	req->asker = attach_asker(call->attach);
 	req->opened = on_opened;
 	req->failed = on_failed;
 	req->released = on_released;

@@ -17,6 +17,7 @@ void mux_settle(struct mux *m)
 	if (m->is_settling)
 		return;
 	m->is_settling = 1;
+	pool_refuse_dismissed(m);
 	while (!smx_list_empty(&m->dirty) || !smx_list_empty(&m->dying)) {
 		while (!smx_list_empty(&m->dirty)) {
 			node = m->dirty.next;

@@ -57,12 +57,14 @@ struct mux {
 	int pinentry_is_busy; /* and there */
 	struct greetings greetings; /* how logins are begun (B13) */
 	struct smx_list prompts; /* being asked or waiting for it */
+	struct smx_list dismissed; /* open_req, to be refused (A17) */
 	uint64_t next_id; /* of clients and upstreams, for the log and status */
 	struct window_budget windows;
 	long most_alive; /* allocations since memory was given back (U10) */
 	size_t n_blocks_freed;
 	uint64_t last_release_ms;
 	size_t n_clients;
+	struct smx_list callers; /* caller_ask: those of them who may be asked */
 	struct smx_list guests; /* at the control sockets (W2) */
 	size_t n_guests;
 	int is_locked; /* P8 */

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "mux/asker.h"
 #include "mux/holdback.h"
 #include "mux/prepare.h"
 #include "mux/prompt.h"
@@ -479,6 +480,7 @@ void pool_open(struct mux *m, struct smx_routes *routes, const struct smx_route 
 	size_t n_hops, struct open_req *req)
 {
 	struct pool_entry *e = find_entry(m, route->hops, n_hops);
+	struct asker *asker = req->asker;
 
 	if (!e && !(e = add_entry(m, routes, route, n_hops))) {
 		req->failed(req, SMX_OPEN_RESOURCE_SHORTAGE, smx_strerror(SMX_ENOMEM));
@@ -492,6 +494,8 @@ void pool_open(struct mux *m, struct smx_routes *routes, const struct smx_route 
 		req->after_id = youngest(e);
 	smx_list_add_tail(&e->waiting, &req->node);
 	pool_assign(e);
+	if (asker && !smx_list_empty(&m->prompts))
+		prompt_welcome(m, asker);
 }
 
 void pool_again(struct open_req *req)
@@ -618,19 +622,73 @@ uint64_t pool_deadline(const struct mux *m)
 	return at;
 }
 
-size_t pool_attached(const struct pool_entry *e, struct attach **ret, size_t max)
+size_t pool_askers(const struct pool_entry *e, struct asker **ret, size_t max)
 {
 	size_t n = 0;
 
 	for (struct smx_list *it = e->waiting.next; it != &e->waiting && n < max; it = it->next) {
 		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
 
-		if (req->attach)
-			ret[n++] = req->attach;
+		if (req->asker)
+			ret[n++] = req->asker;
 		else if (req->for_entry)
-			n += pool_attached(req->for_entry, ret + n, max - n);
+			n += pool_askers(req->for_entry, ret + n, max - n);
 	}
 	return n;
+}
+
+int pool_is_batch(const struct pool_entry *e)
+{
+	int is_batch = 0;
+
+	for (struct smx_list *it = e->waiting.next; it != &e->waiting; it = it->next) {
+		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
+
+		is_batch = req->asker       ? asker_is_batch(req->asker)
+			   : req->for_entry ? pool_is_batch(req->for_entry)
+					    : 0;
+		if (!is_batch)
+			return 0;
+	}
+	return is_batch;
+}
+
+int pool_is_wanted_without(const struct pool_entry *e, const struct asker *a)
+{
+	for (struct smx_list *it = e->waiting.next; it != &e->waiting; it = it->next) {
+		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
+
+		if (req->for_entry ? pool_is_wanted_without(req->for_entry, a) : req->asker != a)
+			return 1;
+	}
+	return 0;
+}
+
+void pool_dismiss(struct pool_entry *e, const struct asker *a)
+{
+	struct smx_list *it, *tmp;
+
+	SMX_LIST_FOREACH (it, tmp, &e->waiting) {
+		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
+
+		if (req->for_entry) {
+			pool_dismiss((struct pool_entry *)(uintptr_t)req->for_entry, a);
+		} else if (req->asker == a) {
+			smx_list_del(&req->node);
+			smx_list_add_tail(&e->mux->dismissed, &req->node);
+		}
+	}
+}
+
+void pool_refuse_dismissed(struct mux *m)
+{
+	while (!smx_list_empty(&m->dismissed)) {
+		struct open_req *req = SMX_CONTAINER(m->dismissed.next, struct open_req, node);
+
+		smx_list_del(&req->node);
+		req->failed(req, SMX_OPEN_CONNECT_FAILED,
+			"permission denied: the question was cancelled");
+	}
 }
 
 int pool_is_wanted(const struct pool_entry *e)

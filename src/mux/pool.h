@@ -11,7 +11,7 @@
 
 #include "mux/link.h"
 
-struct attach;
+struct asker;
 struct prepare;
 struct upstream;
 
@@ -32,7 +32,7 @@ struct open_req {
 	uint32_t recv_window;
 	unsigned n_tries;
 	uint64_t since_ms, sent_ms; /* when it came, and when it was last sent */
-	struct attach *attach; /* where whoever wants it can be asked, or NULL */
+	struct asker *asker; /* where whoever wants it can be asked, or NULL */
 	const struct pool_entry *for_entry; /* a tunnel: the way that goes on through it */
 	/*
 	 * One of these is called, once: the channel is open (take it over: chan->user), or it can't
@@ -90,10 +90,21 @@ uint64_t pool_deadline(const struct mux *m);
 /* Of the logins that are under way here, the best upstream_hope_ms; 0: there is none. */
 uint64_t pool_hope_ms(const struct pool_entry *e);
 /*
- * The attached clients of those who wait for a connection of e, or for one that goes through it, in
- * the order in which they came; at most max. Returns their number.
+ * Where those who wait for a connection of e, or for one that goes through it, can be asked, in the
+ * order in which they came; at most max. Returns their number.
  */
-size_t pool_attached(const struct pool_entry *e, struct attach **ret, size_t max);
+size_t pool_askers(const struct pool_entry *e, struct asker **ret, size_t max);
+/* Whether somebody waits there, and nobody may be asked for any of them (W7). */
+int pool_is_batch(const struct pool_entry *e);
+/* Whether anybody waits there for whom this is not the place to ask. */
+int pool_is_wanted_without(const struct pool_entry *e, const struct asker *a);
+/*
+ * A17: the person at this place will not answer. What waits for him is refused, by the next
+ * mux_settle, and the rest stays.
+ */
+void pool_dismiss(struct pool_entry *e, const struct asker *a);
+/* mux_settle only. */
+void pool_refuse_dismissed(struct mux *m);
 /* Whether anybody still waits for a connection of e, or for one that goes through it. */
 int pool_is_wanted(const struct pool_entry *e);
 /*

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "control/frame.h"
-#include "mux/attach.h"
+#include "mux/asker.h"
 #include "mux/pinentry.h"
 #include "mux/pool.h"
 #include "mux/say.h"
@@ -21,7 +21,7 @@
 /* Longer ones are no label of a field. */
 #define LABEL_MAX 60
 /* Clients waiting for one login that are looked at for a place to ask. */
-#define ATTACHED_MAX 64
+#define ASKERS_MAX 64
 
 struct prompt {
 	struct smx_list node; /* mux->prompts */
@@ -30,16 +30,19 @@ struct prompt {
 	prompt_cb *cb; /* NULL: cancelled */
 	void *arg;
 	uint64_t since_ms; /* it is shown */
-	struct attach *attach; /* shows it */
+	struct asker *asker; /* shows it */
 	struct smx_os_ask *ask; /* the terminal shows it, in `work` */
 	uv_work_t work;
 	struct pinentry *pinentry; /* shows it */
 	int no_terminal, no_pinentry, no_script; /* tried in vain */
 	int is_confirm; /* yes or no is an answer */
 	int is_window, is_closed; /* the pinentry is one of our own; the person closed it (A5) */
-	char *note; /* what was wrong with the answer before, for a window; or NULL */
+	char *note; /* what was wrong with the answer before; or NULL */
+	char *noted; /* texts[0] with that, for a terminal; or NULL */
+	char *extra; /* what OpenSSH would say before it; or NULL */
 	size_t n, at; /* prompts; the one that an attached client or a pinentry is asked */
 	char *texts[SMX_AUTH_PROMPTS_MAX];
+	char *plains[SMX_AUTH_PROMPTS_MAX]; /* in OpenSSH's own words (A14) */
 	int echo[SMX_AUTH_PROMPTS_MAX];
 	char *answers[SMX_AUTH_PROMPTS_MAX]; /* PROMPT_ANSWER_SIZE each, wiped */
 	int r;
@@ -52,10 +55,13 @@ static void prompt_free(struct prompt *p)
 	smx_list_del(&p->node);
 	for (size_t i = 0; i < p->n; i++) {
 		smx_free(p->texts[i]);
+		smx_free(p->plains[i]);
 		smx_wipe_free(p->answers[i], PROMPT_ANSWER_SIZE);
 	}
 	smx_os_ask_free(p->ask);
 	smx_free(p->note);
+	smx_free(p->noted);
+	smx_free(p->extra);
 	smx_free(p);
 }
 
@@ -63,7 +69,7 @@ static int place(struct prompt *p);
 
 static int is_placed(const struct prompt *p)
 {
-	return p->attach || p->ask || p->pinentry;
+	return p->asker || p->ask || p->pinentry;
 }
 
 /* Tells whoever asked, and is gone. */
@@ -81,6 +87,11 @@ static void finish(struct prompt *p, int r)
 	prompt_place_all(m);
 }
 
+static const char *terminal_text(const struct prompt *p, size_t i)
+{
+	return i == 0 && p->noted ? p->noted : p->texts[i];
+}
+
 /* --- at the terminal of serve --- */
 
 static void on_work(uv_work_t *work)
@@ -89,7 +100,7 @@ static void on_work(uv_work_t *work)
 
 	for (size_t i = 0; i < p->n && p->r == 0; i++)
 		p->r = smx_os_ask_run(
-			p->ask, p->texts[i], p->echo[i], p->answers[i], PROMPT_ANSWER_SIZE);
+			p->ask, terminal_text(p, i), p->echo[i], p->answers[i], PROMPT_ANSWER_SIZE);
 }
 
 static void on_done(uv_work_t *work, int status)
@@ -118,29 +129,54 @@ static int ask_terminal(struct prompt *p)
 	return 0;
 }
 
-/* --- at an attached client --- */
+/* --- where one of those who wait can be asked --- */
 
-static void ask_attached(struct prompt *p, struct attach *a)
+static int ask_there(struct prompt *p, struct asker *a)
 {
-	p->attach = a;
+	const struct asker_question q = {
+		.text = terminal_text(p, p->at),
+		.plain = p->plains[p->at],
+		.extra = p->at == 0 && p->extra ? p->extra : "",
+		.echo = p->echo[p->at],
+	};
+	int r;
+
+	p->asker = a;
 	p->since_ms = mux_now(p->mux);
-	attach_ask(a, p, p->texts[p->at], p->echo[p->at] ? SMX_ASK_ECHO : 0);
+	if ((r = a->ops->ask(a, p, &q)) != 0)
+		p->asker = NULL;
+	return r;
+}
+
+/* A17: the others keep their login, and are asked. 0: they are, or there is nobody to be. */
+static int leave_to_others(struct prompt *p, const struct asker *a)
+{
+	if (!pool_is_wanted_without(p->entry, a))
+		return SMX_ECANCELLED;
+	prompt_displaced(p);
+	pool_dismiss(p->entry, a);
+	return place(p) == 0 ? 0 : SMX_ECANCELLED;
 }
 
 void prompt_answered(struct prompt *p, int r, struct smx_view answer)
 {
-	struct attach *a = p->attach;
+	struct asker *a = p->asker;
 
-	p->attach = NULL;
+	p->asker = NULL;
 	if (r == 0 && (answer.len >= PROMPT_ANSWER_SIZE || memchr(answer.p, 0, answer.len)))
 		r = SMX_ETOOBIG;
 	if (r == 0) {
 		memcpy(p->answers[p->at], answer.p, answer.len);
 		if (++p->at < p->n) {
-			ask_attached(p, a);
-			return;
+			if (ask_there(p, a) == 0)
+				return;
+			prompt_displaced(p);
+			if ((r = place(p)) == 0)
+				return;
 		}
 	}
+	if (r == SMX_ECANCELLED && (r = leave_to_others(p, a)) == 0)
+		return;
 	finish(p, r);
 }
 
@@ -281,24 +317,64 @@ static int ask_pinentry(struct prompt *p)
 
 /* --- where --- */
 
+/* A17: somebody who could be asked learns what he waits for. */
+static void tell(const struct prompt *p, struct asker *a)
+{
+	const struct smx_hop *hop = &p->entry->hops[p->entry->n_hops - 1];
+	char text[ONE_TEXT], clean[ONE_TEXT];
+
+	(void)snprintf(text, sizeof(text), "%s@%s", hop->user, hop->host);
+	smx_sanitize(text, strlen(text), clean, sizeof(clean));
+	(void)snprintf(text, sizeof(text),
+		"ssh-mux: waiting for the login to %.900s, which is asked for in another place",
+		clean);
+	a->ops->tell(a, text);
+}
+
+static void tell_others(const struct prompt *p, struct asker *const *askers, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (askers[i] != p->asker && askers[i]->ops->tell)
+			tell(p, askers[i]);
+}
+
+void prompt_welcome(struct mux *m, const struct asker *a)
+{
+	struct asker *askers[ASKERS_MAX];
+	struct smx_list *it, *tmp;
+	size_t n;
+
+	SMX_LIST_FOREACH (it, tmp, &m->prompts) {
+		const struct prompt *p = SMX_CONTAINER(it, struct prompt, node);
+
+		n = is_placed(p) ? pool_askers(p->entry, askers, ASKERS_MAX) : 0;
+		for (size_t i = 0; i < n; i++)
+			if (askers[i] == a && p->asker != a && a->ops->tell)
+				tell(p, askers[i]);
+	}
+	prompt_place_all(m);
+}
+
 /* Shows it somewhere if somebody is free. 0: it is shown, or waits its turn. */
 static int place(struct prompt *p)
 {
-	struct attach *attached[ATTACHED_MAX];
-	size_t n = pool_attached(p->entry, attached, ATTACHED_MAX);
+	struct asker *askers[ASKERS_MAX];
+	size_t n = pool_askers(p->entry, askers, ASKERS_MAX);
 	int is_waiting = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (!attach_can_ask(attached[i]))
-			continue;
-		if (!attach_is_asking(attached[i])) {
-			ask_attached(p, attached[i]);
+		enum asker_state state = asker_state(askers[i]);
+
+		if (state == ASKER_FREE && ask_there(p, askers[i]) == 0) {
+			tell_others(p, askers, n);
 			return 0;
 		}
-		is_waiting = 1;
+		is_waiting |= state == ASKER_BUSY;
 	}
 	if (is_waiting)
 		return 0;
+	if (pool_is_batch(p->entry))
+		return SMX_ENOTFOUND;
 	/* One at a time: two questions at once on a terminal can't be answered. */
 	if (p->mux->opts->may_prompt && !p->no_terminal) {
 		if (p->mux->terminal_is_busy || ask_terminal(p) == 0)
@@ -330,7 +406,7 @@ void prompt_place_all(struct mux *m)
 void prompt_displaced(struct prompt *p)
 {
 	/* From its first part on: who is asked next has not seen the others. */
-	p->attach = NULL;
+	p->asker = NULL;
 	p->at = 0;
 }
 
@@ -351,15 +427,17 @@ int prompt_is_overdue(const struct prompt *p)
 
 int prompt_is_possible(const struct pool_entry *e)
 {
-	struct attach *attached[ATTACHED_MAX];
-	size_t n = pool_attached(e, attached, ATTACHED_MAX);
+	struct asker *askers[ASKERS_MAX];
+	size_t n = pool_askers(e, askers, ASKERS_MAX);
 	struct pinentry_choice c;
 
 	if (e->hops[e->n_hops - 1].unattended)
 		return 0;
 	for (size_t i = 0; i < n; i++)
-		if (attach_can_ask(attached[i]))
+		if (asker_state(askers[i]) != ASKER_NEVER)
 			return 1;
+	if (pool_is_batch(e))
+		return 0;
 	if (e->mux->opts->may_prompt)
 		return 1;
 	if (pinentry_find(e->mux, e->hops[e->n_hops - 1].prompter, &c) != 0)
@@ -396,6 +474,68 @@ static char *make_text(const char *for_whom, const struct smx_auth_info_request 
 	return s;
 }
 
+/* A14: what OpenSSH would ask. */
+static char *make_plain(const char *for_whom, enum prompt_kind kind,
+	const struct smx_auth_info_request *req, size_t i)
+{
+	const struct smx_view *text = &req->prompts[i].text;
+	char whom[ONE_TEXT], words[ONE_TEXT];
+	struct smx_buf b;
+	char *s = NULL;
+	int r;
+
+	smx_sanitize(for_whom, strlen(for_whom), whom, sizeof(whom));
+	smx_sanitize((const char *)text->p, text->len, words, sizeof(words));
+	smx_buf_init(&b, TEXT_MAX);
+	if (kind == PROMPT_PASSPHRASE)
+		r = smx_buf_put_str(&b, words);
+	else if (kind == PROMPT_PASSWORD)
+		r = smx_buf_printf(&b, "%s's password: ", whom);
+	else
+		r = smx_buf_printf(&b, "(%s) %s", whom, words);
+	if (r == 0 && smx_buf_cstr(&b))
+		s = smx_strdup(smx_buf_cstr(&b));
+	smx_buf_release(&b);
+	return s;
+}
+
+/* The lines that OpenSSH prints before the first question of a round. */
+static char *make_extra(const struct smx_auth_info_request *req, const char *note)
+{
+	const struct smx_view texts[] = { req->name, req->instruction };
+	char clean[ONE_TEXT];
+	struct smx_buf b;
+	char *s = NULL;
+	int r = 0;
+
+	smx_buf_init(&b, TEXT_MAX);
+	if (note)
+		r = smx_buf_put_str(&b, "Permission denied, please try again.\n");
+	for (size_t i = 0; i < SMX_ARRAY_LEN(texts) && r == 0; i++) {
+		smx_sanitize((const char *)texts[i].p, texts[i].len, clean, sizeof(clean));
+		if (*clean)
+			r = smx_buf_printf(&b, "%s\n", clean);
+	}
+	if (r == 0 && smx_buf_cstr(&b))
+		s = smx_strdup(smx_buf_cstr(&b));
+	smx_buf_release(&b);
+	return s;
+}
+
+static int set_note(struct prompt *p, const char *note)
+{
+	struct smx_buf b;
+	int r;
+
+	smx_buf_init(&b, 2 * TEXT_MAX);
+	if ((r = smx_buf_printf(&b, "\nssh-mux: %s%s", note, p->texts[0])) == 0 &&
+		(!smx_buf_cstr(&b) || !(p->noted = smx_strdup(smx_buf_cstr(&b))) ||
+			!(p->note = smx_strdup(note))))
+		r = SMX_ENOMEM;
+	smx_buf_release(&b);
+	return r;
+}
+
 /* n prompts without their texts. */
 static struct prompt *prompt_new(struct pool_entry *e, size_t n, prompt_cb *cb, void *arg)
 {
@@ -423,7 +563,7 @@ static struct prompt *prompt_show(struct prompt *p)
 	int r = 0;
 
 	for (size_t i = 0; i < p->n; i++)
-		if (!p->texts[i])
+		if (!p->texts[i] || !p->plains[i])
 			r = SMX_ENOMEM;
 	if (r != 0 || place(p) != 0) {
 		prompt_free(p);
@@ -433,7 +573,7 @@ static struct prompt *prompt_show(struct prompt *p)
 	return p;
 }
 
-struct prompt *prompt_start(struct pool_entry *e, const char *for_whom,
+struct prompt *prompt_start(struct pool_entry *e, const char *for_whom, enum prompt_kind kind,
 	const struct smx_auth_info_request *request, const char *note, prompt_cb *cb, void *arg)
 {
 	struct prompt *p = prompt_new(e, request->n_prompts, cb, arg);
@@ -442,13 +582,29 @@ struct prompt *prompt_start(struct pool_entry *e, const char *for_whom,
 		return NULL;
 	for (size_t i = 0; i < p->n; i++) {
 		p->texts[i] = make_text(for_whom, request, i);
+		p->plains[i] = make_plain(for_whom, kind, request, i);
 		p->echo[i] = request->prompts[i].echo;
 	}
-	if (note && !(p->note = smx_strdup(note))) {
+	if (!(p->extra = make_extra(request, note)) ||
+		(note && p->n && p->texts[0] && set_note(p, note) != 0)) {
 		prompt_free(p);
 		return NULL;
 	}
 	return prompt_show(p);
+}
+
+/* A14: a question of ours begins as OpenSSH's does. */
+static char *make_plain_question(const char *text)
+{
+	static const char ours[] = "\nssh-mux: the ";
+	size_t n = sizeof(ours) - 1;
+	char *s;
+
+	if (strncmp(text, ours, n) != 0)
+		return smx_strdup(text);
+	if ((s = smx_strdup(text + n - 4)))
+		s[0] = 'T';
+	return s;
 }
 
 struct prompt *prompt_start_text(struct pool_entry *e, const char *text, prompt_cb *cb, void *arg)
@@ -458,6 +614,7 @@ struct prompt *prompt_start_text(struct pool_entry *e, const char *text, prompt_
 	if (!p)
 		return NULL;
 	p->texts[0] = smx_strdup(text);
+	p->plains[0] = make_plain_question(text);
 	p->echo[0] = 1;
 	p->is_confirm = 1;
 	return prompt_show(p);
@@ -471,8 +628,8 @@ void prompt_cancel(struct prompt *p)
 		return;
 	m = p->mux;
 	p->cb = NULL;
-	if (p->attach)
-		attach_unask(p->attach);
+	if (p->asker)
+		p->asker->ops->unask(p->asker);
 	if (p->ask) {
 		smx_os_ask_cancel(p->ask); /* on_done frees it */
 		return;

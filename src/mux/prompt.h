@@ -15,7 +15,10 @@
 #define PROMPT_ANSWER_SIZE 1024
 #define PROMPT_TIMEOUT_MS  (120 * 1000)
 
-struct attach;
+/* Whose words they are, and so what OpenSSH would ask (A14). */
+enum prompt_kind { PROMPT_OF_SERVER, PROMPT_PASSWORD, PROMPT_PASSPHRASE };
+
+struct asker;
 struct pool_entry;
 struct prompt;
 
@@ -26,10 +29,10 @@ typedef void prompt_cb(void *arg, int r, const struct smx_view *answers, size_t 
 int prompt_is_possible(const struct pool_entry *e);
 /*
  * Asks all prompts of one request. for_whom: "user@host". Everything is copied and made fit for a
- * terminal (A7). note: what was wrong with the answer before, which a window of our own says; or
- * NULL. NULL: no memory, or nobody to ask.
+ * terminal (A7). note: what was wrong with the answer before, or NULL. NULL: no memory, or nobody
+ * to ask.
  */
-struct prompt *prompt_start(struct pool_entry *e, const char *for_whom,
+struct prompt *prompt_start(struct pool_entry *e, const char *for_whom, enum prompt_kind kind,
 	const struct smx_auth_info_request *request, const char *note, prompt_cb *cb, void *arg);
 /*
  * One question of our own, whose answer may be seen: text is shown as it is (the caller has made
@@ -50,10 +53,18 @@ int prompt_is_closed(const struct prompt *p);
 enum prompt_after_close { PROMPT_SENDS_EMPTY, PROMPT_ENDS_LOGIN };
 enum prompt_after_close prompt_after_close(unsigned n_closed);
 
-/* For attach.c: an answer came; the client can't ask, or is gone. */
+/*
+ * For the places (asker.h): an answer came, or SMX_ECANCELLED: the person will give none; the
+ * place can't ask, or is gone.
+ */
 void prompt_answered(struct prompt *p, int r, struct smx_view answer);
 void prompt_displaced(struct prompt *p);
 /* Somebody who could be asked became free. */
 void prompt_place_all(struct mux *m);
+/*
+ * Somebody waits now, who can be asked there: a question may have waited for him, or he is told
+ * that it is asked elsewhere (A17). Nothing if he is gone again.
+ */
+void prompt_welcome(struct mux *m, const struct asker *a);
 
 #endif

@@ -446,7 +446,7 @@ static void on_released(struct open_req *req)
 	relay_free(SMX_CONTAINER(req, struct relay, req));
 }
 
-int relay_start(struct link *local, struct attach *attach, struct smx_chan *chan,
+int relay_start(struct link *local, struct asker *asker, struct smx_chan *chan,
 	struct smx_routes *routes, const struct smx_route *route, struct smx_view kind,
 	struct smx_view specific)
 {
@@ -476,7 +476,7 @@ int relay_start(struct link *local, struct attach *attach, struct smx_chan *chan
 	rl->req.opened = on_opened;
 	rl->req.failed = on_failed;
 	rl->req.released = on_released;
-	rl->req.attach = attach;
+	rl->req.asker = asker;
 	rl->routes = smx_routes_ref(routes);
 	rl->route = route;
 	rl->local = (struct endpoint){ &local_ops, local, chan, rl->is_session };

@@ -41,10 +41,10 @@ struct relay {
 };
 
 /*
- * attach: where the client can be asked, or NULL. Takes the client's channel over, which awaits an
+ * asker: where the client can be asked, or NULL. Takes the client's channel over, which awaits an
  * answer; kind and specific are those of its open. On failure (memory) nothing was taken.
  */
-int relay_start(struct link *local, struct attach *attach, struct smx_chan *chan,
+int relay_start(struct link *local, struct asker *asker, struct smx_chan *chan,
 	struct smx_routes *routes, const struct smx_route *route, struct smx_view kind,
 	struct smx_view specific);
 

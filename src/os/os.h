@@ -535,7 +535,12 @@ void smx_os_ask_free(struct smx_os_ask *a); /* NULL works */
 struct smx_os_asker;
 
 /* Where the process would ask: nothing is shown. */
-enum smx_os_asks { SMX_OS_ASKS_NOWHERE, SMX_OS_ASKS_PROGRAM, SMX_OS_ASKS_TERMINAL };
+enum smx_os_asks {
+	SMX_OS_ASKS_NOWHERE,
+	SMX_OS_ASKS_PROGRAM, /* SSH_ASKPASS */
+	SMX_OS_ASKS_PINENTRY,
+	SMX_OS_ASKS_TERMINAL,
+};
 enum smx_os_asks smx_os_asker_place(void);
 /*
  * is_confirm: yes or no is asked; an SSH_ASKPASS is told so by SSH_ASKPASS_PROMPT=confirm.

@@ -124,6 +124,7 @@ static inline struct fixture *make(const char *software)
 	window_budget_init(&f->mux.windows);
 	smx_list_init(&f->mux.dirty);
 	smx_list_init(&f->mux.dying);
+	smx_list_init(&f->mux.dismissed);
 	smx_list_init(&f->mux.links);
 	smx_list_init(&f->mux.entries);
 	f->hop = (struct smx_hop){ .spare = 1, .pace = 1, .dead_after_s = 900 };

@@ -587,7 +587,7 @@ static void U5_where_a_client_asks(void **state)
 	char line[200];
 
 	(void)state;
-	for (int asks = SMX_CONTROL_ASKS_UNKNOWN; asks <= SMX_CONTROL_ASKS_TERMINAL; asks++) {
+	for (int asks = SMX_CONTROL_ASKS_UNKNOWN; asks <= SMX_CONTROL_ASKS_PINENTRY; asks++) {
 		smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
 		assert_int_equal(smx_control_connect_build(&out, 1, "web", NULL, NULL, 0, NULL,
 					 (enum smx_control_asks)asks),

@@ -68,6 +68,7 @@ static struct fixture *make(uint32_t send_window, uint32_t send_packet)
 	window_budget_init(&f->mux.windows);
 	smx_list_init(&f->mux.dirty);
 	smx_list_init(&f->mux.dying);
+	smx_list_init(&f->mux.dismissed);
 	make_link(f, &f->links[0]);
 	make_link(f, &f->links[1]);
 	f->in.link = &f->links[0];

@@ -113,7 +113,7 @@ enum smx_os_asks smx_os_asker_place(void)
 	if (choose(&way) != 0)
 		return SMX_OS_ASKS_NOWHERE;
 	if (!way.ask)
-		return SMX_OS_ASKS_PROGRAM;
+		return way.pinentry ? SMX_OS_ASKS_PINENTRY : SMX_OS_ASKS_PROGRAM;
 	smx_os_ask_free(way.ask);
 	return SMX_OS_ASKS_TERMINAL;
 }

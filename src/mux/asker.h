@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A place where the person of somebody who waits for a login can be asked (A6, B5): an attached
+ * client (attach.c), or the terminal or SSH_ASKPASS of a client of a control socket (guest_ask.c).
+ * What waits in the pool names its place (open_req); prompt.c decides who is asked.
+ */
+#ifndef SMX_MUX_ASKER_H
+#define SMX_MUX_ASKER_H
+
+#include "mux/attempts.h"
+
+struct asker;
+struct prompt;
+
+/* Valid during the call. */
+struct asker_question {
+	const char *text; /* for a terminal, as it is; "\n" ends lines */
+	const char *plain; /* for a program that knows OpenSSH's own words (A14) */
+	const char *extra; /* what OpenSSH would say on stderr before it, with line ends; or "" */
+	int echo; /* the answer may be shown */
+};
+
+enum asker_state {
+	ASKER_FREE, /* a question can be shown now */
+	ASKER_BUSY, /* one is shown, or the person will be back: a question waits for it */
+	ASKER_NEVER, /* nobody can be asked there */
+};
+
+struct asker_ops {
+	enum asker_state (*state)(struct asker *a);
+	enum attempt_place (*place)(struct asker *a);
+	/* W7: its user has said that nobody is to be asked for it, anywhere. NULL: never. */
+	int (*is_batch)(struct asker *a);
+	/*
+	 * Of one that is free. 0: one of prompt_answered and prompt_displaced follows, later,
+	 * unless `unask` comes first. Else it can't be shown, and `state` says so from now on.
+	 */
+	int (*ask)(struct asker *a, struct prompt *p, const struct asker_question *q);
+	void (*unask)(struct asker *a);
+	/* A17: what it waits for is asked elsewhere. Called once per question. NULL: not told. */
+	void (*tell)(struct asker *a, const char *text);
+	/* A1: where its agent listens; NULL: it has none. */
+	const char *(*agent)(const struct asker *a);
+};
+
+/* Embedded in what it is. */
+struct asker {
+	const struct asker_ops *ops;
+};
+
+static inline enum asker_state asker_state(struct asker *a)
+{
+	return a->ops->state(a);
+}
+
+static inline enum attempt_place asker_place(struct asker *a)
+{
+	return a->ops->place(a);
+}
+
+static inline int asker_is_batch(struct asker *a)
+{
+	return a->ops->is_batch && a->ops->is_batch(a);
+}
+
+static inline const char *asker_agent(const struct asker *a)
+{
+	return a->ops->agent ? a->ops->agent(a) : NULL;
+}
+
+#endif
