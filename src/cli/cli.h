@@ -47,6 +47,8 @@ extern const struct smx_command smx_cmd_serve, smx_cmd_status, smx_cmd_stop, smx
 
 /* For the completions of shells; in no list. */
 extern const struct smx_command smx_cmd_routes;
+/* `prompt --terminal`; an exit code of mux/ask_process.h. */
+int smx_cli_prompt_terminal(int echo);
 
 /* argv as main got it. */
 int smx_cli_main(int argc, char **argv);

@@ -117,28 +117,34 @@ static int serve(struct prompter *p)
 	return r == SMX_EEOF ? 0 : r;
 }
 
-enum { OPT_SCRIPT = 256 };
+enum { OPT_SCRIPT = 256, OPT_TERMINAL, OPT_ECHO };
 
 static const struct option options[] = {
 	{ "script", no_argument, NULL, OPT_SCRIPT },
+	{ "terminal", no_argument, NULL, OPT_TERMINAL },
+	{ "echo", no_argument, NULL, OPT_ECHO },
 	SMX_CLI_COMMON_OPTIONS,
 };
 
 static int run(int argc, char **argv)
 {
 	struct prompter p = { .kind = SMX_OS_WINDOW_NATIVE };
-	int c, r;
+	int is_at_terminal = 0, echo = 0, c, r;
 
 	while ((c = smx_cli_getopt(argc, argv, "+:hV", options, &smx_cmd_prompt, &r)) != -1) {
 		if (c == -2)
 			return r;
 		if (c == OPT_SCRIPT)
 			p.kind = SMX_OS_WINDOW_SCRIPT;
+		is_at_terminal |= c == OPT_TERMINAL;
+		echo |= c == OPT_ECHO;
 	}
 	if ((r = smx_cli_no_arguments(argc, argv, &smx_cmd_prompt)) != 0)
 		return r;
 	smx_os_ignore_sigpipe();
 	(void)smx_os_disable_core_dumps();
+	if (is_at_terminal)
+		return smx_cli_prompt_terminal(echo);
 	(void)uv_mutex_init(&p.mutex);
 	(void)uv_cond_init(&p.changed);
 	if ((r = smx_pinentry_server_init(&p.talk)) == 0 && (r = smx_os_input_new(0, &p.in)) == 0)
@@ -153,7 +159,7 @@ static int run(int argc, char **argv)
 const struct smx_command smx_cmd_prompt = {
 	.name = "prompt",
 	.summary = "ask in a window, for the daemon",
-	.usage = "usage: ssh-mux prompt [--script]\n"
+	.usage = "usage: ssh-mux prompt [--script] [--terminal [--echo]]\n"
 		 "\n"
 		 "Asks in a window what the daemon wants to know, and speaks the protocol of a\n"
 		 "pinentry (Assuan) on its standard streams. The daemon starts it by itself where "
@@ -161,6 +167,10 @@ const struct smx_command smx_cmd_prompt = {
 		 "desktop is the place to ask (Windows).\n"
 		 "\n"
 		 "      --script   by PowerShell in a console window, not by a window of our own\n"
+		 "      --terminal at the terminal that descriptor 3 is, which a client of a "
+		 "control\n"
+		 "                 socket has; one question, which is read up to a NUL\n"
+		 "      --echo     what is typed there is shown\n"
 		 "  -h, --help     this text\n"
 		 "  -V, --version  the version\n",
 	.run = run,

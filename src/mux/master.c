@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/socket_name.h"
+#include "mux/caller_ask.h"
 #include "mux/guest.h"
 #include "mux/passenger.h"
 #include "mux/say.h"
@@ -339,6 +340,7 @@ void master_tick(struct mux *m)
 		if (s->is_paused && uv_poll_start(&s->poll, UV_READABLE, on_waiting) == 0)
 			s->is_paused = 0;
 	}
+	caller_ask_tick(m);
 	SMX_LIST_FOREACH (it, tmp, &m->guests)
 		guest_tick(SMX_CONTAINER(it, struct guest, node));
 }

@@ -6,6 +6,8 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/text.h"
+#include "mux/caller_ask.h"
 #include "mux/guest.h"
 #include "mux/say.h"
 #include "mux/upstream.h"
@@ -15,6 +17,8 @@
 /* A stream that takes byte after byte must not make us send a message for each. */
 #define GRANT_LEAST (WINDOW_LEAST / 4)
 #define BREAK_MS    1000 /* of "~B", as ssh */
+/* Of ssh itself, where there is no session. */
+#define DENIED_STATUS 255
 
 static struct mux_ids ids_of(const struct passenger *p)
 {
@@ -50,6 +54,7 @@ static void passenger_free(struct passenger *p)
 	window_release(&p->window);
 	open_req_release(&p->req);
 	passenger_wish_release(&p->wish);
+	caller_ask_free(p->ask);
 	smx_free(p);
 }
 
@@ -447,11 +452,44 @@ static void detach(struct passenger *p)
 	window_release(&p->window);
 }
 
+/* Its person is not asked any more. Returns whether he was. */
+static int end_asking(struct passenger *p)
+{
+	int was_asked = p->ask && caller_ask_was_asked(p->ask);
+
+	p->req.asker = NULL;
+	caller_ask_free(p->ask);
+	p->ask = NULL;
+	return was_asked;
+}
+
+/* It ends as ssh would that had asked: if it went on by itself, it would ask once more. */
+static void end_denied(struct passenger *p, const char *text)
+{
+	struct guest *g = p->guest;
+	char clean[PASSENGER_TEXT_SIZE - 20], line[PASSENGER_TEXT_SIZE];
+
+	p->is_open = 1;
+	guest_opened(g, (uint32_t)p->id);
+	if (g->passenger != p)
+		return; /* gone */
+	smx_sanitize(text, strlen(text), clean, sizeof(clean));
+	(void)snprintf(line, sizeof(line), "ssh-mux: %s\r\n", clean);
+	passenger_tell(p, line);
+	guest_exited(g, (uint32_t)p->id, DENIED_STATUS);
+	if (g->passenger == p)
+		free_if_over(p);
+}
+
 /* It will not be served: nothing of it has been shown, and ssh goes on by itself. */
 static void refuse(struct passenger *p, const char *text)
 {
 	struct guest *g = p->guest;
 
+	if (end_asking(p) && p->req.is_session) {
+		end_denied(p, text);
+		return;
+	}
 	detach(p);
 	guest_refused(g, text);
 	if (p->ep.chan)
@@ -468,6 +506,7 @@ static void on_opened(
 	int r = 0;
 
 	(void)specific;
+	(void)end_asking(p);
 	p->is_open = 1;
 	p->conn = up->link->id;
 	p->ep = (struct endpoint){ &passenger_ops, up->link, chan, p->req.is_session };
@@ -568,6 +607,8 @@ void passenger_start(struct passenger *p)
 {
 	const struct smx_route *route = p->guest->route;
 
+	p->ask = caller_ask_new(p);
+	p->req.asker = p->ask ? caller_ask_asker(p->ask) : NULL;
 	pool_open(p->mux, p->guest->routes, route, route->n_hops, &p->req);
 }
 

@@ -6,6 +6,8 @@
 #include "mux/passenger.h"
 #include "os/os.h"
 
+struct caller_ask;
+
 #define PASSENGER_TEXT_SIZE 600
 
 /* What is to be requested once the channel of a session is open. */
@@ -19,6 +21,7 @@ struct passenger {
 	struct guest *guest; /* NULL once it is gone */
 	struct endpoint ep; /* the channel */
 	struct open_req req;
+	struct caller_ask *ask; /* its person, until the channel is open */
 	struct source source; /* from the stream, on the link's lists */
 	struct source grants;
 	struct input *in;

@@ -321,6 +321,11 @@ void output_write(struct output *o, struct smx_view data)
 		flush(o);
 }
 
+int output_terminal(const struct output *o)
+{
+	return smx_os_stdio_terminal(o->base.os);
+}
+
 size_t output_queued(const struct output *o)
 {
 	return smx_buf_len(&o->queue) + (o->base.is_working ? o->in_work : 0);

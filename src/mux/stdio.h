@@ -33,6 +33,8 @@ struct output *output_new(
 	struct mux *m, struct smx_os_stdio *os, void (*moved)(void *arg), void *arg);
 /* Writes now what can be, and queues the rest: the caller bounds it. */
 void output_write(struct output *o, struct smx_view data);
+/* As input_terminal. */
+int output_terminal(const struct output *o);
 size_t output_queued(const struct output *o);
 /* Nobody reads it any more, or it can't be written: what comes is dropped. */
 int output_is_broken(const struct output *o);

@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: MIT */
+#include "mux/caller_ask.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "mux/ask_process.h"
+#include "mux/passenger_int.h"
+#include "mux/guest.h"
+#include "mux/prompt.h"
+#include "mux/say.h"
+#include "os/caller.h"
+#include "os/os.h"
+
+#define ENV_MAX         4096 /* variables */
+#define DEFAULT_ASKPASS "/usr/bin/ssh-askpass"
+#define SUSPENDED_MS    900 /* a job that was sent to the background is there by then */
+
+/* Where. */
+enum way {
+	WAY_NONE,
+	WAY_TERMINAL,
+	WAY_ASKPASS,
+};
+
+struct caller_ask {
+	struct asker asker;
+	struct smx_list node; /* mux->callers */
+	struct mux *mux;
+	struct passenger *passenger;
+	struct smx_os_caller *caller; /* NULL: not known */
+	int has_looked;
+	enum way way;
+	int is_batch;
+	struct smx_buf env; /* strings */
+	char **vars; /* in env, without what we set; NULL behind the last */
+	const char *agent; /* in env */
+	char *askpass;
+	struct prompt *prompt; /* being asked */
+	struct ask_process *process;
+	uint64_t tty; /* where it is asked */
+	int is_suspended; /* was asked, and is in the background */
+	uint64_t suspended_ms;
+	int was_asked;
+};
+
+static struct caller_ask *ask_of(const struct asker *asker)
+{
+	return SMX_CONTAINER((struct asker *)(uintptr_t)asker, struct caller_ask, asker);
+}
+
+static struct mux_ids ids_of(const struct caller_ask *a)
+{
+	const struct passenger *p = a->passenger;
+
+	return (struct mux_ids){ 0, p->id, p->guest ? p->guest->id : 0, p->route };
+}
+
+/* --- what it has said about being asked --- */
+
+static int is_yes(const char *value)
+{
+	if (*value == '"')
+		value++;
+	return strncasecmp(value, "yes", 3) == 0 || strncasecmp(value, "true", 4) == 0;
+}
+
+/* "BatchMode=yes", "batchmode yes", as behind -o. NULL: it is another option. */
+static const char *batch_value(const char *text)
+{
+	static const char name[] = "batchmode";
+	const char *s = text + strspn(text, " \t");
+
+	if (strncasecmp(s, name, sizeof(name) - 1) != 0)
+		return NULL;
+	s += sizeof(name) - 1;
+	if (*s != '=' && *s != ' ' && *s != '\t')
+		return NULL;
+	s += strspn(s, " \t");
+	s += *s == '=';
+	return s + strspn(s, " \t");
+}
+
+int caller_args_are_batch(const char *args, size_t len)
+{
+	const char *end = args + len, *value;
+	int is_behind_o = 0;
+
+	/* The first one counts. A word of the remote command that looks like one is taken for one:
+	 * then ssh goes on by itself, and knows better. */
+	for (const char *arg = args; arg < end; arg += strlen(arg) + 1) {
+		value = is_behind_o                  ? batch_value(arg)
+			: strncmp(arg, "-o", 2) == 0 ? batch_value(arg + 2)
+						     : NULL;
+		if (value)
+			return is_yes(value);
+		is_behind_o = strcmp(arg, "-o") == 0;
+	}
+	return 0;
+}
+
+static const char *get_var(const struct caller_ask *a, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (size_t i = 0; a->vars && a->vars[i]; i++)
+		if (strncmp(a->vars[i], name, n) == 0 && a->vars[i][n] == '=')
+			return a->vars[i] + n + 1;
+	return NULL;
+}
+
+/* SSH_ASKPASS_PROMPT is set by ssh alone, and for no question of ours (A14). */
+static int read_env(struct caller_ask *a)
+{
+	static const char hint[] = "SSH_ASKPASS_PROMPT=";
+	char *s, *end;
+	size_t n = 0;
+
+	if (smx_os_caller_env(a->caller, &a->env) != 0 || smx_put_u8(&a->env, 0) != 0 ||
+		!(a->vars = smx_calloc(ENV_MAX + 1, sizeof(*a->vars))))
+		return SMX_ENOTFOUND;
+	s = (char *)a->env.data + a->env.off;
+	end = s + smx_buf_len(&a->env);
+	for (; s < end && n < ENV_MAX; s += strlen(s) + 1)
+		if (strchr(s, '=') && strncmp(s, hint, sizeof(hint) - 1) != 0)
+			a->vars[n++] = s;
+	a->agent = get_var(a, "SSH_AUTH_SOCK");
+	return 0;
+}
+
+/* As readpass.c of OpenSSH. ret_is_first: rather than the terminal. NULL: none is to be used. */
+static const char *choose_askpass(const struct caller_ask *a, int *ret_is_first)
+{
+	const char *require = get_var(a, "SSH_ASKPASS_REQUIRE");
+	const char *program = get_var(a, "SSH_ASKPASS");
+	int is_allowed = get_var(a, "DISPLAY") || get_var(a, "WAYLAND_DISPLAY");
+	uv_fs_t req;
+
+	*ret_is_first = 0;
+	if (require && strcasecmp(require, "never") == 0)
+		return NULL;
+	if (require && (strcasecmp(require, "force") == 0 || strcasecmp(require, "prefer") == 0))
+		*ret_is_first = is_allowed = 1;
+	if (!is_allowed)
+		return NULL;
+	if (program)
+		return *program ? program : NULL;
+	return uv_fs_access(NULL, &req, DEFAULT_ASKPASS, 1 /* X_OK */, NULL) == 0 ? DEFAULT_ASKPASS
+										  : NULL;
+}
+
+static void choose_way(struct caller_ask *a)
+{
+	const char *askpass = NULL;
+	int is_first = 0;
+
+	if (a->is_batch)
+		return;
+	if (read_env(a) == 0)
+		askpass = choose_askpass(a, &is_first);
+	if (!is_first && smx_os_caller_tty(a->caller) != SMX_OS_CALLER_NO_TTY)
+		a->way = WAY_TERMINAL;
+	else if (askpass && (a->askpass = smx_strdup(askpass)))
+		a->way = WAY_ASKPASS;
+}
+
+/* Once, when it is asked for: a client that meets a connection that is there costs nothing. */
+static void look(struct caller_ask *a)
+{
+	const struct guest *g = a->passenger->guest;
+	struct smx_buf args;
+	struct mux_ids ids;
+	int r;
+
+	if (a->has_looked || !g)
+		return;
+	a->has_looked = 1;
+	ids = ids_of(a);
+	if ((r = smx_os_caller_new(g->pid, &a->caller)) != 0) {
+		say_debug(&ids, "the client's process can't be looked at: %s", smx_strerror(r));
+		return;
+	}
+	smx_buf_init(&args, SMX_OS_CALLER_BYTES_MAX);
+	if (smx_os_caller_args(a->caller, &args) == 0 && smx_put_u8(&args, 0) == 0)
+		a->is_batch = caller_args_are_batch(
+			(const char *)smx_buf_view(&args), smx_buf_len(&args));
+	smx_buf_release(&args);
+	choose_way(a);
+	say_debug(&ids, "the client can be asked: %s",
+		a->is_batch              ? "no, it is in batch mode"
+		: a->way == WAY_TERMINAL ? "at its terminal"
+		: a->way == WAY_ASKPASS  ? "by its SSH_ASKPASS"
+					 : "nowhere");
+}
+
+/* --- whether and where --- */
+
+/* Two questions at once on a terminal can't be answered. */
+static int tty_is_busy(const struct caller_ask *a, uint64_t tty)
+{
+	struct smx_list *it, *tmp;
+
+	SMX_LIST_FOREACH (it, tmp, &a->mux->callers) {
+		const struct caller_ask *other = SMX_CONTAINER(it, struct caller_ask, node);
+
+		if (other != a && other->prompt && other->tty == tty)
+			return 1;
+	}
+	return 0;
+}
+
+static enum asker_state ask_state(struct asker *asker)
+{
+	struct caller_ask *a = ask_of(asker);
+
+	look(a);
+	if (a->prompt)
+		return ASKER_BUSY;
+	if (!a->passenger->guest || a->way == WAY_NONE)
+		return ASKER_NEVER;
+	if (a->way == WAY_ASKPASS)
+		return ASKER_FREE;
+	if (a->is_suspended)
+		return ASKER_BUSY;
+	/* As ssh itself would be stopped there: it goes on by itself, and is. */
+	if (smx_os_caller_tty(a->caller) != SMX_OS_CALLER_FOREGROUND)
+		return ASKER_NEVER;
+	return tty_is_busy(a, smx_os_caller_tty_id(a->caller)) ? ASKER_BUSY : ASKER_FREE;
+}
+
+static enum attempt_place ask_place(struct asker *asker)
+{
+	if (ask_state(asker) == ASKER_NEVER)
+		return ATTEMPT_NOWHERE;
+	return ask_of(asker)->way == WAY_TERMINAL ? ATTEMPT_TERMINAL : ATTEMPT_ASKPASS;
+}
+
+static int ask_is_batch(struct asker *asker)
+{
+	struct caller_ask *a = ask_of(asker);
+
+	look(a);
+	return a->is_batch;
+}
+
+/* --- a question --- */
+
+static int open_tty(const struct caller_ask *a, int *ret_fd)
+{
+	const struct passenger *p = a->passenger;
+	const int fds[] = { p->in ? input_terminal(p->in) : -1,
+		p->err ? output_terminal(p->err) : -1, p->out ? output_terminal(p->out) : -1 };
+
+	return smx_os_caller_open_tty(a->caller, fds, SMX_ARRAY_LEN(fds), ret_fd);
+}
+
+static void stop_asking(struct caller_ask *a)
+{
+	ask_process_cancel(a->process);
+	a->process = NULL;
+	a->prompt = NULL;
+	a->tty = 0;
+}
+
+/* It can't be asked here any more. */
+static void displace(struct caller_ask *a)
+{
+	struct prompt *p = a->prompt;
+
+	if (!p)
+		return;
+	stop_asking(a);
+	prompt_displaced(p);
+	prompt_place_all(a->mux);
+}
+
+/* The job in the foreground is stopped; until it is back the question waits. */
+static void suspend(struct caller_ask *a)
+{
+	a->is_suspended = 1;
+	a->suspended_ms = mux_now(a->mux);
+	displace(a);
+}
+
+static void on_answer_of(struct caller_ask *a, int r, struct smx_view answer, int was_asked)
+{
+	struct prompt *p = a->prompt;
+
+	a->process = NULL;
+	a->prompt = NULL;
+	a->tty = 0;
+	a->was_asked = was_asked;
+	prompt_answered(p, r, answer);
+}
+
+static void on_terminal(void *arg, int code, struct smx_view answer)
+{
+	struct caller_ask *a = arg;
+	struct smx_view none = { NULL, 0 };
+
+	a->process = NULL;
+	if (code == ASK_PROCESS_KEY + SMX_OS_KEY_SUSPEND) {
+		smx_os_caller_press(a->caller, SMX_OS_KEY_SUSPEND);
+		suspend(a);
+	} else if (code == ASK_PROCESS_ANSWERED) {
+		on_answer_of(a, 0, answer, 1);
+	} else if (code == ASK_PROCESS_KEY + SMX_OS_KEY_INTERRUPT ||
+		   code == ASK_PROCESS_KEY + SMX_OS_KEY_QUIT) {
+		/* Before it is told anything: it ends as with plain ssh, and says as little. */
+		smx_os_caller_press(a->caller, (enum smx_os_key)(code - ASK_PROCESS_KEY));
+		on_answer_of(a, SMX_ECANCELLED, none, 0);
+	} else {
+		a->way = WAY_NONE;
+		displace(a);
+	}
+}
+
+static void on_askpass(void *arg, int code, struct smx_view answer)
+{
+	struct caller_ask *a = arg;
+	struct smx_view none = { NULL, 0 };
+
+	a->process = NULL;
+	if (code == 127) {
+		a->way = WAY_NONE;
+		displace(a);
+	} else if (code != 0) {
+		on_answer_of(a, SMX_ECANCELLED, none, 1);
+	} else {
+		/* As OpenSSH: up to the first line's end. */
+		for (size_t i = 0; i < answer.len; i++)
+			if (answer.p[i] == '\n' || answer.p[i] == '\r')
+				answer.len = i;
+		on_answer_of(a, 0, answer, 1);
+	}
+}
+
+static int start_terminal(struct caller_ask *a, const struct asker_question *q)
+{
+	const char *args[] = { "ssh-mux", "prompt", "--terminal", NULL, NULL };
+	struct ask_process_start start = { .args = args };
+	struct smx_buf text;
+	char *self;
+	int fd, r;
+
+	if (q->echo)
+		args[3] = "--echo";
+	if ((r = smx_os_self_path(&self)) != 0)
+		return r;
+	smx_buf_init(&text, ASK_PROCESS_TEXT_MAX);
+	/* At the beginning of a line, as ssh, rather than after an empty one. */
+	if ((r = smx_buf_put_str(&text, "\r")) == 0 &&
+		(r = smx_buf_put_str(&text, q->text + (*q->text == '\n'))) == 0)
+		r = smx_buf_cstr(&text) ? open_tty(a, &fd) : SMX_ENOMEM;
+	if (r == 0) {
+		start.file = self;
+		start.text = smx_buf_cstr(&text);
+		start.tty = fd;
+		r = ask_process_new(a->mux, &start, on_terminal, a, &a->process);
+	}
+	smx_buf_release(&text);
+	smx_free(self);
+	return r;
+}
+
+static int start_askpass(struct caller_ask *a, const struct asker_question *q)
+{
+	const char *args[] = { a->askpass, q->plain, NULL };
+	const struct ask_process_start start = {
+		.file = a->askpass, .args = args, .env = a->vars, .tty = -1
+	};
+	int r = ask_process_new(a->mux, &start, on_askpass, a, &a->process);
+
+	if (r == 0 && *q->extra)
+		passenger_tell(a->passenger, q->extra);
+	return r;
+}
+
+static int ask_ask(struct asker *asker, struct prompt *p, const struct asker_question *q)
+{
+	struct caller_ask *a = ask_of(asker);
+	struct mux_ids ids = ids_of(a);
+	int r = a->way == WAY_TERMINAL ? start_terminal(a, q) : start_askpass(a, q);
+
+	if (r != 0) {
+		say_warn(&ids, "the client can't be asked %s: %s",
+			a->way == WAY_TERMINAL ? "at its terminal" : "by its SSH_ASKPASS",
+			smx_strerror(r));
+		a->way = WAY_NONE;
+		return r;
+	}
+	a->prompt = p;
+	a->tty = a->way == WAY_TERMINAL ? smx_os_caller_tty_id(a->caller) : 0;
+	return 0;
+}
+
+static void ask_unask(struct asker *asker)
+{
+	stop_asking(ask_of(asker));
+}
+
+static void ask_tell(struct asker *asker, const char *text)
+{
+	struct caller_ask *a = ask_of(asker);
+	char line[PASSENGER_TEXT_SIZE];
+	int fd;
+
+	if (ask_state(asker) != ASKER_FREE || a->way != WAY_TERMINAL || open_tty(a, &fd) != 0)
+		return;
+	(void)snprintf(line, sizeof(line), "\r%.500s\r\n", text);
+	smx_os_tty_tell(fd, line);
+	smx_os_ipc_close(fd);
+}
+
+static const char *ask_agent(const struct asker *asker)
+{
+	struct caller_ask *a = ask_of(asker);
+
+	look(a);
+	return a->agent && *a->agent ? a->agent : NULL;
+}
+
+static const struct asker_ops ops = { .state = ask_state,
+	.place = ask_place,
+	.is_batch = ask_is_batch,
+	.ask = ask_ask,
+	.unask = ask_unask,
+	.tell = ask_tell,
+	.agent = ask_agent };
+
+/* --- its life --- */
+
+struct caller_ask *caller_ask_new(struct passenger *p)
+{
+	struct caller_ask *a = smx_calloc(1, sizeof(*a));
+
+	if (!a)
+		return NULL;
+	a->asker.ops = &ops;
+	a->mux = p->mux;
+	a->passenger = p;
+	smx_buf_init(&a->env, SMX_OS_CALLER_BYTES_MAX);
+	smx_list_init(&a->node);
+	smx_list_add_tail(&a->mux->callers, &a->node);
+	return a;
+}
+
+struct asker *caller_ask_asker(struct caller_ask *a)
+{
+	return &a->asker;
+}
+
+int caller_ask_was_asked(const struct caller_ask *a)
+{
+	return a->was_asked;
+}
+
+void caller_ask_free(struct caller_ask *a)
+{
+	if (!a)
+		return;
+	a->way = WAY_NONE;
+	a->has_looked = 1;
+	displace(a);
+	smx_list_del(&a->node);
+	smx_os_caller_free(a->caller);
+	smx_free(a->vars);
+	smx_buf_release(&a->env);
+	smx_free(a->askpass);
+	smx_free(a);
+}
+
+void caller_ask_tick(struct mux *m)
+{
+	struct smx_list *it, *tmp;
+	int is_back = 0;
+
+	SMX_LIST_FOREACH (it, tmp, &m->callers) {
+		struct caller_ask *a = SMX_CONTAINER(it, struct caller_ask, node);
+
+		if (a->prompt && a->way == WAY_TERMINAL &&
+			smx_os_caller_tty(a->caller) != SMX_OS_CALLER_FOREGROUND) {
+			suspend(a);
+			return; /* others may have come or gone with it */
+		}
+		if (a->is_suspended && mux_now(m) - a->suspended_ms >= SUSPENDED_MS &&
+			smx_os_caller_tty(a->caller) == SMX_OS_CALLER_FOREGROUND) {
+			a->is_suspended = 0;
+			is_back = 1;
+		}
+	}
+	if (is_back)
+		prompt_place_all(m);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The person of a client of a control socket (W2): asked at the client's controlling terminal, as
+ * ssh itself would (`echo x | ssh web cat` has one), or by its SSH_ASKPASS, under ssh's own rules
+ * for which. Both are found by what the system tells about the client's process (os/caller.h),
+ * which is looked at when a question comes up and not before. Where nothing can be known, nobody is
+ * asked: the client is refused, goes on by itself, and asks.
+ */
+#ifndef SMX_MUX_CALLER_ASK_H
+#define SMX_MUX_CALLER_ASK_H
+
+#include "mux/asker.h"
+#include "mux/mux.h"
+
+struct caller_ask;
+struct passenger;
+
+/* For a passenger whose channel is about to be asked for. NULL: no memory. */
+struct caller_ask *caller_ask_new(struct passenger *p);
+struct asker *caller_ask_asker(struct caller_ask *a);
+/* It answered a question, or its person would not: ssh is not to ask again by itself. */
+int caller_ask_was_asked(const struct caller_ask *a);
+/*
+ * What was waited for is there, or will not be, or the client is gone: a question is asked
+ * elsewhere. Its request waits for nothing any more. NULL works.
+ */
+void caller_ask_free(struct caller_ask *a);
+/* Once a second: whose terminal is another job's by now, and who is back. */
+void caller_ask_tick(struct mux *m);
+
+/* W7: whether these arguments of ssh (strings, each with its NUL) turn BatchMode on. */
+int caller_args_are_batch(const char *args, size_t len);
+
+#endif

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: MIT */
+/* The process at the other end of a control socket (os/caller.h). */
+#include "os/caller.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <termios.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/sysmacros.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "os/os.h"
+
+struct smx_os_caller {
+	pid_t pid;
+	uint64_t start; /* of the process, in the system's own units */
+};
+
+/* What the system says of a process now. */
+struct look {
+	uint64_t start;
+	uid_t uid;
+	pid_t group, foreground; /* of its terminal: which group has it, or -1 */
+	dev_t tty; /* 0: none */
+	int is_stopped;
+};
+
+#ifdef __linux__
+
+#define STAT_SIZE 1024
+
+static int open_of(pid_t pid, const char *name)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%ld/%s", (long)pid, name);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* proc(5): numbers behind the name of the program, which is in parentheses and may have any. */
+static int look_at(pid_t pid, struct look *ret)
+{
+	enum { GROUP = 2, TTY = 4, FOREGROUND = 5, START = 19, FIELDS };
+	char text[STAT_SIZE], *at, state, *end;
+	long long field[FIELDS] = { 0 };
+	struct stat st;
+	unsigned tty;
+	ssize_t n;
+	int fd;
+
+	if ((fd = open_of(pid, "stat")) < 0)
+		return SMX_ENOTFOUND;
+	n = fstat(fd, &st) == 0 ? read(fd, text, sizeof(text) - 1) : -1;
+	(void)close(fd);
+	if (n <= 0)
+		return SMX_ENOTFOUND;
+	text[n] = '\0';
+	if (!(at = strrchr(text, ')')) || at[1] != ' ' || !(state = at[2]))
+		return SMX_ENOTFOUND;
+	at += 3;
+	for (int i = 1; i < FIELDS; i++, at = end) {
+		field[i] = strtoll(at, &end, 10);
+		if (end == at)
+			return SMX_ENOTFOUND;
+	}
+	tty = (unsigned)field[TTY];
+	*ret = (struct look){
+		.start = (uint64_t)field[START],
+		.uid = st.st_uid,
+		.group = (pid_t)field[GROUP],
+		.foreground = (pid_t)field[FOREGROUND],
+		.tty = tty ? makedev((tty >> 8) & 0xfff, (tty & 0xff) | ((tty >> 12) & 0xfff00))
+			   : 0,
+		.is_stopped = state == 'T' || state == 't' || state == 'Z' || state == 'X',
+	};
+	return 0;
+}
+
+/* A name means another terminal to a process that sees other files. */
+static int sees_our_files(pid_t pid)
+{
+	struct stat its, ours;
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%ld/ns/mnt", (long)pid);
+	return stat(path, &its) == 0 && stat("/proc/self/ns/mnt", &ours) == 0 &&
+	       its.st_ino == ours.st_ino && its.st_dev == ours.st_dev;
+}
+
+#define PTS_MAJOR     136
+#define PTS_MAJOR_END 144
+#define CONSOLE_MAJOR 4
+#define CONSOLES      64
+
+static int tty_name(pid_t pid, dev_t tty, char *out, size_t size)
+{
+	unsigned a = major(tty), b = minor(tty);
+
+	if (!sees_our_files(pid))
+		return SMX_ENOTFOUND;
+	if (a >= PTS_MAJOR && a < PTS_MAJOR_END)
+		(void)snprintf(out, size, "/dev/pts/%u", (a - PTS_MAJOR) * 256 + b);
+	else if (a == CONSOLE_MAJOR && b < CONSOLES)
+		(void)snprintf(out, size, "/dev/tty%u", b);
+	else
+		return SMX_ENOTFOUND;
+	return 0;
+}
+
+static int open_again(int fd, int flags)
+{
+	char path[40];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, flags);
+}
+
+static int read_strings(pid_t pid, const char *name, struct smx_buf *out)
+{
+	char chunk[16 * 1024];
+	int fd = open_of(pid, name), r = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		return SMX_ENOTFOUND;
+	while ((n = read(fd, chunk, sizeof(chunk))) > 0 && r == 0)
+		r = smx_buf_put(out, chunk, (size_t)n);
+	(void)close(fd);
+	return n < 0 ? SMX_ENOTFOUND : r;
+}
+
+static int read_args(pid_t pid, struct smx_buf *out)
+{
+	return read_strings(pid, "cmdline", out);
+}
+
+static int read_env(pid_t pid, struct smx_buf *out)
+{
+	return read_strings(pid, "environ", out);
+}
+
+#elif defined(__APPLE__)
+
+static int look_at(pid_t pid, struct look *ret)
+{
+	int mib[4] = { CTL_KERN, KERN_PROC, KERN_PROC_PID, pid };
+	struct kinfo_proc info;
+	size_t size = sizeof(info);
+
+	if (sysctl(mib, 4, &info, &size, NULL, 0) != 0 || size < sizeof(info))
+		return SMX_ENOTFOUND;
+	*ret = (struct look){
+		.start = (uint64_t)info.kp_proc.p_starttime.tv_sec * 1000000 +
+			 (uint64_t)info.kp_proc.p_starttime.tv_usec,
+		.uid = info.kp_eproc.e_ucred.cr_uid,
+		.group = info.kp_eproc.e_pgid,
+		.foreground = info.kp_eproc.e_tpgid,
+		.tty = info.kp_eproc.e_tdev == (dev_t)-1 ? 0 : info.kp_eproc.e_tdev,
+		.is_stopped = info.kp_proc.p_stat == SSTOP || info.kp_proc.p_stat == SZOMB,
+	};
+	return 0;
+}
+
+static int tty_name(pid_t pid, dev_t tty, char *out, size_t size)
+{
+	const char *name = devname(tty, S_IFCHR);
+
+	(void)pid;
+	if (!name)
+		return SMX_ENOTFOUND;
+	(void)snprintf(out, size, "/dev/%s", name);
+	return 0;
+}
+
+/* /dev/fd is no more than dup(2) here. */
+static int open_again(int fd, int flags)
+{
+	char path[256];
+
+	return ttyname_r(fd, path, sizeof(path)) == 0 ? open(path, flags) : -1;
+}
+
+/* KERN_PROCARGS2: their number, the program's path, NULs, the arguments, the environment. */
+static int read_both(pid_t pid, struct smx_buf *out, int wants_env)
+{
+	int mib[3] = { CTL_KERN, KERN_PROCARGS2, pid }, n_args, r = SMX_ENOTFOUND;
+	size_t size = SMX_OS_CALLER_BYTES_MAX, at, end;
+	char *all = smx_malloc(size);
+
+	if (!all)
+		return SMX_ENOMEM;
+	if (sysctl(mib, 3, all, &size, NULL, 0) != 0 || size <= sizeof(n_args))
+		goto out;
+	memcpy(&n_args, all, sizeof(n_args));
+	for (at = sizeof(n_args); at < size && all[at]; at++)
+		;
+	while (at < size && !all[at])
+		at++;
+	for (end = at; end < size && n_args > 0; end++)
+		n_args -= all[end] == '\0';
+	if (wants_env)
+		/* Behind its last string there are others, of the system. */
+		for (at = end; end < size && all[end]; end++)
+			end += strnlen(all + end, size - end);
+	r = at < size ? smx_buf_put(out, all + at, (end < size ? end : size) - at) : SMX_ENOTFOUND;
+out:
+	smx_wipe_free(all, SMX_OS_CALLER_BYTES_MAX);
+	return r;
+}
+
+static int read_args(pid_t pid, struct smx_buf *out)
+{
+	return read_both(pid, out, 0);
+}
+
+static int read_env(pid_t pid, struct smx_buf *out)
+{
+	return read_both(pid, out, 1);
+}
+
+#else
+
+static int look_at(pid_t pid, struct look *ret)
+{
+	(void)pid;
+	(void)ret;
+	return SMX_EUNSUPPORTED;
+}
+
+static int tty_name(pid_t pid, dev_t tty, char *out, size_t size)
+{
+	(void)pid;
+	(void)tty;
+	(void)out;
+	(void)size;
+	return SMX_EUNSUPPORTED;
+}
+
+static int open_again(int fd, int flags)
+{
+	(void)fd;
+	(void)flags;
+	return -1;
+}
+
+static int read_args(pid_t pid, struct smx_buf *out)
+{
+	(void)pid;
+	(void)out;
+	return SMX_EUNSUPPORTED;
+}
+
+static int read_env(pid_t pid, struct smx_buf *out)
+{
+	return read_args(pid, out);
+}
+
+#endif
+
+int smx_os_caller_new(int64_t pid, struct smx_os_caller **ret)
+{
+	struct smx_os_caller *c;
+	struct look l;
+	int r;
+
+	if (pid <= 0 || pid != (pid_t)pid)
+		return SMX_ENOTFOUND;
+	if ((r = look_at((pid_t)pid, &l)) != 0)
+		return r;
+	if (l.uid != geteuid())
+		return SMX_ENOTFOUND;
+	if (!(c = smx_calloc(1, sizeof(*c))))
+		return SMX_ENOMEM;
+	*c = (struct smx_os_caller){ .pid = (pid_t)pid, .start = l.start };
+	*ret = c;
+	return 0;
+}
+
+void smx_os_caller_free(struct smx_os_caller *c)
+{
+	smx_free(c);
+}
+
+/* SMX_ENOTFOUND: it is gone, whoever has its number now. */
+static int look(const struct smx_os_caller *c, struct look *ret)
+{
+	int r = look_at(c->pid, ret);
+
+	if (r == 0 && (ret->start != c->start || ret->uid != geteuid()))
+		r = SMX_ENOTFOUND;
+	return r;
+}
+
+enum smx_os_caller_tty smx_os_caller_tty(const struct smx_os_caller *c)
+{
+	struct look l;
+
+	if (look(c, &l) != 0 || l.tty == 0)
+		return SMX_OS_CALLER_NO_TTY;
+	return l.is_stopped || l.group != l.foreground ? SMX_OS_CALLER_BACKGROUND
+						       : SMX_OS_CALLER_FOREGROUND;
+}
+
+uint64_t smx_os_caller_tty_id(const struct smx_os_caller *c)
+{
+	struct look l;
+
+	return look(c, &l) == 0 ? (uint64_t)l.tty : 0;
+}
+
+static int is_tty(int fd, dev_t tty)
+{
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == tty;
+}
+
+int smx_os_caller_open_tty(const struct smx_os_caller *c, const int *fds, size_t n_fds, int *ret_fd)
+{
+	const int flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
+	struct look l;
+	char path[256];
+	int fd = -1;
+
+	if (look(c, &l) != 0 || l.tty == 0)
+		return SMX_ENOTFOUND;
+	for (size_t i = 0; i < n_fds && fd < 0; i++)
+		if (is_tty(fds[i], l.tty))
+			fd = open_again(fds[i], flags);
+	/* Without waiting for a line: a serial one may have nobody there. */
+	if (fd < 0 && tty_name(c->pid, l.tty, path, sizeof(path)) == 0 &&
+		(fd = open(path, flags | O_NONBLOCK)) >= 0)
+		(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+	if (fd < 0)
+		return SMX_ENOTFOUND;
+	if (!is_tty(fd, l.tty) || !isatty(fd)) {
+		(void)close(fd);
+		return SMX_ENOTFOUND;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int smx_os_caller_args(const struct smx_os_caller *c, struct smx_buf *out)
+{
+	struct look l;
+	int r = read_args(c->pid, out);
+
+	/* Looked at afterwards: it was read of that very process. */
+	return r == 0 ? look(c, &l) : r;
+}
+
+int smx_os_caller_env(const struct smx_os_caller *c, struct smx_buf *out)
+{
+	struct look l;
+	int r = read_env(c->pid, out);
+
+	return r == 0 ? look(c, &l) : r;
+}
+
+void smx_os_caller_press(const struct smx_os_caller *c, enum smx_os_key key)
+{
+	static const int signals[] = { [SMX_OS_KEY_INTERRUPT] = SIGINT,
+		[SMX_OS_KEY_QUIT] = SIGQUIT,
+		[SMX_OS_KEY_SUSPEND] = SIGTSTP };
+	struct look l;
+
+	if (look(c, &l) != 0)
+		return;
+	if (l.tty && l.group > 1 && l.group == l.foreground)
+		(void)kill(-l.group, signals[key]);
+	else
+		(void)kill(c->pid, signals[key]);
+}
+
+/* --- terminals --- */
+
+struct smx_os_modes {
+	struct termios t;
+};
+
+int smx_os_modes_keep(int fd, struct smx_os_modes **ret)
+{
+	struct smx_os_modes *m = smx_calloc(1, sizeof(*m));
+
+	if (!m)
+		return SMX_ENOMEM;
+	if (tcgetattr(fd, &m->t) != 0) {
+		smx_free(m);
+		return SMX_ENOTFOUND;
+	}
+	*ret = m;
+	return 0;
+}
+
+void smx_os_modes_put_back(int fd, struct smx_os_modes *modes)
+{
+	if (modes)
+		(void)tcsetattr(fd, TCSANOW, &modes->t);
+	smx_os_modes_free(modes);
+}
+
+void smx_os_modes_free(struct smx_os_modes *modes)
+{
+	smx_free(modes);
+}
+
+void smx_os_tty_tell(int fd, const char *text)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	/* An open file of our own (smx_os_caller_open_tty). */
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)
+		return;
+	(void)!write(fd, text, strlen(text));
+}
+
+void smx_os_ignore_terminal(void)
+{
+	static const int signals[] = { SIGINT, SIGQUIT, SIGTSTP, SIGHUP, SIGTERM, SIGTTOU,
+		SIGTTIN };
+	struct sigaction sa = { .sa_handler = SIG_IGN };
+
+	for (size_t i = 0; i < SMX_ARRAY_LEN(signals); i++)
+		(void)sigaction(signals[i], &sa, NULL);
+}
