@@ -18,6 +18,7 @@ struct agent_io {
 	agent_cb *cb; /* NULL once called or cancelled */
 	void *arg;
 	struct smx_buf request, answer;
+	unsigned n_skipped; /* answers before the one that counts */
 };
 
 static void on_closed(uv_handle_t *h)
@@ -88,7 +89,11 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 		return;
 	}
 	smx_buf_commit(&a->answer, (size_t)n);
-	r = smx_agent_frame(smx_buf_as_view(&a->answer), &message, &used);
+	while ((r = smx_agent_frame(smx_buf_as_view(&a->answer), &message, &used)) == 0 &&
+		a->n_skipped > 0) {
+		a->n_skipped--;
+		smx_buf_consume(&a->answer, used);
+	}
 	if (r == 0)
 		finish(a, 0, message);
 	else if (r != SMX_EAGAIN)
@@ -133,7 +138,7 @@ static void on_try(uv_timer_t *timer)
 }
 
 struct agent_io *agent_ask(uv_loop_t *loop, const char *path, struct smx_buf *request,
-	uint64_t timeout_ms, agent_cb *cb, void *arg)
+	unsigned n_before, uint64_t timeout_ms, agent_cb *cb, void *arg)
 {
 	struct agent_io *a = smx_calloc(1, sizeof(*a));
 
@@ -145,6 +150,7 @@ struct agent_io *agent_ask(uv_loop_t *loop, const char *path, struct smx_buf *re
 		return NULL;
 	a->cb = cb;
 	a->arg = arg;
+	a->n_skipped = n_before;
 	a->request = *request;
 	smx_buf_init(request, request->max);
 	smx_buf_init(&a->answer, SMX_AGENT_MSG_MAX + 8192);

@@ -15,9 +15,12 @@ struct agent_io;
 /* Called once: r 0 and the answer (without its length), or an SMX_E*. Not after a cancel. */
 typedef void agent_cb(void *arg, int r, struct smx_view message);
 
-/* Takes the request's content. path is that of smx_os_agent_path. NULL: no memory. */
+/*
+ * Takes the request's content. path is that of smx_os_agent_path. n_before: messages in the request
+ * before the last; their answers are of no interest. NULL: no memory.
+ */
 struct agent_io *agent_ask(uv_loop_t *loop, const char *path, struct smx_buf *request,
-	uint64_t timeout_ms, agent_cb *cb, void *arg);
+	unsigned n_before, uint64_t timeout_ms, agent_cb *cb, void *arg);
 void agent_cancel(struct agent_io *a); /* NULL works */
 
 #endif

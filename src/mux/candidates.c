@@ -135,6 +135,51 @@ int candidates_add_agent(struct candidates *cs, struct smx_view blob)
 	return add_key(cs, blob, NULL, rank);
 }
 
+static int is_of_agent(const struct candidate *c)
+{
+	return !c->key && !c->locked;
+}
+
+int candidates_has_agent(const struct candidates *cs, size_t from)
+{
+	for (size_t i = from; i < cs->n; i++) {
+		if (is_of_agent(&cs->all[i]))
+			return 1;
+	}
+	return 0;
+}
+
+static int mark_listed(void *arg, struct smx_view blob, struct smx_view comment)
+{
+	struct candidates *cs = arg;
+
+	(void)comment;
+	for (size_t i = 0; i < cs->n; i++)
+		cs->all[i].is_listed |= smx_view_eq_view(blob, candidate_signer(&cs->all[i]));
+	return 0;
+}
+
+int candidates_keep_agent(
+	struct candidates *cs, size_t from, struct smx_view message, size_t *ret_dropped)
+{
+	size_t kept = from;
+	int r;
+
+	for (size_t i = 0; i < cs->n; i++)
+		cs->all[i].is_listed = 0;
+	if ((r = smx_agent_parse_list(message, mark_listed, cs)) != 0)
+		return r;
+	for (size_t i = from; i < cs->n; i++) {
+		if (is_of_agent(&cs->all[i]) && !cs->all[i].is_listed)
+			release(&cs->all[i]);
+		else
+			cs->all[kept++] = cs->all[i];
+	}
+	*ret_dropped = cs->n - kept;
+	cs->n = kept;
+	return 0;
+}
+
 /* --- of files --- */
 
 int candidates_add_files(struct candidates *cs)

@@ -16,7 +16,7 @@ struct candidate {
 	struct smx_buf signer; /* the key an agent signs with, if that is not what is offered */
 	const struct smx_key *key; /* of a key file; NULL: the agent signs, or it is `locked` */
 	const struct prepared_key *locked; /* an encrypted key file */
-	int rank;
+	int rank, is_listed;
 };
 
 struct candidates {
@@ -33,6 +33,15 @@ void candidates_release(struct candidates *cs);
 
 /* One key or certificate of an agent's. 0, also where it is not wanted, or SMX_ENOMEM. */
 int candidates_add_agent(struct candidates *cs, struct smx_view blob);
+/*
+ * The agent has told once more which keys it has, now that it knows for which server (A11): those
+ * from place `from` on that it does not list any more, because it would not sign with them there,
+ * are dropped. Errors of smx_agent_parse_list, and nothing was dropped. *ret_dropped: how many.
+ */
+int candidates_keep_agent(
+	struct candidates *cs, size_t from, struct smx_view message, size_t *ret_dropped);
+/* Whether one from place `from` on is for the agent to sign. */
+int candidates_has_agent(const struct candidates *cs, size_t from);
 /* The key files, after the agent. */
 int candidates_add_files(struct candidates *cs);
 /* A8: a key of which the route names the public part and that nobody has, or NULL. */

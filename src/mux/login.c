@@ -45,6 +45,7 @@ struct login {
 	int is_own_agent, has_tried_own; /* the last of them: not a client's */
 	struct agent_io *agent; /* a question under way */
 	int is_listing, wants_choice, is_last_partial;
+	int is_listed_again; /* since the session is known (A11) */
 	int began_with_key; /* and no answer yet (B13) */
 	struct candidates candidates;
 	size_t next, n_offered;
@@ -169,8 +170,8 @@ static void list_agent(struct login *lg)
 	if (path) {
 		lg->agents[lg->n_agents++] = path;
 		if (smx_agent_put_list(&request) == 0)
-			lg->agent = agent_ask(lg->mux->loop, path, &request, AGENT_LIST_TIMEOUT_MS,
-				on_listed, lg);
+			lg->agent = agent_ask(lg->mux->loop, path, &request, 0,
+				AGENT_LIST_TIMEOUT_MS, on_listed, lg);
 	}
 	lg->is_listing = lg->agent != NULL;
 	smx_buf_release(&request);
@@ -197,6 +198,55 @@ static void on_listed(void *arg, int r, struct smx_view message)
 	if (lg->wants_choice)
 		choose(lg);
 	mux_settle(m);
+}
+
+/* A11: what the agent is asked next is for this server and no other. */
+static int put_bind(const struct login *lg, struct smx_buf *request)
+{
+	return smx_agent_put_bind(request, smx_transport_host_key_blob(lg->t),
+		smx_transport_session_id(lg->t), smx_transport_session_signature(lg->t), 0);
+}
+
+static void on_listed_again(void *arg, int r, struct smx_view message)
+{
+	struct login *lg = arg;
+	struct mux *m = lg->mux;
+	size_t n = 0;
+
+	link_touch(lg->link);
+	lg->agent = NULL;
+	lg->is_listing = 0;
+	if (r == 0)
+		r = candidates_keep_agent(&lg->candidates, lg->next, message, &n);
+	if (r != 0)
+		note_agent(lg, r);
+	else if (n > 0)
+		(void)snprintf(lg->key_note, sizeof(lg->key_note),
+			"%zu key%s of the agent may not be used for this server (ssh-add -h)", n,
+			n == 1 ? "" : "s");
+	choose(lg);
+	mux_settle(m);
+}
+
+/*
+ * Keys may be for certain servers only (ssh-add -h). The agent was asked for its keys before it
+ * could be told for which server, so it is asked once more: each key that is offered in vain is one
+ * of the few that a server lets one try. Returns whether it is being asked.
+ */
+static int list_again(struct login *lg)
+{
+	struct smx_buf request;
+
+	if (lg->is_listed_again || !candidates_has_agent(&lg->candidates, lg->next))
+		return 0;
+	lg->is_listed_again = 1;
+	smx_buf_init(&request, SMX_AGENT_MSG_MAX);
+	if (put_bind(lg, &request) == 0 && smx_agent_put_list(&request) == 0)
+		lg->agent = agent_ask(lg->mux->loop, lg->agents[lg->n_agents - 1], &request, 1,
+			AGENT_LIST_TIMEOUT_MS, on_listed_again, lg);
+	smx_buf_release(&request);
+	lg->is_listing = lg->agent != NULL;
+	return lg->is_listing;
 }
 
 /* --- methods --- */
@@ -498,6 +548,8 @@ static void choose(struct login *lg)
 			finish(lg, r, smx_strerror(r));
 		return;
 	}
+	if (smx_auth_client_can(&lg->auth, "publickey") && list_again(lg))
+		return;
 	while (smx_auth_client_can(&lg->auth, "publickey") && lg->next < lg->candidates.n) {
 		c = &lg->candidates.all[lg->next++];
 		if (choose_alg(lg, candidate_blob(c), alg, sizeof(alg), &flags) != 0 ||
@@ -574,9 +626,10 @@ static void sign(struct login *lg)
 		r = 0;
 		goto out;
 	}
-	r = smx_agent_put_sign(&out, candidate_signer(c), smx_buf_as_view(&data), flags);
+	if ((r = put_bind(lg, &out)) == 0)
+		r = smx_agent_put_sign(&out, candidate_signer(c), smx_buf_as_view(&data), flags);
 	if (r == 0) {
-		lg->agent = agent_ask(lg->mux->loop, lg->agents[lg->n_agents - 1], &out,
+		lg->agent = agent_ask(lg->mux->loop, lg->agents[lg->n_agents - 1], &out, 1,
 			AGENT_SIGN_TIMEOUT_MS, on_signed, lg);
 		r = lg->agent ? 0 : SMX_ENOMEM;
 	}

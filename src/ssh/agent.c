@@ -9,6 +9,7 @@ enum {
 	AGENT_IDENTITIES_ANSWER = 12,
 	AGENTC_SIGN_REQUEST = 13,
 	AGENT_SIGN_RESPONSE = 14,
+	AGENTC_EXTENSION = 27,
 };
 
 int smx_agent_put_list(struct smx_buf *b)
@@ -29,6 +30,22 @@ int smx_agent_put_sign(
 	if ((r = smx_put_string_begin(b, &mark)) != 0 ||
 		(r = smx_put_u8(b, AGENTC_SIGN_REQUEST)) != 0 || (r = smx_put_view(b, blob)) != 0 ||
 		(r = smx_put_view(b, data)) != 0 || (r = smx_put_u32(b, flags)) != 0)
+		return r;
+	smx_put_string_end(b, mark);
+	return 0;
+}
+
+int smx_agent_put_bind(struct smx_buf *b, struct smx_view host_key, struct smx_view session_id,
+	struct smx_view signature, int is_forwarding)
+{
+	size_t mark;
+	int r;
+
+	if ((r = smx_put_string_begin(b, &mark)) != 0 ||
+		(r = smx_put_u8(b, AGENTC_EXTENSION)) != 0 ||
+		(r = smx_put_cstr(b, "session-bind@openssh.com")) != 0 ||
+		(r = smx_put_view(b, host_key)) != 0 || (r = smx_put_view(b, session_id)) != 0 ||
+		(r = smx_put_view(b, signature)) != 0 || (r = smx_put_bool(b, is_forwarding)) != 0)
 		return r;
 	smx_put_string_end(b, mark);
 	return 0;

@@ -17,6 +17,14 @@ int smx_agent_put_sign(
 	struct smx_buf *b, struct smx_view blob, struct smx_view data, uint32_t flags);
 
 /*
+ * session-bind@openssh.com (PROTOCOL.agent section 1): tells an agent for which server the
+ * signatures that are asked for on this connection are, with the server's own proof. It may answer
+ * that it does not know it, which harms nothing.
+ */
+int smx_agent_put_bind(struct smx_buf *b, struct smx_view host_key, struct smx_view session_id,
+	struct smx_view signature, int is_forwarding);
+
+/*
  * The first whole message of the bytes received so far, without its length. SMX_EAGAIN: more
  * bytes are needed; SMX_ETOOBIG. *ret_used: bytes it took.
  */

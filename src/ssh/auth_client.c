@@ -11,6 +11,7 @@ int smx_auth_client_init(struct smx_auth_client *a, struct smx_transport *t, con
 	*a = (struct smx_auth_client){ .t = t, .wait = SMX_AUTH_WAIT_NOTHING };
 	smx_buf_init(&a->key_alg, SMX_ALG_NAME_SIZE);
 	smx_buf_init(&a->key_blob, SMX_KEY_BLOB_MAX);
+	smx_buf_init(&a->host_key, SMX_KEY_BLOB_MAX);
 	return (a->user = smx_strdup(user)) ? 0 : SMX_ENOMEM;
 }
 
@@ -20,6 +21,7 @@ void smx_auth_client_release(struct smx_auth_client *a)
 	a->user = NULL;
 	smx_buf_release(&a->key_alg);
 	smx_buf_release(&a->key_blob);
+	smx_buf_release(&a->host_key);
 }
 
 /* Sends what was built (r: of the building), then waits for `wait`. Wipes: it may hold a secret. */
@@ -61,15 +63,33 @@ int smx_auth_client_begin(struct smx_auth_client *a)
 	return r == 0 ? send_none(a) : r;
 }
 
+/* A11: bound to the server, where it knows how; it may have said so only after a first request. */
+static int choose_method(struct smx_auth_client *a)
+{
+	struct smx_view host_key = smx_transport_host_key_blob(a->t);
+
+	smx_buf_reset(&a->host_key);
+	return smx_transport_takes_hostbound(a->t)
+		       ? smx_buf_put(&a->host_key, host_key.p, host_key.len)
+		       : 0;
+}
+
 static int take_key(struct smx_auth_client *a, struct smx_view alg, struct smx_view blob)
 {
 	int r;
 
 	smx_buf_reset(&a->key_alg);
 	smx_buf_reset(&a->key_blob);
-	if ((r = smx_buf_put(&a->key_alg, alg.p, alg.len)) == 0)
-		r = smx_buf_put(&a->key_blob, blob.p, blob.len);
+	if ((r = smx_buf_put(&a->key_alg, alg.p, alg.len)) == 0 &&
+		(r = smx_buf_put(&a->key_blob, blob.p, blob.len)) == 0)
+		r = choose_method(a);
 	return r;
+}
+
+static struct smx_auth_pubkey key_of(const struct smx_auth_client *a)
+{
+	return (struct smx_auth_pubkey){ a->user, smx_buf_as_view(&a->key_alg),
+		smx_buf_as_view(&a->key_blob), smx_buf_as_view(&a->host_key) };
 }
 
 int smx_auth_client_begin_with_key(
@@ -233,14 +253,17 @@ int smx_auth_client_handle(
 
 int smx_auth_client_probe_key(struct smx_auth_client *a, struct smx_view alg, struct smx_view blob)
 {
+	struct smx_auth_pubkey key;
 	struct smx_buf b;
 	int r;
 
 	if (a->wait != SMX_AUTH_WAIT_CHOICE)
 		return SMX_ESTATE;
 	smx_buf_init_secret(&b, SMX_AUTH_MSG_MAX);
-	if ((r = take_key(a, alg, blob)) == 0)
-		r = smx_auth_put_pubkey_probe(&b, a->user, alg, blob);
+	if ((r = take_key(a, alg, blob)) == 0) {
+		key = key_of(a);
+		r = smx_auth_put_pubkey_probe(&b, &key);
+	}
 	return send_built(a, &b, r, SMX_AUTH_WAIT_PROBE);
 }
 
@@ -267,22 +290,23 @@ int smx_auth_client_kbdint(struct smx_auth_client *a)
 
 int smx_auth_client_sign_data(struct smx_auth_client *a, struct smx_buf *ret_data)
 {
+	struct smx_auth_pubkey key = key_of(a);
+
 	if (a->wait != SMX_AUTH_WAIT_SIGNATURE)
 		return SMX_ESTATE;
-	return smx_auth_put_pubkey_request(ret_data, smx_transport_session_id(a->t), a->user,
-		smx_buf_as_view(&a->key_alg), smx_buf_as_view(&a->key_blob));
+	return smx_auth_put_pubkey_request(ret_data, smx_transport_session_id(a->t), &key);
 }
 
 int smx_auth_client_send_signature(struct smx_auth_client *a, struct smx_view signature)
 {
+	struct smx_auth_pubkey key = key_of(a);
 	struct smx_buf b;
 	int r;
 
 	if (a->wait != SMX_AUTH_WAIT_SIGNATURE)
 		return SMX_ESTATE;
 	smx_buf_init_secret(&b, SMX_AUTH_MSG_MAX);
-	if ((r = smx_auth_put_pubkey_request(&b, (struct smx_view){ NULL, 0 }, a->user,
-		     smx_buf_as_view(&a->key_alg), smx_buf_as_view(&a->key_blob))) == 0)
+	if ((r = smx_auth_put_pubkey_request(&b, (struct smx_view){ NULL, 0 }, &key)) == 0)
 		r = smx_put_view(&b, signature);
 	return send_built(a, &b, r, SMX_AUTH_WAIT_PUBKEY);
 }

@@ -59,6 +59,7 @@ struct smx_auth_client {
 	unsigned has_methods : 1; /* the server has said them */
 	size_t n_prompts; /* of the open INFO_REQUEST */
 	struct smx_buf key_alg, key_blob; /* of the probed key */
+	struct smx_buf host_key; /* its request is bound to this server; empty: it is not (A11) */
 };
 
 int smx_auth_client_init(struct smx_auth_client *a, struct smx_transport *t, const char *user);

@@ -14,32 +14,30 @@ static int put_head(struct smx_buf *b, const char *user, const char *method)
 	return 0;
 }
 
-static int put_pubkey(struct smx_buf *b, const char *user, int has_signature, struct smx_view alg,
-	struct smx_view blob)
+static int put_pubkey(struct smx_buf *b, const struct smx_auth_pubkey *k, int has_signature)
 {
+	const char *method = k->host_key.len ? "publickey-hostbound-v00@openssh.com" : "publickey";
 	int r;
 
-	if ((r = put_head(b, user, "publickey")) != 0 ||
-		(r = smx_put_bool(b, has_signature)) != 0 || (r = smx_put_view(b, alg)) != 0 ||
-		(r = smx_put_view(b, blob)) != 0)
+	if ((r = put_head(b, k->user, method)) != 0 || (r = smx_put_bool(b, has_signature)) != 0 ||
+		(r = smx_put_view(b, k->alg)) != 0 || (r = smx_put_view(b, k->blob)) != 0)
 		return r;
-	return 0;
+	return k->host_key.len ? smx_put_view(b, k->host_key) : 0;
 }
 
-int smx_auth_put_pubkey_request(struct smx_buf *b, struct smx_view session_id, const char *user,
-	struct smx_view alg, struct smx_view blob)
+int smx_auth_put_pubkey_request(
+	struct smx_buf *b, struct smx_view session_id, const struct smx_auth_pubkey *key)
 {
 	int r;
 
 	if (session_id.len && (r = smx_put_view(b, session_id)) != 0)
 		return r;
-	return put_pubkey(b, user, 1, alg, blob);
+	return put_pubkey(b, key, 1);
 }
 
-int smx_auth_put_pubkey_probe(
-	struct smx_buf *b, const char *user, struct smx_view alg, struct smx_view blob)
+int smx_auth_put_pubkey_probe(struct smx_buf *b, const struct smx_auth_pubkey *key)
 {
-	return put_pubkey(b, user, 0, alg, blob);
+	return put_pubkey(b, key, 0);
 }
 
 int smx_auth_put_none(struct smx_buf *b, const char *user)

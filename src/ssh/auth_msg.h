@@ -11,15 +11,24 @@
 #define SMX_AUTH_TEXT_MAX    8192 /* each text of an INFO_REQUEST or a banner */
 
 /*
- * What a publickey request is signed over: the session id as a string, then the request
- * up to the blob (RFC 4252 section 7). Without a session id (len 0): that request itself,
- * to which the client appends the signature as a string.
+ * A key that is offered. With the server's host key it is a request of the method
+ * publickey-hostbound-v00@openssh.com (PROTOCOL, section 3.1), in which the signature says for
+ * which server it was made; without (len 0) one of publickey.
  */
-int smx_auth_put_pubkey_request(struct smx_buf *b, struct smx_view session_id, const char *user,
-	struct smx_view alg, struct smx_view blob);
+struct smx_auth_pubkey {
+	const char *user;
+	struct smx_view alg, blob, host_key;
+};
+
+/*
+ * What such a request is signed over: the session id as a string, then the request up to the
+ * signature (RFC 4252 section 7). Without a session id (len 0): that request itself, to which the
+ * client appends the signature as a string.
+ */
+int smx_auth_put_pubkey_request(
+	struct smx_buf *b, struct smx_view session_id, const struct smx_auth_pubkey *key);
 /* The question whether a key would do. */
-int smx_auth_put_pubkey_probe(
-	struct smx_buf *b, const char *user, struct smx_view alg, struct smx_view blob);
+int smx_auth_put_pubkey_probe(struct smx_buf *b, const struct smx_auth_pubkey *key);
 int smx_auth_put_none(struct smx_buf *b, const char *user);
 int smx_auth_put_password(struct smx_buf *b, const char *user, struct smx_view password);
 int smx_auth_put_kbdint(struct smx_buf *b, const char *user);

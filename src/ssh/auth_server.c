@@ -79,6 +79,7 @@ static int send_pk_ok(struct smx_auth_server *a, struct smx_view alg, struct smx
 static int check_signature(struct smx_auth_server *a, struct smx_view alg, struct smx_view blob,
 	struct smx_view signature)
 {
+	struct smx_auth_pubkey offered = { .user = a->user, .alg = alg, .blob = blob };
 	struct smx_key *key = NULL;
 	struct smx_buf data;
 	int r;
@@ -86,7 +87,7 @@ static int check_signature(struct smx_auth_server *a, struct smx_view alg, struc
 	smx_buf_init(&data, SMX_AUTH_MSG_MAX);
 	if ((r = smx_key_from_blob(&key, blob)) == 0 &&
 		(r = smx_auth_put_pubkey_request(
-			 &data, smx_transport_session_id(a->t), a->user, alg, blob)) == 0)
+			 &data, smx_transport_session_id(a->t), &offered)) == 0)
 		r = smx_key_verify(key, alg, signature, smx_buf_as_view(&data));
 	smx_buf_release(&data);
 	smx_key_free(key);

@@ -331,6 +331,9 @@ static int use_secret(struct smx_transport *t, struct smx_view secret)
 	if (t->n_kex == 0) {
 		memcpy(t->session_id, h, hash.len);
 		t->session_id_len = hash.len;
+		if (is_client &&
+			(r = keep(&t->session_signature, smx_buf_as_view(&t->signature))) != 0)
+			goto out;
 	}
 	if ((r = derive(t, secret, hash, is_client, 1, &tx)) != 0 ||
 		(r = derive(t, secret, hash, !is_client, 0, &rx)) != 0)

@@ -53,6 +53,7 @@ int smx_transport_new(
 	smx_buf_init(&t->client_public, SMX_KEX_PUBLIC_MAX);
 	smx_buf_init(&t->server_public, SMX_KEX_PUBLIC_MAX);
 	smx_buf_init(&t->signature, SMX_SIG_MAX);
+	smx_buf_init(&t->session_signature, SMX_SIG_MAX);
 	smx_buf_init(&t->host_key_blob, SMX_KEY_BLOB_MAX);
 	smx_buf_init(&t->new_host_key_blob, SMX_KEY_BLOB_MAX);
 	/* Secret: the peer may rekey while a password is on its way. */
@@ -106,6 +107,7 @@ void smx_transport_free(struct smx_transport *t)
 	smx_work_free(t->work_out);
 	smx_protect_free(t->next_rx);
 	smx_free(t->server_sig_algs);
+	smx_buf_release(&t->session_signature);
 	smx_wipe(t->session_id, sizeof(t->session_id));
 	smx_free(t);
 }
@@ -213,6 +215,8 @@ static int on_ext_info(struct smx_transport *t, struct smx_rd rd)
 			return r;
 		if (smx_view_eq(name, "ping@openssh.com") && smx_view_eq(value, "0"))
 			t->peer_pings = 1;
+		if (smx_view_eq(name, "publickey-hostbound@openssh.com") && smx_view_eq(value, "0"))
+			t->takes_hostbound = 1;
 		if (!smx_view_eq(name, "server-sig-algs") || value.len > SERVER_SIG_ALGS_MAX ||
 			memchr(value.p, 0, value.len))
 			continue;
@@ -723,6 +727,16 @@ size_t smx_transport_string_max(const struct smx_transport *t)
 const char *smx_transport_server_sig_algs(const struct smx_transport *t)
 {
 	return t->server_sig_algs ? t->server_sig_algs : "";
+}
+
+int smx_transport_takes_hostbound(const struct smx_transport *t)
+{
+	return t->takes_hostbound;
+}
+
+struct smx_view smx_transport_session_signature(const struct smx_transport *t)
+{
+	return smx_buf_as_view(&t->session_signature);
 }
 
 const char *smx_transport_reason(const struct smx_transport *t)

@@ -131,6 +131,10 @@ const char *smx_transport_peer_software(const struct smx_transport *t);
 size_t smx_transport_payload_max(const struct smx_transport *t);
 /* Longest string within a payload that this peer is sure to take. */
 size_t smx_transport_string_max(const struct smx_transport *t);
+/* Client: the server's signature of the session id, which proves whose session it is. */
+struct smx_view smx_transport_session_signature(const struct smx_transport *t);
+/* The server has said that it knows publickey-hostbound-v00@openssh.com. */
+int smx_transport_takes_hostbound(const struct smx_transport *t);
 /* server-sig-algs of the peer's EXT_INFO; "" if it sent none. */
 const char *smx_transport_server_sig_algs(const struct smx_transport *t);
 /* Why it failed: text of the peer's DISCONNECT, or what could not be agreed. Not sanitised. */

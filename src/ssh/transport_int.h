@@ -61,6 +61,8 @@ struct smx_transport {
 
 	struct smx_buf held; /* u32 length, payload; while a key exchange runs */
 	char *server_sig_algs;
+	int takes_hostbound; /* said in EXT_INFO */
+	struct smx_buf session_signature; /* of the first exchange hash, by the server */
 	int peer_pings;
 	unsigned n_pings_due; /* answers the peer owes us */
 	struct smx_probes probes;

@@ -174,3 +174,103 @@ def test_P1_another_certificate_is_somebody_else(make_mux, make_sshd, keys, tmp_
     mux.check_works("a")
     mux.check_works("b")
     assert target.logins() == 2
+
+
+# ---- A11: keys for certain servers only ----
+
+
+class Bound:
+    """An agent whose keys are for certain servers, and what plain ssh gets from it."""
+
+    def __init__(self, agent, keys, *servers):
+        self.agent, self.keys = agent, keys
+        self.known = agent.dir / "known_hosts"
+        self.known.write_text("".join(s.known_hosts() for s in servers))
+
+    def add(self, name, *hops):
+        key = self.keys.make(name)
+        path = [part for h in hops for part in ("-h", h)]
+        self.agent.call("ssh-add", "-q", "-H", str(self.known), *path, str(key), check=True)
+        return key
+
+    def plain(self, target):
+        return plain(target, "-o", f"IdentityAgent {self.agent.sock}", "-i", "/nonexistent").stdout == b"in\n"
+
+
+@pytest.fixture
+def own_host(make_sshd, keys):
+    """A server with a host key of its own, by which an agent knows it."""
+    made = []
+
+    def make(*accept, **more):
+        made.append(f"host_of_{len(made)}")
+        return make_sshd(host_keys=[keys.make(made[-1])], accept=list(accept) or None, **more)
+
+    return make
+
+
+def at(server, user=USER):
+    return f"{user}@[127.0.0.1]:{server.port}"
+
+
+def test_A11_a_key_for_certain_servers(make_mux, own_host, make_agent, keys):
+    """ssh-add -h: used where it is allowed, and nowhere else, as by plain ssh."""
+    allowed, other = own_host(keys.make("bound")), own_host(keys.make("bound"))
+    bound = Bound(make_agent(), keys, allowed, other)
+    bound.add("bound", at(allowed))
+    assert bound.plain(allowed) and not bound.plain(other)
+    mux = make_mux(routes=routes_toml({"a": hop(allowed), "o": hop(other)}), identity=False,
+                   known_hosts=bound.known.read_text(), agent=bound.agent)  # fmt: skip
+    for _ in range(2):  # the second login begins with the key
+        mux.check_works("a")
+        mux.control("stop")
+        mux.start()
+    mux.check_works("a")
+    done = mux.ssh("o", "true")
+    assert done.returncode == 255 and b"the agent did not sign" in done.stderr, done
+    assert other.logins() == 0
+
+
+def test_A11_keys_for_other_servers_cost_no_try(make_mux, own_host, make_agent, keys):
+    """Eight keys for others: the server that hangs up at the fourth sees the one that is for it."""
+    other, target = own_host(), own_host(keys.make("mine"), MaxAuthTries=TRIES, LogLevel="DEBUG1")
+    third = own_host(keys.make("mine"))
+    bound = Bound(make_agent(), keys, target, other)
+    for i in range(8):
+        bound.add(f"theirs{i}", at(other))
+    bound.add("mine", at(target))
+    assert bound.plain(target)
+    before = offered(target)
+    mux = make_mux(routes=routes_toml({"t": hop(target), "none": hop(third)}), identity=False,
+                   known_hosts=bound.known.read_text() + third.known_hosts(), agent=bound.agent)  # fmt: skip
+    mux.check_works()
+    assert offered(target) == before + 1, target.log()
+    done = mux.ssh("none", "true")
+    assert done.returncode == 255 and b"0 keys offered" in done.stderr, done
+    assert b"9 keys of the agent may not be used for this server" in done.stderr, done
+
+
+def test_A11_behind_a_jump_host(make_mux, own_host, make_agent, keys):
+    """Each hop is told of to the agent by itself, as ssh -J does."""
+    bastion, target = own_host(keys.make("for_b")), own_host(keys.make("for_t"))
+    bound = Bound(make_agent(), keys, bastion, target)
+    bound.add("for_b", at(bastion))
+    bound.add("for_t", at(target))
+    jump = (f"ProxyCommand ssh -F none -o IdentityAgent={bound.agent.sock} -o StrictHostKeyChecking=no "
+            f"-o UserKnownHostsFile=/dev/null -i /nonexistent -p {bastion.port} -W %h:%p 127.0.0.1")  # fmt: skip
+    done = plain(target, "-o", f"IdentityAgent {bound.agent.sock}", "-i", "/nonexistent", "-o", jump)
+    assert done.stdout == b"in\n", done
+    mux = make_mux(target, bastion, identity=False, agent=bound.agent)
+    mux.check_works()
+
+
+def test_A11_the_request_is_bound_to_the_server(make_mux, make_sshd, make_agent, keys):
+    """publickey-hostbound-v00@openssh.com where the server has it: OpenSSH's from 8.9 on says so in
+    its log."""
+    target = make_sshd(accept=[keys.make("bound")], LogLevel="DEBUG3")
+    agent = make_agent(keys.make("stranger"), keys.make("bound"))
+    mux = make_mux(target, identity=False, agent=agent)
+    mux.check_works()
+    log = target.log()
+    assert "publickey-hostbound-v00@openssh.com" in log, log[-3000:]
+    assert "method publickey-hostbound-v00@openssh.com" in log, log[-3000:]

@@ -136,8 +136,10 @@ static void forged_request(struct pair *p, const char *user, const char *sign_us
 	smx_buf_init(&sig, SMX_SIG_MAX);
 	assert_int_equal(smx_key_to_blob(key, &blob), 0);
 	assert_int_equal(smx_key_to_blob(sign_blob, &other), 0);
-	assert_int_equal(smx_auth_put_pubkey_request(&data, session_id, sign_user, alg,
-				 (struct smx_view){ smx_buf_view(&other), smx_buf_len(&other) }),
+	assert_int_equal(
+		smx_auth_put_pubkey_request(&data, session_id,
+			&(struct smx_auth_pubkey){
+				.user = sign_user, .alg = alg, .blob = smx_buf_as_view(&other) }),
 		0);
 	assert_int_equal(
 		smx_key_sign(signer, "ssh-ed25519",
@@ -284,8 +286,10 @@ static void a_probe_authorises_nothing(void **state)
 	smx_buf_init(&blob, SMX_KEY_BLOB_MAX);
 	start_auth(&p);
 	assert_int_equal(smx_key_to_blob(pair_key(1), &blob), 0);
-	assert_int_equal(smx_auth_put_pubkey_probe(&msg, "u", smx_view_of("ssh-ed25519", 11),
-				 (struct smx_view){ smx_buf_view(&blob), smx_buf_len(&blob) }),
+	assert_int_equal(
+		smx_auth_put_pubkey_probe(&msg, &(struct smx_auth_pubkey){ .user = "u",
+							.alg = smx_view_of("ssh-ed25519", 11),
+							.blob = smx_buf_as_view(&blob) }),
 		0);
 	side_inject(&p.c, smx_buf_view(&msg), smx_buf_len(&msg));
 	pair_run(&p);

@@ -387,6 +387,7 @@ static void payloads_of_the_server_s_login(void **state)
 {
 	struct smx_view alg = smx_view_of("ssh-ed25519", 11), blob;
 	struct smx_buf b, sig, data;
+	struct smx_auth_pubkey key;
 	struct auth_arg a = { 0 };
 	struct smx_pool pool;
 
@@ -400,24 +401,22 @@ static void payloads_of_the_server_s_login(void **state)
 	assert_non_null(a.t);
 	assert_int_equal(smx_key_to_blob(pair_key(1), &a.blob), 0);
 	blob = (struct smx_view){ smx_buf_view(&a.blob), smx_buf_len(&a.blob) };
+	key = (struct smx_auth_pubkey){ .user = "route", .alg = alg, .blob = blob };
 	n_records = 0;
 	RECORD("\x05\0\0\0\x0cssh-userauth");
 	assert_int_equal(smx_auth_put_none(&b, "route"), 0);
 	record(smx_buf_view(&b), smx_buf_len(&b));
 	smx_buf_reset(&b);
-	assert_int_equal(smx_auth_put_pubkey_probe(&b, "route", alg, blob), 0);
+	assert_int_equal(smx_auth_put_pubkey_probe(&b, &key), 0);
 	record(smx_buf_view(&b), smx_buf_len(&b));
 	smx_buf_reset(&b);
-	assert_int_equal(smx_auth_put_pubkey_request(
-				 &data, smx_transport_session_id(a.t), "route", alg, blob),
-		0);
+	assert_int_equal(
+		smx_auth_put_pubkey_request(&data, smx_transport_session_id(a.t), &key), 0);
 	assert_int_equal(
 		smx_key_sign(pair_key(1), "ssh-ed25519",
 			(struct smx_view){ smx_buf_view(&data), smx_buf_len(&data) }, &sig),
 		0);
-	assert_int_equal(
-		smx_auth_put_pubkey_request(&b, (struct smx_view){ NULL, 0 }, "route", alg, blob),
-		0);
+	assert_int_equal(smx_auth_put_pubkey_request(&b, (struct smx_view){ NULL, 0 }, &key), 0);
 	assert_int_equal(smx_put_string(&b, smx_buf_view(&sig), smx_buf_len(&sig)), 0);
 	record(smx_buf_view(&b), smx_buf_len(&b));
 	mutate_records(try_auth_server, &a);

@@ -32,6 +32,10 @@ static void requests(void **state)
 	static const char request[] = HEAD "\0\0\0\x09publickey\1\0\0\0\3alg\0\0\0\4blob";
 	static const char to_sign[] =
 		"\0\0\0\2id" HEAD "\0\0\0\x09publickey\1\0\0\0\3alg\0\0\0\4blob";
+	static const char bound[] =
+		"\0\0\0\2id" HEAD "\0\0\0\x23publickey-hostbound-v00@openssh.com\1\0\0\0\3alg"
+		"\0\0\0\4blob\0\0\0\4host";
+	struct smx_auth_pubkey key = { .user = "joe", .alg = VIEW("alg"), .blob = VIEW("blob") };
 	static const char response[] = "\x3d\0\0\0\2\0\0\0\6"
 				       "123456\0\0\0\0";
 	struct smx_view answers[2] = { VIEW("123456"), { NULL, 0 } };
@@ -45,15 +49,16 @@ static void requests(void **state)
 	assert_bytes(&b, password, sizeof(password) - 1);
 	assert_int_equal(smx_auth_put_kbdint(&b, "joe"), 0);
 	assert_bytes(&b, kbdint, sizeof(kbdint) - 1);
-	assert_int_equal(smx_auth_put_pubkey_probe(&b, "joe", VIEW("alg"), VIEW("blob")), 0);
+	assert_int_equal(smx_auth_put_pubkey_probe(&b, &key), 0);
 	assert_bytes(&b, probe, sizeof(probe) - 1);
-	assert_int_equal(smx_auth_put_pubkey_request(&b, (struct smx_view){ NULL, 0 }, "joe",
-				 VIEW("alg"), VIEW("blob")),
-		0);
+	assert_int_equal(smx_auth_put_pubkey_request(&b, (struct smx_view){ NULL, 0 }, &key), 0);
 	assert_bytes(&b, request, sizeof(request) - 1);
-	assert_int_equal(
-		smx_auth_put_pubkey_request(&b, VIEW("id"), "joe", VIEW("alg"), VIEW("blob")), 0);
+	assert_int_equal(smx_auth_put_pubkey_request(&b, VIEW("id"), &key), 0);
 	assert_bytes(&b, to_sign, sizeof(to_sign) - 1);
+	/* A11 */
+	key.host_key = VIEW("host");
+	assert_int_equal(smx_auth_put_pubkey_request(&b, VIEW("id"), &key), 0);
+	assert_bytes(&b, bound, sizeof(bound) - 1);
 	assert_int_equal(smx_auth_put_info_response(&b, answers, 2), 0);
 	assert_bytes(&b, response, sizeof(response) - 1);
 	smx_buf_release(&b);
