@@ -46,8 +46,8 @@ def client_config(path, sshd, keys=None):
 
 def socket_of(mux, route="t"):
     """Where ssh-mux has the socket of a route."""
-    found = [s for s in pathlib.Path(mux.run_dir, "ssh-mux").glob("d*/*")
-             if s.name.startswith(route + "=")]
+    top = pathlib.Path(mux.run_dir, "ssh-mux")
+    found = [s for s in list(top.glob("c*/*")) or top.glob("d*/*") if s.name.startswith(route + "=")]
     assert len(found) == 1, (route, found)
     return found[0]
 

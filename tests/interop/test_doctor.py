@@ -431,7 +431,7 @@ def test_B10_W3_control_sockets(patient):
     patient.set_up("--via", "control")
     hosts = patient.dir / "ssh-mux-hosts.conf"
     good = hosts.read_text()
-    hosts.write_text(good.replace("/ssh-mux/d", "/ssh-mux/e"))
+    hosts.write_text(re.sub("/ssh-mux/[cd]", "/ssh-mux/e", good))
     patient.expect("fail", "at .*/ssh-mux/e.*, where the running daemon has none, for: t",
                    "setup-config$")
     hosts.write_text(good)

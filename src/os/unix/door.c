@@ -23,6 +23,18 @@
 #define BACKLOG    128
 #define DIR_DIGITS 8 /* of the control endpoint's: paths of sockets are short */
 #define NEW_NAME   ".new"
+/*
+ * A killed daemon leaves its sockets, and ssh, which finds one that nobody listens at, complains
+ * each time before it connects by itself (W3). So clients come by a link that goes through the
+ * daemon's directory in /proc: it leads nowhere as soon as the daemon is dead, which ssh takes for
+ * no socket, without a word.
+ */
+#define DIR_LETTER 'd'
+#ifdef __linux__
+#define GATE_LETTER 'c'
+#else
+#define GATE_LETTER DIR_LETTER
+#endif
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0 /* macOS: smx_os_ignore_sigpipe does */
 #endif
@@ -32,7 +44,9 @@
 #define RECEIVE_MAX 16 /* descriptors in one message, to be sure to see them all */
 
 struct smx_os_doors {
-	char *path;
+	char *path; /* by which clients come */
+	char *real; /* where it is; the same where there are no gates */
+	char *gate; /* what the link at path says; NULL: there is none */
 	int dir; /* for the *at calls */
 };
 
@@ -47,7 +61,7 @@ struct smx_os_door {
 /* --- the directory --- */
 
 /* Beside the control endpoint, and named after it: it is of the same SSH directory. */
-int smx_os_doors_where(const char *ssh_dir, char **ret_path, struct smx_buf *err)
+static int where(const char *ssh_dir, char letter, char **ret_path, struct smx_buf *err)
 {
 	static const char prefix[] = "control-";
 	char *control = NULL, *dir = NULL, name[1 + DIR_DIGITS + 1];
@@ -57,12 +71,17 @@ int smx_os_doors_where(const char *ssh_dir, char **ret_path, struct smx_buf *err
 	if ((r = smx_os_control_path(ssh_dir, &control, err)) != 0)
 		return r;
 	digits = smx_os_path_name(control) + sizeof(prefix) - 1;
-	(void)snprintf(name, sizeof(name), "d%.*s", DIR_DIGITS, digits);
+	(void)snprintf(name, sizeof(name), "%c%.*s", letter, DIR_DIGITS, digits);
 	if ((r = smx_os_path_dir(control, &dir)) == 0)
 		r = smx_os_path_join(dir, name, ret_path);
 	smx_free(dir);
 	smx_free(control);
 	return r;
+}
+
+int smx_os_doors_where(const char *ssh_dir, char **ret_path, struct smx_buf *err)
+{
+	return where(ssh_dir, GATE_LETTER, ret_path, err);
 }
 
 int smx_os_has_doors(void)
@@ -84,10 +103,10 @@ static int make_address(const struct smx_os_doors *d, const char *name, struct s
 	int n;
 
 	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	n = snprintf(ret->sun_path, size, "%s/%s", d->path, name);
+	n = snprintf(ret->sun_path, size, "%s/%s", d->real, name);
 	if (n > 0 && (size_t)n < size)
 		return 0;
-	smx_unix_say(err, "%s/%s is longer than the %zu bytes of a socket's path", d->path, name,
+	smx_unix_say(err, "%s/%s is longer than the %zu bytes of a socket's path", d->real, name,
 		size - 1);
 	return SMX_ELIMIT;
 }
@@ -133,11 +152,11 @@ static int clear_dead(struct smx_os_doors *d, struct smx_buf *err)
 	DIR *list;
 	int fd, r;
 
-	if ((r = smx_unix_reopen_dir(d->dir, d->path, &fd, err)) != 0)
+	if ((r = smx_unix_reopen_dir(d->dir, d->real, &fd, err)) != 0)
 		return r;
 	if (!(list = fdopendir(fd))) {
 		(void)close(fd);
-		return smx_unix_fail(err, "cannot read", d->path, errno);
+		return smx_unix_fail(err, "cannot read", d->real, errno);
 	}
 	while ((entry = readdir(list)))
 		if (is_socket(d, entry->d_name, &st) &&
@@ -145,6 +164,41 @@ static int clear_dead(struct smx_os_doors *d, struct smx_buf *err)
 			(void)unlinkat(d->dir, entry->d_name, 0);
 	(void)closedir(list);
 	return 0;
+}
+
+/* The runtime directory, which both are in, is its user's alone. */
+static int make_gate(struct smx_os_doors *d, struct smx_buf *err)
+{
+	size_t size = strlen(d->real) + 64;
+	size_t fresh_size = strlen(d->path) + sizeof(NEW_NAME);
+	char *fresh = smx_malloc(fresh_size);
+	int r = SMX_ENOMEM;
+
+	if (!fresh || !(d->gate = smx_malloc(size)))
+		goto out;
+	(void)snprintf(fresh, fresh_size, "%s" NEW_NAME, d->path);
+	(void)snprintf(d->gate, size, "/proc/%ld/../..%s", (long)getpid(), d->real);
+	if (access(d->gate, F_OK) != 0) /* no /proc here */
+		(void)snprintf(d->gate, size, "%s", d->real);
+	(void)unlink(fresh);
+	r = symlink(d->gate, fresh) == 0 && rename(fresh, d->path) == 0
+		    ? 0
+		    : smx_unix_fail(err, "cannot make", d->path, errno);
+out:
+	smx_free(fresh);
+	return r;
+}
+
+/* Unless it is another daemon's by now. */
+static void remove_gate(const struct smx_os_doors *d)
+{
+	size_t len = strlen(d->gate);
+	char *now = smx_malloc(len + 1);
+
+	if (now && readlink(d->path, now, len + 1) == (ssize_t)len &&
+		memcmp(now, d->gate, len) == 0)
+		(void)unlink(d->path);
+	smx_free(now);
 }
 
 int smx_os_doors_open(const char *ssh_dir, struct smx_os_doors **ret, struct smx_buf *err)
@@ -156,16 +210,18 @@ int smx_os_doors_open(const char *ssh_dir, struct smx_os_doors **ret, struct smx
 	if (!d)
 		return SMX_ENOMEM;
 	d->dir = -1;
-	if ((r = smx_os_doors_where(ssh_dir, &d->path, err)) != 0 ||
-		(r = smx_unix_make_dir(d->path, &d->dir, &st, err)) != 0)
+	if ((r = where(ssh_dir, GATE_LETTER, &d->path, err)) != 0 ||
+		(r = where(ssh_dir, DIR_LETTER, &d->real, err)) != 0 ||
+		(r = smx_unix_make_dir(d->real, &d->dir, &st, err)) != 0)
 		goto fail;
 	if (st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
 		smx_unix_say(err, "%s is not a directory of yours alone; run: chmod 700 %s",
-			d->path, d->path);
+			d->real, d->real);
 		r = SMX_EUNSAFE;
 		goto fail;
 	}
-	if ((r = clear_dead(d, err)) != 0)
+	if ((r = clear_dead(d, err)) != 0 ||
+		(GATE_LETTER != DIR_LETTER && (r = make_gate(d, err)) != 0))
 		goto fail;
 	*ret = d;
 	return 0;
@@ -185,6 +241,10 @@ void smx_os_doors_free(struct smx_os_doors *d)
 		return;
 	if (d->dir >= 0)
 		(void)close(d->dir);
+	if (d->gate)
+		remove_gate(d);
+	smx_free(d->gate);
+	smx_free(d->real);
 	smx_free(d->path);
 	smx_free(d);
 }
