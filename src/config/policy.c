@@ -97,6 +97,11 @@ enum smx_policy smx_policy_forward(
 	}
 }
 
+int smx_policy_any_forward(const struct smx_route *route)
+{
+	return route->allow_remote_loopback_any_port || route->forwards.n > 0;
+}
+
 const char *smx_policy_text(enum smx_policy p)
 {
 	switch (p) {

@@ -49,6 +49,9 @@ enum smx_policy smx_policy_forward(const struct smx_route *route, enum smx_chan_
 int smx_policy_check_forward(const struct smx_route *route, enum smx_chan_kind kind,
 	struct smx_view host, uint32_t port, char *text, size_t size);
 
+/* Whether some forward of the route is allowed: `ssh -D` is served then. */
+int smx_policy_any_forward(const struct smx_route *route);
+
 /* Static text for the refused open: says which flag would allow it. */
 const char *smx_policy_text(enum smx_policy p);
 

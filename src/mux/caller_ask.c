@@ -9,7 +9,6 @@
 #include "base/mem.h"
 #include "mux/ask_process.h"
 #include "mux/passenger_int.h"
-#include "mux/guest.h"
 #include "mux/prompt.h"
 #include "mux/say.h"
 #include "os/caller.h"
@@ -56,7 +55,7 @@ static struct mux_ids ids_of(const struct caller_ask *a)
 {
 	const struct passenger *p = a->passenger;
 
-	return (struct mux_ids){ 0, p->id, p->guest ? p->guest->id : 0, p->route };
+	return (struct mux_ids){ 0, p->id, p->owner ? p->owner->id : 0, p->route };
 }
 
 /* --- what it has said about being asked --- */
@@ -170,16 +169,16 @@ static void choose_way(struct caller_ask *a)
 /* Once, when it is asked for: a client that meets a connection that is there costs nothing. */
 static void look(struct caller_ask *a)
 {
-	const struct guest *g = a->passenger->guest;
+	const struct passenger_owner *o = a->passenger->owner;
 	struct smx_buf args;
 	struct mux_ids ids;
 	int r;
 
-	if (a->has_looked || !g)
+	if (a->has_looked || !o)
 		return;
 	a->has_looked = 1;
 	ids = ids_of(a);
-	if ((r = smx_os_caller_new(g->pid, &a->caller)) != 0) {
+	if ((r = smx_os_caller_new(o->pid, &a->caller)) != 0) {
 		say_debug(&ids, "the client's process can't be looked at: %s", smx_strerror(r));
 		return;
 	}
@@ -219,7 +218,7 @@ static enum asker_state ask_state(struct asker *asker)
 	look(a);
 	if (a->prompt)
 		return ASKER_BUSY;
-	if (!a->passenger->guest || a->way == WAY_NONE)
+	if (!a->passenger->owner || a->way == WAY_NONE)
 		return ASKER_NEVER;
 	if (a->way == WAY_ASKPASS)
 		return ASKER_FREE;

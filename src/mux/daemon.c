@@ -232,6 +232,8 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	smx_list_init(&m.breathing);
 	smx_list_init(&m.clients);
 	smx_list_init(&m.guests);
+	smx_list_init(&m.listeners);
+	smx_list_init(&m.accepted);
 	smx_list_init(&m.entries);
 	greetings_init(&m.greetings);
 	smx_list_init(&m.prompts);

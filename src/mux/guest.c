@@ -7,8 +7,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "config/policy.h"
-#include "mux/passenger.h"
+#include "mux/forward.h"
 #include "mux/say.h"
 #include "os/door.h"
 #include "os/os.h"
@@ -54,6 +53,8 @@ void guest_end(struct guest *g)
 	g->passenger = NULL;
 	if (p)
 		passenger_leave(p);
+	guest_leave(g);
+	guest_drop_forwards(g, 0);
 	smx_list_del(&g->node);
 	g->mux->n_guests--;
 	uv_close((uv_handle_t *)&g->poll, on_closed);
@@ -82,8 +83,7 @@ static void flush(struct guest *g)
 		guest_end(g);
 }
 
-/* A reply was put, or (r) could not be. */
-static void replied(struct guest *g, int r)
+void guest_replied(struct guest *g, int r)
 {
 	if (r != 0)
 		guest_end(g);
@@ -97,60 +97,84 @@ static void clean(const char *text, char *out, size_t size)
 	smx_sanitize(text, strlen(text), out, size);
 }
 
-static void refuse(struct guest *g, uint32_t id, const char *text)
+void guest_refuse(struct guest *g, uint32_t id, const char *text)
 {
 	struct mux_ids ids = ids_of(g);
 	char line[TEXT_SIZE];
 
+	guest_drop_forwards(g, 0);
 	clean(text, line, sizeof(line));
 	say_info(&ids, "control client refused: %s", line);
-	replied(g, smx_mux4_put_denied(&g->out, id, line));
+	guest_replied(g, smx_mux4_put_denied(&g->out, id, line));
 }
 
 /* --- of its passenger --- */
 
 static void take(struct guest *g);
 
-void guest_opened(struct guest *g, uint32_t session)
+static struct guest *of_owner(struct passenger_owner *o)
+{
+	return SMX_CONTAINER(o, struct guest, owner);
+}
+
+void guest_resume(struct guest *g)
 {
 	g->is_opening = 0;
-	replied(g, smx_mux4_put_opened(&g->out, g->request, session));
 	if (!g->is_closed)
 		take(g);
 }
 
-void guest_refused(struct guest *g, const char *text)
+static int on_opened(struct passenger_owner *o, uint32_t session)
 {
+	struct guest *g = of_owner(o);
+
+	guest_replied(g, smx_mux4_put_opened(&g->out, g->request, session));
+	guest_resume(g);
+	return g->passenger != NULL;
+}
+
+static void on_refused(struct passenger_owner *o, const char *text)
+{
+	struct guest *g = of_owner(o);
 	struct mux_ids ids = ids_of(g);
 	char line[TEXT_SIZE];
 
-	g->is_opening = 0;
 	g->passenger = NULL;
 	g->idle_since_ms = mux_now(g->mux);
+	guest_drop_forwards(g, 0);
 	clean(text, line, sizeof(line));
 	say_warn(&ids, "control client refused: %s", line);
-	replied(g, smx_mux4_put_failure(&g->out, g->request, line));
-	if (!g->is_closed)
-		take(g);
+	guest_replied(g, smx_mux4_put_failure(&g->out, g->request, line));
+	guest_resume(g);
 }
 
-void guest_exited(struct guest *g, uint32_t session, uint32_t status)
+static int on_exited(struct passenger_owner *o, uint32_t session, uint32_t status)
 {
-	replied(g, smx_mux4_put_exit(&g->out, session, status));
+	struct guest *g = of_owner(o);
+
+	guest_replied(g, smx_mux4_put_exit(&g->out, session, status));
+	return g->passenger != NULL;
 }
 
-void guest_tty_failed(struct guest *g, uint32_t session)
+static void on_tty_failed(struct passenger_owner *o, uint32_t session)
 {
-	replied(g, smx_mux4_put_tty_failure(&g->out, session));
+	struct guest *g = of_owner(o);
+
+	guest_replied(g, smx_mux4_put_tty_failure(&g->out, session));
 }
 
-void guest_over(struct guest *g)
+static void on_over(struct passenger_owner *o)
 {
+	struct guest *g = of_owner(o);
+
 	g->passenger = NULL;
 	g->is_ending = 1;
 	g->idle_since_ms = mux_now(g->mux);
 	flush(g);
 }
+
+static const struct passenger_owner_ops owner_ops = { on_opened, on_refused, on_exited,
+	on_tty_failed, on_over };
 
 /* --- requests --- */
 
@@ -186,11 +210,11 @@ static void free_streams(const struct passenger_streams *s)
 static void board(struct guest *g, const struct smx_mux4_request *req,
 	const struct passenger_streams *streams, const char *kind, struct smx_view specific)
 {
-	struct passenger *p = passenger_new(g, streams, smx_view_of(kind, strlen(kind)), specific,
-		req->kind == SMX_MUX4_SESSION ? req : NULL);
+	struct passenger *p = passenger_new(&g->owner, streams, smx_view_of(kind, strlen(kind)),
+		specific, req->kind == SMX_MUX4_SESSION ? req : NULL);
 
 	if (!p) {
-		refuse(g, req->id, smx_strerror(SMX_ENOMEM));
+		guest_refuse(g, req->id, smx_strerror(SMX_ENOMEM));
 		return;
 	}
 	g->passenger = p;
@@ -204,7 +228,7 @@ static const char *session_fault(const struct guest *g, const struct smx_mux4_re
 {
 	if (g->mux->is_locked)
 		return MUX_LOCKED_TEXT;
-	if (g->passenger || g->is_ending)
+	if (g->passenger || g->stay || g->is_ending)
 		return "one session per connection to the control socket";
 	if (req->wants_agent)
 		return "ssh-mux does not forward the agent; ssh connects directly";
@@ -225,76 +249,50 @@ static void on_session(struct guest *g, const struct smx_mux4_request *req)
 
 	if (fault) {
 		drop_descriptors(g);
-		refuse(g, req->id, fault);
+		guest_refuse(g, req->id, fault);
+		return;
+	}
+	g->is_staying = 1;
+	if (guest_wants_forwards_only(g, req)) {
+		guest_stay(g, req);
+		drop_descriptors(g);
 		return;
 	}
 	if ((r = take_streams(g, 3, &streams)) != 0)
-		refuse(g, req->id, r == SMX_EUNSUPPORTED ? stream_text : smx_strerror(r));
+		guest_refuse(g, req->id, r == SMX_EUNSUPPORTED ? stream_text : smx_strerror(r));
 	else
 		board(g, req, &streams, "session", none);
 }
 
-/* The open of a stdio forward: kind is returned, its tail added to out. NULL: no memory. */
-static const char *put_forward(const struct smx_mux4_request *req, struct smx_buf *out)
-{
-	int is_path = req->port == SMX_MUX4_PORT_IS_PATH;
-	int r;
-
-	if ((r = smx_put_view(out, req->host)) == 0 && is_path) {
-		if ((r = smx_put_cstr(out, "")) == 0)
-			r = smx_put_u32(out, 0);
-	} else if (r == 0) {
-		if ((r = smx_put_u32(out, req->port)) == 0 &&
-			(r = smx_put_cstr(out, "127.0.0.1")) == 0)
-			r = smx_put_u32(out, 0);
-	}
-	if (r != 0)
-		return NULL;
-	return is_path ? "direct-streamlocal@openssh.com" : "direct-tcpip";
-}
-
-/* The same checks as at every other entrance (L7, B3). */
-static int forward_is_allowed(
-	const struct guest *g, const struct smx_mux4_request *req, char *text, size_t size)
-{
-	enum smx_chan_kind kind = req->port == SMX_MUX4_PORT_IS_PATH ? SMX_CHAN_KIND_STREAMLOCAL
-								     : SMX_CHAN_KIND_TCPIP;
-
-	if (g->mux->is_locked) {
-		(void)snprintf(text, size, "%s", MUX_LOCKED_TEXT);
-		return 0;
-	}
-	return smx_policy_check_forward(g->route, kind, req->host, req->port, text, size) == 0;
-}
-
 static void on_stdio_forward(struct guest *g, const struct smx_mux4_request *req)
 {
+	struct forward_target to = { req->host, req->port };
 	struct passenger_streams streams;
 	char text[TEXT_SIZE];
 	struct smx_buf b;
 	const char *kind;
 	int r;
 
-	if (g->passenger || g->is_ending)
+	if (g->passenger || g->stay || g->is_ending)
 		(void)snprintf(
 			text, sizeof(text), "one session per connection to the control socket");
-	else if (forward_is_allowed(g, req, text, sizeof(text)))
+	else if (forward_is_allowed(g->mux, g->route, &to, text, sizeof(text)))
 		text[0] = '\0';
 	if (text[0]) {
 		drop_descriptors(g);
-		refuse(g, req->id, text);
+		guest_refuse(g, req->id, text);
 		return;
 	}
 	if ((r = take_streams(g, 2, &streams)) != 0) {
-		refuse(g, req->id, r == SMX_EUNSUPPORTED ? stream_text : smx_strerror(r));
+		guest_refuse(g, req->id, r == SMX_EUNSUPPORTED ? stream_text : smx_strerror(r));
 		return;
 	}
 	smx_buf_init(&b, 4096);
-	if ((kind = put_forward(req, &b))) {
+	if ((kind = forward_put_open(&to, "127.0.0.1", 0, &b))) {
 		board(g, req, &streams, kind, smx_buf_as_view(&b));
 	} else {
 		free_streams(&streams);
-		refuse(g, req->id, smx_strerror(SMX_ENOMEM));
+		guest_refuse(g, req->id, smx_strerror(SMX_ENOMEM));
 	}
 	smx_buf_release(&b);
 }
@@ -317,22 +315,27 @@ static int on_request(struct guest *g, const struct smx_mux4_request *req)
 		on_stdio_forward(g, req);
 		break;
 	case SMX_MUX4_ALIVE:
-		replied(g, smx_mux4_put_alive(&g->out, req->id, (uint32_t)smx_os_pid()));
+		/* Behind forwards this is the beginning of a session. */
+		g->is_staying = 1;
+		guest_replied(g, smx_mux4_put_alive(&g->out, req->id, (uint32_t)smx_os_pid()));
 		break;
 	case SMX_MUX4_TERMINATE:
-		refuse(g, req->id,
+		guest_refuse(g, req->id,
 			"the connection is ssh-mux's and shared; to end it, run: ssh-mux stop");
 		break;
 	case SMX_MUX4_STOP_LISTENING:
-		refuse(g, req->id, "the socket is ssh-mux's; to remove it, run: ssh-mux stop");
+		guest_refuse(
+			g, req->id, "the socket is ssh-mux's; to remove it, run: ssh-mux stop");
 		break;
 	case SMX_MUX4_OPEN_FORWARD:
+		guest_open_forward(g, req);
+		break;
 	case SMX_MUX4_CLOSE_FORWARD:
-		refuse(g, req->id, "ssh-mux has no forwards at its control sockets");
+		guest_close_forward(g, req);
 		break;
 	default:
-		replied(g, smx_mux4_put_failure(
-				   &g->out, req->id, "ssh-mux does not serve this request"));
+		guest_replied(g, smx_mux4_put_failure(
+					 &g->out, req->id, "ssh-mux does not serve this request"));
 		break;
 	}
 	return 0;
@@ -383,6 +386,9 @@ static void read_some(struct guest *g)
 	if (r == SMX_EAGAIN)
 		return;
 	g->n_fds += r == 0 ? n_fds : 0;
+	/* It got what it asked for and is gone, without a session: `ssh -O forward`. */
+	if (r == SMX_EEOF && !g->is_staying)
+		guest_drop_forwards(g, 1);
 	if (r != 0 || smx_buf_put(&g->in, bytes, len) != 0) {
 		guest_end(g);
 		return;
@@ -429,6 +435,15 @@ void guest_new(struct mux *m, int fd, const struct smx_route *route)
 	smx_buf_init(&g->in, IN_MAX + READ_SIZE);
 	smx_buf_init(&g->out, SMX_MUX4_OUT_MAX);
 	share_init(&g->share, &m->windows);
+	smx_list_init(&g->holds);
+	g->owner = (struct passenger_owner){
+		.ops = &owner_ops,
+		.mux = m,
+		.routes = g->routes,
+		.route = route,
+		.share = &g->share,
+		.id = g->id,
+	};
 	smx_list_init(&g->node);
 	smx_list_add_tail(&m->guests, &g->node);
 	m->n_guests++;
@@ -440,12 +455,13 @@ void guest_new(struct mux *m, int fd, const struct smx_route *route)
 		guest_end(g);
 		return;
 	}
+	g->owner.pid = g->pid;
 	say_debug(&ids, "control client came");
-	replied(g, smx_mux4_put_hello(&g->out));
+	guest_replied(g, smx_mux4_put_hello(&g->out));
 }
 
 void guest_tick(struct guest *g)
 {
-	if (!g->passenger && mux_now(g->mux) - g->idle_since_ms >= GUEST_GRACE_MS)
+	if (!g->passenger && !g->stay && mux_now(g->mux) - g->idle_since_ms >= GUEST_GRACE_MS)
 		guest_end(g);
 }

@@ -10,12 +10,12 @@
 #include "config/routes.h"
 #include "control/mux4.h"
 #include "mux/mux.h"
+#include "mux/passenger.h"
+#include "mux/pool.h"
 
 #define GUESTS_MAX     1024
 #define GUEST_GRACE_MS (30 * 1000) /* without a session or forward (S7) */
 #define GUEST_FDS_MAX  3
-
-struct passenger;
 
 struct guest {
 	struct smx_list node; /* mux->guests */
@@ -30,9 +30,14 @@ struct guest {
 	struct smx_buf in, out;
 	int fds[GUEST_FDS_MAX]; /* that came and were not asked for yet */
 	size_t n_fds;
+	struct passenger_owner owner;
 	struct passenger *passenger;
 	uint32_t request; /* of the passenger's opening */
-	unsigned has_hello : 1, is_opening : 1, is_taking : 1, is_ending : 1, is_closed : 1;
+	struct smx_list holds; /* on listeners (guest_forward.c) */
+	struct stay *stay; /* of `ssh -N`, which wants forwards alone */
+	/* is_staying: its forwards last as long as it does, for it goes on to a session. */
+	unsigned has_hello : 1, is_opening : 1, is_taking : 1, is_ending : 1, is_closed : 1,
+		is_staying : 1;
 };
 
 /* Takes fd over, in any case. route: of mux->routes. */
@@ -42,14 +47,29 @@ void guest_end(struct guest *g);
 /* Once a second. */
 void guest_tick(struct guest *g);
 
-/* --- of its passenger --- */
+/* --- for guest_forward.c --- */
 
-void guest_opened(struct guest *g, uint32_t session);
-/* text: for people. The passenger is gone. */
-void guest_refused(struct guest *g, const char *text);
-void guest_exited(struct guest *g, uint32_t session, uint32_t status);
-void guest_tty_failed(struct guest *g, uint32_t session);
-/* Everything was written. The passenger has let go of it. */
-void guest_over(struct guest *g);
+/* A reply was put into g->out, or (r) could not be. */
+void guest_replied(struct guest *g, int r);
+/* ssh goes on by itself, and so must find its ports free: the forwards it has here go as well. */
+void guest_refuse(struct guest *g, uint32_t id, const char *text);
+/* The answer to a request that took its time was sent: those that wait behind it have their turn.
+ */
+void guest_resume(struct guest *g);
+
+/* --- guest_forward.c: its forwards --- */
+
+void guest_open_forward(struct guest *g, const struct smx_mux4_request *req);
+void guest_close_forward(struct guest *g, const struct smx_mux4_request *req);
+/* keep: they stay when it is gone. */
+void guest_drop_forwards(struct guest *g, int keep);
+/*
+ * Whether a request for a session, with its descriptors, is that of `ssh -N` with forwards. The
+ * protocol has no word for it: a real master would start a shell.
+ */
+int guest_wants_forwards_only(const struct guest *g, const struct smx_mux4_request *req);
+/* Logs in, and leaves it there until it goes. `ssh -fN` is refused. */
+void guest_stay(struct guest *g, const struct smx_mux4_request *req);
+void guest_leave(struct guest *g);
 
 #endif

@@ -11,6 +11,7 @@
 #include "config/socket_name.h"
 #include "mux/caller_ask.h"
 #include "mux/guest.h"
+#include "mux/listener.h"
 #include "mux/passenger.h"
 #include "mux/say.h"
 #include "os/door.h"
@@ -243,6 +244,7 @@ void master_sync(struct mux *m)
 	struct wanted *wanted;
 	size_t n;
 
+	listeners_sync(m);
 	if (!ms || find_wanted(ms, &wanted, &n) != 0)
 		return;
 	if ((to = smx_calloc(n + 1, sizeof(struct master_socket *))))
@@ -318,6 +320,7 @@ void master_close(struct mux *m)
 		else
 			free_master(ms);
 	}
+	listeners_close(m);
 	/* Those with a channel are told when its connection ends. */
 	SMX_LIST_FOREACH (it, tmp, &m->guests) {
 		struct guest *g = SMX_CONTAINER(it, struct guest, node);
@@ -343,6 +346,7 @@ void master_tick(struct mux *m)
 	caller_ask_tick(m);
 	SMX_LIST_FOREACH (it, tmp, &m->guests)
 		guest_tick(SMX_CONTAINER(it, struct guest, node));
+	listeners_tick(m);
 }
 
 int master_path(const struct mux *m, const struct smx_route *route, char *out, size_t size)

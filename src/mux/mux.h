@@ -67,6 +67,8 @@ struct mux {
 	struct smx_list callers; /* caller_ask: those of them who may be asked */
 	struct smx_list guests; /* at the control sockets (W2) */
 	size_t n_guests;
+	struct smx_list listeners, accepted; /* of their forwards */
+	size_t n_listeners, n_accepted;
 	int is_locked; /* P8 */
 	int is_stopping;
 	int is_settling;

@@ -8,7 +8,6 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "mux/caller_ask.h"
-#include "mux/guest.h"
 #include "mux/say.h"
 #include "mux/upstream.h"
 
@@ -22,7 +21,7 @@
 
 static struct mux_ids ids_of(const struct passenger *p)
 {
-	return (struct mux_ids){ p->conn, p->id, p->guest ? p->guest->id : 0, p->route };
+	return (struct mux_ids){ p->conn, p->id, p->owner ? p->owner->id : 0, p->route };
 }
 
 void passenger_sent(struct link *l, int r)
@@ -61,16 +60,16 @@ static void passenger_free(struct passenger *p)
 /* The channel is gone, and what came of it was written, or there is nobody any more. */
 static void free_if_over(struct passenger *p)
 {
-	struct guest *g = p->guest;
+	struct passenger_owner *o = p->owner;
 
 	if (!p->is_open || p->ep.chan)
 		return;
-	if (g && (output_queued(p->out) || (p->err && output_queued(p->err))))
+	if (o && (output_queued(p->out) || (p->err && output_queued(p->err))))
 		return;
-	p->guest = NULL;
+	p->owner = NULL;
 	passenger_free(p);
-	if (g)
-		guest_over(g);
+	if (o)
+		o->ops->over(o);
 }
 
 int passenger_has_channel(const struct passenger *p)
@@ -89,6 +88,20 @@ void passenger_tell(struct passenger *p, const char *text)
 {
 	if (p->err)
 		output_write(p->err, smx_view_of(text, strlen(text)));
+}
+
+/*
+ * Of a connection: both directions have ended, or nobody is there any more. Each end of a channel
+ * may close it then, and need not wait for the other.
+ */
+static void close_if_done(struct passenger *p)
+{
+	const struct smx_chan *chan = p->ep.chan;
+
+	if (!p->is_connection || !p->owner || !passenger_has_channel(p) || !chan->eof_sent)
+		return;
+	if (output_is_broken(p->out) || (chan->eof_received && output_queued(p->out) == 0))
+		passenger_close_channel(p);
 }
 
 /* --- windows --- */
@@ -186,6 +199,7 @@ static void on_data(struct passenger *p, const struct smx_conn_event *ev)
 		output_write(o, ev->data);
 	note_broken(p);
 	grant(p);
+	close_if_done(p);
 }
 
 /* Some of what was queued has been written. */
@@ -195,6 +209,7 @@ static void on_moved(void *arg)
 
 	note_broken(p);
 	grant(p);
+	close_if_done(p);
 	free_if_over(p);
 }
 
@@ -285,6 +300,7 @@ static void end_input(struct passenger *p)
 	p->in = NULL;
 	if (passenger_has_channel(p))
 		passenger_sent(p->ep.link, smx_conn_send_eof(&p->ep.link->conn, p->ep.chan));
+	close_if_done(p);
 }
 
 /* How much may be read and sent at once; 0: the window is closed, or nothing more is to be sent. */
@@ -361,8 +377,8 @@ static void on_request(struct passenger *p, const struct smx_conn_event *ev)
 	}
 	if (verdict == SMX_VERDICT_PASS && kind == SMX_REQUEST_EXIT_STATUS && p->ep.is_session) {
 		is_ok = 1;
-		if (p->guest)
-			guest_exited(p->guest, (uint32_t)p->id, fields.n[0]);
+		if (p->owner)
+			(void)p->owner->ops->exited(p->owner, (uint32_t)p->id, fields.n[0]);
 	} else if (verdict == SMX_VERDICT_PASS && kind == SMX_REQUEST_EOW) {
 		/* It reads no more: nor need we (`ssh host head < big`). */
 		input_free(p->in);
@@ -391,7 +407,7 @@ static void passenger_event(struct endpoint *ep, struct smx_conn_event *ev)
 	char text[PASSENGER_TEXT_SIZE];
 
 	/* The streams are closed: the remote's CLOSE is all that is awaited. */
-	if (!p->guest && ev->type != SMX_CONN_CLOSE)
+	if (!p->owner && ev->type != SMX_CONN_CLOSE)
 		return;
 	switch (ev->type) {
 	case SMX_CONN_DATA:
@@ -406,8 +422,14 @@ static void passenger_event(struct endpoint *ep, struct smx_conn_event *ev)
 	case SMX_CONN_REPLY:
 		passenger_answered(p, ev->success);
 		break;
+	case SMX_CONN_EOF:
+		/* The standard streams of a program end with its session. */
+		if (p->is_connection)
+			output_end(p->out);
+		close_if_done(p);
+		break;
 	case SMX_CONN_CLOSE:
-		if (ev->broken && p->guest) {
+		if (ev->broken && p->owner) {
 			(void)snprintf(text, sizeof(text),
 				"ssh-mux: channel closed: the server broke the protocol: %s\r\n",
 				smx_strerror(ev->broken));
@@ -419,7 +441,7 @@ static void passenger_event(struct endpoint *ep, struct smx_conn_event *ev)
 		pool_kick(m);
 		break;
 	default:
-		break; /* EOF: the streams end with the session */
+		break;
 	}
 }
 
@@ -429,9 +451,9 @@ static void passenger_link_dead(struct endpoint *ep, int r, const char *why)
 	char text[PASSENGER_TEXT_SIZE];
 
 	(void)r;
-	if (p->guest) {
+	if (p->owner) {
 		(void)snprintf(text, sizeof(text), "ssh-mux: connection to %.100s lost: %.240s\r\n",
-			smx_route_target(p->guest->route)->host, why);
+			smx_route_target(p->owner->route)->host, why);
 		passenger_tell(p, text);
 	}
 	lose_channel(p);
@@ -445,7 +467,7 @@ static const struct endpoint_ops passenger_ops = { passenger_event, passenger_li
 /* There is nobody any more; the channel is to be closed. */
 static void detach(struct passenger *p)
 {
-	p->guest = NULL;
+	p->owner = NULL;
 	close_streams(p);
 	smx_list_del(&p->source.node);
 	smx_list_del(&p->grants.node);
@@ -466,32 +488,30 @@ static int end_asking(struct passenger *p)
 /* It ends as ssh would that had asked: if it went on by itself, it would ask once more. */
 static void end_denied(struct passenger *p, const char *text)
 {
-	struct guest *g = p->guest;
+	struct passenger_owner *o = p->owner;
 	char clean[PASSENGER_TEXT_SIZE - 20], line[PASSENGER_TEXT_SIZE];
 
 	p->is_open = 1;
-	guest_opened(g, (uint32_t)p->id);
-	if (g->passenger != p)
+	if (!o->ops->opened(o, (uint32_t)p->id))
 		return; /* gone */
 	smx_sanitize(text, strlen(text), clean, sizeof(clean));
 	(void)snprintf(line, sizeof(line), "ssh-mux: %s\r\n", clean);
 	passenger_tell(p, line);
-	guest_exited(g, (uint32_t)p->id, DENIED_STATUS);
-	if (g->passenger == p)
+	if (o->ops->exited(o, (uint32_t)p->id, DENIED_STATUS))
 		free_if_over(p);
 }
 
 /* It will not be served: nothing of it has been shown, and ssh goes on by itself. */
 static void refuse(struct passenger *p, const char *text)
 {
-	struct guest *g = p->guest;
+	struct passenger_owner *o = p->owner;
 
 	if (end_asking(p) && p->req.is_session) {
 		end_denied(p, text);
 		return;
 	}
 	detach(p);
-	guest_refused(g, text);
+	o->ops->refused(o, text);
 	if (p->ep.chan)
 		passenger_close_channel(p); /* freed when the remote's CLOSE has come */
 	else
@@ -524,8 +544,8 @@ static void on_opened(
 		return;
 	}
 	link_touch(up->link);
-	guest_opened(p->guest, (uint32_t)p->id);
-	if (p->guest)
+	(void)p->owner->ops->opened(p->owner, (uint32_t)p->id);
+	if (p->owner)
 		resume(p);
 }
 
@@ -559,7 +579,7 @@ static const char *kind_name(struct smx_view kind)
 						 : "direct-streamlocal@openssh.com";
 }
 
-struct passenger *passenger_new(struct guest *g, const struct passenger_streams *streams,
+struct passenger *passenger_new(struct passenger_owner *o, const struct passenger_streams *streams,
 	struct smx_view kind, struct smx_view specific, const struct smx_mux4_request *req)
 {
 	struct passenger *p = smx_calloc(1, sizeof(*p));
@@ -571,10 +591,11 @@ struct passenger *passenger_new(struct guest *g, const struct passenger_streams 
 		smx_os_stdio_free(streams->err);
 		return NULL;
 	}
-	p->mux = g->mux;
-	p->guest = g;
-	p->id = ++g->mux->next_id;
-	p->born_ms = mux_now(g->mux);
+	p->mux = o->mux;
+	p->owner = o;
+	p->is_connection = o->is_connection != 0;
+	p->id = ++o->mux->next_id;
+	p->born_ms = mux_now(o->mux);
 	p->kind = kind_name(kind);
 	p->escape = SMX_MUX4_NO_ESCAPE;
 	p->source.drain = on_drain;
@@ -582,12 +603,12 @@ struct passenger *passenger_new(struct guest *g, const struct passenger_streams 
 	p->grants.drain = on_grant;
 	smx_list_init(&p->source.node);
 	smx_list_init(&p->grants.node);
-	(void)snprintf(p->route, sizeof(p->route), "%s", g->route->name);
+	(void)snprintf(p->route, sizeof(p->route), "%s", o->route->name);
 	smx_buf_init(&p->wish.term, SMX_MUX4_MESSAGE_MAX);
 	smx_buf_init(&p->wish.modes, 4096);
 	smx_buf_init(&p->wish.command, SMX_MUX4_MESSAGE_MAX);
 	smx_buf_init(&p->wish.env, 2 * SMX_MUX4_MESSAGE_MAX);
-	window_init(&p->window, &g->share);
+	window_init(&p->window, o->share);
 	r = take_streams(p, streams);
 	if (r == 0 && req)
 		r = passenger_wish(p, req);
@@ -605,11 +626,11 @@ struct passenger *passenger_new(struct guest *g, const struct passenger_streams 
 
 void passenger_start(struct passenger *p)
 {
-	const struct smx_route *route = p->guest->route;
+	const struct smx_route *route = p->owner->route;
 
-	p->ask = caller_ask_new(p);
+	p->ask = p->is_connection ? NULL : caller_ask_new(p);
 	p->req.asker = p->ask ? caller_ask_asker(p->ask) : NULL;
-	pool_open(p->mux, p->guest->routes, route, route->n_hops, &p->req);
+	pool_open(p->mux, p->owner->routes, route, route->n_hops, &p->req);
 }
 
 void passenger_leave(struct passenger *p)
@@ -621,6 +642,11 @@ void passenger_leave(struct passenger *p)
 	}
 	passenger_close_channel(p);
 	free_if_over(p);
+}
+
+int passenger_is_open(const struct passenger *p)
+{
+	return p->is_open;
 }
 
 void passenger_describe(const struct passenger *p, struct passenger_info *ret)

@@ -6,7 +6,6 @@
 
 #include "base/err.h"
 #include "config/policy.h"
-#include "mux/guest.h"
 #include "ssh/transport.h"
 
 void passenger_wish_release(struct wish *w)
@@ -93,7 +92,7 @@ static int request(
 	if (smx_request_of_client(&p->order, smx_view_of(name, strlen(name)), v, &kind, &fields) !=
 		SMX_VERDICT_PASS)
 		return SMX_EFORMAT;
-	if (kind == SMX_REQUEST_ENV && !smx_policy_env_ok(p->guest->route, fields.s[0]))
+	if (kind == SMX_REQUEST_ENV && !smx_policy_env_ok(p->owner->route, fields.s[0]))
 		return 0; /* L8 */
 	if (v.len + strlen(name) + 10 > smx_transport_payload_max(l->t) ||
 		fields.longest > smx_transport_string_max(l->t))
@@ -198,8 +197,8 @@ void passenger_answered(struct passenger *p, int success)
 		if (success)
 			return;
 		passenger_tell(p, "PTY allocation request failed\r\n"); /* as a real master */
-		if (p->guest)
-			guest_tty_failed(p->guest, (uint32_t)p->id);
+		if (p->owner)
+			p->owner->ops->tty_failed(p->owner, (uint32_t)p->id);
 	} else if (p->awaits_command) {
 		p->awaits_command = 0;
 		if (success)

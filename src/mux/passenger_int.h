@@ -18,7 +18,7 @@ struct wish {
 
 struct passenger {
 	struct mux *mux;
-	struct guest *guest; /* NULL once it is gone */
+	struct passenger_owner *owner; /* NULL once it is gone */
 	struct endpoint ep; /* the channel */
 	struct open_req req;
 	struct caller_ask *ask; /* its person, until the channel is open */
@@ -40,7 +40,7 @@ struct passenger {
 	enum smx_mux4_escape_state escape_state;
 	struct smx_os_terminal_size size;
 	unsigned is_open : 1, is_tty : 1, awaits_tty : 1, awaits_command : 1, has_eow : 1,
-		is_over : 1;
+		is_over : 1, is_connection : 1;
 };
 
 /* Whether something can be sent on its channel. */

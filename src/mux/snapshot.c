@@ -5,10 +5,12 @@
 
 #include "base/err.h"
 #include "control/status.h"
+#include "mux/accepted.h"
 #include "mux/attach.h"
 #include "mux/door.h"
 #include "mux/ending.h"
 #include "mux/guest.h"
+#include "mux/listener.h"
 #include "mux/holdback.h"
 #include "mux/keyring.h"
 #include "mux/link.h"
@@ -201,6 +203,15 @@ static int add_clients(struct mux *m, struct smx_status *st)
 		if ((r = smx_status_add_client(st, &sc)) != 0)
 			return r;
 	}
+	/* And where their forwards listen. */
+	SMX_LIST_FOREACH (it, tmp, &m->listeners) {
+		const struct listener *l = SMX_CONTAINER(it, struct listener, node);
+		struct smx_status_client sc = { l->id, l->route, (mux_now(m) - l->born_ms) / 1000,
+			l->n_accepted, -1 };
+
+		if ((r = smx_status_add_client(st, &sc)) != 0)
+			return r;
+	}
 	return 0;
 }
 
@@ -237,19 +248,21 @@ static int add_client_channels(struct mux *m, struct smx_status *st, const struc
 	return 0;
 }
 
-static int add_passenger(struct smx_status *st, const struct guest *g)
+/* Of a client at a control socket, or of a forward that it has. */
+static int add_passenger(
+	struct smx_status *st, const struct passenger *p, const struct passenger_owner *owner)
 {
 	struct passenger_info info;
 	struct smx_status_channel sc;
 
-	if (!g->passenger)
+	if (!p)
 		return 0;
-	passenger_describe(g->passenger, &info);
+	passenger_describe(p, &info);
 	sc = (struct smx_status_channel){
 		.id = info.id,
 		.connection = info.connection,
-		.client = g->id,
-		.route = g->route->name,
+		.client = owner->id,
+		.route = owner->route->name,
 		.kind = info.kind,
 		.state = info.state,
 		.age_s = info.age_ms / 1000,
@@ -294,9 +307,18 @@ static int add_channels(struct mux *m, struct smx_status *st)
 	SMX_LIST_FOREACH (it, tmp, &m->clients)
 		if ((r = add_client_channels(m, st, SMX_CONTAINER(it, struct client, node))) != 0)
 			return r;
-	SMX_LIST_FOREACH (it, tmp, &m->guests)
-		if ((r = add_passenger(st, SMX_CONTAINER(it, struct guest, node))) != 0)
+	SMX_LIST_FOREACH (it, tmp, &m->guests) {
+		const struct guest *g = SMX_CONTAINER(it, struct guest, node);
+
+		if ((r = add_passenger(st, g->passenger, &g->owner)) != 0)
 			return r;
+	}
+	SMX_LIST_FOREACH (it, tmp, &m->accepted) {
+		const struct accepted *a = SMX_CONTAINER(it, struct accepted, all_node);
+
+		if ((r = add_passenger(st, a->passenger, &a->owner)) != 0)
+			return r;
+	}
 	SMX_LIST_FOREACH (it, tmp, &m->entries) {
 		struct pool_entry *e = SMX_CONTAINER(it, struct pool_entry, node);
 

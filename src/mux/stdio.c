@@ -35,7 +35,7 @@ struct output {
 	struct smx_buf queue, writing; /* writing: of a file, the thread's meanwhile */
 	size_t in_work; /* bytes that the thread was given */
 	int result;
-	int is_broken;
+	int is_broken, is_ended;
 };
 
 /* 0 or SMX_ESYS: then only base_free is left to do. */
@@ -251,6 +251,13 @@ static void on_file_written(uv_work_t *work, int status)
 	call(b);
 }
 
+static void end_if_due(struct output *o)
+{
+	if (o->is_ended)
+		smx_os_stdio_end(o->base.os);
+	o->is_ended = 0;
+}
+
 /* Some more of the queue, or to its thread with all of it. */
 static void flush(struct output *o)
 {
@@ -259,8 +266,12 @@ static void flush(struct output *o)
 	size_t n;
 	int r = 0;
 
-	if (b->is_working || o->is_broken || smx_buf_len(&o->queue) == 0)
+	if (b->is_working || o->is_broken)
 		return;
+	if (smx_buf_len(&o->queue) == 0) {
+		end_if_due(o);
+		return;
+	}
 	if (!b->has_poll) {
 		o->writing = o->queue;
 		o->queue = empty;
@@ -279,10 +290,12 @@ static void flush(struct output *o)
 	}
 	if (r == SMX_EAGAIN && uv_poll_start(&b->poll, b->events, on_writable) == 0)
 		return;
-	if (r != 0)
+	if (r != 0) {
 		lose(o);
-	else
-		smx_buf_release(&o->queue); /* it may be large, and idle from now on */
+		return;
+	}
+	smx_buf_release(&o->queue); /* it may be large, and idle from now on */
+	end_if_due(o);
 }
 
 struct output *output_new(
@@ -324,6 +337,12 @@ void output_write(struct output *o, struct smx_view data)
 int output_terminal(const struct output *o)
 {
 	return smx_os_stdio_terminal(o->base.os);
+}
+
+void output_end(struct output *o)
+{
+	o->is_ended = 1;
+	flush(o);
 }
 
 size_t output_queued(const struct output *o)

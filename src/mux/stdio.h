@@ -35,6 +35,8 @@ struct output *output_new(
 void output_write(struct output *o, struct smx_view data);
 /* As input_terminal. */
 int output_terminal(const struct output *o);
+/* Nothing more will be written: its other end is told when it has the rest. */
+void output_end(struct output *o);
 size_t output_queued(const struct output *o);
 /* Nobody reads it any more, or it can't be written: what comes is dropped. */
 int output_is_broken(const struct output *o);

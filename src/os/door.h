@@ -11,6 +11,7 @@
 #define SMX_OS_DOOR_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 
@@ -86,8 +87,53 @@ int smx_os_stdio_read(struct smx_os_stdio *s, void *p, size_t size, size_t *ret_
 /* Some or all. SMX_EAGAIN, SMX_EEOF (nobody reads it any more, or it can't be written), SMX_ESYS.
  */
 int smx_os_stdio_write(struct smx_os_stdio *s, const void *p, size_t len, size_t *ret_len);
+/* Of an output that is a socket: nothing more will be written, which its other end is told. */
+void smx_os_stdio_end(struct smx_os_stdio *s);
 void smx_os_stdio_free(struct smx_os_stdio *s); /* NULL works */
+/*
+ * The same of a connection that is our own (smx_os_forward_accept): both directions of it. Takes fd
+ * over, in any case. SMX_ENOMEM, SMX_ELIMIT (no descriptors), SMX_ESYS.
+ */
+int smx_os_stdio_of_socket(int fd, struct smx_os_stdio **ret_in, struct smx_os_stdio **ret_out);
+/*
+ * Of a descriptor that came, before anything else is made of it: whether no program has put words
+ * for a shell there. It is a terminal, or /dev/null.
+ */
+int smx_os_stdio_has_nothing(int fd);
 /* By which a client says that its terminal has another size; 0: none here. */
 int smx_os_size_signal(void);
+
+/* --- where forwards listen (`ssh -L`, `ssh -D`) --- */
+
+#define SMX_OS_FORWARD_FDS 2 /* "localhost" is an address of each family */
+
+struct smx_os_forward_place {
+	const char *path; /* of a socket, absolute; or NULL */
+	const char *host; /* a numeric address; "" and "localhost": loopback; "*": all there are */
+	uint16_t port; /* not 0 */
+};
+
+struct smx_os_forward;
+
+/* Whether only this machine can reach it. */
+int smx_os_forward_is_local(const struct smx_os_forward_place *at);
+/*
+ * Listens there; of several addresses one is enough, as with ssh. A path gets mode 0600, and a
+ * socket that a dead program of ours left there is replaced. err: what is wrong, for people.
+ * SMX_EINVAL (a name, or a path that is none), SMX_EEXISTS (taken), SMX_EDENIED, SMX_ELIMIT,
+ * SMX_ESYS, SMX_ENOMEM, SMX_EUNSUPPORTED.
+ */
+int smx_os_forward_listen(
+	const struct smx_os_forward_place *at, struct smx_os_forward **ret, struct smx_buf *err);
+/* For an event loop to poll; f's. */
+size_t smx_os_forward_fds(const struct smx_os_forward *f, int ret_fds[SMX_OS_FORWARD_FDS]);
+/*
+ * Who has come at one of them. ret_address: of size bytes, "127.0.0.1" if he has none, port 0.
+ * SMX_EAGAIN, SMX_ELIMIT (the system has no descriptors or memory left), SMX_ESYS.
+ */
+int smx_os_forward_accept(
+	int listener, int *ret_fd, char *ret_address, size_t size, uint16_t *ret_port);
+/* Removes the socket, if it is still this one, and frees. NULL works. */
+void smx_os_forward_close(struct smx_os_forward *f);
 
 #endif

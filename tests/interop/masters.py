@@ -47,9 +47,10 @@ def client_config(path, sshd, keys=None):
 def socket_of(mux, route="t"):
     """Where ssh-mux has the socket of a route."""
     top = pathlib.Path(mux.run_dir, "ssh-mux")
-    found = [s for s in list(top.glob("c*/*")) or top.glob("d*/*") if s.name.startswith(route + "=")]
-    assert len(found) == 1, (route, found)
-    return found[0]
+    find = lambda: [s for s in list(top.glob("c*/*")) or top.glob("d*/*")
+                    if s.name.startswith(route + "=")]
+    poll(lambda: len(find()) == 1, 10, f"the control socket of {route}")
+    return find()[0]
 
 
 class Client:

@@ -32,6 +32,7 @@
 
 enum kind {
 	KIND_OWN, /* an open file of our own, non-blocking */
+	KIND_OWN_SOCKET, /* the same */
 	KIND_SOCKET,
 	KIND_FILE,
 	KIND_BROKEN, /* not open for this direction, or nobody is at the other end */
@@ -250,11 +251,65 @@ int smx_os_stdio_new(int fd, int is_output, struct smx_os_stdio **ret)
 	return 0;
 }
 
+static int is_own(const struct smx_os_stdio *s)
+{
+	return s->kind == KIND_OWN || s->kind == KIND_OWN_SOCKET;
+}
+
+static int is_socket(const struct smx_os_stdio *s)
+{
+	return s->kind == KIND_SOCKET || s->kind == KIND_OWN_SOCKET;
+}
+
+/* One direction of a connection; closes fd on failure. */
+static int new_of_socket(int fd, int is_output, struct smx_os_stdio **ret)
+{
+	struct smx_os_stdio *s = smx_calloc(1, sizeof(*s));
+
+	if (!s) {
+		(void)close(fd);
+		return SMX_ENOMEM;
+	}
+	*s = (struct smx_os_stdio){
+		.kind = KIND_OWN_SOCKET, .fd = fd, .poll_fd = -1, .is_output = is_output
+	};
+	*ret = s;
+	return 0;
+}
+
+int smx_os_stdio_of_socket(int fd, struct smx_os_stdio **ret_in, struct smx_os_stdio **ret_out)
+{
+	struct smx_os_stdio *in = NULL;
+	int twin = fcntl(fd, F_DUPFD_CLOEXEC, 0), r;
+
+	if (twin < 0) {
+		r = errno == EMFILE ? SMX_ELIMIT : SMX_ESYS;
+		(void)close(fd);
+		return r;
+	}
+	if ((r = new_of_socket(fd, 0, &in)) != 0) {
+		(void)close(twin);
+		return r;
+	}
+	if ((r = new_of_socket(twin, 1, ret_out)) != 0) {
+		smx_os_stdio_free(in);
+		return r;
+	}
+	*ret_in = in;
+	return 0;
+}
+
+void smx_os_stdio_end(struct smx_os_stdio *s)
+{
+	if (s->is_output && is_socket(s))
+		(void)shutdown(s->fd, SHUT_WR);
+}
+
 int smx_os_stdio_poll_fd(const struct smx_os_stdio *s, int *ret_is_writable)
 {
 	/* A watch is readable when what it watches for is there, whatever that is. */
-	*ret_is_writable = s->is_output && s->kind == KIND_OWN;
-	if (s->kind == KIND_OWN)
+	*ret_is_writable = s->is_output && is_own(s);
+	if (is_own(s))
 		return s->fd;
 	return s->kind == KIND_SOCKET ? s->poll_fd : -1;
 }
@@ -269,7 +324,9 @@ static int error_of(int e)
 	if (e == EAGAIN || e == EWOULDBLOCK)
 		return SMX_EAGAIN;
 	/* EIO: a terminal that was hung up. */
-	return e == EPIPE || e == ECONNRESET || e == EIO || e == ENOTCONN ? SMX_EEOF : SMX_ESYS;
+	return e == EPIPE || e == ECONNRESET || e == ETIMEDOUT || e == EIO || e == ENOTCONN
+		       ? SMX_EEOF
+		       : SMX_ESYS;
 }
 
 int smx_os_stdio_read(struct smx_os_stdio *s, void *p, size_t size, size_t *ret_len)
@@ -279,8 +336,7 @@ int smx_os_stdio_read(struct smx_os_stdio *s, void *p, size_t size, size_t *ret_
 	if (s->kind == KIND_BROKEN)
 		return SMX_EEOF;
 	do {
-		n = s->kind == KIND_SOCKET ? recv(s->fd, p, size, MSG_DONTWAIT)
-					   : read(s->fd, p, size);
+		n = is_socket(s) ? recv(s->fd, p, size, MSG_DONTWAIT) : read(s->fd, p, size);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return error_of(errno);
@@ -297,8 +353,8 @@ int smx_os_stdio_write(struct smx_os_stdio *s, const void *p, size_t len, size_t
 	if (s->kind == KIND_BROKEN)
 		return SMX_EEOF;
 	do {
-		n = s->kind == KIND_SOCKET ? send(s->fd, p, len, MSG_DONTWAIT | MSG_NOSIGNAL)
-					   : write(s->fd, p, len);
+		n = is_socket(s) ? send(s->fd, p, len, MSG_DONTWAIT | MSG_NOSIGNAL)
+				 : write(s->fd, p, len);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return error_of(errno);
@@ -314,6 +370,15 @@ void smx_os_stdio_free(struct smx_os_stdio *s)
 		(void)close(s->poll_fd);
 	(void)close(s->fd);
 	smx_free(s);
+}
+
+int smx_os_stdio_has_nothing(int fd)
+{
+	struct stat st, nothing;
+
+	if (fstat(fd, &st) != 0 || !S_ISCHR(st.st_mode))
+		return 0;
+	return isatty(fd) || (stat("/dev/null", &nothing) == 0 && st.st_rdev == nothing.st_rdev);
 }
 
 int smx_os_size_signal(void)

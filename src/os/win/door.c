@@ -139,6 +139,63 @@ void smx_os_stdio_free(struct smx_os_stdio *s)
 	(void)s;
 }
 
+int smx_os_stdio_of_socket(int fd, struct smx_os_stdio **ret_in, struct smx_os_stdio **ret_out)
+{
+	(void)fd;
+	(void)ret_in;
+	(void)ret_out;
+	return SMX_EUNSUPPORTED;
+}
+
+void smx_os_stdio_end(struct smx_os_stdio *s)
+{
+	(void)s;
+}
+
+int smx_os_forward_is_local(const struct smx_os_forward_place *at)
+{
+	(void)at;
+	return 0;
+}
+
+int smx_os_forward_listen(
+	const struct smx_os_forward_place *at, struct smx_os_forward **ret, struct smx_buf *err)
+{
+	(void)at;
+	(void)ret;
+	(void)err;
+	return SMX_EUNSUPPORTED;
+}
+
+size_t smx_os_forward_fds(const struct smx_os_forward *f, int ret_fds[SMX_OS_FORWARD_FDS])
+{
+	(void)f;
+	(void)ret_fds;
+	return 0;
+}
+
+int smx_os_forward_accept(
+	int listener, int *ret_fd, char *ret_address, size_t size, uint16_t *ret_port)
+{
+	(void)listener;
+	(void)ret_fd;
+	(void)ret_address;
+	(void)size;
+	(void)ret_port;
+	return SMX_EUNSUPPORTED;
+}
+
+void smx_os_forward_close(struct smx_os_forward *f)
+{
+	(void)f;
+}
+
+int smx_os_stdio_has_nothing(int fd)
+{
+	(void)fd;
+	return 0;
+}
+
 int smx_os_size_signal(void)
 {
 	return 0;
