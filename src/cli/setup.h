@@ -49,12 +49,16 @@ smx_os_edit_fn smx_setup_known_edit;
 void smx_setup_warn_overlaps(
 	const struct smx_routes *routes, const char *config_path, const char *hosts_path);
 
-/* W3: sets ret_has[i] for each route that the configuration has a Host line with its name for. */
+/*
+ * W3: sets ret_has[i] for each route that the configuration has a Host line with its name for, and
+ * ret_left[i] for those that a ControlPath of the user's own was written for.
+ */
 void smx_setup_own_blocks(const struct smx_routes *routes, const char *config_path,
-	const char *hosts_path, unsigned char *ret_has);
-/* One warning that lists the user's ControlPath lines that ours take the place of. */
-void smx_setup_warn_control_paths(
-	const struct smx_routes *routes, const char *config_path, const char *hosts_path);
+	const char *hosts_path, unsigned char *ret_has, unsigned char *ret_left);
+/* Warnings: one for each of these, and one that lists the ControlPath lines for all hosts that ours
+ * take the place of. scratch: a byte per route. */
+void smx_setup_warn_control_paths(const struct smx_routes *routes, const char *config_path,
+	const char *hosts_path, unsigned char *scratch);
 
 /*
  * Where scripts are cmd.exe's: cursor-ssh.cmd and cursor-askpass.cmd, and what to set in an editor

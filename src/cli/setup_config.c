@@ -37,7 +37,7 @@ struct setup {
 	int is_home; /* the SSH directory is the account's ~/.ssh */
 	enum smx_setup_via via;
 	char *control_dir; /* with VIA_CONTROL */
-	unsigned char *has_block; /* as well, by route */
+	unsigned char *has_block, *is_left; /* as well, by route */
 	struct smx_routes *routes;
 	struct smx_setup_identity identity;
 	struct smx_buf key_blob; /* the local server's; empty in a dry run without one */
@@ -150,7 +150,8 @@ static int find_control(struct setup *s)
 			"ssh has no shared connections on this system");
 	else if (r != 0)
 		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", said(&err, r));
-	else if (!(s->has_block = smx_calloc(s->routes->n_routes + 1, 1)))
+	else if (!(s->has_block = smx_calloc(s->routes->n_routes + 1, 1)) ||
+		 !(s->is_left = smx_calloc(s->routes->n_routes + 1, 1)))
 		r = no_memory();
 	smx_buf_release(&err);
 	return r;
@@ -436,6 +437,20 @@ static int is_our_answer(const struct setup *s, const char *text)
 	       strncmp(text += strlen("\ncontrolpath "), s->control_dir, n) == 0 && text[n] == '/';
 }
 
+/* The first route that ssh is sent to us for; NULL: there is none. */
+static const char *first_taken(const struct setup *s)
+{
+	for (size_t i = 0; i < s->routes->n_routes; i++) {
+		const struct smx_route *route = &s->routes->routes[i];
+
+		if (!s->control_dir ||
+			(!s->is_left[i] &&
+				smx_socket_form(route, s->conf.control_room) != SMX_SOCKET_NONE))
+			return route->name;
+	}
+	return NULL;
+}
+
 /*
  * What ssh, given this config, says of a route: 1 if it comes to our block, 0 if not, with what is
  * wrong added to why; -1 if it can't be asked.
@@ -446,12 +461,8 @@ static int ask_about_route(const struct setup *s, struct smx_buf *why)
 	struct smx_buf out, err;
 	int r, code = 0, found = -1;
 
-	if (!s->ssh || s->routes->n_routes == 0)
+	if (!s->ssh || !(argv[5] = first_taken(s)))
 		return -1;
-	if (s->control_dir &&
-		smx_socket_form(&s->routes->routes[0], s->conf.control_room) == SMX_SOCKET_NONE)
-		return -1;
-	argv[5] = s->routes->routes[0].name;
 	smx_buf_init(&out, PROBE_OUT_MAX);
 	smx_buf_init(&err, SMX_OS_PATH_MAX);
 	r = smx_os_run(argv, PROBE_TIMEOUT_MS, &out, &err, &code);
@@ -547,8 +558,7 @@ static void check_effect(const struct setup *s)
 
 	smx_buf_init(&why, 4 * SMX_OS_PATH_MAX);
 	if (ask_about_route(s, &why) == 0 && smx_buf_cstr(&why))
-		smx_cli_warn("ssh, asked about %s, does not come to %s: %s",
-			s->routes->routes[0].name,
+		smx_cli_warn("ssh, asked about %s, does not come to %s: %s", first_taken(s),
 			s->control_dir ? "its control socket" : "the local server",
 			smx_buf_cstr(&why));
 	smx_buf_reset(&why);
@@ -569,6 +579,7 @@ static void set_conf(struct setup *s)
 	s->conf.control_dir = s->control_dir;
 	s->conf.control_room = s->control_dir ? smx_os_doors_room(s->control_dir) : 0;
 	s->conf.has_block = s->has_block;
+	s->conf.is_left = s->is_left;
 	s->conf.program = s->program;
 	/* Without a shell there is nothing to set a variable with. */
 	if (!s->is_home && !smx_os_has_cmd_scripts())
@@ -608,7 +619,7 @@ static int prepare(struct setup *s)
 		return r;
 	if (s->via != SMX_SETUP_VIA_CONTROL)
 		return prepare_hop(s);
-	smx_setup_own_blocks(s->routes, s->config_path, s->hosts_path, s->has_block);
+	smx_setup_own_blocks(s->routes, s->config_path, s->hosts_path, s->has_block, s->is_left);
 	return 0;
 }
 
@@ -619,6 +630,7 @@ static void release(struct setup *s)
 	smx_buf_release(&s->key_blob);
 	smx_free(s->control_dir);
 	smx_free(s->has_block);
+	smx_free(s->is_left);
 	smx_free(s->routes_path);
 	smx_free(s->hosts_path);
 	smx_free(s->known_path);
@@ -638,7 +650,8 @@ int smx_cli_setup(const struct smx_cli_setup *o)
 		if (s.via != SMX_SETUP_VIA_CONTROL)
 			smx_setup_warn_overlaps(s.routes, s.config_path, s.hosts_path);
 		else
-			smx_setup_warn_control_paths(s.routes, s.config_path, s.hosts_path);
+			smx_setup_warn_control_paths(
+				s.routes, s.config_path, s.hosts_path, s.has_block);
 		if (r == 0)
 			smx_setup_cursor(o, s.ssh, &s.changed);
 		if (r == 0 && !o->dry_run)

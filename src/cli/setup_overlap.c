@@ -22,6 +22,8 @@ struct search {
 	search_fn *find;
 	smx_overlap_fn *on_found;
 	unsigned char *has_block; /* of on_own_host */
+	unsigned char *is_left; /* of on_own_path */
+	int is_silent;
 	const struct smx_routes *routes;
 	const char *config_path, *hosts_path;
 	const char *file; /* being read */
@@ -64,13 +66,28 @@ static int on_own_host(void *arg, size_t route, unsigned line, int is_literal)
 	return 0;
 }
 
+/* A socket of the user's own for that host is his to command (ssh -M, ssh -O exit). */
+static int on_own_path(void *arg, size_t route, unsigned line, int is_literal)
+{
+	struct search *s = arg;
+
+	if (!is_literal || s->is_left[route])
+		return 0;
+	s->is_left[route] = 1;
+	if (!s->is_silent)
+		smx_cli_warn("%s is left to ssh: %s:%u gives it a ControlPath of its own",
+			s->routes->routes[route].name, shown(s), line);
+	return 0;
+}
+
 static int on_control_path(void *arg, size_t route, unsigned line, int is_literal)
 {
 	struct search *s = arg;
 	int r;
 
 	(void)route;
-	(void)is_literal;
+	if (is_literal)
+		return 0;
 	s->found++;
 	if (s->listed == LISTED_MAX)
 		return 0;
@@ -148,20 +165,26 @@ void smx_setup_warn_overlaps(
 }
 
 void smx_setup_own_blocks(const struct smx_routes *routes, const char *config_path,
-	const char *hosts_path, unsigned char *ret_has)
+	const char *hosts_path, unsigned char *ret_has, unsigned char *ret_left)
 {
 	struct search s = { .find = smx_overlap_find,
 		.on_found = on_own_host,
 		.has_block = ret_has,
+		.is_left = ret_left,
+		.is_silent = 1,
 		.routes = routes,
 		.config_path = config_path,
 		.hosts_path = hosts_path };
 
 	(void)read_file(&s, config_path);
+	s.find = smx_control_path_find;
+	s.on_found = on_own_path;
+	s.n_files = 0;
+	(void)read_file(&s, config_path);
 }
 
-void smx_setup_warn_control_paths(
-	const struct smx_routes *routes, const char *config_path, const char *hosts_path)
+void smx_setup_warn_control_paths(const struct smx_routes *routes, const char *config_path,
+	const char *hosts_path, unsigned char *scratch)
 {
 	struct search s = { .find = smx_control_path_find,
 		.on_found = on_control_path,
@@ -169,6 +192,12 @@ void smx_setup_warn_control_paths(
 		.config_path = config_path,
 		.hosts_path = hosts_path };
 
+	memset(scratch, 0, routes->n_routes);
+	s.is_left = scratch;
+	s.on_found = on_own_path;
+	(void)read_file(&s, config_path);
+	s.on_found = on_control_path;
+	s.n_files = 0;
 	smx_buf_init(&s.text, LISTED_TEXT_MAX);
 	(void)read_file(&s, config_path);
 	if (s.listed && smx_buf_cstr(&s.text))

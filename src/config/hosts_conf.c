@@ -481,27 +481,46 @@ struct overlap_search {
 	smx_overlap_fn *found;
 	smx_overlap_include_fn *include;
 	void *arg;
-	int wants_paths; /* ControlPath lines instead of Host lines */
-	size_t holds_for; /* the first route that the block matches; SIZE_MAX: none */
+	/* ControlPath lines instead of Host lines: of each route, how the block names it. */
+	unsigned char *named;
+	int is_for_all; /* the block holds for every host, or may */
 };
 
 static int on_host(struct overlap_search *s, const struct smx_ssh_config_line *line)
 {
 	int r = 0, how;
 
-	s->holds_for = SIZE_MAX;
+	s->is_for_all = host_line_matches(line, "*", 1);
 	for (size_t i = 0; r == 0 && i < s->routes->n_routes; i++) {
-		how = host_line_matches(line, s->routes->routes[i].name, s->wants_paths);
-		if (!how)
-			continue;
-		if (!s->wants_paths) {
+		how = host_line_matches(line, s->routes->routes[i].name, 0);
+		if (s->named)
+			s->named[i] = (unsigned char)how;
+		else if (how)
 			r = s->found(s->arg, i, line->number, (how & IS_LITERAL) != 0);
-			continue;
-		}
-		s->holds_for = i;
-		break;
 	}
 	return r;
+}
+
+static int on_match(struct overlap_search *s)
+{
+	s->is_for_all = 1;
+	if (s->named)
+		memset(s->named, 0, s->routes->n_routes);
+	return 0;
+}
+
+static int on_control_path(struct overlap_search *s, const struct smx_ssh_config_line *line)
+{
+	int r = 0;
+
+	if (!s->named || line->n_words == 0 || strcmp(line->words[0].text, "none") == 0)
+		return 0;
+	for (size_t i = 0; r == 0 && i < s->routes->n_routes; i++)
+		if (s->named[i])
+			r = s->found(s->arg, i, line->number, 1);
+	return r == 0 && s->is_for_all && s->routes->n_routes > 0
+		       ? s->found(s->arg, 0, line->number, 0)
+		       : r;
 }
 
 static int on_line(struct overlap_search *s, const struct smx_ssh_config_line *line)
@@ -512,13 +531,9 @@ static int on_line(struct overlap_search *s, const struct smx_ssh_config_line *l
 	case SMX_SSH_CONFIG_HOST:
 		return on_host(s, line);
 	case SMX_SSH_CONFIG_MATCH:
-		s->holds_for = 0; /* it may */
-		break;
+		return on_match(s);
 	case SMX_SSH_CONFIG_CONTROL_PATH:
-		if (s->wants_paths && s->holds_for < s->routes->n_routes && line->n_words > 0 &&
-			strcmp(line->words[0].text, "none") != 0)
-			r = s->found(s->arg, s->holds_for, line->number, 0);
-		break;
+		return on_control_path(s, line);
 	case SMX_SSH_CONFIG_INCLUDE:
 		for (size_t i = 0; r == 0 && i < line->n_words; i++)
 			r = s->include(s->arg, line->words[i].text);
@@ -560,8 +575,13 @@ int smx_control_path_find(const struct smx_routes *routes, struct smx_view text,
 	smx_overlap_fn *found, smx_overlap_include_fn *include, void *arg)
 {
 	struct overlap_search s = {
-		.routes = routes, .found = found, .include = include, .arg = arg, .wants_paths = 1
+		.routes = routes, .found = found, .include = include, .arg = arg, .is_for_all = 1
 	};
+	int r;
 
-	return search_text(&s, text);
+	if (!(s.named = smx_calloc(routes->n_routes + 1, 1)))
+		return SMX_ENOMEM;
+	r = search_text(&s, text);
+	smx_free(s.named);
+	return r;
 }

@@ -50,12 +50,13 @@ struct smx_hosts_conf {
 	unsigned known; /* bits of enum smx_hosts_option */
 	/*
 	 * Not NULL: W3, ssh finds the control sockets in this directory, whose names may have
-	 * control_room bytes; of the rest only routes_path is used then. has_block: of each route,
-	 * whether the user's own configuration has a block for it, which says where it leads.
+	 * control_room bytes; of the rest only routes_path is used then. Of each route, has_block:
+	 * whether the user's own configuration has a block for it, which says where it leads; and
+	 * is_left: it gets no block at all.
 	 */
 	const char *control_dir;
 	size_t control_room;
-	const unsigned char *has_block;
+	const unsigned char *has_block, *is_left;
 	/* NULL: ssh connects to the port. Else it runs this: an absolute path. */
 	const char *program;
 	const char *program_ssh_dir; /* SSH_MUX_SSH_DIR for it, or NULL */
@@ -135,7 +136,10 @@ typedef int smx_overlap_include_fn(void *arg, const char *word);
  */
 int smx_overlap_find(const struct smx_routes *routes, struct smx_view text, smx_overlap_fn *found,
 	smx_overlap_include_fn *include, void *arg);
-/* The same for each ControlPath that may hold for a route, once, for the first of them. */
+/*
+ * The same for each ControlPath: for every route that its block names, with is_literal 1; and once,
+ * with 0, if it holds for all hosts, or may (Match).
+ */
 int smx_control_path_find(const struct smx_routes *routes, struct smx_view text,
 	smx_overlap_fn *found, smx_overlap_include_fn *include, void *arg);
 

@@ -121,6 +121,7 @@ int hosts_control_write(
 	int r = put_top(o, out);
 
 	for (size_t i = 0; r == 0 && i < routes->n_routes; i++)
-		r = put_block(o, &routes->routes[i], o->has_block && o->has_block[i], out);
+		if (!o->is_left || !o->is_left[i])
+			r = put_block(o, &routes->routes[i], o->has_block && o->has_block[i], out);
 	return r;
 }

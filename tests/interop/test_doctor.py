@@ -427,6 +427,9 @@ def test_B10_W3_control_sockets(patient):
     config.write_text("Host *\n  ControlPath ~/cm-%C\n" + included)
     patient.expect("fail", "does not look for the control socket of ssh-mux but at .*/cm-.*, for: t",
                    "setup-config$")
+    config.write_text(included + "Host t\n  ControlPath ~/own-%C\n")
+    patient.set_up("--via", "control")
+    patient.expect("note", "left to ssh, since a block of yours gives it a ControlPath: t", "nothing")
     config.write_text(included)
     patient.set_up("--via", "control")
     hosts = patient.dir / "ssh-mux-hosts.conf"

@@ -756,9 +756,9 @@ Host t
     IdentitiesOnly yes
     IdentityAgent none
     UserKnownHostsFile {known}
-    ControlPath {dir}/cm-%h-%p
 
 Host *
+    ControlPath {dir}/cm-%h-%p
     ControlMaster auto
     ControlPersist 30
     BatchMode yes
@@ -806,7 +806,7 @@ def test_W3_control_changes_nothing_but_the_control_path(controlled):
     text = place.config.read_bytes()
     done = place.run(via=None)
     assert place.config.read_bytes() == f'Include "{place.hosts}"\n'.encode() + text
-    assert re.search(r"your own ControlPath \(config:11\) no longer holds", done.stderr), done
+    assert re.search(r"your own ControlPath \(config:13\) no longer holds", done.stderr), done
     for host in hosts:
         assert differing(before[host], place.ask(host)) == (OURS if host == "t" else set()), host
     status = mux.status()["routes"][0]["control"]
@@ -872,6 +872,18 @@ def test_W3_from_tcp_and_proxy_to_control_and_back(controlled, keys):
         done = through_config(mux, "t", "echo", via)
         assert (done.returncode, done.stdout.decode().strip(), done.stderr) == (0, via, b""), via
     assert len(mux.connections()) == 1 and logins(mux) == 1
+
+
+def test_W3_a_control_path_for_the_host_alone_stays(controlled):
+    """W3: `ssh -M t` and `ssh -O exit t` of who has a socket of his own there are his."""
+    mux = controlled(config=OWN.replace("IdentitiesOnly", "ControlPath {dir}/own-%C\n    IdentitiesOnly"))
+    before = mux.place.ask("t")
+    done = mux.place.run(via=None)
+    assert re.search(r"\bt is left to ssh: config:8 gives it a ControlPath of its own\n", done.stderr)
+    assert differing(before, mux.place.ask("t")) == set()
+    assert through_config(mux, "t", "echo by his own").stdout == b"by his own\n"
+    assert through_config(mux, "t", options=("-O", "exit")).returncode == 0
+    assert mux.connections() == []
 
 
 LONG = "h" * 50 + ".eu-central-1.compute.example"
