@@ -223,7 +223,7 @@ static int check_host_key(struct check *c)
 	if ((r = smx_os_path_join(c->ssh_dir, HOST_KEY_FILE, &path)) != 0)
 		return r;
 	smx_buf_init(&err, LINE_SIZE);
-	r = local_key_peek(c->ssh_dir, &key, &err);
+	r = local_key_peek(c->ssh_dir, LOCAL_KEY_HOST, &key, &err);
 	if (r == SMX_ENOTFOUND)
 		put(c, FINDING_NOTE, path, "is missing; it is made when ssh-mux starts");
 	else if (r != 0 && r != SMX_ENOMEM)

@@ -42,6 +42,10 @@ static void read_first_block(struct doctor *d, struct smx_view text)
 	uint64_t port;
 	char digits[8];
 
+	if (smx_hosts_conf_is_control(text)) {
+		d->via = DOCTOR_VIA_CONTROL;
+		return;
+	}
 	smx_ssh_config_reader_init(&rd, text);
 	while (smx_ssh_config_next(&rd, &line) == 1) {
 		if (line.kind == SMX_SSH_CONFIG_HOST && d->via != DOCTOR_VIA_NONE)
@@ -51,9 +55,7 @@ static void read_first_block(struct doctor *d, struct smx_view text)
 		if (has_option(line.text, "ProxyCommand", &value) &&
 			smx_pattern_match(value, smx_view_of("* proxy *", 9), 0))
 			d->via = DOCTOR_VIA_PROXY;
-		if (has_option(line.text, "ControlPath", &value) && !smx_view_eq(value, "none"))
-			d->via = DOCTOR_VIA_CONTROL;
-		if (d->via != DOCTOR_VIA_CONTROL && has_option(line.text, "Port", &value)) {
+		if (has_option(line.text, "Port", &value)) {
 			(void)snprintf(digits, sizeof(digits), "%.*s", (int)value.len,
 				(const char *)value.p);
 			if (smx_cli_parse_number(digits, 1, UINT16_MAX, &port) == 0)

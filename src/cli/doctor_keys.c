@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "crypto/keyfile.h"
 #include "mux/keyring.h"
+#include "mux/local_key.h"
 #include "ssh/agent.h"
 
 #define ERR_MAX      (4 * SMX_OS_PATH_MAX)
@@ -272,6 +273,40 @@ static void say_offers(struct doctor *d, const struct offers *o)
 	smx_free(list);
 }
 
+/* W5: whether the key that blocks of ours name is there, is one, and may log in. */
+static void check_client_key(struct doctor *d)
+{
+	struct smx_buf blob, err;
+	struct smx_key *key = NULL;
+	size_t i = 0;
+	int r;
+
+	while (i < d->n_identities &&
+		strcmp(smx_os_path_name(d->identities[i]), CLIENT_KEY_FILE) != 0)
+		i++;
+	if (i == d->n_identities)
+		return; /* blocks of an older version */
+	smx_buf_init(&blob, SMX_KEY_BLOB_MAX);
+	smx_buf_init(&err, ERR_MAX);
+	r = local_key_peek(d->ssh_dir, LOCAL_KEY_CLIENT, &key, &err);
+	if (r == 0)
+		r = smx_key_to_blob(key, &blob);
+	if (r == SMX_ENOTFOUND)
+		doctor_say(d, DOCTOR_FAIL, doctor_setup(d),
+			"%s is missing, the key that ssh logs in at the local server with",
+			d->identities[i]);
+	else if (r != 0)
+		doctor_say_err(d, DOCTOR_FAIL, &err, r, doctor_setup(d));
+	else if (!smx_authorized_keys_has(d->authorized, smx_buf_as_view(&blob)))
+		doctor_say(d, DOCTOR_FAIL, doctor_setup(d),
+			"%s, the key that ssh logs in at the local server with, is not among the "
+			"authorised keys",
+			d->identities[i]);
+	smx_key_free(key);
+	smx_buf_release(&blob);
+	smx_buf_release(&err);
+}
+
 void doctor_check_keys(struct doctor *d)
 {
 	struct offers o = { .d = d };
@@ -283,6 +318,7 @@ void doctor_check_keys(struct doctor *d)
 	ask_agent(&o);
 	if (d->via == DOCTOR_VIA_CONTROL)
 		return; /* at the control sockets ssh offers none */
+	check_client_key(d);
 	for (size_t i = 0; i < d->n_identities; i++)
 		offer_file(&o, d->identities[i]);
 	if (!d->knows_offers)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* install: the program and the authorised keys. */
 #include "cli/install.h"
+#include "cli/setup.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -86,60 +87,6 @@ int smx_install_program(struct smx_install *in)
 /* ---- the authorised keys -----------------------------------------------------------------------
  */
 
-struct key_list {
-	struct smx_buf text, names;
-	size_t count;
-};
-
-/* The lines of a .pub file, if ssh-mux can use all of them. */
-static int add_public_key(struct smx_install *in, const char *name, struct key_list *list)
-{
-	struct smx_authorized_keys *set = NULL;
-	struct smx_buf text;
-	char *path;
-	int r;
-
-	if ((r = smx_os_path_join(in->ssh_dir, name, &path)) != 0)
-		return r;
-	smx_buf_init(&text, KEYS_TEXT_MAX);
-	r = smx_os_file_read(path, KEYS_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, &in->err);
-	if (r != 0) {
-		smx_cli_warn("a public key is left out: %s", smx_install_words(&in->err, r));
-		r = r == SMX_ENOMEM ? r : 0;
-	} else if ((r = smx_authorized_keys_parse(&set, path, smx_buf_as_view(&text), NULL)) == 0 &&
-		   smx_authorized_keys_count(set) > 0 && smx_authorized_keys_skipped(set) == 0) {
-		(void)((r = smx_buf_put(&list->text, smx_buf_view(&text), smx_buf_len(&text))) !=
-				0 ||
-			(text.data[text.len - 1] != '\n' &&
-				(r = smx_buf_put(&list->text, "\n", 1)) != 0));
-		(void)smx_buf_printf(&list->names, "%s%s", list->count++ ? ", " : "", name);
-	}
-	smx_authorized_keys_free(set);
-	smx_buf_release(&text);
-	smx_free(path);
-	return r;
-}
-
-static int write_keys(struct smx_install *in, const char *path, struct key_list *list)
-{
-	char **names = NULL;
-	size_t n = 0;
-	int r;
-
-	r = smx_buf_put_str(&list->text,
-		"# Who may log in to the local server of ssh-mux: these public keys.\n"
-		"# Made by ssh-mux install from the id_*.pub that were here then.\n");
-	if (r == 0)
-		r = smx_os_list_public_keys(in->ssh_dir, &names, &n, &in->err);
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = add_public_key(in, names[i], list);
-	smx_os_names_free(names, n);
-	if (r == 0 && list->count > 0)
-		r = smx_os_file_create(
-			path, smx_buf_view(&list->text), smx_buf_len(&list->text), 0600, &in->err);
-	return r;
-}
-
 /*
  * L5: who may log in is written down now, while the user looks on, so that no id_*.pub that comes
  * to lie there later counts, and there is no downgrade from the first day on.
@@ -147,26 +94,29 @@ static int write_keys(struct smx_install *in, const char *path, struct key_list 
 int smx_install_keys(struct smx_install *in)
 {
 	struct smx_os_stamp stamp;
-	struct key_list list = { .count = 0 };
+	struct smx_buf text, names;
 	char *path;
 	int r;
 
 	if (smx_os_path_join(in->ssh_dir, KEYRING_FILE, &path) != 0)
 		return smx_cli_fail(SMX_EXIT_OSERR, NULL, "out of memory");
-	smx_buf_init(&list.text, KEYS_TEXT_MAX);
-	smx_buf_init(&list.names, NAMES_MAX);
+	smx_buf_init(&text, KEYS_TEXT_MAX);
+	smx_buf_init(&names, NAMES_MAX);
 	if (smx_os_file_stamp(path, &stamp) == 0) {
 		smx_install_say(path, "unchanged");
 		r = 0;
-	} else if ((r = write_keys(in, path, &list)) != 0) {
+	} else if ((r = smx_setup_public_keys(in->ssh_dir, &text, &names, &in->err)) != 0 ||
+		   (smx_buf_len(&names) > 0 &&
+			   (r = smx_os_file_create(path, smx_buf_view(&text), smx_buf_len(&text),
+				    0600, &in->err)) != 0)) {
 		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "the authorised keys: %s",
 			smx_install_words(&in->err, r));
-	} else if (list.count > 0) {
-		smx_install_say(path, "made, of %s", smx_buf_cstr(&list.names));
+	} else if (smx_buf_len(&names) > 0) {
+		smx_install_say(path, "made, of %s", smx_buf_cstr(&names));
 	}
-	/* Without any, setup-config says what to do. */
-	smx_buf_release(&list.text);
-	smx_buf_release(&list.names);
+	/* Without any, setup-config has one of its own to put in where it is needed (W5). */
+	smx_buf_release(&text);
+	smx_buf_release(&names);
 	smx_free(path);
 	return r;
 }

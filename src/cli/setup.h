@@ -9,22 +9,30 @@
 #include "config/routes.h"
 #include "os/os.h"
 
-#define SMX_SETUP_IDENTITIES_MAX 16 /* ssh dies of more than 100 */
-#define SMX_SETUP_KNOWN_MAX      (1u << 20) /* longest ssh-mux-known-hosts */
+#define SMX_SETUP_KNOWN_MAX (1u << 20) /* longest ssh-mux-known-hosts */
 
-/* Whose keys the local server takes (L5), as far as their files are in the SSH directory. */
-struct smx_setup_identity {
-	char *path[SMX_SETUP_IDENTITIES_MAX]; /* of private keys; a .pub is beside each */
-	size_t n;
-	int is_all; /* the local server takes no others */
-	size_t n_authorized; /* keys it takes */
+/* How the list of those that we make begins. */
+#define SMX_SETUP_KEYS_TOP "# Who may log in to the local server of ssh-mux: these public keys.\n"
+
+/*
+ * Appends a list of authorised keys: that top, and the id_*.pub of the SSH directory (L5), whose
+ * names are added to names. One that can't be read is a warning.
+ */
+int smx_setup_public_keys(
+	const char *ssh_dir, struct smx_buf *out, struct smx_buf *names, struct smx_buf *err);
+
+/* The argument of smx_setup_local_edit. */
+struct smx_setup_local {
+	const char *ssh_dir;
+	struct smx_view blob; /* of the key of our own (W5) */
 };
-
-/* Reads ssh-mux-authorized-keys and id_*.pub; what can't be read is said in a line added to err
- * (not the end: there are fewer then). SMX_ENOMEM only. */
-int smx_setup_identity_find(
-	const char *ssh_dir, struct smx_setup_identity *ret, struct smx_buf *err);
-void smx_setup_identity_release(struct smx_setup_identity *id);
+/*
+ * The edit of ssh-mux-authorized-keys: the key of our own in it once, an older one of ours gone,
+ * all else as it is. A missing list is made with the keys that count without one.
+ */
+smx_os_edit_fn smx_setup_local_edit;
+/* Takes it out. arg: int, set where nobody is left in a list that we made. */
+smx_os_edit_fn smx_setup_local_cut;
 
 /* The argument of smx_setup_known_edit. */
 struct smx_setup_known {

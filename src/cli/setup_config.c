@@ -24,6 +24,7 @@
 #include "mux/local_key.h"
 #include "os/door.h"
 #include "os/os.h"
+#include "trust/authorized_keys.h"
 
 #define ROUTES_TEXT_MAX  (1024 * 1024)
 #define ERR_MAX          (4 * SMX_OS_PATH_MAX)
@@ -39,8 +40,10 @@ struct setup {
 	char *control_dir; /* with VIA_CONTROL */
 	unsigned char *has_block, *is_left; /* as well, by route */
 	struct smx_routes *routes;
-	struct smx_setup_identity identity;
+	char *client_key; /* the private key that logs in locally (W5); unless VIA_CONTROL */
+	const char *identities[1];
 	struct smx_buf key_blob; /* the local server's; empty in a dry run without one */
+	struct smx_buf client_blob;
 	struct smx_hosts_conf conf;
 	struct smx_include include;
 	struct smx_include_found found; /* in config as it was */
@@ -219,31 +222,6 @@ static int ask_ssh(struct setup *s)
 	return 0;
 }
 
-/* ---- which key logs in -------------------------------------------------------------------------
- */
-
-static int find_identity(struct setup *s)
-{
-	struct smx_buf err;
-	int r;
-
-	smx_buf_init(&err, ERR_MAX);
-	r = smx_setup_identity_find(s->o->ssh_dir, &s->identity, &err);
-	if (smx_buf_len(&err) && smx_buf_cstr(&err))
-		smx_cli_warn("%s", smx_buf_cstr(&err));
-	smx_buf_release(&err);
-	if (r != 0)
-		return no_memory();
-	if (s->identity.n_authorized == 0)
-		smx_cli_warn("no key may log in at the local server yet: make one with ssh-keygen, "
-			     "or put a public key into %s/%s, and run this again",
-			s->o->ssh_dir, KEYRING_FILE);
-	s->conf.identity = (const char *const *)s->identity.path;
-	s->conf.n_identity = s->identity.n;
-	s->conf.identities_only = s->identity.is_all;
-	return 0;
-}
-
 /* ---- the files ---------------------------------------------------------------------------------
  */
 
@@ -307,8 +285,9 @@ static int apply(struct setup *s, const struct file *f, const char *done, struct
 	return 0;
 }
 
-/* L4: made if it is missing. */
-static int take_host_key(struct setup *s)
+/* A key that we keep is made if it is missing; its public half into blob. */
+static int take_key(struct setup *s, enum local_key which, const char *file, const char *goes_into,
+	struct smx_buf *blob)
 {
 	struct smx_key *key = NULL;
 	struct smx_buf err;
@@ -316,24 +295,72 @@ static int take_host_key(struct setup *s)
 
 	smx_buf_init(&err, ERR_MAX);
 	if (s->o->dry_run)
-		r = local_key_peek(s->o->ssh_dir, &key, &err);
+		r = local_key_peek(s->o->ssh_dir, which, &key, &err);
 	else
-		r = local_key_load(s->o->ssh_dir, &key, &made, &err);
+		r = local_key_load(s->o->ssh_dir, which, &key, &made, &err);
 	if (r == SMX_ENOTFOUND && s->o->dry_run) {
 		printf("# %s/%s would be made, and its public half put into %s\n", s->o->ssh_dir,
-			HOST_KEY_FILE, s->known_path);
+			file, goes_into);
 		s->changed = 1;
 		r = 0;
 	} else if (r == 0) {
-		r = smx_key_to_blob(key, &s->key_blob);
+		r = smx_key_to_blob(key, blob);
 	}
 	if (r != 0)
 		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", said(&err, r));
 	else if (made)
-		printf("%s/%s: made\n", s->o->ssh_dir, HOST_KEY_FILE);
+		printf("%s/%s: made\n", s->o->ssh_dir, file);
 	s->changed |= made;
 	smx_key_free(key);
 	smx_buf_release(&err);
+	return r;
+}
+
+/* Whether an edit would change nothing: then nobody's lock need be waited for. */
+static int is_done(const struct file *f)
+{
+	struct smx_buf old, out;
+	int yes;
+
+	smx_buf_init(&old, f->max_len);
+	smx_buf_init(&out, f->max_len + SMX_OS_PATH_MAX);
+	yes = smx_os_file_read(f->path, f->max_len, SMX_OS_FILE_PLAIN, &old, NULL) == 0 &&
+	      f->edit(f->arg, smx_buf_as_view(&old), 0, &out, NULL) == 1;
+	smx_buf_release(&old);
+	smx_buf_release(&out);
+	return yes;
+}
+
+/*
+ * W5: ssh logs in at the local server with a key that is there for that alone, so it is the same
+ * whether the user's own keys are in files, encrypted, in an agent, or nowhere.
+ */
+static int take_client_key(struct setup *s)
+{
+	struct smx_setup_local local = { .ssh_dir = s->o->ssh_dir };
+	struct file f = { NULL, SMX_AUTHORIZED_KEYS_TEXT_MAX, smx_setup_local_edit, &local };
+	struct smx_buf err;
+	char *list = NULL;
+	int r;
+
+	if (smx_os_path_join(s->o->ssh_dir, CLIENT_KEY_FILE, &s->client_key) != 0 ||
+		smx_os_path_join(s->o->ssh_dir, KEYRING_FILE, &list) != 0)
+		return no_memory();
+	s->conf.identity = s->identities;
+	s->identities[0] = s->client_key;
+	s->conf.n_identity = s->conf.identities_only = 1;
+	r = take_key(s, LOCAL_KEY_CLIENT, CLIENT_KEY_FILE, list, &s->client_blob);
+	if (r == 0 && smx_buf_len(&s->client_blob) > 0) {
+		smx_buf_init(&err, ERR_MAX);
+		local.blob = smx_buf_as_view(&s->client_blob);
+		f.path = list;
+		if (!s->o->dry_run && is_done(&f))
+			printf("%s: unchanged\n", list);
+		else if ((r = apply(s, &f, "the key for the local server put in", &err)) != 0)
+			r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", said(&err, r));
+		smx_buf_release(&err);
+	}
+	smx_free(list);
 	return r;
 }
 
@@ -598,7 +625,8 @@ static int prepare_hop(struct setup *s)
 {
 	int r;
 
-	if ((r = find_identity(s)) != 0 || (r = take_host_key(s)) != 0)
+	if ((r = take_client_key(s)) != 0 ||
+		(r = take_key(s, LOCAL_KEY_HOST, HOST_KEY_FILE, s->known_path, &s->key_blob)) != 0)
 		return r;
 	return put_known(s);
 }
@@ -626,8 +654,9 @@ static int prepare(struct setup *s)
 static void release(struct setup *s)
 {
 	smx_routes_unref(s->routes);
-	smx_setup_identity_release(&s->identity);
 	smx_buf_release(&s->key_blob);
+	smx_buf_release(&s->client_blob);
+	smx_free(s->client_key);
 	smx_free(s->control_dir);
 	smx_free(s->has_block);
 	smx_free(s->is_left);
@@ -645,6 +674,7 @@ int smx_cli_setup(const struct smx_cli_setup *o)
 	int r;
 
 	smx_buf_init(&s.key_blob, SMX_KEY_BLOB_MAX);
+	smx_buf_init(&s.client_blob, SMX_KEY_BLOB_MAX);
 	if ((r = prepare(&s)) == 0 && (r = put_hosts(&s)) == 0) {
 		r = put_include(&s);
 		if (s.via != SMX_SETUP_VIA_CONTROL)

@@ -6,161 +6,141 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/keyfile.h"
-#include "mux/keyring.h"
+#include "mux/local_key.h"
 #include "trust/authorized_keys.h"
 #include "trust/known_hosts.h"
 
-/* ---- which keys log in locally -----------------------------------------------------------------
+/* ---- who may log in at the local server (W5, L5) ------------------------------------------------
  */
 
-struct search {
-	const char *ssh_dir;
-	struct smx_authorized_keys *list; /* of ssh-mux-authorized-keys */
-	struct smx_authorized_keys *files; /* of the id_*.pub that are in it */
-	int has_list;
-	struct smx_setup_identity *ret;
-};
-
-/* 0, SMX_ENOTFOUND without a complaint, or an error with one. */
-static int read_file(const char *dir, const char *name, char **ret_path, struct smx_buf *out,
-	struct smx_buf *err)
+/* The lines of a .pub file, if ssh-mux can use all of them. */
+static int add_public_key(const char *ssh_dir, const char *name, struct smx_buf *out,
+	struct smx_buf *names, struct smx_buf *err)
 {
-	size_t before = smx_buf_len(err);
-	int r = smx_os_path_join(dir, name, ret_path);
-
-	if (r == 0)
-		r = smx_os_file_read(
-			*ret_path, SMX_AUTHORIZED_KEYS_TEXT_MAX, SMX_OS_FILE_PLAIN, out, err);
-	if (r == SMX_ENOTFOUND)
-		smx_buf_truncate(err, before);
-	return r;
-}
-
-static int load_list(struct search *s, struct smx_buf *text, struct smx_buf *err)
-{
-	char *path = NULL;
-	int r = read_file(s->ssh_dir, KEYRING_FILE, &path, text, err);
-
-	/* One that can't be read authorises nobody, as in the daemon. */
-	s->has_list = r != SMX_ENOTFOUND;
-	if (r == 0)
-		r = smx_authorized_keys_add_text(s->list, path, smx_buf_as_view(text), NULL);
-	smx_free(path);
-	return r == SMX_ENOMEM ? r : 0;
-}
-
-/* The blob of a .pub file's first line; what has no good one is not ours to judge. */
-static int first_blob(struct smx_view text, struct smx_buf *ret_blob)
-{
-	const uint8_t *end = text.len ? memchr(text.p, '\n', text.len) : NULL;
-	struct smx_view rest;
-
-	if (end)
-		text.len = (size_t)(end - text.p);
-	return smx_pubkey_line_parse(text, ret_blob, &rest);
-}
-
-static int add_identity(struct search *s, const char *path, struct smx_view text)
-{
-	struct smx_setup_identity *id = s->ret;
-	size_t n = strlen(path) - strlen(".pub");
-	int r;
-
-	if (id->n == SMX_SETUP_IDENTITIES_MAX)
-		return 0;
-	if ((r = smx_authorized_keys_add_text(s->files, path, text, NULL)) != 0)
-		return r;
-	if ((id->path[id->n] = smx_strndup(path, n)) == NULL)
-		return SMX_ENOMEM;
-	id->n++;
-	return 0;
-}
-
-static int look_at(struct search *s, const char *name, struct smx_buf *err)
-{
-	struct smx_authorized_keys *alone = NULL;
-	struct smx_buf text, blob;
-	char *path = NULL;
-	int r;
-
-	smx_buf_init(&text, SMX_AUTHORIZED_KEYS_TEXT_MAX);
-	smx_buf_init(&blob, SMX_KEY_BLOB_MAX);
-	if ((r = read_file(s->ssh_dir, name, &path, &text, err)) != 0 ||
-		(r = first_blob(smx_buf_as_view(&text), &blob)) != 0 ||
-		(r = smx_authorized_keys_parse(&alone, path, smx_buf_as_view(&text), NULL)) != 0)
-		goto out;
-	/* Certificates and keys we can't verify are no way in. */
-	if (smx_authorized_keys_has(s->has_list ? s->list : alone, smx_buf_as_view(&blob)))
-		r = add_identity(s, path, smx_buf_as_view(&text));
-out:
-	smx_authorized_keys_free(alone);
-	smx_free(path);
-	smx_buf_release(&text);
-	smx_buf_release(&blob);
-	return r == SMX_ENOMEM ? r : 0;
-}
-
-/* Whether every key of the list has its file among those found. */
-static int covers_list(const struct search *s, struct smx_view text)
-{
-	struct smx_buf blob;
-	struct smx_view rest;
-	int all = 1;
-
-	smx_buf_init(&blob, SMX_KEY_BLOB_MAX);
-	while (all && text.len > 0) {
-		const uint8_t *end = memchr(text.p, '\n', text.len);
-		struct smx_view line = { text.p, end ? (size_t)(end - text.p) : text.len };
-
-		text.p += line.len + (end != NULL);
-		text.len -= line.len + (end != NULL);
-		smx_buf_reset(&blob);
-		if (smx_pubkey_line_parse(line, &blob, &rest) == 0 &&
-			smx_authorized_keys_has(s->list, smx_buf_as_view(&blob)))
-			all = smx_authorized_keys_has(s->files, smx_buf_as_view(&blob));
-	}
-	smx_buf_release(&blob);
-	return all;
-}
-
-int smx_setup_identity_find(
-	const char *ssh_dir, struct smx_setup_identity *ret, struct smx_buf *err)
-{
-	struct search s = { .ssh_dir = ssh_dir, .ret = ret };
+	struct smx_authorized_keys *set = NULL;
 	struct smx_buf text;
-	char **names = NULL;
-	size_t count = 0;
+	char *path;
 	int r;
 
-	*ret = (struct smx_setup_identity){ .n = 0 };
+	if ((r = smx_os_path_join(ssh_dir, name, &path)) != 0)
+		return r;
 	smx_buf_init(&text, SMX_AUTHORIZED_KEYS_TEXT_MAX);
-	if ((r = smx_authorized_keys_new(&s.list)) != 0 ||
-		(r = smx_authorized_keys_new(&s.files)) != 0 ||
-		(r = load_list(&s, &text, err)) != 0)
-		goto out;
-	if ((r = smx_os_list_public_keys(ssh_dir, &names, &count, NULL)) == SMX_ENOMEM)
-		goto out;
-	r = 0;
-	for (size_t i = 0; r == 0 && i < count; i++)
-		r = look_at(&s, names[i], err);
-	ret->n_authorized = smx_authorized_keys_count(s.has_list ? s.list : s.files);
-	ret->is_all = ret->n > 0 && covers_list(&s, smx_buf_as_view(&text)) &&
-		      (s.has_list || ret->n < SMX_SETUP_IDENTITIES_MAX);
-out:
-	smx_os_names_free(names, count);
-	smx_authorized_keys_free(s.list);
-	smx_authorized_keys_free(s.files);
+	r = smx_os_file_read(path, SMX_AUTHORIZED_KEYS_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, err);
+	if (r != 0) {
+		smx_cli_warn("a public key is left out: %s", smx_buf_len(err) && smx_buf_cstr(err)
+								     ? smx_buf_cstr(err)
+								     : smx_strerror(r));
+		smx_buf_reset(err);
+		r = r == SMX_ENOMEM ? r : 0;
+	} else if ((r = smx_authorized_keys_parse(&set, path, smx_buf_as_view(&text), NULL)) == 0 &&
+		   smx_authorized_keys_count(set) > 0 && smx_authorized_keys_skipped(set) == 0) {
+		(void)((r = smx_buf_put(out, smx_buf_view(&text), smx_buf_len(&text))) != 0 ||
+			(text.data[text.len - 1] != '\n' && (r = smx_buf_put(out, "\n", 1)) != 0));
+		(void)smx_buf_printf(names, "%s%s", smx_buf_len(names) ? ", " : "", name);
+	}
+	smx_authorized_keys_free(set);
 	smx_buf_release(&text);
-	if (r != 0)
-		smx_setup_identity_release(ret);
+	smx_free(path);
 	return r;
 }
 
-void smx_setup_identity_release(struct smx_setup_identity *id)
+int smx_setup_public_keys(
+	const char *ssh_dir, struct smx_buf *out, struct smx_buf *names, struct smx_buf *err)
 {
-	for (size_t i = 0; i < id->n; i++)
-		smx_free(id->path[i]);
-	*id = (struct smx_setup_identity){ .n = 0 };
+	char **files = NULL;
+	size_t n = 0;
+	int r = smx_buf_put_str(out,
+		SMX_SETUP_KEYS_TOP "# Made by ssh-mux from the id_*.pub that were here then.\n");
+
+	if (r == 0)
+		r = smx_os_list_public_keys(ssh_dir, &files, &n, err);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = add_public_key(ssh_dir, files[i], out, names, err);
+	smx_os_names_free(files, n);
+	return r;
+}
+
+/* Whether a line is the key of our own, by its comment. */
+static int is_local_key(struct smx_view line, struct smx_buf *ret_blob)
+{
+	struct smx_view rest;
+
+	while (line.len > 0 && (line.p[line.len - 1] == '\n' || line.p[line.len - 1] == '\r'))
+		line.len--;
+	smx_buf_reset(ret_blob);
+	return smx_pubkey_line_parse(line, ret_blob, &rest) == 0 &&
+	       smx_view_eq(rest, CLIENT_KEY_COMMENT);
+}
+
+/* All lines but those of such a key other than this one; *ret_found: that it is there. */
+static int put_lines(
+	struct smx_view text, struct smx_view blob, struct smx_buf *out, int *ret_found)
+{
+	struct smx_buf one;
+	int r = 0;
+
+	smx_buf_init(&one, SMX_KEY_BLOB_MAX);
+	while (r == 0 && text.len > 0) {
+		const uint8_t *end = memchr(text.p, '\n', text.len);
+		struct smx_view line = { text.p, end ? (size_t)(end - text.p) + 1 : text.len };
+
+		text.p += line.len;
+		text.len -= line.len;
+		if (is_local_key(line, &one)) {
+			if (!smx_view_eq_view(smx_buf_as_view(&one), blob))
+				continue;
+			*ret_found = 1;
+		}
+		r = smx_buf_put(out, line.p, line.len);
+	}
+	smx_buf_release(&one);
+	return r;
+}
+
+int smx_setup_local_edit(
+	void *arg, struct smx_view old, int is_missing, struct smx_buf *out, struct smx_buf *err)
+{
+	struct smx_setup_local *l = arg;
+	struct smx_buf names, why;
+	int r, found = 0;
+
+	if (is_missing) {
+		smx_buf_init(&names, SMX_OS_PATH_MAX);
+		smx_buf_init(&why, 2 * SMX_OS_PATH_MAX);
+		r = smx_setup_public_keys(l->ssh_dir, out, &names, err ? err : &why);
+		smx_buf_release(&names);
+		smx_buf_release(&why);
+	} else {
+		r = put_lines(old, l->blob, out, &found);
+	}
+	if (r == 0 && !found && l->blob.len > 0) {
+		if (smx_buf_len(out) && smx_buf_view(out)[smx_buf_len(out) - 1] != '\n')
+			r = smx_buf_put(out, "\n", 1);
+		(void)(r != 0 || (r = smx_pubkey_line_write(l->blob, out)) != 0 ||
+			(r = smx_buf_put_str(out, " " CLIENT_KEY_COMMENT "\n")) != 0);
+	}
+	return r != 0 ? r : !is_missing && smx_view_eq_view(old, smx_buf_as_view(out));
+}
+
+int smx_setup_local_cut(
+	void *arg, struct smx_view old, int is_missing, struct smx_buf *out, struct smx_buf *err)
+{
+	struct smx_authorized_keys *left = NULL;
+	size_t n = sizeof(SMX_SETUP_KEYS_TOP) - 1;
+	int *ret_is_empty = arg, found = 0, r;
+
+	if (is_missing)
+		return 1;
+	if ((r = put_lines(old, (struct smx_view){ NULL, 0 }, out, &found)) != 0)
+		return r;
+	if (smx_view_eq_view(old, smx_buf_as_view(out)))
+		return 1;
+	if ((r = smx_authorized_keys_parse(&left, "", smx_buf_as_view(out), err)) != 0)
+		return r;
+	*ret_is_empty = smx_authorized_keys_count(left) == 0 && old.len >= n &&
+			memcmp(old.p, SMX_SETUP_KEYS_TOP, n) == 0;
+	smx_authorized_keys_free(left);
+	return 0;
 }
 
 /* ---- the local server's key --------------------------------------------------------------------

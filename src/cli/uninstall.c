@@ -7,10 +7,12 @@
 #include "base/mem.h"
 #include "cli/install.h"
 #include "cli/log.h"
+#include "cli/setup.h"
 #include "config/cursor_text.h"
 #include "config/hosts_conf.h"
 #include "mux/keyring.h"
 #include "mux/local_key.h"
+#include "trust/authorized_keys.h"
 
 struct uninstall {
 	struct smx_install in;
@@ -337,6 +339,33 @@ static void remove_hosts(struct uninstall *u)
 	smx_free(path);
 }
 
+/* The key of our own, and who is let in by it (W5). */
+static void remove_client_key(struct uninstall *u)
+{
+	int r, changed = 0, is_empty = 0;
+	char *path;
+
+	remove_file(u, CLIENT_KEY_FILE);
+	remove_file(u, CLIENT_KEY_PUB_FILE);
+	if ((r = smx_os_path_join(u->in.ssh_dir, KEYRING_FILE, &path)) != 0) {
+		failed(u, r);
+		return;
+	}
+	r = smx_os_file_edit(path, SMX_AUTHORIZED_KEYS_TEXT_MAX, 0600, smx_setup_local_cut,
+		&is_empty, &changed, &u->in.err);
+	if (r == SMX_ENOTFOUND) {
+		smx_buf_reset(&u->in.err);
+	} else if (r != 0) {
+		failed(u, r);
+	} else if (changed && is_empty) {
+		remove_file(u, KEYRING_FILE);
+	} else if (changed) {
+		smx_install_say(path, "the key for the local server taken out");
+		u->changed = 1;
+	}
+	smx_free(path);
+}
+
 /* ---- what is the user's ------------------------------------------------------------------------
  */
 
@@ -378,6 +407,7 @@ static void uninstall(struct uninstall *u)
 	remove_include(u);
 	remove_hosts(u);
 	remove_file(u, SMX_KNOWN_FILE);
+	remove_client_key(u);
 	remove_wrappers(u);
 	remove_program(u);
 	if (u->purge)
@@ -421,8 +451,8 @@ const struct smx_command smx_cmd_uninstall = {
 		 "\n"
 		 "Ends the daemon and takes back what install made: the service, the copy of the\n"
 		 "program, ssh-mux-hosts.conf with its Include line in your ssh configuration,\n"
-		 "which is otherwise left as it is, and ssh-mux-known-hosts. The routes, the\n"
-		 "authorised keys, the host key and the logs stay.\n"
+		 "which is otherwise left as it is, ssh-mux-known-hosts and ssh-mux-local-key.\n"
+		 "The routes, the authorised keys, the host key and the logs stay.\n"
 		 "\n"
 		 "      --purge    remove these as well\n"
 		 "  -h, --help     this text\n"

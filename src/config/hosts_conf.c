@@ -328,6 +328,13 @@ int smx_hosts_conf_is_ours(struct smx_view text)
 	return text.len == 0 || (text.len >= n && memcmp(text.p, HOSTS_MARK, n) == 0);
 }
 
+int smx_hosts_conf_is_control(struct smx_view text)
+{
+	size_t n = sizeof(HOSTS_MARK HOSTS_CONTROL) - 1;
+
+	return text.len >= n && memcmp(text.p, HOSTS_MARK HOSTS_CONTROL, n) == 0;
+}
+
 /* ---- the Include line --------------------------------------------------------------------------
  */
 

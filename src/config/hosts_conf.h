@@ -71,6 +71,8 @@ int smx_hosts_conf_write(
 
 /* Whether a text begins as that file does; an empty one counts. */
 int smx_hosts_conf_is_ours(struct smx_view text);
+/* Whether it is one for the control sockets. */
+int smx_hosts_conf_is_control(struct smx_view text);
 
 /*
  * NULL, or what keeps a path from being written into ssh_config so that every ssh reads the same:

@@ -5,7 +5,8 @@
 
 #include "config/hosts_conf.h"
 
-#define HOSTS_MARK "# Made by ssh-mux setup-config"
+#define HOSTS_MARK    "# Made by ssh-mux setup-config"
+#define HOSTS_CONTROL " --via control"
 
 enum hosts_quoting {
 	QUOTE_PERCENT = 1, /* tokens are expanded */

@@ -14,7 +14,7 @@
 static int put_top(const struct smx_hosts_conf *o, struct smx_buf *out)
 {
 	return smx_buf_printf(out,
-		HOSTS_MARK
+		HOSTS_MARK HOSTS_CONTROL
 		" from %s.\n"
 		"# What is changed here is lost: change the routes, and run it again.\n"
 		"# While the daemon runs, ssh finds the shared connection of a route at its "

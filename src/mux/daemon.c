@@ -140,7 +140,7 @@ static int load_host_key(struct mux *m)
 	int r, made = 0;
 
 	smx_buf_init(&err, SMX_ROUTES_ERROR_MAX + SMX_OS_PATH_MAX);
-	r = local_key_load(m->opts->ssh_dir, &m->host_key, &made, &err);
+	r = local_key_load(m->opts->ssh_dir, LOCAL_KEY_HOST, &m->host_key, &made, &err);
 	if (r != 0)
 		log_error("%s", smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
 									: smx_strerror(r));

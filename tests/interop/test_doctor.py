@@ -358,7 +358,7 @@ def test_B10_L5_nobody_is_authorised(patient):
 def test_B10_L5_lines_left_out(patient):
     """B10, L5: a line with options is no key, and that is said."""
     path = patient.dir / "ssh-mux-authorized-keys"
-    good = path.read_text()
+    good = path.read_text().splitlines(True)[0]
     path.write_text(good + 'command="x" ' + good + "ssh-dss AAAA\n")
     patient.expect("warn", "2 lines are left out: .*authorized-keys:2: ", "write the key alone")
 
@@ -449,3 +449,22 @@ def test_B10_W3_control_needs_no_key_of_the_local_hop(patient):
     for name in ("id_local", "id_local.pub", "ssh-mux-authorized-keys"):
         (patient.dir / name).unlink()
     assert not [c for c in patient.findings() if c["level"] == "fail"]
+
+
+@pytest.mark.parametrize("via", ["tcp", "proxy"])
+def test_B10_W5_the_key_of_the_local_hop(patient, via):
+    """W5, B10: missing, no key, or not let in: each with the one thing to do."""
+    patient.set_up("--via", via)
+    assert patient.bad() == []
+    key, listed = patient.dir / "ssh-mux-local-key", patient.dir / "ssh-mux-authorized-keys"
+    good, keys = key.read_bytes(), listed.read_text()
+    listed.write_text("".join(keys.splitlines(True)[:-1]))
+    patient.expect("fail", "ssh-mux-local-key, the key that ssh logs in at the local server with, "
+                   "is not among", f"--via {via}$")
+    listed.write_text(keys)
+    key.write_bytes(b"rubbish\n")
+    patient.expect("fail", "the key for the local server .* can't be used", "a new one is made")
+    key.unlink()
+    patient.expect("fail", "ssh-mux-local-key is missing, the key that", f"--via {via}$")
+    patient.set_up("--via", via)
+    assert patient.bad() == [] and key.read_bytes() != good

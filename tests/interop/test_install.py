@@ -359,13 +359,26 @@ def test_L5_the_keys_of_now_are_written_down(place, keys):
     assert (place.ssh_dir / "ssh-mux-authorized-keys").read_text() == listed
 
 
-def test_L5_no_key_at_all_is_said(place):
-    """L5: without any public key, what to do is said, and no empty list is made."""
+def test_W5_L5_no_key_at_all(place):
+    """W5, L5: without any public key, tcp and proxy have the one of their own, and nobody else is
+    let in; control needs none. uninstall takes it back, and keeps the keys of others."""
     place.route()
     (place.ssh_dir / "id_ed25519.pub").unlink()
+    listed = place.ssh_dir / "ssh-mux-authorized-keys"
+    before = snapshot(place.ssh_dir).keys()
+    place.install()
+    assert not listed.exists()
     done = place.install("--via", "tcp")
-    assert done.stderr.count("no key may log in") == 1, done
-    assert not (place.ssh_dir / "ssh-mux-authorized-keys").exists()
+    assert done.stderr == "", done
+    keys = [l for l in listed.read_text().splitlines() if not l.startswith("#")]
+    assert len(keys) == 1 and keys[0].endswith(" ssh-mux local key")
+    place.uninstall()
+    gone = {"ssh-mux-host-key", "ssh-mux-host-key.pub", "known_hosts"}
+    assert snapshot(place.ssh_dir).keys() - gone == before - gone
+    place.install("--via", "proxy")
+    listed.write_text(text := listed.read_text() + "# mine\n" + keys[0].replace(" local key", ""))
+    place.uninstall()
+    assert listed.read_text() == text.replace(text.splitlines(True)[2], "")
 
 
 # ---- the program, and a daemon that runs ---------------------------------------------------------

@@ -17,6 +17,7 @@ import pytest
 from peers import BINARY, SSH, USER, hop, poll, routes_toml
 
 INCLUDE = "ssh-mux-hosts.conf"
+LOCAL = "ssh-mux-local-key"
 # What a careless `Host *` may say, and what would break the hop to the local server.
 NASTY = """
 Host t db *.corp
@@ -242,7 +243,7 @@ def test_C1_no_later_block_gets_into_the_hop(place, via):
                 assert got[key] == [value], (name, key, got[key])
         assert got["user"] == [name] and got["port"] == ["2345"]
         assert got["userknownhostsfile"] == got["globalknownhostsfile"] == [str(place.known)]
-        assert got["identityfile"][0] == str(place.dir / "id_local")
+        assert got["identityfile"][0] == str(place.dir / LOCAL)
         assert got["kexalgorithms"][0].startswith(("ecdh-sha2-nistp256,", "mlkem768x25519-"))
         assert "controlpath" not in got and "proxyjump" not in got
         if via == "tcp":
@@ -431,22 +432,49 @@ def test_C1_a_revoked_key_is_not_overruled(place):
     assert "revokes" in place.run(code=78).stderr
 
 
-def test_C1_the_keys_that_log_in_are_named(place, keys):
-    """C1, L5: all of them have their files here, or some may be elsewhere."""
-    place.run()
-    assert place.ask("t")["identityfile"] == [str(place.dir / "id_local")]
+@pytest.mark.parametrize("via", ["tcp", "proxy"])
+def test_W5_a_key_of_its_own_logs_in(place, keys, via):
+    """W5, C1, L5: ssh offers that key and no other of itself; its public half is in the list,
+    beside whoever was let in before."""
+    place.run("--via", via)
+    key = place.dir / LOCAL
+    assert key.stat().st_mode & 0o777 == 0o600 and b"OPENSSH PRIVATE KEY" in key.read_bytes()
+    assert place.ask("t")["identityfile"] == [str(key)]
     assert place.ask("t")["identitiesonly"] == ["yes"]
-    shutil.copy(f"{keys.make('more')}.pub", place.dir / "id_more.pub")
-    place.put("ssh-mux-authorized-keys", keys.public(keys.make("local")))
+    public = (place.dir / f"{LOCAL}.pub").read_text()
+    assert public.startswith("ssh-ed25519 ") and public.endswith(" ssh-mux local key\n")
+    list_path = place.dir / "ssh-mux-authorized-keys"
+    text = list_path.read_text()
+    assert keys.public(keys.make("local")).strip() in text and text.endswith("\n" + public)
+    # A list that is there keeps every byte; a key of ours that is no more goes.
+    theirs = "# nobody\n" + keys.public(keys.make("elsewhere")).strip()
+    place.put(list_path.name, theirs)
+    place.run("--via", via)
+    assert list_path.read_text() == theirs + "\n" + public
+    state = place.state()
+    place.run("--via", via)
+    assert place.state() == state
+    key.unlink()
+    place.run("--via", via)
+    renewed = (place.dir / f"{LOCAL}.pub").read_text()
+    assert renewed != public and list_path.read_text() == theirs + "\n" + renewed
+
+
+def test_W5_S2_a_key_that_others_may_read_is_refused(place):
+    """W5, S1, S2: as the host key; one that is no key, or a link, is not used either."""
     place.run()
-    assert place.ask("t")["identityfile"] == [str(place.dir / "id_local")]
-    place.put("ssh-mux-authorized-keys",
-              keys.public(keys.make("local")) + keys.public(keys.make("elsewhere")))
-    place.run()
-    assert place.ask("t")["identityfile"] == [str(place.dir / "id_local")]
-    assert place.ask("t")["identitiesonly"] == ["no"]
-    place.put("ssh-mux-authorized-keys", "# nobody\n")
-    assert "no key may log in" in place.run().stderr
+    key = place.dir / LOCAL
+    key.chmod(0o640)
+    assert str(key) in place.run(code=77).stderr
+    key.chmod(0o600)
+    good = key.read_bytes()
+    key.write_bytes(b"rubbish\n")
+    assert "the key for the local server" in place.run(code=76).stderr
+    key.unlink()
+    (place.dir / "real").write_bytes(good)
+    (place.dir / "real").chmod(0o600)
+    key.symlink_to("real")
+    assert "symbolic link" in place.run(code=77).stderr
 
 
 # ---- what it refuses -----------------------------------------------------------------------------
@@ -595,9 +623,9 @@ def test_C1_bare_include_in_the_accounts_own_directory(tmp_path, keys):
 def make_ready(make_mux, make_sshd, keys):
     """A daemon whose SSH directory has a difficult name, and a config that is in the way."""
 
-    def make(routes=None, name='my "ssh" [x]', config=NASTY, start=True, servers=1):
+    def make(routes=None, name='my "ssh" [x]', config=NASTY, start=True, servers=1, **route):
         sshds = [make_sshd(f"sshd{i}") for i in range(servers)]
-        table = {n: hop(s) for n, s in zip(("t", "db"), sshds)}
+        table = {n: hop(s, **route) for n, s in zip(("t", "db"), sshds)}
         mux = make_mux(routes=routes_toml(table), start=False,
                        known_hosts="".join(s.known_hosts() for s in sshds))
         new = mux.dir / name
@@ -678,6 +706,30 @@ def test_C1_a_changed_server_key_is_refused(make_ready):
     mux.place.put("ssh-mux-known-hosts", "ssh-mux " + " ".join(other) + "\n")
     done = through_config(mux, "t", "true")
     assert done.returncode == 255 and b"IDENTIFICATION HAS CHANGED" in done.stderr
+
+
+@pytest.mark.parametrize("via", ["tcp", "proxy"])
+@pytest.mark.parametrize("have", ["nothing", "encrypted", "agent"])
+def test_W5_whatever_keys_the_user_has(make_ready, make_agent, keys, via, have):
+    """W5: without any key file, with an encrypted one and no agent, with keys in an agent alone,
+    ssh gets in at the local server, and nobody is asked for anything."""
+    mux = make_ready(config="Host t db\n  IdentityFile {dir}/other_key\n  IdentitiesOnly yes\n"
+                     if have == "encrypted" else "", identity=str(keys.make("remote")))
+    for path in mux.place.dir.glob("id_*"):
+        path.unlink()
+    for path in (mux.place.dir / "ssh-mux-authorized-keys",):
+        path.unlink(missing_ok=True)
+    if have == "encrypted":
+        locked = mux.dir / "other_key"
+        subprocess.run(["ssh-keygen", "-q", "-p", "-N", "a passphrase", "-f", locked], check=True)
+        shutil.copy(f"{locked}.pub", mux.place.dir / "id_ed25519.pub")
+        shutil.copy(locked, mux.place.dir / "id_ed25519")
+    if have == "agent":
+        mux.env["SSH_AUTH_SOCK"] = str(make_agent(keys.make("other_key")).sock)
+    mux.place.run("-p", mux.port, "--via", via)
+    done = through_config(mux, "t", "echo in")
+    assert (done.stdout, done.returncode) == (b"in\n", 0), done
+    assert b"assphrase" not in done.stderr and b"no such identity" not in done.stderr
 
 
 # ---- killed at any moment ------------------------------------------------------------------------
