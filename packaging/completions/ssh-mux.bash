@@ -68,16 +68,16 @@ _ssh_mux() {
 	fi
 	case $command in
 	install)
-		options="--config --port --timeout --via --ssh-bin --yes"
+		options="--config --port --timeout --via --except --all --ssh-bin --yes"
 		;;
 	uninstall)
 		options="--purge"
 		;;
 	import-config)
-		options="--from --out --write --force --ssh-bin"
+		options="--from --out --write --force --merge --except --ssh-bin"
 		;;
 	setup-config)
-		options="--config --port --via --dry-run --ssh-bin"
+		options="--config --port --via --all --dry-run --ssh-bin"
 		;;
 	check-config)
 		options="--config"

@@ -26,10 +26,11 @@ Register-ArgumentCompleter -Native -CommandName 'ssh-mux', 'ssh-mux.exe' -Script
         'stop'          = 'close all connections and end the daemon'
     }
     $options = @{
-        'install'       = @('--config', '--port', '--timeout', '--via', '--ssh-bin', '--yes')
+        'install'       = @('--config', '--port', '--timeout', '--via', '--except', '--all',
+            '--ssh-bin', '--yes')
         'uninstall'     = @('--purge')
-        'import-config' = @('--from', '--out', '--write', '--force', '--ssh-bin')
-        'setup-config'  = @('--config', '--port', '--via', '--dry-run', '--ssh-bin')
+        'import-config' = @('--from', '--out', '--write', '--force', '--merge', '--except', '--ssh-bin')
+        'setup-config'  = @('--config', '--port', '--via', '--all', '--dry-run', '--ssh-bin')
         'check-config'  = @('--config')
         'doctor'        = @('--config', '--port', '--ssh-bin', '--json')
         'serve'         = @('--config', '--remote', '--user', '--port', '--timeout', '--max-lifetime', '--log-level')

@@ -172,10 +172,27 @@ struct smx_cli_import {
 	const char *ssh_bin; /* NULL: the ssh of PATH */
 	int write; /* else the TOML goes to stdout and no file is touched */
 	int force; /* a routes file that is there is replaced */
+	int merge; /* new hosts are added to it */
+	const char *const *except; /* aliases that are left to ssh */
+	size_t n_except;
 };
 
 /* C3, C4. 0 or the exit code, after saying why. Progress, warnings and a summary go to stderr. */
 int smx_cli_import(const struct smx_cli_import *o);
+
+#define SMX_CLI_EXCEPT_MAX 256
+/* Takes the argument of --except, names with commas between them, which it cuts up. 0 or the exit
+ * code, after saying why. */
+int smx_cli_take_except(
+	const char *command, char *text, const char *list[SMX_CLI_EXCEPT_MAX], size_t *n);
+
+/*
+ * Asks ssh about every alias of the configuration and tells of those that want more than a login
+ * (smx_import_needs). 0 or the exit code, after saying why.
+ */
+struct smx_import_need;
+typedef void smx_cli_need_fn(void *arg, const struct smx_import_need *need);
+int smx_cli_import_needs(const struct smx_cli_import *o, smx_cli_need_fn *fn, void *arg);
 
 enum smx_setup_via {
 	SMX_SETUP_VIA_DEFAULT, /* control where the system has it, else tcp (W3) */
@@ -198,6 +215,7 @@ struct smx_cli_setup {
 		*program; /* absolute path of the ssh-mux for ProxyCommand; NULL: this very one */
 	uint16_t port;
 	enum smx_setup_via via;
+	int all; /* with tcp and proxy: also hosts that need what we can't do */
 	int dry_run; /* a diff on stdout and no file is touched */
 };
 

@@ -139,8 +139,7 @@ void doctor_say_warnings(struct doctor *d);
 struct doctor_sockets {
 	char *dir; /* where they should be */
 	char local_host[256];
-	struct doctor_names past, elsewhere, missing, left;
-	struct smx_buf hosts; /* ssh-mux-hosts.conf */
+	struct doctor_names past, elsewhere, missing;
 	char past_example[SMX_OS_PATH_MAX], elsewhere_example[SMX_OS_PATH_MAX];
 	size_t good, told;
 };

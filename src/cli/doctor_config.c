@@ -379,23 +379,45 @@ static int ask_ssh(struct doctor *d, const char *config, const struct smx_route 
 	return r;
 }
 
+static int is_left(struct smx_buf *hosts, const char *route)
+{
+	const char *text = smx_buf_len(hosts) ? smx_buf_cstr(hosts) : NULL;
+
+	return text && smx_hosts_conf_is_left(text, route);
+}
+
 static void check_routes(struct doctor *d)
 {
 	uint64_t deadline = smx_os_monotonic_ms() + SSH_TIMEOUTS_MS;
 	struct doctor_sockets sockets;
+	struct doctor_names left = { 0 };
+	struct smx_buf hosts;
 	struct misled m = { 0 };
-	char *config = NULL;
+	char *config = NULL, *path = NULL;
 	size_t i, n = doctor_route_count(d);
 	int r = 0;
 
 	if (d->is_other_dir && smx_os_path_join(d->ssh_dir, SMX_SSH_CONFIG_FILE, &config) != 0)
 		return;
+	smx_buf_init(&hosts, SMX_HOSTS_CONF_MAX + 1);
+	(void)doctor_read(
+		d, SMX_HOSTS_FILE, SMX_HOSTS_CONF_MAX, SMX_OS_FILE_PLAIN, &path, &hosts, NULL);
 	doctor_sockets_init(d, &sockets);
-	for (i = 0; i < n && r == 0 && smx_os_monotonic_ms() < deadline; i++)
-		r = ask_ssh(d, config, doctor_route(d, i), &m, &sockets);
+	for (i = 0; i < n && r == 0 && smx_os_monotonic_ms() < deadline; i++) {
+		if (is_left(&hosts, doctor_route(d, i)->name))
+			doctor_name_add(&left, doctor_route(d, i)->name);
+		else
+			r = ask_ssh(d, config, doctor_route(d, i), &m, &sockets);
+	}
+	if (left.count)
+		doctor_say(d, DOCTOR_NOTE,
+			"nothing to do; why, says: ssh-mux setup-config --dry-run",
+			"left to ssh by setup-config: %s", doctor_names_text(&left));
 	say_misled(d, &m);
 	doctor_say_sockets(d, &sockets);
 	doctor_sockets_release(&sockets);
+	smx_buf_release(&hosts);
+	smx_free(path);
 	if (i < n && r == 0)
 		doctor_say(d, DOCTOR_NOTE, "for one of them, run: ssh-mux doctor NAME",
 			"%zu routes were not looked at, to save time", n - i);

@@ -8,7 +8,6 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "config/hosts_conf.h"
 #include "config/socket_name.h"
 #include "os/door.h"
 
@@ -17,13 +16,8 @@
 void doctor_sockets_init(struct doctor *d, struct doctor_sockets *s)
 {
 	size_t size = sizeof(s->local_host);
-	char *path = NULL;
 
 	*s = (struct doctor_sockets){ .dir = NULL };
-	smx_buf_init(&s->hosts, SMX_HOSTS_CONF_MAX);
-	(void)doctor_read(
-		d, SMX_HOSTS_FILE, SMX_HOSTS_CONF_MAX, SMX_OS_FILE_PLAIN, &path, &s->hosts, NULL);
-	smx_free(path);
 	if (smx_os_doors_where(d->ssh_dir, &s->dir, NULL) != 0)
 		s->dir = NULL;
 	if (uv_os_gethostname(s->local_host, &size) != 0)
@@ -33,17 +27,6 @@ void doctor_sockets_init(struct doctor *d, struct doctor_sockets *s)
 void doctor_sockets_release(struct doctor_sockets *s)
 {
 	smx_free(s->dir);
-	smx_buf_release(&s->hosts);
-}
-
-/* Whether setup-config has written a block for it. */
-static int has_block(struct doctor_sockets *s, const char *route)
-{
-	const char *text = smx_buf_len(&s->hosts) ? smx_buf_cstr(&s->hosts) : NULL;
-	char line[SMX_ROUTE_NAME_MAX + 16];
-
-	(void)snprintf(line, sizeof(line), "\nHost %s\n", route);
-	return text && strstr(text, line);
 }
 
 /* What the running daemon says; NULL: it has not the route, or none runs. */
@@ -117,8 +100,6 @@ void doctor_judge_socket(struct doctor *d, const struct smx_route *route,
 			route->name);
 	else if (smx_socket_name(route, room, s->local_host, name) != 0)
 		return;
-	else if (a->control_path.p && !has_block(s, route->name))
-		doctor_name_add(&s->left, route->name);
 	else if (!a->control_path.p || !is_of_route(a->control_path, route, room))
 		blame(&s->past, route->name, s->past_example, a->control_path);
 	else if (!has_name(a->control_path, name))
@@ -152,12 +133,6 @@ void doctor_say_sockets(struct doctor *d, struct doctor_sockets *s)
 		doctor_say(d, DOCTOR_WARN, "the daemon's log says why; see: ssh-mux status",
 			"the running daemon has no control socket for: %s",
 			doctor_names_text(&s->missing));
-	if (s->left.count)
-		doctor_say(d, DOCTOR_NOTE,
-			"nothing to do; to share them, take that ControlPath away and run: ssh-mux "
-			"setup-config",
-			"left to ssh, since a block of yours gives it a ControlPath: %s",
-			doctor_names_text(&s->left));
 	if (s->good)
 		doctor_say(d, DOCTOR_OK, NULL,
 			"ssh shares the connection of ssh-mux for %zu of %zu route%s", s->good,

@@ -12,8 +12,9 @@
 #include "mux/daemon.h"
 #include "os/os.h"
 
-#define HELP       "see: ssh-mux import-config --help"
-#define AGAIN      "to replace it: ssh-mux import-config --write --force"
+#define HELP "see: ssh-mux import-config --help"
+#define AGAIN \
+	"to add new hosts to it: ssh-mux import-config --merge; to replace it: --write --force"
 #define ERR_MAX    4096
 #define NAME_SHOWN 64
 
@@ -22,6 +23,8 @@ static const struct option options[] = {
 	{ "out", required_argument, NULL, 'o' },
 	{ "write", no_argument, NULL, 'w' },
 	{ "force", no_argument, NULL, 'f' },
+	{ "merge", no_argument, NULL, 'm' },
+	{ "except", required_argument, NULL, 'x' },
 	{ "ssh-bin", required_argument, NULL, 's' },
 	SMX_CLI_COMMON_OPTIONS,
 };
@@ -97,7 +100,7 @@ static int find_out(struct import_job *job)
 		return smx_cli_fail(SMX_EXIT_NOINPUT, HELP,
 			"there is no %s to import, so %s is left as it is", job->config,
 			job->out_path);
-	if (is_there && !job->o->force)
+	if (is_there && !job->o->force && !job->o->merge)
 		return smx_cli_fail(
 			SMX_EXIT_CANTCREAT, AGAIN, "%s is there already", job->out_path);
 	return 0;
@@ -132,7 +135,9 @@ static const char *environment(const char *name)
 
 static int begin(struct import_job *job)
 {
-	struct smx_import_options o = { .own_key_alias = SMX_HOST_KEY_ALIAS, .env = environment };
+	struct smx_import_options o = { .own_key_alias = SMX_HOST_KEY_ALIAS,
+		.env = environment,
+		.no_jump_table = job->o->merge };
 	char *home = NULL;
 	int code, r;
 
@@ -183,6 +188,31 @@ static void say_left_out(const struct import_job *job)
 	smx_cli_table_release(&t);
 }
 
+/* W3: one line for each host that wants more than a login; the others aren't mentioned. */
+static void say_needs(const struct import_job *job)
+{
+	struct smx_import_need need;
+	struct smx_cli_table t;
+	struct smx_buf text;
+	const char *s;
+	size_t at = 0;
+
+	smx_cli_table_init(&t, 2, 0);
+	smx_buf_init(&text, SMX_IMPORT_TEXT_MAX);
+	while (smx_import_needs(job->import, &at, &need)) {
+		smx_cli_table_cell(&t, "%s", need.name);
+		smx_cli_table_cell(&t, "%s", need.text);
+	}
+	if (t.cell_count > 0)
+		(void)fprintf(stderr,
+			"%zu of them ask%s for more than a login, see their routes:\n",
+			t.cell_count / t.columns, t.cell_count == t.columns ? "s" : "");
+	if (smx_cli_table_print(&t, "  ", &text) == 0 && (s = smx_buf_cstr(&text)) != NULL)
+		(void)fputs(s, stderr);
+	smx_buf_release(&text);
+	smx_cli_table_release(&t);
+}
+
 static const char *plural(size_t n)
 {
 	return n == 1 ? "" : "s";
@@ -221,6 +251,7 @@ static void say_counts(const struct import_job *job)
 		(void)fprintf(stderr, "%zu pattern%s no route; what %s in the others\n",
 			job->n_patterns, job->n_patterns == 1 ? " is" : "s are",
 			job->n_patterns == 1 ? "it sets is" : "they set is");
+	say_needs(job);
 	say_left_out(job);
 }
 
@@ -307,6 +338,67 @@ static int write_out(const struct import_job *job, const struct smx_buf *text)
 	return code;
 }
 
+/* ---- --merge -----------------------------------------------------------------------------------
+ */
+
+struct merge {
+	const struct import_job *job;
+	size_t n;
+};
+
+/* An smx_os_edit_fn: nothing of what is there is changed, and what comes of it is read once more.
+ */
+static int edit_merge(
+	void *arg, struct smx_view old, int is_missing, struct smx_buf *out, struct smx_buf *err)
+{
+	struct merge *m = arg;
+	struct smx_routes *routes = NULL, *after = NULL;
+	int r;
+
+	(void)is_missing;
+	if ((r = smx_routes_parse(old, m->job->out_path, &routes, err)) == 0 &&
+		(r = smx_import_merge(m->job->import, routes, old, out, &m->n)) == 0)
+		r = smx_routes_parse(smx_buf_as_view(out), m->job->out_path, &after, err);
+	smx_routes_unref(routes);
+	smx_routes_unref(after);
+	return r != 0 ? r : smx_view_eq_view(old, smx_buf_as_view(out));
+}
+
+static int merge(const struct import_job *job)
+{
+	const char *fault = smx_import_common_fault(job->import);
+	struct merge m = { .job = job };
+	struct smx_buf err;
+	int r, code = 0;
+
+	if (fault)
+		return smx_cli_fail(SMX_EXIT_CONFIG, "nothing was written",
+			"no host of %s can be imported: %s", job->config, fault);
+	smx_buf_init(&err, ERR_MAX);
+	r = smx_os_file_edit(job->out_path, SMX_IMPORT_TEXT_MAX, 0600, edit_merge, &m, NULL, &err);
+	if (r != 0)
+		code = smx_cli_fail(smx_cli_exit_code(r), "nothing was written", "%s",
+			smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
+								: smx_strerror(r));
+	else
+		(void)fprintf(
+			stderr, "%zu new route%s added to %s\n", m.n, plural(m.n), job->out_path);
+	smx_buf_release(&err);
+	if (code == 0) {
+		say_needs(job);
+		say_left_out(job);
+	}
+	return code;
+}
+
+/* Whether there is a file to add to. */
+static int is_merge(const struct import_job *job)
+{
+	struct smx_os_stamp st;
+
+	return job->o->merge && smx_os_file_stamp(job->out_path, &st) == 0;
+}
+
 static int deliver(const struct import_job *job)
 {
 	const char *fault = smx_import_common_fault(job->import);
@@ -344,37 +436,63 @@ out:
 	return code;
 }
 
+/* Everything is asked. 0 or the exit code. */
+static int gather(struct import_job *job)
+{
+	int code, r = 0;
+
+	if (job->is_missing) {
+		smx_cli_warn("there is no %s: the routes are yours to write", job->config);
+	} else {
+		if (import_ask_init(job) != 0)
+			return smx_cli_fail(
+				SMX_EXIT_OSERR, NULL, "the system refuses an event loop");
+		if ((code = import_scan(job)) != 0)
+			return code;
+		for (size_t i = 0; r == 0 && i < job->o->n_except; i++)
+			r = smx_import_except(job->import, job->o->except[i]);
+		if (r == 0 && (code = import_ask(job)) != 0)
+			return code;
+	}
+	/* ssh is done with them. */
+	import_scan_release(job);
+	if (r == 0)
+		r = smx_import_finish(job->import);
+	return r == 0 ? 0 : import_failed(job, r);
+}
+
+static void release(struct import_job *job)
+{
+	import_scan_release(job);
+	import_ask_release(job);
+	smx_import_free(job->import);
+	smx_free(job->config);
+	smx_free(job->out_path);
+	smx_free(job->ssh);
+}
+
 int smx_cli_import(const struct smx_cli_import *o)
 {
 	struct import_job job = { .o = o };
-	int code, r;
+	int code;
 
-	if ((code = begin(&job)) != 0)
-		goto out;
-	if (job.is_missing) {
-		smx_cli_warn("there is no %s: the routes are yours to write", job.config);
-	} else {
-		if (import_ask_init(&job) != 0) {
-			code = smx_cli_fail(
-				SMX_EXIT_OSERR, NULL, "the system refuses an event loop");
-			goto out;
-		}
-		if ((code = import_scan(&job)) != 0 || (code = import_ask(&job)) != 0)
-			goto out;
-	}
-	/* ssh is done with them. */
-	import_scan_release(&job);
-	if ((r = smx_import_finish(job.import)) != 0)
-		code = import_failed(&job, r);
-	else
-		code = deliver(&job);
-out:
-	import_scan_release(&job);
-	import_ask_release(&job);
-	smx_import_free(job.import);
-	smx_free(job.config);
-	smx_free(job.out_path);
-	smx_free(job.ssh);
+	if ((code = begin(&job)) == 0 && (code = gather(&job)) == 0)
+		code = is_merge(&job) ? merge(&job) : deliver(&job);
+	release(&job);
+	return code;
+}
+
+int smx_cli_import_needs(const struct smx_cli_import *o, smx_cli_need_fn *fn, void *arg)
+{
+	struct import_job job = { .o = o };
+	struct smx_import_need need;
+	size_t at = 0;
+	int code;
+
+	if ((code = begin(&job)) == 0 && !job.is_missing && (code = gather(&job)) == 0)
+		while (smx_import_needs(job.import, &at, &need))
+			fn(arg, &need);
+	release(&job);
 	return code;
 }
 
@@ -391,9 +509,43 @@ static int typed_path(const char *text, char **to)
 	return smx_cli_fail(SMX_EXIT_USAGE, HELP, "import-config: %s is no path", text);
 }
 
+int smx_cli_take_except(
+	const char *command, char *text, const char *list[SMX_CLI_EXCEPT_MAX], size_t *n)
+{
+	const char *fault;
+
+	while (text) {
+		char *comma = strchr(text, ',');
+
+		if (comma)
+			*comma = '\0';
+		if ((fault = smx_route_name_fault(smx_view_of(text, strlen(text)))) != NULL)
+			return smx_cli_fail(SMX_EXIT_USAGE, NULL, "%s: --except \"%s\": a name %s",
+				command, text, fault);
+		if (*n == SMX_CLI_EXCEPT_MAX)
+			return smx_cli_fail(SMX_EXIT_USAGE, NULL,
+				"%s: more than %d names in --except", command, SMX_CLI_EXCEPT_MAX);
+		list[(*n)++] = text;
+		text = comma ? comma + 1 : NULL;
+	}
+	return 0;
+}
+
+/* What goes together. */
+static int check_options(const struct smx_cli_import *o)
+{
+	if (o->force && o->merge)
+		return smx_cli_fail(SMX_EXIT_USAGE, HELP,
+			"import-config: --force replaces the file, --merge keeps it: which?");
+	if (o->force && !o->write)
+		return smx_cli_fail(SMX_EXIT_USAGE, HELP,
+			"import-config: --force says how to --write, which is missing");
+	return 0;
+}
+
 /* 0, or the exit code with *ret_is_over set. */
-static int parse(
-	int argc, char **argv, struct smx_cli_import *o, char **from, char **out, int *ret_is_over)
+static int parse(int argc, char **argv, struct smx_cli_import *o, const char **except, char **from,
+	char **out, int *ret_is_over)
 {
 	int c, code = 0;
 
@@ -407,6 +559,10 @@ static int parse(
 			o->write = 1;
 		else if (c == 'f')
 			o->force = 1;
+		else if (c == 'm')
+			o->merge = o->write = 1;
+		else if (c == 'x')
+			code = smx_cli_take_except("import-config", optarg, except, &o->n_except);
 		else if (c == 's')
 			o->ssh_bin = optarg;
 		if (c == -2 || code != 0) {
@@ -414,10 +570,8 @@ static int parse(
 			return code;
 		}
 	}
-	if ((code = smx_cli_no_arguments(argc, argv, &smx_cmd_import_config)) == 0 && o->force &&
-		!o->write)
-		code = smx_cli_fail(SMX_EXIT_USAGE, HELP,
-			"import-config: --force says how to --write, which is missing");
+	if ((code = smx_cli_no_arguments(argc, argv, &smx_cmd_import_config)) == 0)
+		code = check_options(o);
 	*ret_is_over = code != 0;
 	o->from = *from;
 	o->out = *out;
@@ -426,14 +580,15 @@ static int parse(
 
 static int run(int argc, char **argv)
 {
-	struct smx_cli_import o = { .write = 0 };
+	const char *except[SMX_CLI_EXCEPT_MAX];
+	struct smx_cli_import o = { .except = except };
 	char *from = NULL, *out = NULL, *ssh_dir = NULL;
 	struct smx_buf err, warning;
 	int code, is_over = 0, r;
 
 	smx_buf_init(&err, ERR_MAX);
 	smx_buf_init(&warning, 3 * SMX_OS_PATH_MAX);
-	code = parse(argc, argv, &o, &from, &out, &is_over);
+	code = parse(argc, argv, &o, except, &from, &out, &is_over);
 	if (is_over)
 		goto out;
 	if ((r = smx_os_ssh_dir(&ssh_dir, &warning, &err)) != 0) {
@@ -477,6 +632,8 @@ const struct smx_command smx_cmd_import_config = {
 		 "  --out FILE      the routes file (default: ssh-mux-routes.toml there)\n"
 		 "  --write         write it instead of printing it\n"
 		 "  --force         replace one that is there\n"
+		 "  --merge         write: add the hosts that it has not, and change nothing else\n"
+		 "  --except NAMES  leave these hosts to ssh; the file remembers it\n"
 		 "  --ssh-bin FILE  the ssh to ask (default: the one of PATH)\n"
 		 "  -h, --help      this text\n"
 		 "  -V, --version   the version\n",

@@ -154,6 +154,40 @@ static int add_aliases(
 	return r;
 }
 
+/* ProxyJump: every host of it is gone through; the first is asked for by name. */
+static int add_jump(struct import_job *job, const char *word)
+{
+	struct smx_view list = smx_view_of(word, strlen(word));
+	struct smx_ssh_jump j;
+	char name[SMX_ROUTE_NAME_MAX + 1];
+	int r = 0;
+
+	while (r == 0 && smx_ssh_jump_next(&list, &j) == 1) {
+		if (j.host.len > SMX_ROUTE_NAME_MAX)
+			continue;
+		(void)snprintf(name, sizeof(name), "%.*s", (int)j.host.len, (const char *)j.host.p);
+		r = smx_import_jump(job->import, name);
+	}
+	return r;
+}
+
+/* ProxyCommand: an ssh -W names its host as one of its words; it counts if it is an alias. */
+static int add_command(struct import_job *job, const struct smx_ssh_config_line *line)
+{
+	int is_ssh = 0, is_forward = 0, r = 0;
+
+	for (size_t i = 0; i < line->n_words; i++) {
+		const char *s = line->words[i].text;
+
+		is_ssh |= strncmp(smx_os_path_name(s), "ssh", 3) == 0;
+		is_forward |= s[0] == '-' && strchr(s, 'W') != NULL;
+	}
+	for (size_t i = 0; r == 0 && is_ssh && is_forward && i < line->n_words; i++)
+		if (line->words[i].text[0] != '-')
+			r = add_jump(job, line->words[i].text);
+	return r;
+}
+
 static int is_ours(const char *path)
 {
 	return smx_os_path_same(smx_os_path_name(path), SMX_HOSTS_FILE);
@@ -277,6 +311,10 @@ static int scan_text(struct import_job *job, const struct scope *scope, const ch
 		r = 0;
 		if (line.kind == SMX_SSH_CONFIG_HOST && scope->is_users)
 			r = add_aliases(job, path, &line);
+		if (line.kind == SMX_SSH_CONFIG_PROXY_JUMP && line.n_words > 0)
+			r = add_jump(job, line.words[0].text);
+		if (line.kind == SMX_SSH_CONFIG_PROXY_COMMAND)
+			r = add_command(job, &line);
 		if (line.kind == SMX_SSH_CONFIG_INCLUDE && line.n_words > 0) {
 			r = smx_buf_put(copy, copied, (size_t)(line.text.p - copied));
 			copied = line.text.p + line.text.len;

@@ -107,6 +107,34 @@ static int step_directory(struct smx_install *in)
 				smx_cli_exit_code(r), NULL, "%s", smx_install_words(&in->err, r));
 }
 
+/* NULL if they can't be read. */
+static struct smx_routes *read_routes(struct smx_install *in)
+{
+	struct smx_routes *routes = NULL;
+	struct smx_buf text;
+
+	smx_buf_init(&text, ROUTES_TEXT_MAX);
+	if (smx_os_file_read(in->routes_path, ROUTES_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, NULL) == 0)
+		(void)smx_routes_parse(smx_buf_as_view(&text), in->routes_path, &routes, &in->err);
+	smx_buf_reset(&in->err);
+	smx_buf_release(&text);
+	return routes;
+}
+
+/* Routes that are there are the user's to remove. */
+static int check_except(struct smx_install *in)
+{
+	struct smx_routes *routes = read_routes(in);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && routes && i < in->n_except; i++)
+		if (smx_routes_find(routes, in->except[i]))
+			r = smx_cli_fail(SMX_EXIT_CONFIG, "remove it there, and run this again",
+				"--except %s: %s has that route", in->except[i], in->routes_path);
+	smx_routes_unref(routes);
+	return r;
+}
+
 static int step_routes(struct smx_install *in)
 {
 	struct smx_cli_import o = {
@@ -114,13 +142,18 @@ static int step_routes(struct smx_install *in)
 		.out = in->routes_path,
 		.ssh_bin = in->ssh_bin,
 		.write = 1,
+		.except = in->except,
+		.n_except = in->n_except,
 	};
 	struct smx_os_stamp stamp;
+	int r;
 
+	if ((r = check_except(in)) != 0)
+		return r;
 	if (smx_os_file_stamp(in->routes_path, &stamp) == SMX_ENOTFOUND)
 		return smx_cli_import(&o);
 	smx_install_say(in->routes_path,
-		"used as it is; to make it anew: ssh-mux import-config --write --force");
+		"used as it is; to add new hosts to it: ssh-mux import-config --merge");
 	return 0;
 }
 
@@ -133,23 +166,10 @@ static int step_setup(struct smx_install *in)
 		.program = in->program,
 		.port = in->port ? in->port : SMX_DEFAULT_PORT,
 		.via = in->via,
+		.all = in->all,
 	};
 
 	return smx_cli_setup(&o);
-}
-
-/* The routes, for an example; NULL if they can't be read. */
-static struct smx_routes *read_routes(struct smx_install *in)
-{
-	struct smx_routes *routes = NULL;
-	struct smx_buf text;
-
-	smx_buf_init(&text, ROUTES_TEXT_MAX);
-	if (smx_os_file_read(in->routes_path, ROUTES_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, NULL) == 0)
-		(void)smx_routes_parse(smx_buf_as_view(&text), in->routes_path, &routes, &in->err);
-	smx_buf_reset(&in->err);
-	smx_buf_release(&text);
-	return routes;
 }
 
 /* The path of config as a shell wants it. */
@@ -207,7 +227,7 @@ static int install(struct smx_install *in, const char *routes)
 /* ---- the command -------------------------------------------------------------------------------
  */
 
-enum { OPT_VIA = 256, OPT_SSH_BIN };
+enum { OPT_VIA = 256, OPT_SSH_BIN, OPT_EXCEPT, OPT_ALL };
 
 static const struct option options[] = {
 	{ "config", required_argument, NULL, 'c' },
@@ -215,6 +235,8 @@ static const struct option options[] = {
 	{ "timeout", required_argument, NULL, 't' },
 	{ "via", required_argument, NULL, OPT_VIA },
 	{ "ssh-bin", required_argument, NULL, OPT_SSH_BIN },
+	{ "except", required_argument, NULL, OPT_EXCEPT },
+	{ "all", no_argument, NULL, OPT_ALL },
 	{ "yes", no_argument, NULL, 'y' },
 	SMX_CLI_COMMON_OPTIONS,
 };
@@ -228,7 +250,7 @@ static int take_number(const char *name, const char *text, uint64_t max, uint64_
 		(unsigned long long)max, text);
 }
 
-static int take_option(struct smx_install *in, const char **routes, int c, const char *text)
+static int take_option(struct smx_install *in, const char **routes, int c, char *text)
 {
 	uint64_t n;
 	int r = 0;
@@ -247,6 +269,12 @@ static int take_option(struct smx_install *in, const char **routes, int c, const
 		break;
 	case OPT_VIA:
 		r = smx_cli_take_via("install", text, &in->via);
+		break;
+	case OPT_EXCEPT:
+		r = smx_cli_take_except("install", text, in->except, &in->n_except);
+		break;
+	case OPT_ALL:
+		in->all = 1;
 		break;
 	case OPT_SSH_BIN:
 		smx_free(in->ssh_bin);
@@ -303,6 +331,9 @@ const struct smx_command smx_cmd_install = {
 		 "                         (default: 600)\n"
 		 "      --via HOW          how ssh comes to ssh-mux: control (default; Unix), tcp\n"
 		 "                         (default on Windows) or proxy: see setup-config --help\n"
+		 "      --except NAMES     leave these hosts to ssh (with commas between them)\n"
+		 "      --all              with tcp and proxy: also hosts that want what ssh-mux\n"
+		 "                         can't do, see setup-config --help\n"
 		 "      --ssh-bin PROGRAM  the ssh to ask (default: that of PATH)\n"
 		 "  -y, --yes              restart the daemon even if that ends open channels\n"
 		 "  -h, --help             this text\n"

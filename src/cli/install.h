@@ -18,7 +18,9 @@ struct smx_install {
 	enum smx_setup_via via;
 	uint16_t port; /* 0: not asked for */
 	uint32_t timeout_s; /* 0: not asked for */
-	int yes;
+	int yes, all;
+	const char *except[SMX_CLI_EXCEPT_MAX]; /* hosts that are left to ssh */
+	size_t n_except;
 	/* Owned. */
 	char *ssh_dir, *control_path, *routes_path, *log_path;
 	char *program; /* what the service runs, set by smx_install_program */

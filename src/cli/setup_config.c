@@ -18,6 +18,7 @@
 #include "cli/diff.h"
 #include "cli/setup.h"
 #include "config/hosts_conf.h"
+#include "config/import.h"
 #include "config/service_text.h"
 #include "config/socket_name.h"
 #include "mux/keyring.h"
@@ -38,7 +39,8 @@ struct setup {
 	int is_home; /* the SSH directory is the account's ~/.ssh */
 	enum smx_setup_via via;
 	char *control_dir; /* with VIA_CONTROL */
-	unsigned char *has_block, *is_left; /* as well, by route */
+	unsigned char *has_block; /* as well, by route */
+	unsigned char *is_left; /* by route: ssh's own affair */
 	struct smx_routes *routes;
 	char *client_key; /* the private key that logs in locally (W5); unless VIA_CONTROL */
 	const char *identities[1];
@@ -145,6 +147,8 @@ static int find_control(struct setup *s)
 	struct smx_buf err;
 	int r;
 
+	if (!(s->is_left = smx_calloc(s->routes->n_routes + 1, 1)))
+		return no_memory();
 	if (s->via != SMX_SETUP_VIA_CONTROL)
 		return 0;
 	smx_buf_init(&err, ERR_MAX);
@@ -153,8 +157,7 @@ static int find_control(struct setup *s)
 			"ssh has no shared connections on this system");
 	else if (r != 0)
 		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", said(&err, r));
-	else if (!(s->has_block = smx_calloc(s->routes->n_routes + 1, 1)) ||
-		 !(s->is_left = smx_calloc(s->routes->n_routes + 1, 1)))
+	else if (!(s->has_block = smx_calloc(s->routes->n_routes + 1, 1)))
 		r = no_memory();
 	smx_buf_release(&err);
 	return r;
@@ -422,12 +425,14 @@ static int put_hosts(struct setup *s)
 {
 	struct file f = { s->hosts_path, SMX_HOSTS_CONF_MAX, edit_hosts, s };
 	struct smx_buf err;
+	size_t n = 0;
 	char done[64];
 	int r;
 
+	for (size_t i = 0; i < s->routes->n_routes; i++)
+		n += !s->is_left[i];
 	smx_buf_init(&err, ERR_MAX);
-	(void)snprintf(done, sizeof(done), "written, %zu route%s", s->routes->n_routes,
-		s->routes->n_routes == 1 ? "" : "s");
+	(void)snprintf(done, sizeof(done), "written, %zu route%s", n, n == 1 ? "" : "s");
 	if ((r = apply(s, &f, done, &err)) != 0)
 		r = smx_cli_fail(r == SMX_EEXISTS ? SMX_EXIT_CONFIG : smx_cli_exit_code(r), NULL,
 			"%s", said(&err, r));
@@ -470,8 +475,8 @@ static const char *first_taken(const struct setup *s)
 	for (size_t i = 0; i < s->routes->n_routes; i++) {
 		const struct smx_route *route = &s->routes->routes[i];
 
-		if (!s->control_dir ||
-			(!s->is_left[i] &&
+		if (!s->is_left[i] &&
+			(!s->control_dir ||
 				smx_socket_form(route, s->conf.control_room) != SMX_SOCKET_NONE))
 			return route->name;
 	}
@@ -620,6 +625,46 @@ static void set_conf(struct setup *s)
 	};
 }
 
+/* Whether the route allows all of it. */
+static int is_allowed(const struct smx_route *route, unsigned what)
+{
+	if (route->forwards.n > 0)
+		what &= ~(unsigned)SMX_IMPORT_NEEDS_FORWARD;
+	if (route->remote_forwards.n > 0)
+		what &= ~(unsigned)SMX_IMPORT_NEEDS_LISTEN;
+	return what == 0;
+}
+
+/* A smx_cli_need_fn. One line for each host. */
+static void on_need(void *arg, const struct smx_import_need *need)
+{
+	struct setup *s = arg;
+	const struct smx_route *route = smx_routes_find(s->routes, need->name);
+
+	if (!route || is_allowed(route, need->what))
+		return;
+	if (s->via == SMX_SETUP_VIA_CONTROL) {
+		printf("%s: %s: ssh connects by itself where ssh-mux can't do that\n", need->name,
+			need->text);
+	} else if (s->o->all) {
+		printf("%s: %s: ssh-mux can't do that\n", need->name, need->text);
+	} else {
+		printf("%s: %s: left to ssh, since ssh-mux can't do that\n", need->name,
+			need->text);
+		s->is_left[route - s->routes->routes] = 1;
+	}
+}
+
+/* W3: what a block of the user's needs and we can't do is said, and decides who takes the host. */
+static int ask_needs(struct setup *s)
+{
+	struct smx_cli_import o = { .ssh_dir = s->o->ssh_dir, .ssh_bin = s->ssh };
+
+	if (!s->ssh || s->routes->n_routes == 0)
+		return 0;
+	return smx_cli_import_needs(&o, on_need, s);
+}
+
 /* Of the hop to the local server: who may log in, and by which key it is known. */
 static int prepare_hop(struct setup *s)
 {
@@ -644,6 +689,8 @@ static int prepare(struct setup *s)
 		smx_cli_warn("a daemon that ssh-mux proxy starts reads %s/%s, not %s",
 			s->o->ssh_dir, SMX_ROUTES_FILE, s->routes_path);
 	if ((r = ask_ssh(s)) != 0)
+		return r;
+	if ((r = ask_needs(s)) != 0)
 		return r;
 	if (s->via != SMX_SETUP_VIA_CONTROL)
 		return prepare_hop(s);
@@ -753,6 +800,9 @@ static int take_option(struct smx_cli_setup *o, struct typed *t, int c, const ch
 		return 0;
 	case 'v':
 		return smx_cli_take_via("setup-config", text, &o->via);
+	case 'a':
+		o->all = 1;
+		return 0;
 	case 's':
 		if (smx_os_path_name(text) != text)
 			return take_path("--ssh-bin", text, &t->ssh_bin);
@@ -799,6 +849,7 @@ static int run(int argc, char **argv)
 		{ "port", required_argument, NULL, 'p' },
 		{ "via", required_argument, NULL, 'v' },
 		{ "ssh-bin", required_argument, NULL, 's' },
+		{ "all", no_argument, NULL, 'a' },
 		{ "dry-run", no_argument, NULL, 'n' },
 		SMX_CLI_COMMON_OPTIONS,
 	};
@@ -830,28 +881,31 @@ out:
 const struct smx_command smx_cmd_setup_config = {
 	.name = "setup-config",
 	.summary = "tell ssh about the routes",
-	.usage = "usage: ssh-mux setup-config [OPTION]...\n"
-		 "\n"
-		 "Make ssh, scp, git, editors and all else that reads your ssh config use the\n"
-		 "routes: write one Host block per route into ssh-mux-hosts.conf and put one "
-		 "Include\n"
-		 "line on top of config. What is yours in config stays as it is. A second run\n"
-		 "changes nothing; one with another --via changes the blocks.\n"
-		 "\n"
-		 "  -c, --config FILE  routes (default: ssh-mux-routes.toml in the SSH directory)\n"
-		 "  -p, --port PORT    the local server's port (default: 2222)\n"
-		 "      --via WAY      control: ssh uses the shared connection at a socket, and\n"
-		 "                     connects by itself without the daemon (default; Unix);\n"
-		 "                     tcp: it connects to the local port (default on Windows);\n"
-		 "                     proxy: it runs ssh-mux proxy, which starts the daemon if\n"
-		 "                     needed and asks for codes and host keys where ssh runs\n"
-		 "  -n, --dry-run      show what would change as a diff, and write nothing\n"
-		 "      --ssh-bin PROGRAM\n"
-		 "                     the ssh that is asked which options it knows (default: ssh\n"
-		 "                     in PATH)\n"
-		 "  -h, --help         this text\n"
-		 "  -V, --version      the version\n"
-		 "\n"
-		 "The SSH directory is ~/.ssh, or $SSH_MUX_SSH_DIR.\n",
+	.usage =
+		"usage: ssh-mux setup-config [OPTION]...\n"
+		"\n"
+		"Make ssh, scp, git, editors and all else that reads your ssh config use the\n"
+		"routes: write one Host block per route into ssh-mux-hosts.conf and put one "
+		"Include\n"
+		"line on top of config. What is yours in config stays as it is. A second run\n"
+		"changes nothing; one with another --via changes the blocks.\n"
+		"\n"
+		"  -c, --config FILE  routes (default: ssh-mux-routes.toml in the SSH directory)\n"
+		"  -p, --port PORT    the local server's port (default: 2222)\n"
+		"      --via WAY      control: ssh uses the shared connection at a socket, and\n"
+		"                     connects by itself without the daemon (default; Unix);\n"
+		"                     tcp: it connects to the local port (default on Windows);\n"
+		"                     proxy: it runs ssh-mux proxy, which starts the daemon if\n"
+		"                     needed and asks for codes and host keys where ssh runs\n"
+		"      --all          with tcp and proxy: also hosts that want what ssh-mux can't\n"
+		"                     do (they are listed, and left to ssh otherwise)\n"
+		"  -n, --dry-run      show what would change as a diff, and write nothing\n"
+		"      --ssh-bin PROGRAM\n"
+		"                     the ssh that is asked which options it knows (default: ssh\n"
+		"                     in PATH)\n"
+		"  -h, --help         this text\n"
+		"  -V, --version      the version\n"
+		"\n"
+		"The SSH directory is ~/.ssh, or $SSH_MUX_SSH_DIR.\n",
 	.run = run,
 };

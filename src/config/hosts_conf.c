@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "config/hosts_conf.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -316,7 +317,10 @@ int smx_hosts_conf_write(
 	smx_buf_init(&same, SMX_HOSTS_CONF_MAX);
 	if ((r = put_same(o, &same)) == 0 && (r = put_top(o, out)) == 0)
 		for (size_t i = 0; r == 0 && i < routes->n_routes; i++)
-			r = put_block(o, routes->routes[i].name, smx_buf_as_view(&same), out);
+			r = o->is_left && o->is_left[i]
+				    ? hosts_put_left(out, routes->routes[i].name)
+				    : put_block(o, routes->routes[i].name, smx_buf_as_view(&same),
+					      out);
 	smx_buf_release(&same);
 	return r;
 }
@@ -326,6 +330,19 @@ int smx_hosts_conf_is_ours(struct smx_view text)
 	size_t n = sizeof(HOSTS_MARK) - 1;
 
 	return text.len == 0 || (text.len >= n && memcmp(text.p, HOSTS_MARK, n) == 0);
+}
+
+int hosts_put_left(struct smx_buf *out, const char *route)
+{
+	return smx_buf_printf(out, "\n# %s " HOSTS_LEFT "\n", route);
+}
+
+int smx_hosts_conf_is_left(const char *text, const char *route)
+{
+	char line[SMX_ROUTE_NAME_MAX + 32];
+
+	(void)snprintf(line, sizeof(line), "\n# %s " HOSTS_LEFT "\n", route);
+	return strstr(text, line) != NULL;
 }
 
 int smx_hosts_conf_is_control(struct smx_view text)

@@ -51,12 +51,12 @@ struct smx_hosts_conf {
 	/*
 	 * Not NULL: W3, ssh finds the control sockets in this directory, whose names may have
 	 * control_room bytes; of the rest only routes_path is used then. Of each route, has_block:
-	 * whether the user's own configuration has a block for it, which says where it leads; and
-	 * is_left: it gets no block at all.
+	 * whether the user's own configuration has a block for it, which says where it leads.
 	 */
 	const char *control_dir;
 	size_t control_room;
-	const unsigned char *has_block, *is_left;
+	const unsigned char *has_block;
+	const unsigned char *is_left; /* of each route: it gets no block at all; may be NULL */
 	/* NULL: ssh connects to the port. Else it runs this: an absolute path. */
 	const char *program;
 	const char *program_ssh_dir; /* SSH_MUX_SSH_DIR for it, or NULL */
@@ -71,6 +71,8 @@ int smx_hosts_conf_write(
 
 /* Whether a text begins as that file does; an empty one counts. */
 int smx_hosts_conf_is_ours(struct smx_view text);
+/* Whether a text of it, NUL-terminated, says that the route is left to ssh (is_left). */
+int smx_hosts_conf_is_left(const char *text, const char *route);
 /* Whether it is one for the control sockets. */
 int smx_hosts_conf_is_control(struct smx_view text);
 

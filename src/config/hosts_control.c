@@ -121,7 +121,8 @@ int hosts_control_write(
 	int r = put_top(o, out);
 
 	for (size_t i = 0; r == 0 && i < routes->n_routes; i++)
-		if (!o->is_left || !o->is_left[i])
-			r = put_block(o, &routes->routes[i], o->has_block && o->has_block[i], out);
+		r = o->is_left && o->is_left[i] ? hosts_put_left(out, routes->routes[i].name)
+						: put_block(o, &routes->routes[i],
+							  o->has_block && o->has_block[i], out);
 	return r;
 }

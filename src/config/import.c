@@ -34,6 +34,7 @@ int smx_import_new(const struct smx_import_options *o, struct smx_import **ret)
 		return SMX_ENOMEM;
 	im->jump = IMPORT_NONE;
 	im->o.env = o->env;
+	im->o.no_jump_table = o->no_jump_table;
 	if (dup_text(o->source, &im->o.source) != 0 || dup_text(o->home, &im->o.home) != 0 ||
 		dup_text(o->own_key_alias, &im->o.own_key_alias) != 0) {
 		smx_import_free(im);
@@ -59,6 +60,9 @@ static void release_host(struct import_host *h)
 	smx_strings_release(&h->known_hosts);
 	smx_strings_release(&h->send_env);
 	smx_strings_release(&h->notes);
+	smx_strings_release(&h->needs);
+	smx_strings_release(&h->forwards);
+	smx_strings_release(&h->remote_forwards);
 }
 
 void smx_import_free(struct smx_import *im)
@@ -70,6 +74,9 @@ void smx_import_free(struct smx_import *im)
 	smx_free(im->hosts);
 	smx_free(im->order);
 	smx_strings_release(&im->default_identity);
+	smx_strings_release(&im->jump_names);
+	for (size_t i = 0; i < IMPORT_LISTS; i++)
+		smx_free(im->usual[i]);
 	smx_free(im->default_known_hosts);
 	smx_free(im->local_user);
 	free_text(im->o.source);
@@ -137,6 +144,14 @@ int smx_import_add(struct smx_import *im, const char *alias, const struct smx_im
 	h->line = place->line;
 	h->column = place->column;
 	return fault ? import_refuse(h, "no route name: %s", fault) : 0;
+}
+
+int smx_import_except(struct smx_import *im, const char *name)
+{
+	for (size_t i = 0; i < im->n_hosts; i++)
+		if (im->hosts[i].is_alias && strcmp(im->hosts[i].ask_host, name) == 0)
+			return import_refuse(&im->hosts[i], IMPORT_EXCEPT);
+	return 0;
 }
 
 size_t smx_import_count(const struct smx_import *im)
@@ -524,7 +539,8 @@ int smx_import_finish(struct smx_import *im)
 	/* Two that are the same now may be on one way. */
 	if ((r = refuse_lost(im)) != 0)
 		return r;
-	choose_jump(im);
+	if (!im->o.no_jump_table)
+		choose_jump(im);
 	if ((r = give_names(im)) != 0)
 		return r;
 	return sort_names(im);

@@ -33,6 +33,7 @@ struct smx_import_options {
 	const char *own_key_alias; /* a HostKeyAlias that nobody but our own listener has */
 	/* $NAME in IdentityFile and IdentityAgent; NULL: not set. */
 	const char *(*env)(const char *name);
+	int no_jump_table; /* every jump host is a route of its own, none is [jump] */
 };
 
 struct smx_import_place {
@@ -92,6 +93,33 @@ struct smx_import_counts smx_import_counts(const struct smx_import *im);
 int smx_import_toml(const struct smx_import *im, struct smx_buf *out);
 /* 1 and the next of those left out, in the order they were found; 0 at the end. *at: 0 at first. */
 int smx_import_left_out(const struct smx_import *im, size_t *at, struct smx_import_left_out *ret);
+/* What a host asks for besides a login (W3). */
+enum smx_import_need_kind {
+	SMX_IMPORT_NEEDS_FORWARD = 1, /* -L, -D */
+	SMX_IMPORT_NEEDS_LISTEN = 2, /* -R */
+	SMX_IMPORT_NEEDS_AGENT = 4,
+	SMX_IMPORT_NEEDS_OTHER = 8, /* what no key of a route allows */
+};
+struct smx_import_need {
+	const char *name; /* of the route */
+	unsigned what;
+	char text[256]; /* fit for a terminal: "ForwardAgent, RemoteForward" */
+};
+/* As smx_import_left_out, of the routes that need something. */
+int smx_import_needs(const struct smx_import *im, size_t *at, struct smx_import_need *ret);
+/* The configuration goes through a host of that name for hosts that are no alias: a pattern's
+ * ProxyJump, an ssh -W. Such a route is a jump host for clients, too. SMX_ENOMEM. */
+int smx_import_jump(struct smx_import *im, const char *name);
+/* Leaves an alias out because the user says so. SMX_ENOMEM. */
+int smx_import_except(struct smx_import *im, const char *name);
+/*
+ * Appends, to the text of a routes file, those routes that it does not have (smx_routes_find), and
+ * nothing else; *ret_n: how many. Those that its text says were left out by smx_import_except stay
+ * so. Needs no_jump_table. SMX_ENOMEM, SMX_ELIMIT.
+ */
+int smx_import_merge(const struct smx_import *im, const struct smx_routes *old,
+	struct smx_view text, struct smx_buf *out, size_t *ret_n);
+
 /* What ssh said of every alias, if it refused all of them with the same words; else NULL. */
 const char *smx_import_common_fault(const struct smx_import *im);
 

@@ -504,7 +504,8 @@ int smx_import_answer(struct smx_import *im, size_t i, struct smx_view text)
 		return import_refuse(h, "ssh -G did not say where it leads");
 	if ((r = take_target(im, h, &a)) != 0 || h->why || (r = take_keys(im, h, &a)) != 0 ||
 		(r = take_agent(im, h, a.identity_agent)) != 0 ||
-		(r = take_environment(h, &a)) != 0 || (r = take_known_hosts(im, h, &a)) != 0)
+		(r = take_environment(h, &a)) != 0 || (r = take_known_hosts(im, h, &a)) != 0 ||
+		(r = import_take_needs(im, h, text)) != 0)
 		return r;
 	return take_jumps(im, i, a.proxy_jump); /* may move im->hosts */
 }
@@ -527,7 +528,7 @@ int smx_import_baseline(struct smx_import *im, struct smx_view text)
 		r = copy(a.known_hosts, &im->default_known_hosts);
 	if (r == 0 && !im->local_user)
 		r = copy(a.user, &im->local_user);
-	return r;
+	return r != 0 ? r : import_needs_baseline(im, text);
 }
 
 int smx_import_no_answer(struct smx_import *im, size_t i, const char *why)

@@ -7,7 +7,10 @@
 #include "config/routes_int.h"
 #include "config/ssh_config.h"
 
-#define IMPORT_NONE SIZE_MAX
+#define IMPORT_NONE  SIZE_MAX
+#define IMPORT_LISTS 4 /* options that are lists of algorithms */
+
+#define IMPORT_EXCEPT "is left to ssh, as --except says" /* also how a routes file remembers it */
 
 /* A host that ssh is asked about: an alias, or a jump host that is none. */
 struct import_host {
@@ -27,6 +30,9 @@ struct import_host {
 	int identities_only;
 	struct smx_strings identity, certificate, known_hosts, send_env;
 	struct smx_strings notes; /* comments: what has no place in a route */
+	struct smx_strings needs; /* what it asks for besides a login, for people (W3) */
+	unsigned needs_what; /* bits of enum smx_import_need_kind */
+	struct smx_strings forwards, remote_forwards; /* items that would allow it */
 	size_t jumps[SMX_HOPS_MAX];
 	size_t n_jumps;
 
@@ -43,10 +49,18 @@ struct smx_import {
 	size_t n_hosts, cap;
 	struct smx_strings default_identity;
 	char *default_known_hosts, *local_user;
+	char *usual[IMPORT_LISTS]; /* the algorithms where nothing is configured */
+	struct smx_strings jump_names; /* of smx_import_jump */
 	size_t jump; /* the host that is [jump], or IMPORT_NONE */
 	size_t *order; /* hosts with a name, sorted */
 	size_t n_order;
 };
+
+/* import_needs.c. text: of ssh -G. SMX_ENOMEM. */
+int import_needs_baseline(struct smx_import *im, struct smx_view text);
+int import_take_needs(struct smx_import *im, struct import_host *h, struct smx_view text);
+/* Whether the configuration uses it as a jump host, by its name. */
+int import_is_jump(const struct smx_import *im, const struct import_host *h);
 
 /* import_answer.c */
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* An import as the text of a routes file (C3, R1). */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -73,6 +74,39 @@ static int put_hop(struct smx_buf *out, const struct import_host *h)
 	return put_key_string(out, "identity_agent", h->identity_agent);
 }
 
+/* Items of a key that would allow what the configuration asks for. */
+static int propose_items(struct smx_buf *out, const char *key, const struct smx_strings *items)
+{
+	int r;
+
+	if (items->n == 0)
+		return 0;
+	r = smx_buf_printf(out, "#%s = [", key);
+	for (size_t i = 0; r == 0 && i < items->n; i++)
+		(void)((r = smx_buf_put_str(out, i ? ", " : "")) != 0 ||
+			(r = put_string(out, items->v[i])) != 0);
+	return r != 0 ? r : smx_buf_put_str(out, "]\n");
+}
+
+/* W3, B4: nothing is allowed by an import; what could be is there to have its '#' taken away. */
+static int put_needs(struct smx_buf *out, const struct import_host *h)
+{
+	int r = 0;
+
+	if (h->needs.n == 0)
+		return 0;
+	r = smx_buf_put_str(out, "# asks for: ");
+	for (size_t i = 0; r == 0 && i < h->needs.n; i++)
+		r = smx_buf_printf(out, "%s%s", i ? ", " : "", h->needs.v[i]);
+	if (r != 0 || (r = smx_buf_put_str(out, "\n")) != 0 ||
+		(r = propose_items(out, "forwards", &h->forwards)) != 0 ||
+		(r = propose_items(out, "remote_forwards", &h->remote_forwards)) != 0)
+		return r;
+	return h->needs_what & SMX_IMPORT_NEEDS_AGENT
+		       ? smx_buf_put_str(out, "#agent_forward = true\n")
+		       : 0;
+}
+
 /* Whether host `at` goes through [jump] and nothing else. */
 static int is_via_jump(const struct smx_import *im, const struct import_host *h)
 {
@@ -100,7 +134,11 @@ static int put_route(const struct smx_import *im, const struct import_host *h, s
 		r = smx_buf_put_str(out, "direct = true\n");
 	else if (!is_via_jump(im, h))
 		r = put_key_strings(out, "jump", jumps, h->n_jumps);
-	return r != 0 ? r : put_key_strings(out, "send_env", h->send_env.v, h->send_env.n);
+	if (r == 0 && import_is_jump(im, h))
+		r = smx_buf_put_str(out, "jump_through = true\n");
+	if (r == 0)
+		r = put_key_strings(out, "send_env", h->send_env.v, h->send_env.n);
+	return r != 0 ? r : put_needs(out, h);
 }
 
 static int put_jump(const struct smx_import *im, struct smx_buf *out)
@@ -170,4 +208,58 @@ int smx_import_toml(const struct smx_import *im, struct smx_buf *out)
 			return r;
 	}
 	return put_left_out(im, out);
+}
+
+/* Whether the text of a routes file has a line that keeps an alias out of it. */
+static int is_excepted(struct smx_view text, const char *name)
+{
+	char line[SMX_ROUTE_NAME_MAX + sizeof(IMPORT_EXCEPT) + 8];
+	int n = snprintf(line, sizeof(line), "# %s: " IMPORT_EXCEPT, name);
+
+	while (text.len > 0) {
+		const uint8_t *end = memchr(text.p, '\n', text.len);
+		size_t len = end ? (size_t)(end - text.p) : text.len;
+
+		if (len == (size_t)n && memcmp(text.p, line, len) == 0)
+			return 1;
+		text.p += len + (end != NULL);
+		text.len -= len + (end != NULL);
+	}
+	return 0;
+}
+
+static int put_new(const struct smx_import *im, const struct import_host *h, size_t n,
+	struct smx_view text, struct smx_buf *out)
+{
+	int r = 0;
+
+	if (n == 0 && text.len > 0 && text.p[text.len - 1] != '\n')
+		r = smx_buf_put(out, "\n", 1);
+	if (r == 0 && n == 0)
+		r = smx_buf_put_str(out, "\n# Added by ssh-mux import-config --merge:\n");
+	return r != 0 ? r : put_route(im, h, out);
+}
+
+int smx_import_merge(const struct smx_import *im, const struct smx_routes *old,
+	struct smx_view text, struct smx_buf *out, size_t *ret_n)
+{
+	size_t n = 0;
+	int r = text.len ? smx_buf_put(out, text.p, text.len) : 0;
+
+	for (size_t i = 0; r == 0 && i < im->n_order; i++) {
+		const struct import_host *h = &im->hosts[im->order[i]];
+
+		if (smx_routes_find(old, h->name) || is_excepted(text, h->name))
+			continue;
+		r = put_new(im, h, n++, text, out);
+	}
+	for (size_t i = 0; r == 0 && i < im->n_hosts; i++) {
+		const struct import_host *h = &im->hosts[i];
+
+		if (h->is_alias && h->why && strcmp(h->why, IMPORT_EXCEPT) == 0 &&
+			!is_excepted(text, h->ask_host) && !smx_routes_find(old, h->ask_host))
+			r = smx_buf_printf(out, "# %s: " IMPORT_EXCEPT "\n", h->ask_host);
+	}
+	*ret_n = n;
+	return r;
 }

@@ -112,6 +112,10 @@ static enum smx_ssh_config_kind kind_of(struct smx_view keyword)
 		return SMX_SSH_CONFIG_INCLUDE;
 	if (equal_ignoring_case(keyword, "controlpath"))
 		return SMX_SSH_CONFIG_CONTROL_PATH;
+	if (equal_ignoring_case(keyword, "proxyjump"))
+		return SMX_SSH_CONFIG_PROXY_JUMP;
+	if (equal_ignoring_case(keyword, "proxycommand"))
+		return SMX_SSH_CONFIG_PROXY_COMMAND;
 	return SMX_SSH_CONFIG_OTHER;
 }
 

@@ -25,6 +25,8 @@ enum smx_ssh_config_kind {
 	SMX_SSH_CONFIG_MATCH,
 	SMX_SSH_CONFIG_INCLUDE,
 	SMX_SSH_CONFIG_CONTROL_PATH,
+	SMX_SSH_CONFIG_PROXY_JUMP,
+	SMX_SSH_CONFIG_PROXY_COMMAND,
 };
 
 struct smx_ssh_config_word {

@@ -26,7 +26,7 @@ class Patient:
 
     def set_up(self, *args):
         if "--via" not in args:
-            args = ("--via", "tcp", *args)
+            args = ("--via", "tcp", "--all", *args)
         done = subprocess.run(
             [BINARY, "setup-config", "-p", str(self.mux.port), *args],
             env=self.env, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,

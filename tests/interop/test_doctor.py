@@ -429,7 +429,7 @@ def test_B10_W3_control_sockets(patient):
                    "setup-config$")
     config.write_text(included + "Host t\n  ControlPath ~/own-%C\n")
     patient.set_up("--via", "control")
-    patient.expect("note", "left to ssh, since a block of yours gives it a ControlPath: t", "nothing")
+    patient.expect("note", "left to ssh by setup-config: t", "nothing")
     config.write_text(included)
     patient.set_up("--via", "control")
     hosts = patient.dir / "ssh-mux-hosts.conf"

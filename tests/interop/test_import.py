@@ -208,7 +208,7 @@ def test_C3_write_and_force(place):
     stamp = place.routes.stat().st_mtime_ns, place.routes.stat().st_ino
     refused = place.call("--write", code=73)
     assert re.fullmatch(
-        r"ssh-mux: \S+ is there already; to replace it: .*--write --force\n", refused.stderr
+        r"ssh-mux: \S+ is there already; .*to replace it: --write --force\n", refused.stderr
     )
     assert "left as it is" in place.call("--write", "--force").stderr
     assert (place.routes.stat().st_mtime_ns, place.routes.stat().st_ino) == stamp
@@ -651,3 +651,104 @@ def test_C3_progress_on_a_terminal_only(place):
     assert shown[0].startswith(b"\x1b[K") and b"routes from" in shown[0], shown[0]
     assert not any(b"asking" in l for l in shown)
     assert max(len(p) for p in text.split(b"\r")[:-1] if b"asking" in p) < 80
+
+
+# ---- what is no login ----------------------------------------------------------------------------
+
+
+NEEDS = """
+Host old
+    HostName 192.0.2.1
+    KexAlgorithms +diffie-hellman-group14-sha1
+    HostKeyAlgorithms +ssh-rsa
+    Ciphers +aes128-cbc
+Host dev
+    HostName 192.0.2.2
+    ForwardAgent yes
+    RemoteForward 23229 127.0.0.1:23225
+    LocalForward 8080 [::1]:80
+    LocalForward 8081 db.internal:5432
+    LocalForward 8082 /run/x.sock
+Host card
+    HostName 192.0.2.3
+    PKCS11Provider /usr/lib/opensc-pkcs11.so
+    DynamicForward 1080
+    BindAddress 192.0.2.9
+Host gate
+    HostName 192.0.2.4
+Host alone
+    HostName 192.0.2.5
+Host through
+    HostName 192.0.2.6
+    ProxyJump hop
+Host hop
+    HostName 192.0.2.7
+Host *.lab
+    ProxyJump me@gate
+Host w
+    ProxyCommand ssh -q -W %h:%p plain
+Host plain
+    HostName 192.0.2.8
+"""
+
+
+def routes_of(toml):
+    return tomllib.loads(toml)["routes"]
+
+
+def block(toml, name):
+    return toml.partition(f"[routes.{name}]\n")[2].partition("\n[")[0]
+
+
+def test_W3_what_a_host_asks_for_is_told_and_proposed(place):
+    """W3, B4: one line for each host that wants more than a login, none for the others; what a key
+    of a route would allow stands there as a comment, and taking the '#' away makes a file that
+    the daemon reads. What the configuration jumps through, patterns too, is a jump host."""
+    place.put(NEEDS)
+    done = place.call("--write")
+    lines = dict(re.findall(r"^  (\S+) +(.*)$", done.stderr.partition("ask for more")[2], re.M))
+    assert lines["dev"] == "LocalForward, RemoteForward, ForwardAgent"
+    assert set(re.findall("the algorithm ([^,]+)", lines["old"])) == {
+        "diffie-hellman-group14-sha1", "ssh-rsa", "aes128-cbc"}
+    assert "PKCS11Provider /usr/lib/opensc-pkcs11.so" in lines["card"]
+    assert "BindAddress 192.0.2.9" in lines["card"] and "DynamicForward" in lines["card"]
+    assert not lines.keys() & {"alone", "gate", "hop", "through", "plain"}
+    toml = place.routes.read_text()
+    dev = block(toml, "dev")
+    assert '#forwards = ["[::1]:80", "db.internal:5432", "/run/x.sock"]\n' in dev
+    assert '#remote_forwards = ["23229"]\n' in dev and "#agent_forward = true" in dev
+    routes = routes_of(toml)
+    assert {n for n, r in routes.items() if r.get("jump_through")} == {"gate", "hop", "plain"}
+    assert "forwards" not in routes["dev"]
+    allowed = place.routes.with_name("allowed.toml")
+    allowed.write_text(re.sub("^#(forwards) =", r"\1 =", toml, flags=re.M))
+    allowed.chmod(0o600)
+    done = subprocess.run([BINARY, "check-config", "--config", allowed], env=place.env, text=True,
+                          capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
+    assert "0 errors" in done.stdout, done
+
+
+def test_W3_merge_adds_and_changes_nothing(place):
+    """W3, C8: every byte of the file stays, edits and comments too; a second run adds nothing; what
+    --except has left out stays out; one that can't be read again is not written."""
+    place.put(NEEDS)
+    place.call("--write", "--except", "alone,old")
+    mine = place.routes.read_text().replace("user =", "user  =") + "# mine, with no end"
+    place.routes.write_text(mine)
+    place.put(NEEDS + "Host new\n  HostName 192.0.2.20\n  ProxyJump hop\n"
+              "Host deep\n  HostName 192.0.2.21\n  ProxyJump other@192.0.2.22\n")
+    done = place.call("--merge")
+    assert "3 new routes added" in done.stderr
+    text = place.routes.read_text()
+    assert text.startswith(mine + "\n")
+    routes = routes_of(text)
+    assert routes["new"]["jump"] == "hop" and routes["deep"]["jump"] == "jump-other-192.0.2.22"
+    assert not routes.keys() & {"alone", "old"}
+    stat = place.routes.stat()
+    assert "0 new routes added" in place.call("--merge").stderr
+    assert place.routes.stat().st_mtime_ns == stat.st_mtime_ns
+    place.routes.write_text(text + "[routes.broken\n")
+    assert place.call("--merge", code=78).stderr.count("\n") == 1
+    assert place.routes.read_text() == text + "[routes.broken\n"
+    for args in (["--merge", "--force"], ["--except", "-x"], ["--except", ""]):
+        place.call(*args, code=64)

@@ -381,6 +381,20 @@ def test_W5_L5_no_key_at_all(place):
     assert listed.read_text() == text.replace(text.splitlines(True)[2], "")
 
 
+def test_W3_install_except(place):
+    """W3: left to ssh and remembered; a route that is there is the user's to remove."""
+    place.put("config", "Host web db\n  HostName 192.0.2.1\nHost mine\n  HostName 192.0.2.2\n")
+    done = place.install("--except", "mine")
+    text = (place.ssh_dir / "ssh-mux-routes.toml").read_text()
+    assert "[routes.mine]" not in text and "[routes.web]" in text, done
+    assert "mine" not in (place.ssh_dir / "ssh-mux-hosts.conf").read_text()
+    place.install("--except", "mine")
+    assert place.call("import-config", "--merge").returncode == 0
+    assert (place.ssh_dir / "ssh-mux-routes.toml").read_text() == text
+    done = place.call("install", "--except", "web,mine")
+    assert done.returncode == 78 and "--except web: " in done.stderr, done
+
+
 # ---- the program, and a daemon that runs ---------------------------------------------------------
 
 

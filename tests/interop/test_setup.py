@@ -113,9 +113,11 @@ class Place:
         path.chmod(0o600)
         return path
 
-    def run(self, *args, code=0, binary=BINARY, via="tcp"):
+    def run(self, *args, code=0, binary=BINARY, via="tcp", all_=True):
         if via and "--via" not in args:
             args = ("--via", via, *args)
+        if "control" not in args and via and all_:
+            args = ("--all", *args)
         done = subprocess.run([binary, "setup-config", *map(str, args)], env=self.env, text=True,
                               capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
         assert done.returncode == code, done
@@ -414,7 +416,7 @@ def test_C1_accept_new_until_the_key_could_be_put_there(place):
     place.hosts.unlink()
     lock = os.open(place.dir, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    child = subprocess.Popen([BINARY, "setup-config", "--via", "tcp"], env=place.env, text=True,
+    child = subprocess.Popen([BINARY, "setup-config", "--all", "--via", "tcp"], env=place.env, text=True,
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE)
     # Its warning is the first thing it writes.
@@ -545,6 +547,38 @@ def test_D1_options_are_checked(place):
     place.run("--ssh-bin", "/nonexistent/ssh", code=66)
     place.run("--ssh-bin", "/bin/false", code=66)
     assert place.state() == before
+
+
+HARD = """
+Host t
+    Ciphers +aes128-cbc
+    ForwardAgent yes
+Host db
+    LocalForward 8080 [::1]:80
+"""
+
+
+@pytest.mark.parametrize("via", ["tcp", "proxy", "control"])
+def test_W3_hosts_that_want_more_are_listed(place, via):
+    """W3: one line each with the reasons; tcp and proxy leave them to ssh unless --all, control
+    adds what it adds to all."""
+    place.put("config", HARD)
+    before = {n: place.ask(n) for n in ("t", "db", "app.corp")}
+    done = place.run("--via", via, all_=False)
+    assert re.findall(r"^(\S+): (.*): (?:ssh connects|left to ssh)", done.stdout, re.M) == [
+        ("t", "the algorithm aes128-cbc, ForwardAgent"), ("db", "LocalForward")]
+    for name in ("t", "db"):
+        changed = differing(before[name], place.ask(name))
+        assert changed == ({"controlpath"} if via == "control" else set()), (name, changed)
+    assert differing(before["app.corp"], place.ask("app.corp"))
+    if via != "control":
+        assert ", 1 route\n" in done.stdout
+        place.run("--via", via, "--all")
+        assert place.ask("t")["user"] == ["t"] and place.ask("db")["user"] == ["db"]
+        routes = place.dir / "ssh-mux-routes.toml"
+        routes.write_text(routes.read_text().replace('[routes."db"]', '[routes."db"]\nforwards = ["[::1]:80"]'))
+        place.run("--via", via, all_=False)
+        assert place.ask("db")["user"] == ["db"] and place.ask("t")["user"] != ["t"]
 
 
 # ---- which ssh -----------------------------------------------------------------------------------
@@ -758,7 +792,7 @@ def test_C8_kill_9_at_any_moment(place, keys):
                 (place.dir / name).unlink(missing_ok=True)
         port = 3000 + i % 2
         i += 1
-        child = subprocess.Popen([BINARY, "setup-config", "--via", "tcp", "-p", str(port)],
+        child = subprocess.Popen([BINARY, "setup-config", "--all", "--via", "tcp", "-p", str(port)],
                                  env=place.env,
                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                  stdin=subprocess.DEVNULL)

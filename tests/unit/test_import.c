@@ -32,7 +32,7 @@ static const char *environment(const char *name)
 }
 
 static const struct smx_import_options options = { "/home/me/.ssh/config", "/home/me", "ssh-mux",
-	environment };
+	environment, 0 };
 
 /* Answers come in the order of the questions, or the last one first. */
 static int is_backwards;
