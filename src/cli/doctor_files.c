@@ -228,6 +228,8 @@ static void check_known_file(struct doctor *d)
 	char *path = NULL;
 	int r;
 
+	if (d->via == DOCTOR_VIA_CONTROL)
+		return; /* ssh does not come to the local server */
 	smx_buf_init(&text, DOCTOR_FILE_MAX);
 	smx_buf_init(&err, ERR_MAX);
 	r = doctor_read(d, SMX_KNOWN_FILE, DOCTOR_FILE_MAX, SMX_OS_FILE_PLAIN, &path, &text, &err);

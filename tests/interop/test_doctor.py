@@ -446,8 +446,9 @@ def test_B10_W3_control_sockets(patient):
 def test_B10_W3_control_needs_no_key_of_the_local_hop(patient):
     """W3, B10: at the control sockets nobody offers a key, so that none may log in is no fault."""
     patient.set_up("--via", "control")
-    for name in ("id_local", "id_local.pub", "ssh-mux-authorized-keys"):
+    for name in ("id_local", "id_local.pub", "ssh-mux-authorized-keys", "ssh-mux-known-hosts"):
         (patient.dir / name).unlink()
+    patient.expect_none("ssh-mux-known-hosts")
     assert not [c for c in patient.findings() if c["level"] == "fail"]
 
 
