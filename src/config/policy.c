@@ -141,3 +141,28 @@ int smx_policy_check_forward(const struct smx_route *route, enum smx_chan_kind k
 	(void)snprintf(text, size, "forward to %s denied: %s%s", to, smx_policy_text(p), remedy);
 	return SMX_EDENIED;
 }
+
+int smx_policy_check_listen(const struct smx_route *route, int is_path, struct smx_view address,
+	uint32_t port, char *text, size_t size)
+{
+	const struct smx_forward_rules *rules = &route->remote_forwards;
+	char clean[CLEAN_SIZE], at[CLEAN_SIZE + 16];
+
+	if (is_path ? smx_forward_rules_path(rules, address)
+		    : smx_forward_rules_listen(rules, address, port))
+		return 0;
+	smx_sanitize((const char *)address.p, address.len, clean, sizeof(clean));
+	if (is_path)
+		(void)snprintf(at, sizeof(at), "%s", clean);
+	else
+		(void)snprintf(at, sizeof(at), strchr(clean, ':') ? "[%s]:%u" : "%s:%u",
+			*clean ? clean : "*", (unsigned)port);
+	(void)snprintf(text, size,
+		"remote forward of %s denied: the route's \"remote_forwards\" do not allow it", at);
+	if (route->line && (is_path || port <= 65535))
+		(void)snprintf(text, size,
+			"remote forward of %s denied: the route's \"remote_forwards\" do not allow "
+			"it; add remote_forwards = [\"%s\"] to [routes.%s]",
+			at, at, route->name);
+	return SMX_EDENIED;
+}

@@ -51,6 +51,12 @@ int smx_policy_check_forward(const struct smx_route *route, enum smx_chan_kind k
 
 /* Whether some forward of the route is allowed: `ssh -D` is served then. */
 int smx_policy_any_forward(const struct smx_route *route);
+/*
+ * What the remote may listen at for a client (B4): a rule of remote_forwards. is_path:
+ * streamlocal-forward@openssh.com, address is the path. 0, or SMX_EDENIED and text as above.
+ */
+int smx_policy_check_listen(const struct smx_route *route, int is_path, struct smx_view address,
+	uint32_t port, char *text, size_t size);
 
 /* Static text for the refused open: says which flag would allow it. */
 const char *smx_policy_text(enum smx_policy p);

@@ -29,6 +29,7 @@
  *							# chain: ["first", "second"]
  *	allow_remote_loopback_any_port = true
  *	forwards = ["db:5432", "10.0.0.0/8:*"]		# config/forward.h
+ *	remote_forwards = ["8080"]
  *	jump_through = true				# or routes and items of `forwards`
  *	send_env, identity, identities_only, identity_agent, unattended, prompter, host_key_alias,
  *	dead_after, pace, spare

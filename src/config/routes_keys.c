@@ -48,6 +48,8 @@ static const struct key_spec keys[] = {
 	{ "default_allow_remote_loopback_any_port", KEY_LOOPBACK, SECTION_TOP, VALUE_BOOLEAN,
 		AT(allow_loopback) },
 	{ "forwards", KEY_FORWARDS, SECTION_ROUTE, VALUE_FORWARDS, AT(forwards) },
+	{ "remote_forwards", KEY_REMOTE_FORWARDS, SECTION_ROUTE, VALUE_REMOTE_FORWARDS,
+		AT(remote_forwards) },
 	{ "jump_through", KEY_JUMP_THROUGH, SECTION_ROUTE, VALUE_THROUGH, AT(jump_through) },
 	{ "allow_other_users", KEY_OTHER_USERS, SECTION_TOP, VALUE_BOOLEAN, AT(allow_other_users) },
 	{ "send_env", KEY_SEND_ENV, SECTION_TOP | SECTION_ROUTE, VALUE_ENV, AT(send_env) },

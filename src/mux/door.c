@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "config/policy.h"
 #include "mux/attach.h"
+#include "mux/client_forward.h"
 #include "mux/keyring.h"
 #include "mux/relay.h"
 #include "mux/say.h"
@@ -38,6 +39,14 @@ static struct client *client_at(struct smx_list *node)
 const char *client_route(const struct client *c)
 {
 	return c->route ? c->route : c->auth.user;
+}
+
+struct smx_routes *client_find_route(const struct client *c, const struct smx_route **ret_route)
+{
+	struct smx_routes *routes = c->routes ? c->routes : c->mux->routes;
+
+	*ret_route = smx_routes_find(routes, client_route(c));
+	return *ret_route ? smx_routes_ref(routes) : NULL;
 }
 
 /* --- channels --- */
@@ -92,14 +101,15 @@ static void on_open(struct link *l, struct smx_conn_event *ev)
 {
 	struct client *c = l->owner;
 	struct mux *m = c->mux;
-	struct smx_routes *routes = c->routes ? c->routes : m->routes;
-	const struct smx_route *route = smx_routes_find(routes, client_route(c));
+	const struct smx_route *route;
+	struct smx_routes *routes = client_find_route(c, &route);
 	enum smx_open_failure reason;
 	char text[OPEN_TEXT_SIZE];
 	const char *why;
 	int r;
 
 	if (m->is_locked) {
+		smx_routes_unref(routes);
 		reject(c, ev->chan, SMX_OPEN_ADMINISTRATIVELY_PROHIBITED, MUX_LOCKED_TEXT);
 		return;
 	}
@@ -109,12 +119,13 @@ static void on_open(struct link *l, struct smx_conn_event *ev)
 	}
 	if ((why = check_open(route, ev, &reason, text, sizeof(text)))) {
 		reject(c, ev->chan, reason, why);
-		return;
+	} else {
+		r = relay_start(l, c->attach ? attach_asker(c->attach) : NULL, ev->chan, routes,
+			route, ev->kind, ev->data);
+		if (r != 0)
+			reject(c, ev->chan, SMX_OPEN_RESOURCE_SHORTAGE, smx_strerror(r));
 	}
-	r = relay_start(l, c->attach ? attach_asker(c->attach) : NULL, ev->chan, routes, route,
-		ev->kind, ev->data);
-	if (r != 0)
-		reject(c, ev->chan, SMX_OPEN_RESOURCE_SHORTAGE, smx_strerror(r));
+	smx_routes_unref(routes);
 }
 
 /* --- authentication --- */
@@ -173,6 +184,7 @@ static void on_dead(struct link *l, int r, const char *why)
 	struct client *c = l->owner;
 
 	say_end(c, r, why);
+	client_forward_leave(c);
 	smx_list_del(&c->node);
 	c->mux->n_clients--;
 	smx_free(c->route);
@@ -181,7 +193,7 @@ static void on_dead(struct link *l, int r, const char *why)
 }
 
 static const struct link_ops client_ops = { NULL, on_ready, on_auth, on_open, on_dead, "client",
-	NULL };
+	NULL, client_forward_request, NULL };
 
 /* --- accepting --- */
 
@@ -265,6 +277,7 @@ static struct client *add_client(struct mux *m, int is_known)
 	c->link->backlog_max = CLIENT_UNAUTH_BACKLOG_MAX;
 	c->link->lane = is_known ? m->lane : m->strangers_lane;
 	smx_list_init(&c->node);
+	smx_list_init(&c->forwards);
 	smx_list_add_tail(&m->clients, &c->node);
 	m->n_clients++;
 	if (is_known || mux_tally(m, TALLY_CAME))

@@ -29,6 +29,7 @@ struct client {
 	struct attach *attach; /* it came through the control endpoint; else NULL */
 	char *route; /* and asked for this one; NULL: the user name is the route (L3) */
 	struct smx_routes *routes; /* where that is, if not in mux->routes: a one-off */
+	struct smx_list forwards; /* what the remote listens at for it (client_forward.h) */
 };
 
 /* How an attached client came in. */
@@ -40,6 +41,8 @@ struct door_way {
 
 /* The name of the route it wants (unchecked). */
 const char *client_route(const struct client *c);
+/* That route, of now, in *ret_route, and its table with a reference; NULL: there is none. */
+struct smx_routes *client_find_route(const struct client *c, const struct smx_route **ret_route);
 
 /*
  * Listens, unless the options say not to. Writes the log line when it can't: SMX_EEXISTS if the

@@ -260,7 +260,11 @@ static void on_conn_message(struct link *l, struct smx_view payload)
 				l->ops->id_name, (unsigned long long)l->id, payload.p[0]);
 		return;
 	case SMX_CONN_GLOBAL_REPLY:
-		on_pong(l);
+		if (!l->ops->global_reply || !l->ops->global_reply(l, &ev))
+			on_pong(l);
+		return;
+	case SMX_CONN_GLOBAL_REQUEST:
+		l->ops->global(l, &ev);
 		return;
 	case SMX_CONN_OPEN:
 		l->ops->open(l, &ev);
@@ -656,6 +660,7 @@ static int start(struct link *l, const struct smx_transport_config *config)
 	if ((r = smx_transport_new(&l->t, config, mux_now(l->mux))) != 0)
 		return r;
 	smx_conn_init(&l->conn, l->t);
+	l->conn.takes_globals = l->ops->global != NULL;
 	link_touch(l);
 	return 0;
 }

@@ -64,6 +64,10 @@ struct link_ops {
 	void (*dead)(struct link *l, int r, const char *why); /* last call; frees the owner */
 	const char *id_name; /* of its number, in the log */
 	void (*life)(struct link *l); /* something came; or NULL */
+	/* The peer has a global request, which is to be answered; NULL: they are refused. */
+	void (*global)(struct link *l, struct smx_conn_event *ev);
+	/* An answer to a global request of ours: whether it was not a probe's; or NULL. */
+	int (*global_reply)(struct link *l, struct smx_conn_event *ev);
 };
 
 /* What a link without a socket stands on. */

@@ -238,6 +238,51 @@ static void remote_reply(struct relay *rl, int success)
 	pass_reply(&rl->local, &rl->local_replies, success);
 }
 
+/* --- what the remote asks for --- */
+
+/* Unless it is gone meanwhile. */
+static void refuse_remote(struct relay *rl, enum smx_open_failure reason, const char *text)
+{
+	struct endpoint *ep = &rl->remote;
+	struct smx_chan *chan = ep->chan;
+
+	if (!chan || ep->link->dead)
+		return;
+	chan->user = NULL;
+	ep->chan = NULL;
+	failed(ep->link, smx_conn_open_fail(&ep->link->conn, chan, reason, text));
+}
+
+/* The client takes the channel. */
+static void accepted(struct relay *rl)
+{
+	struct smx_view none = { NULL, 0 };
+	struct endpoint *ep = &rl->remote;
+	struct mux_ids ids = ids_of(rl);
+
+	rl->is_open = 1;
+	say_debug(&ids, "channel opened by the remote: %s", rl->kind);
+	if (!ep->chan || ep->link->dead)
+		failed(rl->local.link, smx_conn_send_close(&rl->local.link->conn, rl->local.chan));
+	else
+		failed(ep->link, smx_conn_open_confirm(
+					 &ep->link->conn, ep->chan, rl->down.window.first, none));
+}
+
+static void not_accepted(struct relay *rl, const struct smx_conn_event *ev)
+{
+	uint32_t code = ev->code;
+	char clean[512];
+
+	smx_sanitize((const char *)ev->data.p, ev->data.len, clean, sizeof(clean));
+	if (code < SMX_OPEN_ADMINISTRATIVELY_PROHIBITED || code > SMX_OPEN_RESOURCE_SHORTAGE)
+		code = SMX_OPEN_CONNECT_FAILED;
+	rl->local.chan->user = NULL;
+	rl->local.chan = NULL;
+	refuse_remote(rl, (enum smx_open_failure)code, clean);
+	relay_free(rl);
+}
+
 /* --- events of the client's channel --- */
 
 static void local_event(struct endpoint *ep, struct smx_conn_event *ev)
@@ -245,6 +290,12 @@ static void local_event(struct endpoint *ep, struct smx_conn_event *ev)
 	struct relay *rl = SMX_CONTAINER(ep, struct relay, local);
 
 	switch (ev->type) {
+	case SMX_CONN_OPEN_CONFIRM:
+		accepted(rl);
+		break;
+	case SMX_CONN_OPEN_FAIL:
+		not_accepted(rl, ev);
+		break;
 	case SMX_CONN_DATA:
 		flow_data(&rl->up, ev);
 		break;
@@ -304,6 +355,11 @@ static void local_link_dead(struct endpoint *ep, int r, const char *why)
 	(void)r;
 	(void)why;
 	flow_clear(&rl->down);
+	if (rl->is_from_remote && !rl->is_open) {
+		refuse_remote(rl, SMX_OPEN_CONNECT_FAILED, "the client has gone");
+		relay_free(rl);
+		return;
+	}
 	if (!rl->is_open) {
 		pool_cancel(&rl->req); /* frees, now or when the pending answer has come */
 		return;
@@ -371,6 +427,8 @@ static void remote_link_dead(struct endpoint *ep, int r, const char *why)
 	char text[400];
 
 	(void)r;
+	if (!rl->is_open)
+		return; /* the client's answer is awaited */
 	flow_clear(&rl->up);
 	if (rl->local.chan && rl->is_session) {
 		(void)snprintf(text, sizeof(text), "ssh-mux: connection to %.100s lost: %.240s\r\n",
@@ -394,7 +452,8 @@ const struct relay *relay_of_local(struct endpoint *ep)
 static const char *kind_name(struct smx_view kind)
 {
 	static const char *const names[] = { "session", "direct-tcpip",
-		"direct-streamlocal@openssh.com" };
+		"direct-streamlocal@openssh.com", "forwarded-tcpip",
+		"forwarded-streamlocal@openssh.com" };
 
 	for (size_t i = 0; i < SMX_ARRAY_LEN(names); i++)
 		if (smx_view_eq(kind, names[i]))
@@ -446,9 +505,9 @@ static void on_released(struct open_req *req)
 	relay_free(SMX_CONTAINER(req, struct relay, req));
 }
 
-int relay_start(struct link *local, struct asker *asker, struct smx_chan *chan,
-	struct smx_routes *routes, const struct smx_route *route, struct smx_view kind,
-	struct smx_view specific)
+/* One that is not begun. SMX_ENOMEM, SMX_ELIMIT. */
+static int new_relay(struct link *local, struct smx_routes *routes, const struct smx_route *route,
+	struct smx_view kind, struct smx_view specific, struct relay **ret)
 {
 	struct relay *rl = smx_calloc(1, sizeof(*rl));
 	int r;
@@ -473,14 +532,53 @@ int relay_start(struct link *local, struct asker *asker, struct smx_chan *chan,
 		smx_free(rl);
 		return r;
 	}
+	rl->routes = smx_routes_ref(routes);
+	rl->route = route;
+	*ret = rl;
+	return 0;
+}
+
+int relay_start(struct link *local, struct asker *asker, struct smx_chan *chan,
+	struct smx_routes *routes, const struct smx_route *route, struct smx_view kind,
+	struct smx_view specific)
+{
+	struct relay *rl;
+	int r = new_relay(local, routes, route, kind, specific, &rl);
+
+	if (r != 0)
+		return r;
 	rl->req.opened = on_opened;
 	rl->req.failed = on_failed;
 	rl->req.released = on_released;
 	rl->req.asker = asker;
-	rl->routes = smx_routes_ref(routes);
-	rl->route = route;
 	rl->local = (struct endpoint){ &local_ops, local, chan, rl->is_session };
 	chan->user = &rl->local;
 	pool_open(rl->mux, routes, route, route->n_hops, &rl->req);
+	return 0;
+}
+
+int relay_accept(struct link *local, struct link *remote, struct smx_chan *chan,
+	struct smx_routes *routes, const struct smx_route *route, struct smx_view kind,
+	struct smx_view specific)
+{
+	struct smx_chan *ours;
+	struct relay *rl;
+	int r = new_relay(local, routes, route, kind, specific, &rl);
+
+	if (r != 0)
+		return r;
+	r = smx_conn_open(&local->conn, kind, specific, rl->up.window.first, &ours);
+	if (r != 0) {
+		relay_free(rl);
+		return r;
+	}
+	forget_open(rl);
+	rl->is_from_remote = 1;
+	rl->conn = remote->id;
+	rl->local = (struct endpoint){ &local_ops, local, ours, 0 };
+	rl->remote = (struct endpoint){ &remote_ops, remote, chan, 0 };
+	ours->user = &rl->local;
+	chan->user = &rl->remote;
+	link_touch(local);
 	return 0;
 }

@@ -34,6 +34,7 @@ struct relay {
 	const struct smx_route *route;
 	struct smx_request_order order; /* of the client's requests */
 	int is_session, is_open;
+	int is_from_remote; /* the remote asked for it, and the client is to answer */
 	int is_ended; /* U1: one side sent what can't be passed on; requests are over */
 	uint64_t id, born_ms; /* for status; ids are those of connections and clients, too */
 	uint64_t conn, client; /* for the log: what it joins, though that may be gone */
@@ -45,6 +46,15 @@ struct relay {
  * answer; kind and specific are those of its open. On failure (memory) nothing was taken.
  */
 int relay_start(struct link *local, struct asker *asker, struct smx_chan *chan,
+	struct smx_routes *routes, const struct smx_route *route, struct smx_view kind,
+	struct smx_view specific);
+
+/*
+ * The other way round: the remote has asked for chan, and the client, who has asked the remote for
+ * such channels, is asked for one of this kind. kind and specific are those of the remote's open.
+ * Takes chan over. On failure (memory, the client has too many channels) nothing was taken.
+ */
+int relay_accept(struct link *local, struct link *remote, struct smx_chan *chan,
 	struct smx_routes *routes, const struct smx_route *route, struct smx_view kind,
 	struct smx_view specific);
 

@@ -12,6 +12,7 @@
 #include "mux/holdback.h"
 #include "mux/hostkey_ask.h"
 #include "mux/prompt.h"
+#include "mux/remote_forward.h"
 #include "mux/say.h"
 #include "mux/tunnel.h"
 
@@ -138,14 +139,22 @@ static void on_life(struct link *l)
 		spares_alive(up);
 }
 
-/* B4 and DESIGN "Never": a remote opens nothing on its own. */
+/* B4 and DESIGN "Never": a remote opens nothing that nobody has asked it for. */
 static void on_open(struct link *l, struct smx_conn_event *ev)
 {
-	int r = smx_conn_open_fail(&l->conn, ev->chan, SMX_OPEN_ADMINISTRATIVELY_PROHIBITED,
-		"ssh-mux accepts no channels from the remote");
+	int r;
 
+	if (remote_forward_open(l->owner, ev))
+		return;
+	r = smx_conn_open_fail(&l->conn, ev->chan, SMX_OPEN_ADMINISTRATIVELY_PROHIBITED,
+		"ssh-mux accepts no channels from the remote");
 	if (r != 0)
 		link_fail(l, r, NULL);
+}
+
+static int on_global_reply(struct link *l, struct smx_conn_event *ev)
+{
+	return remote_forward_reply(l->owner, ev);
 }
 
 int upstream_is_failed_login(const struct upstream *up)
@@ -201,6 +210,7 @@ static void on_dead(struct link *l, int r, const char *why)
 		up->hop->host, up->hop->port, text);
 	if (r == SMX_ENOMEM)
 		up->failure.kind = ATTEMPT_NONE;
+	remote_forward_upstream_gone(up, text);
 	prepare_cancel(up->prepare);
 	dial_cancel(up->dial);
 	hostkey_ask_cancel(up->host_key);
@@ -218,7 +228,7 @@ static void on_dead(struct link *l, int r, const char *why)
 }
 
 static const struct link_ops upstream_link_ops = { on_host_key, on_ready, on_auth, on_open, on_dead,
-	"conn", on_life };
+	"conn", on_life, NULL, on_global_reply };
 
 /* --- the carrier --- */
 
@@ -385,6 +395,7 @@ struct upstream *upstream_new(struct pool_entry *e)
 	for (int i = 0; i < 2; i++)
 		up->orphans[i] = (struct endpoint){ &orphan_ops, up->link, NULL, i };
 	spares_init(up);
+	smx_list_init(&up->forwards);
 	if (up->link)
 		upstream_life_init(up);
 	if (up->link && (up->prepare = prepare_start(e->mux, up->hop, on_prepared, up))) {
@@ -419,7 +430,7 @@ int upstream_is_used(const struct upstream *up)
 		if (conn->chans[i] && !conn->chans[i]->close_sent &&
 			!is_orphan(up, conn->chans[i]) && !spares_is_one(conn->chans[i]))
 			return 1;
-	return 0;
+	return remote_forward_is_used(up);
 }
 
 unsigned upstream_sessions(const struct upstream *up, unsigned *ret_open)
@@ -440,8 +451,7 @@ unsigned upstream_sessions(const struct upstream *up, unsigned *ret_open)
 	return n;
 }
 
-/* The server gave a channel: now the login is known to be good (U6). */
-static void note_given(struct upstream *up, int is_session)
+void upstream_note_given(struct upstream *up, int is_session)
 {
 	if (!up->is_known_good)
 		holdback_succeeded(up->entry);
@@ -459,7 +469,7 @@ void upstream_give(
 	struct link *l = up->link;
 	int r = 0;
 
-	note_given(up, req->is_session);
+	upstream_note_given(up, req->is_session);
 	/* A spare was opened with less than its session's client grants. */
 	if (chan->recv_window < req->recv_window)
 		r = smx_conn_grant(&l->conn, chan, req->recv_window - chan->recv_window);
@@ -543,7 +553,7 @@ static void orphan_event(struct endpoint *ep, struct smx_conn_event *ev)
 
 	switch (ev->type) {
 	case SMX_CONN_OPEN_CONFIRM:
-		note_given(ep->link->owner, ep->is_session);
+		upstream_note_given(ep->link->owner, ep->is_session);
 		if ((r = smx_conn_send_close(&ep->link->conn, ev->chan)) != 0)
 			link_fail(ep->link, r, NULL);
 		return;

@@ -53,6 +53,8 @@ struct upstream {
 	unsigned n_pending; /* opens that somebody awaits the answer of */
 	struct endpoint orphans[2]; /* of opens that nobody awaits any more; [1]: of sessions */
 	struct spares spares; /* B12 */
+	struct smx_list forwards; /* what the server listens at (remote_forward.h) */
+	unsigned n_unasked; /* channels that it opened unasked */
 	uint64_t carried_ms; /* when its carrier stood; 0: not yet */
 	char cause[512]; /* what a failed login is reported with */
 };
@@ -64,7 +66,8 @@ void upstream_open(struct upstream *up, struct open_req *req);
 /* Sessions on it, whatever their state; and those that are open. */
 unsigned upstream_sessions(const struct upstream *up, unsigned *ret_open);
 unsigned upstream_channels(const struct upstream *up);
-/* Whether a channel is open (P2); one that only awaits the remote's CLOSE is not. */
+/* Whether a channel is open, or the server listens for somebody (P2); one that only awaits the
+ * remote's CLOSE is not. */
 int upstream_is_used(const struct upstream *up);
 void upstream_tick(struct upstream *up);
 /* Ends it; channels are told why. */
@@ -101,6 +104,8 @@ void upstream_abandon(struct open_req *req);
 void upstream_withdraw(struct upstream *up);
 /* The same of one, which is no longer pending here. */
 void upstream_try_elsewhere(struct open_req *req, const char *why);
+/* The server gave something that one has to be logged in for: the login is good (U6). */
+void upstream_note_given(struct upstream *up, int is_session);
 /* The server has given the channel that req asked for, and which is nobody's yet. */
 void upstream_give(
 	struct upstream *up, struct open_req *req, struct smx_chan *chan, struct smx_view specific);

@@ -32,6 +32,7 @@ void smx_conn_release(struct smx_conn *c)
 		smx_free(c->chans[i]);
 	smx_free(c->chans);
 	smx_free(c->ids);
+	smx_free(c->answers);
 	*c = (struct smx_conn){ 0 };
 }
 
@@ -123,24 +124,52 @@ static int ignore(struct smx_conn_event *ret)
 	return 0;
 }
 
-static int answer_global(struct smx_conn *c, struct smx_rd rd, struct smx_conn_event *ret)
-{
-	static const uint8_t failure = SMX_MSG_REQUEST_FAILURE;
-	struct smx_view part = { &failure, 1 }, kind;
-	int want_reply;
+/* What a global request of the peer is answered with, and whether that is known already. */
+struct smx_global_answer {
+	uint8_t is_known, success, has_port;
+	uint32_t port;
+};
 
-	if (smx_rd_string(&rd, &kind) != 0 || smx_rd_bool(&rd, &want_reply) != 0)
-		return ignore(ret);
-	return want_reply ? smx_transport_send(c->t, &part, 1) : 0;
+static int send_answer(struct smx_conn *c, const struct smx_global_answer *a)
+{
+	uint8_t msg[5] = { a->success ? SMX_MSG_REQUEST_SUCCESS : SMX_MSG_REQUEST_FAILURE };
+	struct smx_view part = { msg, a->success && a->has_port ? 5 : 1 };
+
+	smx_set_u32(msg + 1, a->port);
+	return smx_transport_send(c->t, &part, 1);
 }
 
-static int on_global_reply(struct smx_conn *c, int success, struct smx_conn_event *ret)
+static int on_global_request(struct smx_conn *c, struct smx_rd rd, struct smx_conn_event *ret)
+{
+	static const struct smx_global_answer failure = { .is_known = 1 };
+
+	if (smx_rd_string(&rd, &ret->kind) != 0 || smx_rd_bool(&rd, &ret->want_reply) != 0)
+		return ignore(ret);
+	if (!c->takes_globals)
+		return ret->want_reply ? send_answer(c, &failure) : 0;
+	if (ret->want_reply) {
+		if (c->n_asked - c->n_told == SMX_GLOBALS_MAX)
+			return SMX_ELIMIT;
+		if (!c->answers && !(c->answers = smx_calloc(SMX_GLOBALS_MAX, sizeof(*c->answers))))
+			return SMX_ENOMEM;
+		ret->number = c->n_asked++;
+		c->answers[ret->number % SMX_GLOBALS_MAX].is_known = 0;
+	}
+	ret->type = SMX_CONN_GLOBAL_REQUEST;
+	ret->data = (struct smx_view){ rd.p, rd.left };
+	return 0;
+}
+
+static int on_global_reply(
+	struct smx_conn *c, int success, struct smx_rd rd, struct smx_conn_event *ret)
 {
 	if (c->n_globals_due == 0)
 		return ignore(ret);
 	c->n_globals_due--;
+	ret->number = c->n_globals_answered++;
 	ret->type = SMX_CONN_GLOBAL_REPLY;
 	ret->success = success;
+	ret->data = (struct smx_view){ rd.p, rd.left };
 	return 0;
 }
 
@@ -362,10 +391,10 @@ int smx_conn_handle(struct smx_conn *c, struct smx_view payload, struct smx_conn
 	*ret = (struct smx_conn_event){ .type = SMX_CONN_NONE, .payload = payload };
 	switch (type) {
 	case SMX_MSG_GLOBAL_REQUEST:
-		return answer_global(c, rd, ret);
+		return on_global_request(c, rd, ret);
 	case SMX_MSG_REQUEST_SUCCESS:
 	case SMX_MSG_REQUEST_FAILURE:
-		return on_global_reply(c, type == SMX_MSG_REQUEST_SUCCESS, ret);
+		return on_global_reply(c, type == SMX_MSG_REQUEST_SUCCESS, rd, ret);
 	case SMX_MSG_CHANNEL_OPEN:
 		return on_open(c, rd, ret);
 	default:
@@ -564,14 +593,42 @@ int smx_conn_grant(struct smx_conn *c, struct smx_chan *chan, uint32_t n)
 	return smx_transport_send(c->t, &part, 1);
 }
 
+int smx_conn_global_request(
+	struct smx_conn *c, const char *kind, struct smx_view specific, uint64_t *ret_number)
+{
+	uint8_t head[5] = { SMX_MSG_GLOBAL_REQUEST }, want_reply = 1;
+	struct smx_view parts[4] = { { head, sizeof(head) }, smx_view_of(kind, strlen(kind)),
+		{ &want_reply, 1 }, specific };
+
+	smx_set_u32(head + 1, (uint32_t)parts[1].len);
+	*ret_number = c->n_globals_answered + c->n_globals_due;
+	c->n_globals_due++;
+	return smx_transport_send(c->t, parts, 4);
+}
+
 int smx_conn_keepalive(struct smx_conn *c)
 {
-	static const char kind[] = "keepalive@openssh.com";
-	uint8_t head[5] = { SMX_MSG_GLOBAL_REQUEST }, want_reply = 1;
-	struct smx_view parts[3] = { { head, sizeof(head) }, smx_view_of(kind, sizeof(kind) - 1),
-		{ &want_reply, 1 } };
+	struct smx_view none = { NULL, 0 };
+	uint64_t number;
 
-	smx_set_u32(head + 1, sizeof(kind) - 1);
-	c->n_globals_due++;
-	return smx_transport_send(c->t, parts, 3);
+	return smx_conn_global_request(c, "keepalive@openssh.com", none, &number);
+}
+
+int smx_conn_answer_global(
+	struct smx_conn *c, uint64_t number, int success, int has_port, uint32_t port)
+{
+	struct smx_global_answer *first;
+	int r = 0;
+
+	assert(number >= c->n_told && number < c->n_asked);
+	c->answers[number % SMX_GLOBALS_MAX] =
+		(struct smx_global_answer){ 1, success != 0, has_port != 0, port };
+	while (r == 0 && c->n_told < c->n_asked) {
+		first = &c->answers[c->n_told % SMX_GLOBALS_MAX];
+		if (!first->is_known)
+			break;
+		c->n_told++;
+		r = send_answer(c, first);
+	}
+	return r;
 }

@@ -11,7 +11,8 @@
  * connection. A number is given again only after 2^22 others, so that no late message is taken for
  * one about another channel.
  * Global requests are answered here and never passed on: keepalives and all unknown ones
- * with a failure, as OpenSSH does.
+ * with a failure, as OpenSSH does. A server may be told of them and answer later
+ * (takes_globals, smx_conn_answer_global); answers go out in the order of the requests.
  */
 #ifndef SMX_SSH_CONN_H
 #define SMX_SSH_CONN_H
@@ -22,6 +23,7 @@
 #define SMX_CHANNELS_MAX   1024 /* of one connection */
 #define SMX_CHANNEL_PACKET 32768 /* largest data we accept and send in one message */
 #define SMX_REPLIES_MAX    128 /* want-reply requests of one channel awaiting answers */
+#define SMX_GLOBALS_MAX    256 /* global requests of a peer awaiting ours */
 
 enum smx_chan_state {
 	SMX_CHAN_OPENING, /* we asked */
@@ -47,6 +49,11 @@ struct smx_conn {
 	uint32_t *ids; /* by slot: of the channel there, or of the next one */
 	uint32_t n_slots, n_chans, first_free;
 	unsigned n_globals_due; /* answers to our global requests */
+	uint64_t n_globals_answered; /* those that came */
+	/* The peer's global requests. */
+	int takes_globals; /* they are GLOBAL_REQUEST events */
+	struct smx_global_answer *answers; /* a ring, once one had to wait */
+	uint64_t n_asked, n_told; /* those that want an answer; those that have it */
 };
 
 enum smx_conn_event_type {
@@ -60,7 +67,8 @@ enum smx_conn_event_type {
 	SMX_CONN_CLOSE, /* answered, and chan freed, by smx_conn_done */
 	SMX_CONN_REQUEST,
 	SMX_CONN_REPLY, /* to a request of ours on chan */
-	SMX_CONN_GLOBAL_REPLY, /* to a global request of ours (a keepalive) */
+	SMX_CONN_GLOBAL_REPLY, /* to a global request of ours (a keepalive, say), by number */
+	SMX_CONN_GLOBAL_REQUEST, /* of the peer, with takes_globals: _answer_global */
 };
 
 struct smx_conn_event {
@@ -68,11 +76,12 @@ struct smx_conn_event {
 	struct smx_chan *chan;
 	struct smx_view
 		payload; /* the whole message; byte 1 to 4 of channel messages may be rewritten */
-	struct smx_view kind; /* OPEN: channel type; REQUEST: request type */
-	struct smx_view data; /* DATA: the bytes; OPEN, REQUEST: what is specific to the kind;
-				 OPEN_FAIL: description */
+	struct smx_view kind; /* OPEN: channel type; REQUEST, GLOBAL_REQUEST: request type */
+	struct smx_view data; /* DATA: the bytes; OPEN, REQUEST, GLOBAL_REQUEST, GLOBAL_REPLY: what
+				 is specific to the kind; OPEN_FAIL: description */
+	uint64_t number; /* GLOBAL_REPLY, and GLOBAL_REQUEST that wants an answer: of the request */
 	uint32_t code; /* DATA: 0, or the extended data type; OPEN_FAIL: reason */
-	int want_reply; /* REQUEST */
+	int want_reply; /* REQUEST, GLOBAL_REQUEST */
 	int success; /* REPLY, GLOBAL_REPLY */
 	int keep; /* CLOSE: set by a handler that answers later, by smx_conn_finish */
 	int broken; /* CLOSE, OPEN_FAIL: not the peer's word, it broke a rule of the channel: the
@@ -133,5 +142,14 @@ int smx_conn_grant(struct smx_conn *c, struct smx_chan *chan, uint32_t n);
 /* A keepalive@openssh.com; its answer comes as GLOBAL_REPLY, a peer's UNIMPLEMENTED too. However
  * many are unanswered, the next goes out (U4). */
 int smx_conn_keepalive(struct smx_conn *c);
+/* A global request that wants an answer, which comes as GLOBAL_REPLY with *ret_number. */
+int smx_conn_global_request(
+	struct smx_conn *c, const char *kind, struct smx_view specific, uint64_t *ret_number);
+/*
+ * Answers a GLOBAL_REQUEST that wants it, as soon as those before it have their answers. has_port:
+ * the success of a tcpip-forward for port 0 says which port it is (RFC 4254 section 7.1).
+ */
+int smx_conn_answer_global(
+	struct smx_conn *c, uint64_t number, int success, int has_port, uint32_t port);
 
 #endif

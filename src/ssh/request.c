@@ -43,6 +43,18 @@ static const struct shape opens[] = {
 	{ NAME("tun@openssh.com"), SMX_CHAN_KIND_FOREIGN, "*" },
 };
 
+static const struct shape globals[] = {
+	{ NAME("tcpip-forward"), SMX_GLOBAL_FORWARD, "hu" },
+	{ NAME("cancel-tcpip-forward"), SMX_GLOBAL_CANCEL, "hu" },
+	{ NAME("streamlocal-forward@openssh.com"), SMX_GLOBAL_FORWARD_PATH, "h" },
+	{ NAME("cancel-streamlocal-forward@openssh.com"), SMX_GLOBAL_CANCEL_PATH, "h" },
+};
+
+static const struct shape forwarded[] = {
+	{ NAME("forwarded-tcpip"), SMX_FORWARDED_TCPIP, "huhu" },
+	{ NAME("forwarded-streamlocal@openssh.com"), SMX_FORWARDED_STREAMLOCAL, "hh" },
+};
+
 static const struct shape requests[] = {
 	{ NAME("pty-req"), SMX_REQUEST_PTY, "wuuuum" },
 	{ NAME("env"), SMX_REQUEST_ENV, "ss" },
@@ -166,19 +178,43 @@ static int read_fields(const char *types, struct smx_view specific, struct smx_f
 	return too_long ? SMX_ETOOBIG : 0;
 }
 
-int smx_open_read(struct smx_view name, struct smx_view specific, enum smx_chan_kind *ret_kind,
-	struct smx_fields *ret)
+static int read_shape(const struct shape *shape, struct smx_view specific, struct smx_fields *ret)
 {
-	const struct shape *shape = find(opens, SMX_ARRAY_LEN(opens), name);
 	struct smx_fields f = { .why = NULL };
-	int r;
+	int r = read_fields(shape ? shape->fields : "*", specific, &f);
 
-	*ret_kind = shape ? (enum smx_chan_kind)shape->kind : SMX_CHAN_KIND_UNKNOWN;
-	if ((r = read_fields(shape ? shape->fields : "*", specific, &f)) != 0)
+	if (r != 0)
 		ret->why = f.why;
 	else
 		*ret = f;
 	return r;
+}
+
+int smx_open_read(struct smx_view name, struct smx_view specific, enum smx_chan_kind *ret_kind,
+	struct smx_fields *ret)
+{
+	const struct shape *shape = find(opens, SMX_ARRAY_LEN(opens), name);
+
+	*ret_kind = shape ? (enum smx_chan_kind)shape->kind : SMX_CHAN_KIND_UNKNOWN;
+	return read_shape(shape, specific, ret);
+}
+
+int smx_global_read(struct smx_view name, struct smx_view specific, enum smx_global_kind *ret_kind,
+	struct smx_fields *ret)
+{
+	const struct shape *shape = find(globals, SMX_ARRAY_LEN(globals), name);
+
+	*ret_kind = shape ? (enum smx_global_kind)shape->kind : SMX_GLOBAL_OTHER;
+	return read_shape(shape, specific, ret);
+}
+
+int smx_forwarded_read(struct smx_view name, struct smx_view specific,
+	enum smx_forwarded_kind *ret_kind, struct smx_fields *ret)
+{
+	const struct shape *shape = find(forwarded, SMX_ARRAY_LEN(forwarded), name);
+
+	*ret_kind = shape ? (enum smx_forwarded_kind)shape->kind : SMX_FORWARDED_OTHER;
+	return read_shape(shape, specific, ret);
 }
 
 /* --- requests --- */

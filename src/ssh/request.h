@@ -69,6 +69,31 @@ struct smx_fields {
 int smx_open_read(struct smx_view name, struct smx_view specific, enum smx_chan_kind *ret_kind,
 	struct smx_fields *ret);
 
+/* --- global requests, and the channels that come of them (RFC 4254 section 7) --- */
+
+enum smx_global_kind {
+	SMX_GLOBAL_OTHER,
+	SMX_GLOBAL_FORWARD, /* tcpip-forward: s[0] address, n[0] port */
+	SMX_GLOBAL_CANCEL, /* cancel-tcpip-forward: the same */
+	SMX_GLOBAL_FORWARD_PATH, /* streamlocal-forward@openssh.com: s[0] path */
+	SMX_GLOBAL_CANCEL_PATH, /* cancel-streamlocal-forward@openssh.com: the same */
+};
+
+/* As smx_open_read. Of others nothing is read. */
+int smx_global_read(struct smx_view name, struct smx_view specific, enum smx_global_kind *ret_kind,
+	struct smx_fields *ret);
+
+enum smx_forwarded_kind {
+	SMX_FORWARDED_OTHER,
+	SMX_FORWARDED_TCPIP, /* forwarded-tcpip: s[0], n[0] where it came to; s[1], n[1] from where
+			      */
+	SMX_FORWARDED_STREAMLOCAL, /* forwarded-streamlocal@openssh.com: s[0] path, s[1] reserved */
+};
+
+/* The same of an open by a server. */
+int smx_forwarded_read(struct smx_view name, struct smx_view specific,
+	enum smx_forwarded_kind *ret_kind, struct smx_fields *ret);
+
 /* --- channel requests --- */
 
 /*

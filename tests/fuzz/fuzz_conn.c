@@ -66,6 +66,21 @@ static void check(const struct smx_conn *c)
 	fuzz_check(n == c->n_chans && n <= SMX_CHANNELS_MAX);
 }
 
+/* Every other answer waits for the one behind it. */
+static int answer(struct smx_conn *c, uint64_t number)
+{
+	int r = 0;
+
+	if (number % 2 == 0)
+		return 0;
+	r = smx_conn_answer_global(c, number, 1, 1, 22);
+	fuzz_check(r != 0 || c->n_told == number - 1);
+	if (r == 0)
+		r = smx_conn_answer_global(c, number - 1, 0, 0, 0);
+	fuzz_check(r != 0 || c->n_told == number + 1);
+	return r;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct smx_key *host_key;
@@ -83,6 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	t = clear_transport(&pool, SMX_SERVER, SMX_PHASE_CONNECTION, host_key);
 	fuzz_check(t != NULL);
 	smx_conn_init(&c, t);
+	c.takes_globals = size % 2 == 1;
 	while (r == 0 && fuzz_next(&rd, &payload)) {
 		uint8_t *copy = fuzz_copy(payload);
 
@@ -94,10 +110,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			/* U2: ignored, or about a channel that is there. */
 			fuzz_check(!ev.is_slip || (ev.type == SMX_CONN_NONE && !ev.chan));
 			fuzz_check(ev.type == SMX_CONN_NONE || ev.type == SMX_CONN_GLOBAL_REPLY ||
+				   ev.type == SMX_CONN_GLOBAL_REQUEST ||
 				   ev.chan == c.chans[ev.chan->id % SMX_CHANNELS_MAX]);
 			fuzz_check(!ev.broken || ev.type == SMX_CONN_CLOSE ||
 				   ev.type == SMX_CONN_OPEN_FAIL);
 			r = smx_conn_done(&c, &ev);
+			if (r == 0 && ev.type == SMX_CONN_GLOBAL_REQUEST && ev.want_reply)
+				r = answer(&c, ev.number);
 		}
 		free(copy);
 		if (r == 0)

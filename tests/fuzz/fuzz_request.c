@@ -93,6 +93,27 @@ static void open_channel(struct smx_view name, struct smx_view data)
 	fuzz_check(f.longest <= SMX_REQUEST_HOST_MAX);
 }
 
+/* B4 */
+static void remote_forward(struct smx_view name, struct smx_view data)
+{
+	struct smx_fields f = { .why = NULL };
+	enum smx_forwarded_kind forwarded;
+	enum smx_global_kind kind;
+
+	if (smx_global_read(name, data, &kind, &f) == 0) {
+		check_fields(&f, data);
+		check_texts(SMX_REQUEST_UNKNOWN, &f);
+		fuzz_check(f.longest <= SMX_REQUEST_HOST_MAX);
+	} else {
+		fuzz_check(f.why != NULL && kind != SMX_GLOBAL_OTHER);
+	}
+	f = (struct smx_fields){ .why = NULL };
+	if (smx_forwarded_read(name, data, &forwarded, &f) == 0)
+		check_fields(&f, data);
+	else
+		fuzz_check(f.why != NULL && forwarded != SMX_FORWARDED_OTHER);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct smx_request_order order = { 0 };
@@ -114,6 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				server(name, rest);
 			else
 				open_channel(name, rest);
+			remote_forward(name, rest);
 		}
 		free(copy);
 	}

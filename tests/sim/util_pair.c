@@ -339,6 +339,7 @@ static int on_conn_event(struct side *s, struct smx_conn_event *ev)
 		else
 			f->n_failure++;
 		return 0;
+	case SMX_CONN_GLOBAL_REQUEST:
 	case SMX_CONN_GLOBAL_REPLY:
 		s->n_pongs++;
 		return 0;

@@ -150,6 +150,7 @@ static inline struct fixture *make(const char *software)
 		.born_ms = BEGIN };
 	upstream_life_init(&f->up);
 	spares_init(&f->up);
+	smx_list_init(&f->up.forwards);
 	smx_list_init(&f->up.node);
 	smx_list_add_tail(&f->entry.upstreams, &f->up.node);
 	f->rtt_ms = 100;

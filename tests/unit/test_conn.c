@@ -478,6 +478,72 @@ static void what_we_send(void **state)
 	smx_transport_tx_free(f->t, b);
 }
 
+static void b4_global_requests_are_answered_in_their_order(void **state)
+{
+	const struct smx_view answers[] = { VIEW("\x52"), VIEW("\x51"), VIEW("\x51\0\0\x1f\x90") };
+	struct fixture *f = *state;
+	struct smx_conn_event ev;
+	struct smx_tx_block *b;
+	struct smx_view payload;
+	size_t off = 0;
+
+	f->c.takes_globals = 1;
+	assert_int_equal(smx_conn_handle(&f->c, VIEW("\x50\0\0\0\1x\1more"), &ev), 0);
+	assert_int_equal(ev.type, SMX_CONN_GLOBAL_REQUEST);
+	assert_int_equal(ev.number, 0);
+	assert_int_equal(ev.want_reply, 1);
+	assert_true(smx_view_eq(ev.kind, "x") && smx_view_eq(ev.data, "more"));
+	/* One that wants no answer has no place among those that do. */
+	assert_int_equal(smx_conn_handle(&f->c, VIEW("\x50\0\0\0\1x\0"), &ev), 0);
+	assert_int_equal(ev.type, SMX_CONN_GLOBAL_REQUEST);
+	assert_int_equal(ev.want_reply, 0);
+	for (uint64_t n = 1; n < 4; n++) {
+		assert_int_equal(smx_conn_handle(&f->c, VIEW("\x50\0\0\0\1x\1"), &ev), 0);
+		assert_int_equal(ev.number, n);
+	}
+	assert_int_equal(smx_conn_answer_global(&f->c, 2, 1, 1, 0x1f90), 0);
+	assert_int_equal(smx_conn_answer_global(&f->c, 1, 1, 0, 7), 0);
+	SENT(f, "");
+	assert_int_equal(smx_conn_answer_global(&f->c, 0, 0, 1, 7), 0);
+	b = smx_transport_tx_take(f->t);
+	for (size_t i = 0; i < SMX_ARRAY_LEN(answers); i++) {
+		assert_true(clear_next(b, &off, &payload));
+		assert_true(smx_view_eq_view(payload, answers[i]));
+	}
+	assert_false(clear_next(b, &off, &payload));
+	smx_transport_tx_free(f->t, b);
+	assert_int_equal(smx_conn_answer_global(&f->c, 3, 1, 0, 0), 0);
+	SENT(f, "\x51");
+	/* So many may wait, and no more. */
+	for (uint64_t n = 0; n < SMX_GLOBALS_MAX; n++)
+		assert_int_equal(smx_conn_handle(&f->c, VIEW("\x50\0\0\0\1x\1"), &ev), 0);
+	assert_int_equal(smx_conn_handle(&f->c, VIEW("\x50\0\0\0\1x\1"), &ev), SMX_ELIMIT);
+	SENT(f, "");
+	smx_transport_tx_free(f->t, smx_transport_tx_take(f->t));
+}
+
+static void b4_replies_find_their_requests(void **state)
+{
+	struct fixture *f = *state;
+	struct smx_conn_event ev;
+	uint64_t a, b;
+
+	assert_int_equal(smx_conn_global_request(&f->c, "a", VIEW("xy"), &a), 0);
+	SENT(f, "\x50\0\0\0\1a\1xy");
+	assert_int_equal(smx_conn_keepalive(&f->c), 0);
+	assert_int_equal(smx_conn_global_request(&f->c, "b", VIEW(""), &b), 0);
+	smx_transport_tx_free(f->t, smx_transport_tx_take(f->t));
+	assert_int_equal(b, a + 2);
+	assert_int_equal(smx_conn_handle(&f->c, VIEW("\x51\0\0\x1f\x90"), &ev), 0);
+	assert_true(ev.success && ev.number == a && ev.data.len == 4);
+	assert_int_equal(smx_conn_handle(&f->c, VIEW("\x52"), &ev), 0);
+	assert_true(!ev.success && ev.number == a + 1);
+	assert_int_equal(smx_conn_handle(&f->c, VIEW("\x51"), &ev), 0);
+	assert_true(ev.success && ev.number == b && ev.data.len == 0);
+	assert_int_equal(smx_conn_handle(&f->c, VIEW("\x51"), &ev), 0);
+	assert_true(ev.is_slip);
+}
+
 static void global_requests(void **state)
 {
 	struct fixture *f = *state;
@@ -545,6 +611,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(opens, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_we_send, setup, teardown),
 		cmocka_unit_test_setup_teardown(global_requests, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			b4_global_requests_are_answered_in_their_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(b4_replies_find_their_requests, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_memory, setup, teardown),
 	};
 

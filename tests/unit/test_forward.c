@@ -486,6 +486,9 @@ static void r3_mistakes_in_the_file(void **state)
 		"f:4:1: [routes.r] key \"forwards\": must be an array of strings, not a string");
 	fails(ROUTE_HEAD "forwards = [1]\n", "not an array with an integer in it");
 	fails(ROUTE_HEAD "forwards = [\"db\"]\n", "\"db\" has no port; add it");
+	fails(ROUTE_HEAD "remote_forwards = [\"x\"]\n",
+		"key \"remote_forwards\": \"x\" has a port that is not 1 to 65535");
+	fails(ROUTE_HEAD "RemoteForward = [\"1\"]\n", "did you mean \"remote_forwards\"?");
 	fails(ROUTE_HEAD "jump_through = \"web\"\n", "must be true, false or an array");
 	fails(ROUTE_HEAD "jump_through = [\"web\"]\n",
 		"there is no route \"web\"; write the name of one, or \"host:port\"");

@@ -411,6 +411,59 @@ static void L6_opens_that_are_not_relayed(void **state)
 	assert_int_equal(kind, SMX_CHAN_KIND_UNKNOWN);
 }
 
+/* B4: exactly, as an open is. */
+static void u1_b4_remote_forwards_are_read_whole(void **state)
+{
+	const struct {
+		const char *name;
+		struct smx_view data;
+		int kind, result;
+	} cases[] = {
+		{ "tcpip-forward", VIEW("\0\0\0\1h\0\0\0\x16"), SMX_GLOBAL_FORWARD, 0 },
+		{ "tcpip-forward", VIEW("\0\0\0\0\0\0\0\x16"), SMX_GLOBAL_FORWARD, 0 },
+		{ "tcpip-forward", VIEW("\0\0\0\1h\0\0\0"), SMX_GLOBAL_FORWARD, SMX_EFORMAT },
+		{ "tcpip-forward", VIEW("\0\0\0\1h\0\0\0\x16x"), SMX_GLOBAL_FORWARD, SMX_EFORMAT },
+		{ "tcpip-forward", VIEW("\0\0\0\3h\0h\0\0\0\x16"), SMX_GLOBAL_FORWARD,
+			SMX_EFORMAT },
+		{ "cancel-tcpip-forward", VIEW("\0\0\0\1h\0\0\0\x16"), SMX_GLOBAL_CANCEL, 0 },
+		{ "streamlocal-forward@openssh.com", VIEW("\0\0\0\2/x"), SMX_GLOBAL_FORWARD_PATH,
+			0 },
+		{ "streamlocal-forward@openssh.com", VIEW("\0\0\0\2/x\0"), SMX_GLOBAL_FORWARD_PATH,
+			SMX_EFORMAT },
+		{ "cancel-streamlocal-forward@openssh.com", VIEW("\0\0\0\2/x"),
+			SMX_GLOBAL_CANCEL_PATH, 0 },
+		{ "keepalive@openssh.com", VIEW("any"), SMX_GLOBAL_OTHER, 0 },
+		{ "tcpip-forwards", VIEW(""), SMX_GLOBAL_OTHER, 0 },
+	};
+	struct smx_view opened = VIEW("\0\0\0\1h\0\0\0\x16\0\0\0\1o\0\0\0\5"),
+			path = VIEW("\0\0\0\2/x\0\0\0\0"), name;
+	enum smx_forwarded_kind forwarded;
+	enum smx_global_kind kind;
+	struct smx_fields f;
+
+	(void)state;
+	for (size_t i = 0; i < SMX_ARRAY_LEN(cases); i++) {
+		name = smx_view_of(cases[i].name, strlen(cases[i].name));
+		memset(&f, 0, sizeof(f));
+		assert_int_equal(smx_global_read(name, cases[i].data, &kind, &f), cases[i].result);
+		assert_int_equal(kind, cases[i].kind);
+		assert_true((f.why != NULL) == (cases[i].result != 0));
+	}
+	name = smx_view_of("forwarded-tcpip", 15);
+	assert_int_equal(smx_forwarded_read(name, opened, &forwarded, &f), 0);
+	assert_int_equal(forwarded, SMX_FORWARDED_TCPIP);
+	assert_true(smx_view_eq(f.s[0], "h") && f.n[0] == 22);
+	assert_true(smx_view_eq(f.s[1], "o") && f.n[1] == 5);
+	assert_int_equal(smx_forwarded_read(name, path, &forwarded, &f), SMX_EFORMAT);
+	name = smx_view_of("forwarded-streamlocal@openssh.com", 33);
+	assert_int_equal(smx_forwarded_read(name, path, &forwarded, &f), 0);
+	assert_int_equal(forwarded, SMX_FORWARDED_STREAMLOCAL);
+	assert_true(smx_view_eq(f.s[0], "/x"));
+	name = smx_view_of("direct-tcpip", 12);
+	assert_int_equal(smx_forwarded_read(name, opened, &forwarded, &f), 0);
+	assert_int_equal(forwarded, SMX_FORWARDED_OTHER);
+}
+
 static enum smx_verdict ask(struct smx_request_order *order, const char *name)
 {
 	enum smx_request_kind kind;
@@ -536,6 +589,7 @@ int main(void)
 		cmocka_unit_test(U1_long_names),
 		cmocka_unit_test(U1_opens_exactly),
 		cmocka_unit_test(L6_opens_that_are_not_relayed),
+		cmocka_unit_test(u1_b4_remote_forwards_are_read_whole),
 		cmocka_unit_test(U1_order_of_a_clients_requests),
 		cmocka_unit_test(L6_requests_of_a_client_that_never_pass),
 		cmocka_unit_test(U1_what_a_server_asks),

@@ -397,9 +397,10 @@ static void l8_send_env_of_route_and_top(void **state)
 	smx_routes_unref(routes);
 }
 
-#define ROUTE_KEYS                                                                         \
-	"host, port, user, direct, jump, allow_remote_loopback_any_port, forwards, "       \
-	"jump_through, send_env, identity, certificate, identities_only, identity_agent, " \
+#define ROUTE_KEYS                                                                          \
+	"host, port, user, direct, jump, allow_remote_loopback_any_port, forwards, "        \
+	"remote_forwards, jump_through, send_env, identity, certificate, identities_only, " \
+	"identity_agent, "                                                                  \
 	"unattended, host_key_alias, known_hosts, prompter, dead_after, pace, spare"
 
 /* Each error in full: file, line, column, section, key, and what would be right. */
