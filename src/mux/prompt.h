@@ -36,9 +36,11 @@ struct prompt *prompt_start(struct pool_entry *e, const char *for_whom, enum pro
 	const struct smx_auth_info_request *request, const char *note, prompt_cb *cb, void *arg);
 /*
  * One question of our own, whose answer may be seen: text is shown as it is (the caller has made
- * the strangers' parts of it fit for a terminal). NULL as above.
+ * the strangers' parts of it fit for a terminal), plain to those who look for OpenSSH's words (A14).
+ * NULL as above.
  */
-struct prompt *prompt_start_text(struct pool_entry *e, const char *text, prompt_cb *cb, void *arg);
+struct prompt *prompt_start_text(
+	struct pool_entry *e, const char *text, const char *plain, prompt_cb *cb, void *arg);
 /*
  * A question of yes or no about something that a session of one client does, who may be asked at
  * `at` (or NULL), and nobody who waits for a login. The answer is "yes", or it is no. A client at
