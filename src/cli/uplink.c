@@ -86,19 +86,22 @@ static void on_written(void *arg, size_t len, int status)
 	struct uplink *u = arg;
 
 	u->n_sending -= len;
-	if (status < 0)
-		uplink_end(u, SMX_EEOF);
-	else if (!u->has_ended)
+	u->is_deaf |= status < 0;
+	if (!u->has_ended)
 		u->room(u);
 }
 
+/* To a daemon that listens no more nothing is sent; why it does not is still to be read. */
 static int send_parts(struct uplink *u, const uv_buf_t *parts, size_t n)
 {
-	int64_t r = uplink_write((uv_stream_t *)&u->pipe, parts, n, on_written, u);
+	int64_t r = u->is_deaf ? 0 : uplink_write((uv_stream_t *)&u->pipe, parts, n, on_written, u);
 
+	if (r == UV_ENOMEM)
+		return SMX_ENOMEM;
 	if (r < 0)
-		return r == UV_ENOMEM ? SMX_ENOMEM : SMX_EEOF;
-	u->n_sending += (size_t)r;
+		u->is_deaf = 1;
+	else
+		u->n_sending += (size_t)r;
 	return 0;
 }
 

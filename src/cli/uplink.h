@@ -34,6 +34,7 @@ struct uplink {
 	void (*ended)(struct uplink *u, int r);
 	size_t n_sending; /* bytes that were given to uplink_send and have not gone out yet */
 	int has_ended;
+	int is_deaf; /* the daemon reads no more; its last words may not have been read yet */
 	int may_not_ask; /* the terminal is in use: there is no way to ask */
 	/* private */
 	struct smx_frame_reader frames;
