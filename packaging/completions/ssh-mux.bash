@@ -98,7 +98,11 @@ _ssh_mux() {
 	top)
 		options="--interval --once --color"
 		;;
-	connect | proxy)
+	connect)
+		takes_route=1
+		;;
+	proxy)
+		options="--batch"
 		takes_route=1
 		;;
 	login)

@@ -82,6 +82,7 @@ complete -c ssh-mux -n '__ssh_mux_in daemon' -l no-listen -d 'No local port'
 complete -c ssh-mux -n '__ssh_mux_in daemon' -l foreground -d 'Stay in the foreground, for a service manager'
 complete -c ssh-mux -n '__ssh_mux_in connect' -s t -d 'With a terminal'
 complete -c ssh-mux -n '__ssh_mux_in connect' -s T -d 'Without a terminal'
+complete -c ssh-mux -n '__ssh_mux_in proxy' -l batch -d 'Ask nothing'
 complete -c ssh-mux -n '__ssh_mux_in login' -l renew -d 'Log in again before the old login ends'
 complete -c ssh-mux -n '__ssh_mux_in status doctor' -l json -d 'One JSON object, for programs'
 complete -c ssh-mux -n '__ssh_mux_in status top' -l color -x -a 'always never auto' -d Colour

@@ -36,6 +36,7 @@ Register-ArgumentCompleter -Native -CommandName 'ssh-mux', 'ssh-mux.exe' -Script
         'serve'         = @('--config', '--remote', '--user', '--port', '--timeout', '--max-lifetime', '--log-level')
         'daemon'        = @('--config', '--port', '--no-listen', '--timeout', '--max-lifetime', '--log-level', '--foreground')
         'login'         = @('--renew')
+        'proxy'         = @('--batch')
         'status'        = @('--json', '--color')
         'top'           = @('--interval', '--once', '--color')
     }

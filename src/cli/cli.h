@@ -127,9 +127,14 @@ int smx_cli_client_open_or_start(struct smx_cli_client *c);
  * Ask for `proxy`, and for `connect` to a route or (route NULL) to a target. 0: c->fd carries
  * frames from now on, the first of them in c->in. Or the exit code.
  */
-int smx_cli_client_proxy(struct smx_cli_client *c, const char *route);
+int smx_cli_client_proxy(
+	struct smx_cli_client *c, const struct smx_control_target *to, int is_batch);
 int smx_cli_client_connect(struct smx_cli_client *c, const char *route, const char *user,
 	const char *host, uint32_t port);
+/* batch.c: whether the ssh that runs us is in BatchMode, as far as can be known (W7); and whether a
+ * command line, words that end with NUL each, says so. */
+int smx_cli_is_batch(void);
+int smx_cli_args_have_batch(struct smx_view args);
 /* The same for `login`; the answer comes in a message frame. */
 int smx_cli_client_login(struct smx_cli_client *c, const char *route, const char *user,
 	const char *host, uint32_t port, int renew);

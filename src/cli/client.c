@@ -235,7 +235,7 @@ int smx_cli_client_answer(struct smx_cli_client *c, int64_t id, struct smx_view 
 }
 
 /* Sends the request that was built (r: of the building), which upgrades to frames. */
-static int upgrade(struct smx_cli_client *c, struct smx_buf *out, int r)
+static int upgrade(struct smx_cli_client *c, struct smx_buf *out, int r, int *ret_has_to)
 {
 	struct smx_control_answer answer;
 	struct smx_view line;
@@ -248,6 +248,7 @@ static int upgrade(struct smx_cli_client *c, struct smx_buf *out, int r)
 		return io_failed(r);
 	if ((r = smx_cli_client_answer(c, id, &line, &answer)) != 0)
 		return r;
+	*ret_has_to = answer.has_to;
 	return answer.upgrade ? 0 : io_failed(SMX_EFORMAT);
 }
 
@@ -277,35 +278,48 @@ static enum smx_control_asks own_place(void)
 	}
 }
 
-int smx_cli_client_proxy(struct smx_cli_client *c, const char *route)
+int smx_cli_client_proxy(
+	struct smx_cli_client *c, const struct smx_control_target *to, int is_batch)
 {
+	int may_differ = to->user || to->host || to->port, has_to, r;
 	struct smx_buf out;
 
 	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
-	return upgrade(c, &out,
-		smx_control_proxy_build(&out, c->next_id, route, own_agent(), own_place()));
+	r = smx_control_proxy_build(&out, c->next_id, to, own_agent(),
+		is_batch ? SMX_CONTROL_ASKS_UNKNOWN : own_place(), is_batch);
+	if ((r = upgrade(c, &out, r, &has_to)) != 0)
+		return r;
+	/* W1: a daemon that does not know these words goes to the route's own account. */
+	return has_to || !may_differ
+		       ? 0
+		       : smx_cli_fail(SMX_EXIT_PROTOCOL, "restart it: ssh-mux stop",
+				 "the daemon (%s) is too old to be told a user", c->hello.program);
 }
 
 int smx_cli_client_connect(struct smx_cli_client *c, const char *route, const char *user,
 	const char *host, uint32_t port)
 {
 	struct smx_buf out;
+	int has_to;
 
 	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
 	return upgrade(c, &out,
 		smx_control_connect_build(
-			&out, c->next_id, route, user, host, port, own_agent(), own_place()));
+			&out, c->next_id, route, user, host, port, own_agent(), own_place()),
+		&has_to);
 }
 
 int smx_cli_client_login(struct smx_cli_client *c, const char *route, const char *user,
 	const char *host, uint32_t port, int renew)
 {
 	struct smx_buf out;
+	int has_to;
 
 	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
 	return upgrade(c, &out,
-		smx_control_login_build(&out, c->next_id, route, user, host, port, own_agent(),
-			own_place(), renew));
+		smx_control_login_build(
+			&out, c->next_id, route, user, host, port, own_agent(), own_place(), renew),
+		&has_to);
 }
 
 int smx_cli_client_wait_end(struct smx_cli_client *c)

@@ -124,12 +124,14 @@ const struct smx_command smx_cmd_connect = {
 	.name = "connect",
 	.summary = "a shell or a command, without an ssh client",
 	.usage = "usage: ssh-mux connect [-t | -T] NAME [COMMAND...]\n"
+		 "       ssh-mux connect [-t | -T] USER@NAME[:PORT] [COMMAND...]\n"
 		 "       ssh-mux connect [-t | -T] USER@HOST[:PORT] [COMMAND...]\n"
 		 "\n"
 		 "A shell, or COMMAND, at the end of route NAME, over the login that all share. A\n"
 		 "daemon is started if none runs, and what the login needs (a one-time code, a\n"
-		 "password) is asked here. USER@HOST that is the target of a route goes its way,\n"
-		 "any other directly.\n"
+		 "password) is asked here. USER@NAME goes the way of route NAME, with its jump\n"
+		 "hosts and keys, and logs in as USER. USER@HOST that is the target of a route\n"
+		 "goes its way, any other directly.\n"
 		 "\n"
 		 "  -t             with a terminal, also for a command\n"
 		 "  -T             without, also for a shell\n"

@@ -62,6 +62,9 @@ static void read_first_block(struct doctor *d, struct smx_view text)
 				d->hosts_port = (uint16_t)port;
 		}
 	}
+	/* There it is the route's own. */
+	if (d->via == DOCTOR_VIA_PROXY)
+		d->hosts_port = 0;
 	smx_ssh_config_reader_release(&rd);
 }
 
@@ -204,8 +207,8 @@ static void blame(struct doctor_names *names, const char *route, char *example, 
 }
 
 /*
- * The program of "[env NAME=VALUE] PROGRAM proxy NAME", which ssh gives to a shell; a word may be
- * quoted.
+ * The program of "[env NAME=VALUE] PROGRAM proxy NAME '%r' %h %p", which ssh gives to a shell; a
+ * word may be quoted.
  */
 static int is_program_there(struct smx_view command)
 {
@@ -214,9 +217,11 @@ static int is_program_there(struct smx_view command)
 	(void)snprintf(text, sizeof(text), "%.*s", (int)command.len, (const char *)command.p);
 	for (char *s = strstr(text, " proxy "); s; s = strstr(s + 1, " proxy "))
 		end = s;
-	if (!end || strchr(text, '%'))
-		return end != NULL; /* a token of ssh's is not worked out here */
-	*end = '\0';
+	if (!end)
+		return 0;
+	*end = '\0'; /* what ssh asks for comes behind the name (W1) */
+	if (strchr(text, '%'))
+		return 1; /* a token of ssh's is not worked out here */
 	if (end > text && (end[-1] == '"' || end[-1] == '\'')) {
 		char quote = *--end;
 
@@ -231,16 +236,25 @@ static int is_program_there(struct smx_view command)
 	return 1;
 }
 
+/* With what ssh asks for behind the name, or as an older setup-config wrote it (W1). */
+static int is_our_proxy(struct smx_view command, const char *name)
+{
+	char bare[SMX_ROUTE_NAME_MAX + 16], full[SMX_ROUTE_NAME_MAX + 16];
+
+	(void)snprintf(bare, sizeof(bare), "* proxy %s", name);
+	(void)snprintf(full, sizeof(full), "* proxy %s *", name);
+	return command.p && (smx_pattern_match(command, smx_view_of(bare, strlen(bare)), 0) ||
+				    smx_pattern_match(command, smx_view_of(full, strlen(full)), 0));
+}
+
 /* Whether the daemon or the proxy is where it leads to. */
 static int judge_way(
 	struct doctor *d, const char *name, const struct smx_ssh_answer *a, struct misled *m)
 {
-	char port[8], ours[SMX_ROUTE_NAME_MAX + 16];
+	char port[8];
 
 	(void)snprintf(port, sizeof(port), "%u", doctor_port(d));
-	(void)snprintf(ours, sizeof(ours), "* proxy %s", name);
-	if (a->proxy_command.p &&
-		smx_pattern_match(a->proxy_command, smx_view_of(ours, strlen(ours)), 0)) {
+	if (is_our_proxy(a->proxy_command, name)) {
 		if (is_program_there(a->proxy_command))
 			return 1;
 		blame(&m->program, name, m->example[5], a->proxy_command);

@@ -152,6 +152,7 @@ const struct smx_command smx_cmd_login = {
 	.name = "login",
 	.summary = "log in, so that the calls to come find it done",
 	.usage = "usage: ssh-mux login [--renew] NAME\n"
+		 "       ssh-mux login [--renew] USER@NAME[:PORT]\n"
 		 "       ssh-mux login [--renew] USER@HOST[:PORT]\n"
 		 "\n"
 		 "Log in to route NAME, or to USER@HOST, and leave the login to all programs that\n"

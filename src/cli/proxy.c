@@ -186,26 +186,53 @@ static int can_stream(int fd)
 	return uv_guess_handle(fd) != UV_FILE && uv_guess_handle(fd) != UV_UNKNOWN_HANDLE;
 }
 
-static int proxy(const char *route)
+static struct smx_view text_of(const char *s)
 {
-	const char *fault = smx_route_name_fault(smx_view_of(route, strlen(route)));
+	return smx_view_of(s, strlen(s));
+}
+
+/* NAME [USER [HOST [PORT]]], as ssh has them: %n %r %h %p. An empty one is as none. */
+static int take_words(char **words, int n, struct smx_control_target *to)
+{
+	const char *fault = smx_route_name_fault(text_of(words[0]));
+	uint64_t port = 0;
+
+	*to = (struct smx_control_target){ .route = words[0],
+		.user = n > 1 && *words[1] ? words[1] : NULL,
+		.host = n > 2 && *words[2] ? words[2] : NULL };
+	if (fault)
+		return smx_cli_fail(SMX_EXIT_USAGE, "for the names of routes, run: ssh-mux status",
+			"proxy: the name %s %s", words[0], fault);
+	/* What had to be cleaned on its way would be another name. */
+	if (to->user && (fault = smx_user_fault(text_of(to->user))) != NULL)
+		return smx_cli_fail(
+			SMX_EXIT_USAGE, NULL, "proxy: the user name %s %s", to->user, fault);
+	if (to->host && (fault = smx_host_fault(text_of(to->host))) != NULL)
+		return smx_cli_fail(SMX_EXIT_USAGE, NULL, "proxy: the host %s %s", to->host, fault);
+	if (n > 3 && *words[3] && smx_cli_parse_number(words[3], 1, 65535, &port) != 0)
+		return smx_cli_fail(SMX_EXIT_USAGE, NULL, "proxy: %s is no port", words[3]);
+	to->port = (uint32_t)port;
+	return 0;
+}
+
+static int proxy(const struct smx_control_target *to, int is_batch)
+{
 	struct smx_cli_client c;
 	struct smx_view early;
 	int code, r;
 
-	if (fault)
-		return smx_cli_fail(SMX_EXIT_USAGE, "for the names of routes, run: ssh-mux status",
-			"proxy: the name %s %s", route, fault);
 	if (!can_stream(0) || !can_stream(1))
 		return smx_cli_fail(SMX_EXIT_USAGE, "use it as a ProxyCommand of ssh",
 			"standard input and output must be pipes or sockets");
 	if ((code = smx_cli_client_open_or_start(&c)) != 0)
 		return code;
-	if ((code = smx_cli_client_proxy(&c, route)) != 0) {
+	if ((code = smx_cli_client_proxy(&c, to, is_batch)) != 0) {
 		smx_cli_client_close(&c);
 		return code;
 	}
 	smx_os_ignore_sigpipe();
+	/* W7: `ssh -f` outlives its terminal, and we end with ssh, by the end of its stream. */
+	smx_os_ignore_hangup();
 	early = smx_buf_as_view(&c.in);
 	r = stream(c.fd, early);
 	c.fd = -1; /* the loop has closed it */
@@ -222,31 +249,50 @@ static int proxy(const char *route)
 
 static int run(int argc, char **argv)
 {
-	static const struct option options[] = { SMX_CLI_COMMON_OPTIONS };
-	int r;
+	static const struct option options[] = { { "batch", no_argument, NULL, 'b' },
+		SMX_CLI_COMMON_OPTIONS };
+	struct smx_control_target to;
+	int c, r, is_batch = 0, n;
 
-	if (smx_cli_getopt(argc, argv, "+:hV", options, &smx_cmd_proxy, &r) == -2)
-		return r;
-	if (optind + 1 != argc)
+	while ((c = smx_cli_getopt(argc, argv, "+:hV", options, &smx_cmd_proxy, &r)) != -1) {
+		if (c == -2)
+			return r;
+		is_batch = 1;
+	}
+	n = argc - optind;
+	if (n < 1 || n > 4)
 		return smx_cli_fail(SMX_EXIT_USAGE, "see ssh-mux proxy --help",
-			"proxy takes the name of a route");
-	return proxy(argv[optind]);
+			"proxy takes the name of a route, and a user, a host and a port");
+	if ((r = take_words(argv + optind, n, &to)) != 0)
+		return r;
+	return proxy(&to, is_batch || smx_cli_is_batch());
 }
 
 const struct smx_command smx_cmd_proxy = {
 	.name = "proxy",
 	.summary = "a ProxyCommand that asks where you are",
-	.usage = "usage: ssh-mux proxy NAME\n"
-		 "\n"
-		 "Carries an SSH client to the daemon's local server, to route NAME. What the\n"
-		 "login needs (a one-time code, a password) is asked at your terminal, or by\n"
-		 "the SSH_ASKPASS of your environment. For ssh_config:\n"
-		 "\n"
-		 "  Host web\n"
-		 "      ProxyCommand ssh-mux proxy web\n"
-		 "      HostKeyAlias ssh-mux\n"
-		 "\n"
-		 "  -h, --help     this text\n"
-		 "  -V, --version  the version\n",
+	.usage =
+		"usage: ssh-mux proxy [--batch] NAME [USER [HOST [PORT]]]\n"
+		"\n"
+		"Carries an SSH client to the daemon's local server, to route NAME. What the\n"
+		"login needs (a one-time code, a password) is asked at your terminal, or by\n"
+		"the SSH_ASKPASS of your environment. For ssh_config, with the host, the port\n"
+		"and the user of the route:\n"
+		"\n"
+		"  Host web\n"
+		"      HostName 10.0.0.5\n"
+		"      User deploy\n"
+		"      ProxyCommand ssh-mux proxy web '%r' %h %p\n"
+		"      HostKeyAlias ssh-mux\n"
+		"\n"
+		"Another USER or PORT than the route's (ssh root@web, ssh -p 2222 web) goes the\n"
+		"route's way and logs in there; another HOST is refused. ssh must ask for the\n"
+		"same user as its ProxyCommand. ssh is let in once the login is made, so ssh -f\n"
+		"and ConnectTimeout mean what they mean without ssh-mux.\n"
+		"\n"
+		"      --batch    ask nothing, as BatchMode; it is understood by itself where ssh\n"
+		"                 has it on its command line (Linux)\n"
+		"  -h, --help     this text\n"
+		"  -V, --version  the version\n",
 	.run = run,
 };

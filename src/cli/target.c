@@ -42,7 +42,7 @@ int smx_cli_target_take(struct smx_cli_target *t, const char *command, const cha
 {
 	const char *at = strrchr(text, '@'), *fault;
 
-	*t = (struct smx_cli_target){ .route = at ? NULL : text, .port = 22 };
+	*t = (struct smx_cli_target){ .route = at ? NULL : text, .port = 0 };
 	if (!at) {
 		fault = smx_route_name_fault(smx_view_of(text, strlen(text)));
 		if (fault)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What `connect` and `login` take: a route, or user@host[:port]. */
+/* What `connect` and `login` take: a route, user@route[:port] or user@host[:port]. */
 #ifndef SMX_CLI_TARGET_H
 #define SMX_CLI_TARGET_H
 
@@ -11,7 +11,7 @@
 struct smx_cli_target {
 	const char *route; /* NULL: the rest counts */
 	char user[SMX_USER_MAX + 1], host[SMX_HOST_MAX + 1];
-	uint64_t port;
+	uint64_t port; /* 0: not told */
 };
 
 /*

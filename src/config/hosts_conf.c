@@ -235,8 +235,31 @@ static int put_identity(const struct smx_hosts_conf *o, struct smx_buf *out)
 	return r;
 }
 
+/*
+ * W1: whether ssh can be told the route's own user, so that its %r is the user that is asked for.
+ * Newer ones take a '%' there for a token, and a backslash before some characters for an escape;
+ * ssh.exe of Windows runs no shell, to which a blank could be quoted.
+ */
+static int can_tell_user(const struct smx_hosts_conf *o, const struct smx_hop *hop)
+{
+	return !strpbrk(hop->user, is_windows_path(o->program) ? "% " : "%") &&
+	       !strstr(hop->user, "\\\\") && !strstr(hop->user, "\\ ");
+}
+
+/*
+ * W1: what ssh is asked for, for `proxy` to pass on. In single quotes no shell sees anything in a
+ * user name, but for a quote, which no ssh since 9.6 lets in.
+ */
+static const char *proxy_words(const struct smx_hosts_conf *o, const struct smx_hop *hop)
+{
+	if (!can_tell_user(o, hop))
+		return "";
+	return is_windows_path(o->program) ? " %r %h %p" : " '%r' %h %p";
+}
+
 /* Of ProxyCommand and ProxyJump the one that comes first wins, "none" included. */
-static int put_way(const struct smx_hosts_conf *o, const char *name, struct smx_buf *out)
+static int put_way(
+	const struct smx_hosts_conf *o, const struct smx_route *route, struct smx_buf *out)
 {
 	int r;
 
@@ -248,20 +271,42 @@ static int put_way(const struct smx_hosts_conf *o, const char *name, struct smx_
 			(r = smx_buf_put(out, " ", 1)) != 0);
 	}
 	if (r == 0 && (r = put_shell_word(out, "", o->program)) == 0)
-		r = smx_buf_printf(
-			out, " proxy %s\n    ProxyJump none\n    ProxyUseFdpass no\n", name);
+		r = smx_buf_printf(out, " proxy %s%s\n    ProxyJump none\n    ProxyUseFdpass no\n",
+			route->name, proxy_words(o, smx_route_target(route)));
 	return r;
 }
 
-static int put_block(
-	const struct smx_hosts_conf *o, const char *name, struct smx_view same, struct smx_buf *out)
+/* The route's own, so that what ssh is asked for instead can be told from them. */
+static int put_real_place(const struct smx_hop *hop, struct smx_buf *out)
+{
+	const char *quote = strpbrk(hop->user, " \t#") ? "\"" : "";
+	const char *zone = strchr(hop->host, '%');
+	int n = (int)(zone ? (size_t)(zone - hop->host) : strlen(hop->host));
+
+	return smx_buf_printf(out, "    HostName %.*s%s%s\n    Port %u\n    User %s%s%s\n", n,
+		hop->host, zone ? "%" : "", zone ? zone : "", (unsigned)hop->port, quote, hop->user,
+		quote);
+}
+
+static int put_place(
+	const struct smx_hosts_conf *o, const struct smx_route *route, struct smx_buf *out)
+{
+	const struct smx_hop *hop = smx_route_target(route);
+
+	if (o->program && can_tell_user(o, hop))
+		return put_real_place(hop, out);
+	return smx_buf_printf(out, "    HostName 127.0.0.1\n    Port %u\n    User %s\n",
+		(unsigned)o->port, route->name);
+}
+
+static int put_block(const struct smx_hosts_conf *o, const struct smx_route *route,
+	struct smx_view same, struct smx_buf *out)
 {
 	int r;
 
-	(void)((r = smx_buf_printf(out,
-			"\nHost %s\n    HostName 127.0.0.1\n    Port %u\n    User %s\n", name,
-			(unsigned)o->port, name)) != 0 ||
-		(r = put_way(o, name, out)) != 0 || (r = smx_buf_put(out, same.p, same.len)) != 0);
+	(void)((r = smx_buf_printf(out, "\nHost %s\n", route->name)) != 0 ||
+		(r = put_place(o, route, out)) != 0 || (r = put_way(o, route, out)) != 0 ||
+		(r = smx_buf_put(out, same.p, same.len)) != 0);
 	return r;
 }
 
@@ -319,8 +364,7 @@ int smx_hosts_conf_write(
 		for (size_t i = 0; r == 0 && i < routes->n_routes; i++)
 			r = o->is_left && o->is_left[i]
 				    ? hosts_put_left(out, routes->routes[i].name)
-				    : put_block(o, routes->routes[i].name, smx_buf_as_view(&same),
-					      out);
+				    : put_block(o, &routes->routes[i], smx_buf_as_view(&same), out);
 	smx_buf_release(&same);
 	return r;
 }

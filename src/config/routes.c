@@ -89,6 +89,10 @@ void smx_routes_unref(struct smx_routes *routes)
 {
 	if (!routes || --routes->refs > 0)
 		return;
+	if (routes->parent) {
+		smx_routes_variant_release(routes);
+		return;
+	}
 	for (size_t i = 0; i < routes->n_routes; i++)
 		release_route(&routes->routes[i]);
 	smx_free(routes->routes);

@@ -108,7 +108,8 @@ struct smx_agent_forward {
 };
 
 struct smx_route {
-	char *name; /* "*" in direct mode */
+	char *name; /* "*" in direct mode; of a variant "root@web" */
+	const char *base; /* W1: the name of the route that this is a variant of; else NULL */
 	struct smx_hop *hops; /* jump hosts first, the target last */
 	size_t n_hops; /* >= 1 */
 	int allow_remote_loopback_any_port; /* effective (R5: route OR top level) */
@@ -128,6 +129,7 @@ struct smx_routes {
 			 */
 	int allow_other_users; /* U9: the local server takes connections of other users too */
 	int match_any; /* direct mode: the one route serves every user name (R6) */
+	struct smx_routes *parent; /* of a variant (W1): whose memory most of it is; else NULL */
 	unsigned refs;
 };
 
@@ -157,6 +159,14 @@ int smx_routes_check(struct smx_view text, const char *file_name, struct smx_rou
  */
 int smx_routes_direct(const char *host, uint32_t port, const char *user, int allow_loopback,
 	struct smx_routes **ret, struct smx_buf *ret_error);
+
+/*
+ * W1: a table with one route, which is `of` of `table` but logs in to its end as another user or at
+ * another port (NULL, 0: as `of`). Jump hosts, keys and policy are the same. It holds `table`.
+ * Names are not checked here. SMX_ENOMEM.
+ */
+int smx_routes_variant(struct smx_routes *table, const struct smx_route *of, const char *user,
+	uint16_t port, struct smx_routes **ret);
 
 /*
  * Tables are counted, because connections outlive a re-read of the file: a route is

@@ -103,6 +103,9 @@ int smx_routes_read_through(struct routes_parser *p, const struct route_draft *d
 	const struct smx_toml *item, const struct smx_toml **to);
 int smx_routes_resolve_through(struct routes_parser *p);
 
+/* routes_variant.c: of one that nobody holds any more. */
+void smx_routes_variant_release(struct smx_routes *variant);
+
 /* routes.c */
 void smx_strings_release(struct smx_strings *s);
 int smx_strings_add(struct smx_strings *s, const char *str); /* unless it is there already */

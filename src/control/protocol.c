@@ -223,8 +223,24 @@ static int get_asks(const json_t *o, enum smx_control_asks *ret)
 	return 0;
 }
 
-int smx_control_proxy_build(struct smx_buf *out, int64_t id, const char *route, const char *agent,
-	enum smx_control_asks asks)
+/* The members of a target that are told. */
+static int set_target(json_t *o, const struct smx_control_target *to)
+{
+	int r = 0;
+
+	if (to->route)
+		r = smx_control_set_text(o, "route", to->route, SMX_CONTROL_ROUTE_MAX);
+	if (r == 0 && to->user)
+		r = smx_control_set_text(o, "user", to->user, SMX_CONTROL_ROUTE_MAX);
+	if (r == 0 && to->host)
+		r = smx_control_set_text(o, "host", to->host, SMX_CONTROL_ROUTE_MAX);
+	if (r == 0 && to->port)
+		r = smx_control_set_int(o, "port", to->port);
+	return r;
+}
+
+int smx_control_proxy_build(struct smx_buf *out, int64_t id, const struct smx_control_target *to,
+	const char *agent, enum smx_control_asks asks, int is_batch)
 {
 	json_t *o = new_object();
 	int r;
@@ -234,8 +250,9 @@ int smx_control_proxy_build(struct smx_buf *out, int64_t id, const char *route, 
 	(void)((r = smx_control_set_int(o, "id", id)) != 0 ||
 		(r = smx_control_set_text(o, "cmd", smx_control_cmd_name(SMX_CONTROL_PROXY),
 			 SMX_CONTROL_NAME_MAX)) != 0 ||
-		(r = smx_control_set_text(o, "route", route, SMX_CONTROL_ROUTE_MAX)) != 0 ||
-		(r = set_agent(o, agent)) != 0 || (r = set_asks(o, asks)) != 0);
+		(r = set_target(o, to)) != 0 || (r = set_agent(o, agent)) != 0 ||
+		(r = set_asks(o, asks)) != 0 ||
+		(is_batch && (r = smx_control_set_bool(o, "batch", 1)) != 0));
 	return finish_line(out, o, r);
 }
 
@@ -252,12 +269,11 @@ static int to_target(struct smx_buf *out, int64_t id, enum smx_control_cmd cmd, 
 		(r = smx_control_set_text(
 			 o, "cmd", smx_control_cmd_name(cmd), SMX_CONTROL_NAME_MAX)) != 0 ||
 		(renew && (r = smx_control_set_bool(o, "renew", 1)) != 0));
-	if (r == 0 && route)
-		r = smx_control_set_text(o, "route", route, SMX_CONTROL_ROUTE_MAX);
-	else if (r == 0)
-		(void)((r = smx_control_set_text(o, "user", user, SMX_CONTROL_ROUTE_MAX)) != 0 ||
-			(r = smx_control_set_text(o, "host", host, SMX_CONTROL_ROUTE_MAX)) != 0 ||
-			(r = smx_control_set_int(o, "port", port)) != 0);
+	if (r == 0)
+		r = set_target(o, &(struct smx_control_target){ .route = route,
+					  .user = route ? NULL : user,
+					  .host = route ? NULL : host,
+					  .port = route ? 0 : port });
 	if (r == 0 && (r = set_agent(o, agent)) == 0)
 		r = set_asks(o, asks);
 	return finish_line(out, o, r);
@@ -289,10 +305,19 @@ static int get_name(const json_t *o, const char *key, char out[SMX_CONTROL_ROUTE
 	return 0;
 }
 
+/* The same, "" if it is absent. */
+static int get_optional_name(const json_t *o, const char *key, char out[SMX_CONTROL_ROUTE_MAX + 1])
+{
+	const char *s;
+	int r = smx_control_get_string(o, key, &s);
+
+	return r == 0 ? get_name(o, key, out) : smx_control_optional(r);
+}
+
 /* The members of "connect": a route, or a target and no route. */
 static int get_target(const json_t *o, struct smx_control_request *q)
 {
-	int64_t port = 22;
+	int64_t port = 0;
 	const char *s;
 	int r;
 
@@ -304,6 +329,21 @@ static int get_target(const json_t *o, struct smx_control_request *q)
 		return r;
 	q->port = (uint32_t)port;
 	return 0;
+}
+
+/* Those of "proxy": a route, and what else is told (W1). */
+static int get_proxy(const json_t *o, struct smx_control_request *q)
+{
+	int64_t port = 0;
+	int r;
+
+	(void)((r = required(get_text(o, "route", q->route, SMX_CONTROL_ROUTE_MAX))) != 0 ||
+		(r = get_optional_name(o, "user", q->user)) != 0 ||
+		(r = get_optional_name(o, "host", q->host)) != 0 ||
+		(r = smx_control_optional(smx_control_get_int(o, "port", 1, 65535, &port))) != 0 ||
+		(r = smx_control_optional(smx_control_get_bool(o, "batch", &q->is_batch))) != 0);
+	q->port = (uint32_t)port;
+	return r;
 }
 
 /* "agent" of "proxy" and "connect". */
@@ -340,8 +380,7 @@ int smx_control_request_parse(struct smx_view line, struct smx_control_request *
 		if (strcmp(commands[i].name, name) == 0)
 			q.cmd = commands[i].cmd;
 	smx_control_clean_text(name, strlen(name), q.name, SMX_CONTROL_NAME_MAX);
-	if (q.cmd == SMX_CONTROL_PROXY &&
-		(r = required(get_text(o, "route", q.route, SMX_CONTROL_ROUTE_MAX))) != 0)
+	if (q.cmd == SMX_CONTROL_PROXY && (r = get_proxy(o, &q)) != 0)
 		goto out;
 	if ((q.cmd == SMX_CONTROL_CONNECT || q.cmd == SMX_CONTROL_LOGIN) &&
 		(r = get_target(o, &q)) != 0)
@@ -374,7 +413,7 @@ int smx_control_ok_build(struct smx_buf *out, int64_t id)
 	return finish_line(out, o, r);
 }
 
-int smx_control_upgrade_build(struct smx_buf *out, int64_t id)
+int smx_control_upgrade_build(struct smx_buf *out, int64_t id, const char *to)
 {
 	json_t *o = new_object();
 	int r;
@@ -383,7 +422,8 @@ int smx_control_upgrade_build(struct smx_buf *out, int64_t id)
 		return SMX_ENOMEM;
 	(void)((r = smx_control_set_int(o, "id", id)) != 0 ||
 		(r = smx_control_set_bool(o, "ok", 1)) != 0 ||
-		(r = smx_control_set_text(o, "upgrade", "frames", SMX_CONTROL_NAME_MAX)) != 0);
+		(r = smx_control_set_text(o, "upgrade", "frames", SMX_CONTROL_NAME_MAX)) != 0 ||
+		(to && (r = smx_control_set_text(o, "to", to, SMX_CONTROL_TEXT_MAX)) != 0));
 	return finish_line(out, o, r);
 }
 
@@ -447,7 +487,7 @@ int smx_control_login_answer_parse(struct smx_view line, struct smx_control_logi
 int smx_control_answer_parse(struct smx_view line, struct smx_control_answer *ret)
 {
 	struct smx_control_answer a = { .more = 0 };
-	char upgrade[SMX_CONTROL_NAME_MAX + 1];
+	char upgrade[SMX_CONTROL_NAME_MAX + 1], to[SMX_CONTROL_TEXT_MAX + 1];
 	json_t *o;
 	int r;
 
@@ -457,6 +497,7 @@ int smx_control_answer_parse(struct smx_view line, struct smx_control_answer *re
 		(r = required(smx_control_get_bool(o, "ok", &a.ok))) != 0 ||
 		(r = smx_control_optional(smx_control_get_bool(o, "more", &a.more))) != 0 ||
 		(r = get_optional_text(o, "upgrade", upgrade, SMX_CONTROL_NAME_MAX)) != 0 ||
+		(r = get_optional_text(o, "to", to, SMX_CONTROL_TEXT_MAX)) != 0 ||
 		(r = get_optional_text(o, "code", a.code, SMX_CONTROL_NAME_MAX)) != 0 ||
 		(r = get_optional_text(o, "error", a.error, SMX_CONTROL_TEXT_MAX)) != 0 ||
 		(r = get_optional_text(o, "remedy", a.remedy, SMX_CONTROL_TEXT_MAX)) != 0)
@@ -466,6 +507,7 @@ int smx_control_answer_parse(struct smx_view line, struct smx_control_answer *re
 		goto out;
 	}
 	a.upgrade = strcmp(upgrade, "frames") == 0;
+	a.has_to = *to != '\0';
 	*ret = a;
 out:
 	json_decref(o);

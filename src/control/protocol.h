@@ -87,13 +87,17 @@ struct smx_control_request {
 	enum smx_control_cmd cmd;
 	char name[SMX_CONTROL_NAME_MAX + 1]; /* as sent */
 	char route[SMX_CONTROL_ROUTE_MAX + 1]; /* PROXY, CONNECT, LOGIN: the route, or "" */
-	/* CONNECT, LOGIN without a route: as sent, for config/names.h to judge; else "" and 0. */
+	/*
+	 * CONNECT, LOGIN without a route, and PROXY as far as it has them (W1): as sent, for
+	 * config/names.h to judge; else "" and 0.
+	 */
 	char user[SMX_CONTROL_ROUTE_MAX + 1], host[SMX_CONTROL_ROUTE_MAX + 1];
-	uint32_t port;
+	uint32_t port; /* 0: not told */
 	/* PROXY, CONNECT, LOGIN: where the client's agent listens, or ""; smx_control_is_agent. */
 	char agent[SMX_CONTROL_AGENT_MAX + 1];
 	enum smx_control_asks asks;
 	int renew; /* LOGIN: a fresh connection, though there is one */
+	int is_batch; /* PROXY: nobody is to be asked anything for it (W7) */
 };
 
 const char *smx_control_cmd_name(enum smx_control_cmd cmd);
@@ -103,9 +107,16 @@ int smx_control_request_build(struct smx_buf *out, int64_t id, enum smx_control_
  * relative on any system; whether it is right on this one is for os/os.h to say.
  */
 int smx_control_is_agent(const char *path);
+/* Where to. Of CONNECT and LOGIN a route alone, or (route NULL) the others; of PROXY a route, and
+ * what ssh was asked for (W1). NULL and 0: not told. */
+struct smx_control_target {
+	const char *route, *user, *host;
+	uint32_t port;
+};
+
 /* The request "proxy". An agent that can't be sent is left out, as NULL is: it is a hint. */
-int smx_control_proxy_build(struct smx_buf *out, int64_t id, const char *route, const char *agent,
-	enum smx_control_asks asks);
+int smx_control_proxy_build(struct smx_buf *out, int64_t id, const struct smx_control_target *to,
+	const char *agent, enum smx_control_asks asks, int is_batch);
 /* The request "connect": a route, or (route NULL) user, host and port; agent as above. */
 int smx_control_connect_build(struct smx_buf *out, int64_t id, const char *route, const char *user,
 	const char *host, uint32_t port, const char *agent, enum smx_control_asks asks);
@@ -120,8 +131,8 @@ int smx_control_request_parse(struct smx_view line, struct smx_control_request *
 
 /* {"id":1,"ok":true}: the last line of every successful answer. */
 int smx_control_ok_build(struct smx_buf *out, int64_t id);
-/* {"id":1,"ok":true,"upgrade":"frames"}: frames follow, both ways. */
-int smx_control_upgrade_build(struct smx_buf *out, int64_t id);
+/* {"id":1,"ok":true,"upgrade":"frames","to":"web"}: frames follow, both ways. to: or NULL. */
+int smx_control_upgrade_build(struct smx_buf *out, int64_t id, const char *to);
 /*
  * {"id":1,"ok":false,"code":…,"error":…,"remedy":…}. code: a word for programs ("unknown-command",
  * "locked"); remedy may be NULL. Control characters and bytes that are not UTF-8 become '?', long
@@ -135,6 +146,7 @@ struct smx_control_answer {
 	int ok;
 	int more; /* further lines of this answer follow */
 	int upgrade; /* frames follow (control/frame.h) */
+	int has_to; /* W1: the daemon has looked at user, host and port */
 	char code[SMX_CONTROL_NAME_MAX + 1];
 	char error[SMX_CONTROL_TEXT_MAX + 1]; /* fit for a terminal, as are all texts parsed here */
 	char remedy[SMX_CONTROL_TEXT_MAX + 1];

@@ -26,6 +26,7 @@ struct attach {
 	uint32_t ask_id;
 	enum attempt_place place; /* where it says it can ask */
 	int cannot_ask, has_ended;
+	int is_hushed, is_batch; /* W7 */
 	void (*left)(
 		void *arg); /* no SSH stream: who waits for it to stay; NULL: nobody any more */
 	void *arg;
@@ -88,7 +89,7 @@ static int copy_block(struct attach *a)
 
 void attach_writable(struct attach *a)
 {
-	while (a->host && a->first && !control_client_is_writing(a->host))
+	while (a->host && a->first && !a->is_hushed && !control_client_is_writing(a->host))
 		control_client_write_block(a->host, take_block(a));
 	if (a->carrier.inner && a->len < LINK_TX_HIGH)
 		link_touch(a->carrier.inner);
@@ -213,11 +214,17 @@ static const char *attach_agent(const struct asker *asker)
 	return a->host ? a->agent : NULL;
 }
 
+static int attach_is_batch(struct asker *asker)
+{
+	return attach_of(asker)->is_batch;
+}
+
 static const struct asker_ops asker_ops = { .state = attach_state,
 	.place = attach_place,
 	.ask = attach_ask,
 	.unask = attach_unask,
 	.tell = attach_tell,
+	.is_batch = attach_is_batch,
 	.agent = attach_agent };
 
 static int on_answer(struct attach *a, struct smx_view payload)
@@ -347,6 +354,7 @@ struct attach *attach_new(struct mux *m, struct control_client *host, const stru
 	smx_frame_reader_init(&a->in);
 	a->host = host;
 	a->place = place;
+	a->is_batch = a->cannot_ask = way->is_batch;
 	if ((agent[0] && !(a->agent = smx_strdup(agent))) ||
 		door_attach(m, &a->carrier, a, way) != 0) {
 		a->host = NULL;
@@ -398,6 +406,18 @@ void attach_notice(struct attach *a, const char *text)
 	(void)smx_frame_put(control_client_out(a->host), SMX_FRAME_NOTICE,
 		smx_view_of(text, strlen(text)), none);
 	control_client_flush(a->host);
+}
+
+void attach_hush(struct attach *a, int is_hushed)
+{
+	a->is_hushed = is_hushed;
+	attach_writable(a);
+}
+
+void attach_begin(struct attach *a)
+{
+	if (a->carrier.inner)
+		door_begin(a->carrier.inner->owner);
 }
 
 int64_t attach_pid(const struct attach *a)

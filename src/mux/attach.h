@@ -22,6 +22,8 @@ struct door_way;
  */
 struct attach *attach_new(struct mux *m, struct control_client *host, const struct door_way *way,
 	const char *agent, enum attempt_place place);
+/* The answer to its request is written: now its login may be asked for, and questions may come. */
+void attach_begin(struct attach *a);
 /*
  * Of a program that sends no SSH stream: it wants something else, and can be asked. left: called
  * once if it goes away before attach_answer.
@@ -51,6 +53,9 @@ uint64_t attach_client(const struct attach *a);
 void attach_gone(struct attach *a);
 /* More can be written. */
 void attach_writable(struct attach *a);
+
+/* W7: its client is not to hear anything for now; what is written for it waits. */
+void attach_hush(struct attach *a, int is_hushed);
 
 /* Of the program that came; -1: not known. */
 int64_t attach_pid(const struct attach *a);

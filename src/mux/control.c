@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "mux/control.h"
+#include "mux/control_int.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,52 +11,17 @@
 #include "control/status.h"
 #include "mux/attach.h"
 #include "mux/door.h"
-#include "mux/holdback.h"
-#include "mux/login_call.h"
+#include "mux/pool.h"
 #include "mux/say.h"
 #include "mux/snapshot.h"
 #include "os/os.h"
 
 #define CONTROL_CLIENTS_MAX 32 /* not counting attached ones */
 #define CONTROL_BACKLOG     128
-#define LINES_READ          4096 /* at a time; frames are read into a block */
 #define END_TIMEOUT_MS      1000 /* what is left for clients when the daemon ends; < MUX_STOP_MS */
 #define ACCEPTS_MAX         64 /* in a row, before all else has its turn */
 /* Answers that a client does not read. */
 #define CONTROL_OUT_MAX SMX_STATUS_LINES_MAX
-
-struct control {
-	uv_poll_t poll; /* tells of clients, where there is something to poll; else: */
-	uv_async_t waiting;
-	int has_poll, has_async, n_closing;
-	int is_paused; /* U10: until the next tick */
-	int is_closed; /* no new clients; the lock is still ours */
-	struct mux *mux;
-	struct smx_os_ipc_server *server;
-	struct smx_list clients;
-	size_t n_clients;
-};
-
-struct control_client {
-	struct smx_list node;
-	struct mux *mux;
-	uv_pipe_t pipe;
-	uv_timer_t timer;
-	uv_write_t write;
-	int n_handles, has_hello, is_writing, is_ending;
-	unsigned is_counted; /* among CONTROL_CLIENTS_MAX */
-	int awaits_end; /* U10: it asked for the end, and is told by the end of its connection */
-	struct smx_control_reader reader;
-	struct attach *attach; /* frames, not lines, go both ways */
-	struct smx_buf out, writing;
-	struct smx_tx_block *block; /* being written behind `writing` */
-	uint8_t heads[SMX_FRAME_CUT_MAX][SMX_FRAME_HEAD]; /* of its frames */
-	int64_t pid; /* of the other side, -1: not known */
-	int is_direct; /* what is being read goes into the link's buffer; else, if not `in`: */
-	uint8_t *block_in;
-	size_t at, n_in; /* of `in`: taken, and read */
-	uint8_t in[LINES_READ];
-};
 
 _Static_assert(SMX_TX_BLOCK_CAP <= (size_t)SMX_FRAME_CUT_MAX * SMX_FRAME_DATA_MAX,
 	"a block must fit into the frames of one write");
@@ -233,140 +198,6 @@ void control_client_finish(struct control_client *c)
 	write_out(c);
 }
 
-static enum attempt_place place_of(const struct smx_control_request *req)
-{
-	switch (req->asks) {
-	case SMX_CONTROL_ASKS_TERMINAL:
-		return ATTEMPT_TERMINAL;
-	case SMX_CONTROL_ASKS_ASKPASS:
-		return ATTEMPT_ASKPASS;
-	case SMX_CONTROL_ASKS_PINENTRY:
-		return ATTEMPT_PINENTRY;
-	default:
-		return ATTEMPT_NOWHERE;
-	}
-}
-
-/* U5: a person who is there and says where to is not kept waiting for what failed before. */
-static void let_try(struct control_client *c, const struct smx_control_request *req,
-	const struct smx_route *route)
-{
-	if (place_of(req) == ATTEMPT_TERMINAL)
-		holdback_reset(c->mux, route->hops, route->n_hops);
-}
-
-static int attach(
-	struct control_client *c, const struct smx_control_request *req, const struct door_way *way)
-{
-	int r;
-
-	if (c->mux->is_stopping)
-		return smx_control_error_build(
-			&c->out, req->id, "busy", "the daemon is stopping", NULL);
-	if (req->agent[0] && !smx_os_agent_is_place(req->agent))
-		return SMX_EFORMAT;
-	if (!(c->attach = attach_new(c->mux, c, way, req->agent, place_of(req))))
-		return smx_control_error_build(&c->out, req->id, "busy", "too many clients", NULL);
-	/* The answer goes out before the first frame: attach_new has not written anything yet. */
-	if ((r = smx_control_upgrade_build(&c->out, req->id)) != 0)
-		return r;
-	(void)uv_timer_stop(&c->timer);
-	/* From here on the door counts it. */
-	if (c->mux->control)
-		c->mux->control->n_clients -= c->is_counted;
-	c->is_counted = 0;
-	return 0;
-}
-
-/* U7: the frames are for questions, and the result. */
-static int log_in(struct control_client *c, const struct smx_control_request *req,
-	struct smx_routes *routes, const struct smx_route *route)
-{
-	struct login_call_options o = { req->id, routes, route, req->renew };
-	struct login_call *call;
-	int r;
-
-	if (c->mux->is_stopping || c->mux->is_locked)
-		return smx_control_error_build(&c->out, req->id,
-			c->mux->is_stopping ? "busy" : "locked",
-			c->mux->is_stopping ? "the daemon is stopping" : MUX_LOCKED_TEXT, NULL);
-	call = login_call_new(c->mux, c, req->agent, place_of(req), &c->attach);
-	if (!call)
-		return smx_control_error_build(
-			&c->out, req->id, "busy", smx_strerror(SMX_ENOMEM), NULL);
-	if ((r = smx_control_upgrade_build(&c->out, req->id)) != 0)
-		return r;
-	(void)uv_timer_stop(&c->timer);
-	login_call_start(call, &o);
-	return 0;
-}
-
-static int connect_to_route(struct control_client *c, const struct smx_control_request *req)
-{
-	struct door_way way = { .route = req->route, .is_trusted = 1 };
-	const struct smx_route *route = smx_routes_find(c->mux->routes, req->route);
-	char text[SMX_CONTROL_ROUTE_MAX + 64];
-
-	if (route) {
-		let_try(c, req, route);
-		return req->cmd == SMX_CONTROL_LOGIN ? log_in(c, req, c->mux->routes, route)
-						     : attach(c, req, &way);
-	}
-	(void)snprintf(text, sizeof(text), "there is no route \"%s\"", req->route);
-	return smx_control_error_build(
-		&c->out, req->id, "failed", text, "see ssh-mux status, or write user@host");
-}
-
-static int refuse_rivals(struct control_client *c, const struct smx_control_request *req,
-	const struct smx_route *one, const struct smx_route *other)
-{
-	char text[2 * SMX_CONTROL_ROUTE_MAX + 128], hint[SMX_CONTROL_ROUTE_MAX + 64];
-
-	(void)snprintf(text, sizeof(text),
-		"routes \"%s\" and \"%s\" lead to %s@%s port %u with different keys", one->name,
-		other->name, req->user, req->host, req->port);
-	(void)snprintf(hint, sizeof(hint), "name the one you mean: ssh-mux connect %s", one->name);
-	return smx_control_error_build(&c->out, req->id, "failed", text, hint);
-}
-
-static int connect_to_target(struct control_client *c, const struct smx_control_request *req)
-{
-	struct smx_routes *one_off;
-	const struct smx_route *known, *rival;
-	char name[2 * SMX_CONTROL_ROUTE_MAX + 16];
-	struct smx_buf err;
-	int r;
-
-	smx_buf_init(&err, SMX_ROUTES_ERROR_MAX);
-	if ((r = smx_routes_direct(req->host, req->port, req->user, 0, &one_off, &err)) != 0) {
-		r = smx_control_error_build(&c->out, req->id, "failed",
-			smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
-								: smx_strerror(r),
-			NULL);
-		smx_buf_release(&err);
-		return r;
-	}
-	smx_buf_release(&err);
-	known = smx_routes_find_target(
-		c->mux->routes, smx_route_target(&one_off->routes[0]), &rival);
-	if (rival) {
-		smx_routes_unref(one_off);
-		return refuse_rivals(c, req, known, rival);
-	}
-	let_try(c, req, known ? known : &one_off->routes[0]);
-	(void)snprintf(name, sizeof(name), "%s@%s:%u", req->user, req->host, req->port);
-	if (req->cmd == SMX_CONTROL_LOGIN)
-		r = log_in(c, req, known ? c->mux->routes : one_off,
-			known ? known : &one_off->routes[0]);
-	else
-		r = attach(c, req,
-			&(struct door_way){ .route = known ? known->name : name,
-				.routes = known ? NULL : one_off,
-				.is_trusted = 1 });
-	smx_routes_unref(one_off);
-	return r;
-}
-
 static int do_request(struct control_client *c, const struct smx_control_request *req)
 {
 	struct mux *m = c->mux;
@@ -392,10 +223,10 @@ static int do_request(struct control_client *c, const struct smx_control_request
 			pool_lock(m);
 		return smx_control_ok_build(&c->out, req->id);
 	case SMX_CONTROL_PROXY:
-		return attach(c, req, &(struct door_way){ .route = req->route });
+		return control_proxy(c, req);
 	case SMX_CONTROL_CONNECT:
 	case SMX_CONTROL_LOGIN:
-		return req->route[0] ? connect_to_route(c, req) : connect_to_target(c, req);
+		return control_connect(c, req);
 	default:
 		return smx_control_error_build(&c->out, req->id, "unknown-command",
 			"this daemon does not know the command",

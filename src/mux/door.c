@@ -11,8 +11,10 @@
 #include "config/policy.h"
 #include "mux/attach.h"
 #include "mux/client_forward.h"
+#include "mux/hold.h"
 #include "mux/keyring.h"
 #include "mux/relay.h"
+#include "mux/request.h"
 #include "mux/say.h"
 #include "os/os.h"
 #include "ssh/request.h"
@@ -39,14 +41,6 @@ static struct client *client_at(struct smx_list *node)
 const char *client_route(const struct client *c)
 {
 	return c->route ? c->route : c->auth.user;
-}
-
-struct smx_routes *client_find_route(const struct client *c, const struct smx_route **ret_route)
-{
-	struct smx_routes *routes = c->routes ? c->routes : c->mux->routes;
-
-	*ret_route = smx_routes_find(routes, client_route(c));
-	return *ret_route ? smx_routes_ref(routes) : NULL;
 }
 
 /* --- channels --- */
@@ -97,35 +91,66 @@ static const char *check_open(const struct smx_route *route, const struct smx_co
 	return NULL;
 }
 
+/* W1: by the routes of now, for each channel. */
+static int find_destination(const struct client *c, struct destination *ret, struct refusal *ret_why)
+{
+	struct request req;
+
+	if (c->routes) {
+		*ret = (struct destination){ smx_routes_ref(c->routes), &c->routes->routes[0] };
+		return 0;
+	}
+	if (!c->asked)
+		request_of_user(c->mux->routes, c->auth.user, &req);
+	return request_resolve(c->mux, c->asked ? c->asked : &req, ret, ret_why);
+}
+
+struct smx_routes *client_find_route(const struct client *c, const struct smx_route **ret_route)
+{
+	struct destination d = { NULL, NULL };
+	struct refusal why;
+
+	(void)find_destination(c, &d, &why);
+	*ret_route = d.route;
+	return d.routes;
+}
+
+static void reject_request(struct client *c, struct smx_chan *chan, const struct refusal *why)
+{
+	char text[sizeof(why->text) + sizeof(why->remedy) + 2];
+
+	(void)snprintf(
+		text, sizeof(text), "%s%s%s", why->text, *why->remedy ? "; " : "", why->remedy);
+	reject(c, chan, SMX_OPEN_ADMINISTRATIVELY_PROHIBITED, text);
+}
+
 static void on_open(struct link *l, struct smx_conn_event *ev)
 {
 	struct client *c = l->owner;
-	struct mux *m = c->mux;
-	const struct smx_route *route;
-	struct smx_routes *routes = client_find_route(c, &route);
 	enum smx_open_failure reason;
 	char text[OPEN_TEXT_SIZE];
+	struct destination d;
+	struct refusal refusal;
 	const char *why;
 	int r;
 
-	if (m->is_locked) {
-		smx_routes_unref(routes);
+	if (c->mux->is_locked) {
 		reject(c, ev->chan, SMX_OPEN_ADMINISTRATIVELY_PROHIBITED, MUX_LOCKED_TEXT);
 		return;
 	}
-	if (!route) {
-		reject(c, ev->chan, SMX_OPEN_ADMINISTRATIVELY_PROHIBITED, "unknown route");
+	if (find_destination(c, &d, &refusal) != 0) {
+		reject_request(c, ev->chan, &refusal);
 		return;
 	}
-	if ((why = check_open(route, ev, &reason, text, sizeof(text)))) {
+	if ((why = check_open(d.route, ev, &reason, text, sizeof(text)))) {
 		reject(c, ev->chan, reason, why);
 	} else {
-		r = relay_start(l, c->attach ? attach_asker(c->attach) : NULL, ev->chan, routes,
-			route, ev->kind, ev->data);
+		r = relay_start(l, c->attach ? attach_asker(c->attach) : NULL, ev->chan, d.routes,
+			d.route, ev->kind, ev->data);
 		if (r != 0)
 			reject(c, ev->chan, SMX_OPEN_RESOURCE_SHORTAGE, smx_strerror(r));
 	}
-	smx_routes_unref(routes);
+	destination_release(&d);
 }
 
 /* --- authentication --- */
@@ -139,22 +164,76 @@ static int key_ok(void *arg, struct smx_view blob)
 	return keyring_has(c->mux->keyring, blob);
 }
 
+static void authenticated(struct client *c)
+{
+	struct mux_ids ids = ids_of_client(c);
+
+	c->link->backlog_max = LINK_BACKLOG_MAX;
+	c->link->lane = c->mux->lane;
+	say_debug(&ids, "client authenticated, key: %s",
+		*c->auth.fingerprint ? c->auth.fingerprint : "none needed");
+}
+
+/*
+ * W1: behind `proxy` the user name chooses nothing, but it is what ssh was asked for. Where its
+ * ProxyCommand does not pass that on, another account would answer. The route's own name is what an
+ * older setup-config wrote as the user.
+ */
+static int check_user(struct client *c)
+{
+	struct mux_ids ids = ids_of_client(c);
+	const char *user = c->auth.user;
+	const struct smx_hop *target;
+	char text[2 * CLEAN_SIZE], name[CLEAN_SIZE];
+	struct destination d;
+	struct refusal why;
+	int is_same;
+
+	if (c->mux->routes->match_any && !*c->asked->user)
+		return 1;
+	if (request_resolve(c->mux, c->asked, &d, &why) != 0)
+		return 1; /* its channels are told why */
+	target = smx_route_target(d.route);
+	is_same = strcmp(user, target->user) == 0 ||
+		  (!*c->asked->user && strcmp(user, c->asked->route) == 0);
+	if (!is_same) {
+		smx_sanitize(user, strlen(user), name, sizeof(name));
+		(void)snprintf(text, sizeof(text),
+			"ssh asks for user \"%.64s\", its ProxyCommand for %.64s@%.100s; run "
+			"ssh-mux setup-config again, or write: "
+			"ProxyCommand ssh-mux proxy %.128s '%%r'",
+			name, target->user, target->host, c->asked->route);
+		say_warn(&ids, "%s", text);
+		link_disconnect(
+			c->link, SMX_DISCONNECT_NO_MORE_AUTH_METHODS, SMX_EDISCONNECTED, text);
+	}
+	destination_release(&d);
+	return is_same;
+}
+
 static int on_auth(struct link *l, struct smx_view payload)
 {
 	struct client *c = l->owner;
-	struct mux_ids ids;
 	int r;
 
 	if ((r = smx_auth_server_handle(&c->auth, payload)) != 0)
 		return r;
-	if (c->auth.is_done) {
-		l->backlog_max = LINK_BACKLOG_MAX;
-		l->lane = c->mux->lane;
-		ids = ids_of_client(c);
-		say_debug(&ids, "client authenticated, key: %s",
-			*c->auth.fingerprint ? c->auth.fingerprint : "none needed");
-	}
+	if (c->auth.is_proved && check_user(c))
+		hold_proved(c->hold);
+	else if (c->auth.is_done)
+		authenticated(c);
 	return 0;
+}
+
+void door_let_in(struct client *c)
+{
+	int r = smx_auth_server_admit(&c->auth);
+
+	if (r != 0)
+		link_fail(c->link, r, NULL);
+	else
+		authenticated(c);
+	link_touch(c->link);
 }
 
 static void on_ready(struct link *l)
@@ -187,6 +266,8 @@ static void on_dead(struct link *l, int r, const char *why)
 	client_forward_leave(c);
 	smx_list_del(&c->node);
 	c->mux->n_clients--;
+	hold_free(c->hold);
+	smx_free(c->asked);
 	smx_free(c->route);
 	smx_routes_unref(c->routes);
 	smx_free(c);
@@ -216,7 +297,7 @@ static struct waiting count_waiting(struct mux *m, int is_known)
 	SMX_LIST_FOREACH (it, tmp, &m->clients) {
 		struct client *c = client_at(it);
 
-		if (c->auth.is_done || c->link->dead || c->is_known != is_known)
+		if (c->auth.is_done || c->link->dead || c->is_known != is_known || c->hold)
 			continue;
 		/* Who came through the control endpoint was asked to, and stays. */
 		if (!w.oldest && !c->attach)
@@ -314,16 +395,28 @@ int door_attach(
 	if (!c)
 		return SMX_ENOMEM;
 	c->attach = attach;
-	if (!(c->route = smx_strdup(way->route))) {
+	if (!(c->route = smx_strdup(way->name)) ||
+		(way->asked && !(c->asked = smx_calloc(1, sizeof(*c->asked)))) ||
+		(!way->is_trusted && !(c->hold = hold_new(c)))) {
 		link_fail(c->link, SMX_ENOMEM, NULL);
 		return SMX_ENOMEM;
 	}
+	if (way->asked)
+		*c->asked = *way->asked;
 	if (way->routes)
 		c->routes = smx_routes_ref(way->routes);
 	/* Whatever comes of it: the carrier is the link's now, which detaches it when it ends. */
-	if (start_client(c, NULL, carrier) == 0)
+	if (start_client(c, NULL, carrier) == 0) {
 		c->auth.is_trusted = way->is_trusted;
+		c->auth.is_held = c->hold != NULL;
+	}
 	return 0;
+}
+
+void door_begin(struct client *c)
+{
+	if (c->hold)
+		hold_start(c->hold);
 }
 
 /* --- the port --- */
@@ -514,6 +607,12 @@ const char *door_other_users(const struct mux *m)
 	return m->routes->allow_other_users ? "admitted" : "refused";
 }
 
+/* When its time to authenticate began. */
+static uint64_t since_ms(const struct client *c)
+{
+	return c->held_until_ms > c->link->born_ms ? c->held_until_ms : c->link->born_ms;
+}
+
 void door_tick(struct mux *m)
 {
 	static const struct smx_live_input none;
@@ -526,7 +625,9 @@ void door_tick(struct mux *m)
 		struct client *c = client_at(it);
 
 		if (!c->auth.is_done) {
-			if (mux_now(m) - c->link->born_ms >= CLIENT_GRACE_MS)
+			if (c->hold && hold_tick(c->hold))
+				continue; /* a login has time limits of its own */
+			if (mux_now(m) - since_ms(c) >= CLIENT_GRACE_MS)
 				link_fail(c->link, SMX_ETIMEOUT, "did not authenticate in time");
 		} else {
 			/* A stopped client's system acknowledges for ever: only answers count. */

@@ -20,6 +20,9 @@
 #define CLIENT_KEEPALIVE_MS (15 * 1000) /* L10 */
 #define CLIENT_MISSED_MAX   3
 
+struct hold;
+struct request;
+
 struct client {
 	struct smx_list node; /* mux->clients */
 	struct mux *mux;
@@ -27,21 +30,26 @@ struct client {
 	struct smx_auth_server auth;
 	int is_known; /* the control endpoint or the system told that it is our own user's (U9) */
 	struct attach *attach; /* it came through the control endpoint; else NULL */
-	char *route; /* and asked for this one; NULL: the user name is the route (L3) */
-	struct smx_routes *routes; /* where that is, if not in mux->routes: a one-off */
+	char *route; /* what it asked for, in words; NULL: its user name says it (L3) */
+	struct request *asked; /* the same, or NULL: the user name or the one-off */
+	struct smx_routes *routes; /* a one-off: where it goes, which is no part of mux->routes */
 	struct smx_list forwards; /* what the remote listens at for it (client_forward.h) */
+	struct hold *hold; /* `proxy`: it is let in when its login is there (W7); or NULL */
+	uint64_t held_until_ms; /* its time to authenticate counts from then on */
 };
 
 /* How an attached client came in. */
 struct door_way {
-	const char *route; /* where its channels go, whatever user name it gives; copied */
-	struct smx_routes *routes; /* the table of a one-off (a reference is taken), or NULL */
+	const struct request *asked; /* where its channels go; copied. NULL: */
+	struct smx_routes *routes; /* the table of a one-off (a reference is taken) */
+	const char *name; /* for the log and status; copied */
 	int is_trusted; /* `connect`: the peer's user id is proof enough, no key is asked for */
+	int is_batch; /* W7: nobody is to be asked */
 };
 
-/* The name of the route it wants (unchecked). */
+/* What it asked for, in words (unchecked). */
 const char *client_route(const struct client *c);
-/* That route, of now, in *ret_route, and its table with a reference; NULL: there is none. */
+/* Where that leads by the routes of now, in *ret_route, and its table with a reference; NULL: there is none. */
 struct smx_routes *client_find_route(const struct client *c, const struct smx_route **ret_route);
 
 /*
@@ -54,6 +62,10 @@ int door_open(struct mux *m);
  */
 int door_attach(
 	struct mux *m, struct carrier *carrier, struct attach *attach, const struct door_way *way);
+/* The program that carries it has its answer: from now on it may be asked something. */
+void door_begin(struct client *c);
+/* For hold.c: its login is there, and it has proved who it is. */
+void door_let_in(struct client *c);
 /* No more clients; those that are there stay. */
 void door_close(struct mux *m);
 /* Once a second: grace time and keepalives; accepting again after a failure (U10). */

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "mux/control.h"
 #include "mux/door.h"
+#include "mux/hold.h"
 #include "mux/link.h"
 #include "mux/master.h"
 #include "mux/pool.h"
@@ -18,6 +19,7 @@ void mux_settle(struct mux *m)
 		return;
 	m->is_settling = 1;
 	pool_refuse_dismissed(m);
+	hold_look(m);
 	while (!smx_list_empty(&m->dirty) || !smx_list_empty(&m->dying)) {
 		while (!smx_list_empty(&m->dirty)) {
 			node = m->dirty.next;

@@ -69,6 +69,7 @@ struct mux {
 	size_t n_guests;
 	struct smx_list listeners, accepted; /* of their forwards */
 	size_t n_listeners, n_accepted;
+	struct smx_list holds; /* clients that hear nothing before their remote does (W7) */
 	int is_locked; /* P8 */
 	int is_stopping;
 	int is_settling;

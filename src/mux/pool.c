@@ -2,6 +2,7 @@
 #include "mux/pool.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -90,6 +91,26 @@ static struct pool_entry *add_entry(
 	return e;
 }
 
+int pool_has_entry(struct mux *m, const struct smx_hop *hops, size_t n_hops)
+{
+	return find_entry(m, hops, n_hops) != NULL;
+}
+
+void pool_count_variants(
+	const struct mux *m, const char *base, size_t *ret_all, size_t *ret_of_base)
+{
+	*ret_all = *ret_of_base = 0;
+	for (struct smx_list *it = m->entries.next; it != &m->entries; it = it->next) {
+		const struct pool_entry *e = SMX_CONTAINER(it, struct pool_entry, node);
+
+		/* What is on the way to it is the route's as well. */
+		if (!e->route->base || e->n_hops < e->route->n_hops)
+			continue;
+		++*ret_all;
+		*ret_of_base += strcmp(e->route->base, base) == 0;
+	}
+}
+
 static void free_entry(struct pool_entry *e)
 {
 	smx_list_del(&e->node);
@@ -131,6 +152,24 @@ static const struct smx_route *find_way(const struct smx_routes *routes, const s
 	return NULL;
 }
 
+/* W1: the route of a variant, if it still leads there with that user and port at its end. */
+static int follow_variant(struct pool_entry *e, struct smx_routes *routes)
+{
+	const struct smx_hop *target = &e->hops[e->n_hops - 1];
+	const struct smx_route *base = NULL;
+	struct smx_routes *variant;
+	int leads;
+
+	if (e->route->base && e->n_hops == e->route->n_hops)
+		base = smx_routes_find(routes, e->route->base);
+	if (!base || smx_routes_variant(routes, base, target->user, target->port, &variant) != 0)
+		return 0;
+	if ((leads = leads_through(&variant->routes[0], e)))
+		set_route(e, variant, &variant->routes[0]);
+	smx_routes_unref(variant);
+	return leads;
+}
+
 void pool_reroute(struct mux *m)
 {
 	struct smx_list *it, *tmp;
@@ -143,7 +182,7 @@ void pool_reroute(struct mux *m)
 
 		if ((route = find_way(m->routes, e)))
 			set_route(e, m->routes, route);
-		else
+		else if (!follow_variant(e, m->routes))
 			/* A table of its own (user@host) is no part of the file. */
 			e->is_stray = !e->routes->match_any;
 	}
@@ -708,6 +747,14 @@ int pool_is_silent(const struct pool_entry *e)
 			return 0;
 	}
 	return is_silent;
+}
+
+int pool_has_life(const struct pool_entry *e)
+{
+	for (struct smx_list *it = e->upstreams.next; it != &e->upstreams; it = it->next)
+		if (SMX_CONTAINER(it, struct upstream, node)->link->bytes_in > 0)
+			return 1;
+	return 0;
 }
 
 int pool_is_wanted(const struct pool_entry *e)

@@ -75,6 +75,11 @@ void pool_again(struct open_req *req);
 void pool_cancel(struct open_req *req);
 /* Gives waiting requests to connections, and makes connections for the rest. */
 void pool_assign(struct pool_entry *e);
+/* Whether there is an entry for these hops: somebody waits, or there is a connection. */
+int pool_has_entry(struct mux *m, const struct smx_hop *hops, size_t n_hops);
+/* W1: entries that a variant leads to and no route: all, and those of one route. */
+void pool_count_variants(
+	const struct mux *m, const char *base, size_t *ret_all, size_t *ret_of_base);
 /* Whether there is a connection over these hops that takes channels. */
 int pool_is_logged_in(struct mux *m, const struct smx_hop *hops, size_t n_hops);
 /* The age of the youngest such connection. 0: there is none. */
@@ -88,6 +93,8 @@ void pool_upstream_gone(struct pool_entry *e, struct upstream *up, const char *t
 void pool_tick(struct mux *m);
 /* When it has to come earlier than in a second; UINT64_MAX: it need not. */
 uint64_t pool_deadline(const struct mux *m);
+/* W7: whether the server at its end has been heard from. */
+int pool_has_life(const struct pool_entry *e);
 /* Of the logins that are under way here, the best upstream_hope_ms; 0: there is none. */
 uint64_t pool_hope_ms(const struct pool_entry *e);
 /*

@@ -390,6 +390,9 @@ int smx_os_settings_dir(char **ret_path, struct smx_buf *err);
  */
 
 int64_t smx_os_pid(void);
+/* The command line of the process that started this one: words, each with its NUL. SMX_EUNSUPPORTED
+ * where the system does not tell, SMX_ENOTFOUND, SMX_ELIMIT, SMX_ENOMEM. */
+int smx_os_parent_args(struct smx_buf *out);
 /*
  * Ends the process at once, whatever its other threads are doing: nothing registered with the C
  * library is run, and no thread is waited for. What was written to descriptors is written.
@@ -405,6 +408,8 @@ int smx_os_reload_signal(void);
 void smx_os_thread_background(void);
 /* Writing to a closed socket is an error code, not a signal. */
 void smx_os_ignore_sigpipe(void);
+/* Goes on when the terminal is closed; who asks for it (smx_os_asker) does not. */
+void smx_os_ignore_hangup(void);
 /* Raises the number of descriptors to what we may have; ret_limit: the result. SMX_ESYS. */
 int smx_os_raise_file_limit(uint64_t *ret_limit);
 /*

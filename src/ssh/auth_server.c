@@ -100,6 +100,10 @@ static int succeed(struct smx_auth_server *a)
 	struct smx_view part = { &success, 1 };
 	int r;
 
+	if (a->is_held) {
+		a->is_proved = 1;
+		return 0;
+	}
 	if ((r = smx_transport_send(a->t, &part, 1)) != 0)
 		return r;
 	a->is_done = 1;
@@ -156,10 +160,18 @@ static int on_request(struct smx_auth_server *a, struct smx_rd rd)
 	return send_failure(a);
 }
 
+int smx_auth_server_admit(struct smx_auth_server *a)
+{
+	a->is_held = a->is_proved = 0;
+	return succeed(a);
+}
+
 int smx_auth_server_handle(struct smx_auth_server *a, struct smx_view payload)
 {
 	struct smx_rd rd = smx_rd_from(payload.p + 1, payload.len - 1);
 
+	if (a->is_proved)
+		return SMX_EUNEXPECTED; /* an answer is due first */
 	if (payload.p[0] == SMX_MSG_SERVICE_REQUEST)
 		return on_service_request(a, rd);
 	if (payload.p[0] == SMX_MSG_USERAUTH_REQUEST && a->has_service && !a->is_done)

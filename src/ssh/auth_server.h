@@ -28,6 +28,10 @@ struct smx_auth_server {
 	int has_service, has_user, is_done;
 	/* Set after _init, by whoever knows the peer by other means: the method "none" will do. */
 	int is_trusted;
+	/* Set after _init: who has proved to be somebody is told so by smx_auth_server_admit only.
+	 */
+	int is_held;
+	int is_proved; /* and awaits that */
 	unsigned n_attempts;
 };
 
@@ -39,5 +43,7 @@ void smx_auth_server_init(
  * SMX_EDENIED (too many attempts, user changed) and parse errors end the connection.
  */
 int smx_auth_server_handle(struct smx_auth_server *a, struct smx_view payload);
+/* Lets in a peer that is_proved: is_done is set, as above. */
+int smx_auth_server_admit(struct smx_auth_server *a);
 
 #endif

@@ -18,7 +18,7 @@
 #define DEFAULT_REKEY_MS    (3600ull * 1000)
 #define REKEY_PACKETS       (1ull << 31) /* RFC 4344 section 3.1 */
 #define SERVER_SIG_ALGS_MAX 2048
-#define DISCONNECT_TEXT_MAX 200
+#define DISCONNECT_TEXT_MAX 400 /* what ssh shows of it */
 /* Dropbear, either side, ends the connection over a longer one (its MAX_STRING_LEN). */
 #define DROPBEAR_STRING_MAX 9000
 

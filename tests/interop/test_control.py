@@ -42,7 +42,7 @@ class Client:
 
     def upgrade(self, route="t"):
         self.send(HELLO + json.dumps({"id": 1, "cmd": "proxy", "route": route}).encode() + b"\n")
-        assert self.line() == {"id": 1, "ok": True, "upgrade": "frames"}
+        assert self.line() == {"id": 1, "ok": True, "upgrade": "frames", "to": route}
 
     def is_dropped(self, timeout=10):
         """Reads to the end; what was said before it."""

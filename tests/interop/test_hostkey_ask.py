@@ -22,7 +22,7 @@ class Asked(Terminal):
 
 
 def ask(mux, terminal, *args):
-    client = subprocess.Popen(mux.argv("x", *args, options=proxied(mux)), env=mux.env,
+    client = subprocess.Popen(mux.argv("t", *args, options=proxied(mux)), env=mux.env,
                               stdin=terminal.slave, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, start_new_session=True,
                               preexec_fn=terminal.controlling)

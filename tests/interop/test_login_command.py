@@ -240,7 +240,7 @@ def test_U7_warned_before_the_end(make_mux, make_sshd, before, left):
     quiet = keep(mux)
     people = [Terminal(lambda question: None) for _ in range(2)]
     commands = [[mux.binary, "connect", "-t", "t", "echo up; sleep 20"],
-                mux.argv("x", "echo up; sleep 20", options=proxied(mux, "t", "-t"))]
+                mux.argv("t", "echo up; sleep 20", options=proxied(mux, "t", "-t"))]
     clients = [subprocess.Popen(command, env=mux.env, stdin=person.slave, stdout=person.slave,
                                 stderr=person.slave, start_new_session=True,
                                 preexec_fn=person.controlling)

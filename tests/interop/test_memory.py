@@ -228,7 +228,7 @@ def test_U10_memory_of_a_burst_goes_back_to_the_system(loop):
 def proxied(mux, command):
     """A client that comes through `proxy`, with pipes."""
     option = f"-oProxyCommand={mux.binary} proxy t"
-    return subprocess.Popen(mux.argv("x", command, options=[option]), stdin=subprocess.PIPE,
+    return subprocess.Popen(mux.argv("t", command, options=[option]), stdin=subprocess.PIPE,
                             stdout=subprocess.PIPE, env=mux.env)
 
 

@@ -25,7 +25,7 @@ def proxied(mux, route="t", *options):
     return [f"-oProxyCommand={command}", *options]
 
 
-def run(mux, *args, route="t", user="whoever", options=(), env=None, **kwargs):
+def run(mux, *args, route="t", user="t", options=(), env=None, **kwargs):
     kwargs.setdefault("stdin", None if "input" in kwargs else subprocess.DEVNULL)
     if "input" in kwargs:
         kwargs.pop("stdin")
@@ -82,7 +82,7 @@ def test_B7_proxy_reads_much_at_a_time(plain, way):
     size = 64 << 20
     commands = {"down": f"head -c {size} /dev/zero; cat >/dev/null",
                 "up": f"head -c {size} >/dev/null; echo; cat >/dev/null"}
-    with subprocess.Popen(plain.argv("x", commands[way], options=proxied(plain)), env=plain.env,
+    with subprocess.Popen(plain.argv("t", commands[way], options=proxied(plain)), env=plain.env,
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
         proxy, = poll(lambda: [p for p in descendants(client.pid) if is_proxy(p)], what="proxy")
         before = reads(plain.pid), reads(proxy)
@@ -124,7 +124,7 @@ def test_D1_proxy_whose_daemon_does_not_start_says_so(plain):
 
 
 def test_P6_proxy_killed_mid_stream(plain):
-    client = subprocess.Popen(plain.argv("x", "cat /dev/zero", options=proxied(plain)),
+    client = subprocess.Popen(plain.argv("t", "cat /dev/zero", options=proxied(plain)),
                               stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL, env=plain.env)
     time.sleep(1)
@@ -138,7 +138,7 @@ def test_P6_proxy_killed_mid_stream(plain):
 def test_B5_asked_at_the_terminal_of_the_client(otp):
     terminal = Terminal(lambda question: otp.bastion.code() + "\r")
     # BatchMode keeps ssh itself from asking, not its ProxyCommand.
-    client = subprocess.Popen(otp.argv("x", "echo in", options=proxied(otp)), env=otp.env,
+    client = subprocess.Popen(otp.argv("t", "echo in", options=proxied(otp)), env=otp.env,
                               stdin=terminal.slave, stdout=subprocess.PIPE, stderr=terminal.slave,
                               start_new_session=True, preexec_fn=terminal.controlling)
     assert client.communicate(timeout=60)[0] == b"in\n"
@@ -153,7 +153,7 @@ def test_B5_asked_at_the_terminal_of_the_client(otp):
 @needs_otp
 def test_A6_ctrl_c_in_the_clients_terminal_ends_the_login(otp):
     terminal = Terminal(lambda question: "\x03")
-    client = subprocess.Popen(otp.argv("x", "echo in", options=proxied(otp)), env=otp.env,
+    client = subprocess.Popen(otp.argv("t", "echo in", options=proxied(otp)), env=otp.env,
                               stdin=terminal.slave, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               start_new_session=True, preexec_fn=terminal.controlling)
     _, err = client.communicate(timeout=20)
@@ -197,14 +197,14 @@ def test_A6_nobody_to_ask_is_said(otp):
 def test_P7_two_clients_one_question_and_it_moves_on(otp, tmp_path):
     """The client that shows the question dies; the other is asked, and both need one code."""
     first = Terminal(lambda question: None)
-    dying = subprocess.Popen(otp.argv("x", "echo first", options=proxied(otp)), env=otp.env,
+    dying = subprocess.Popen(otp.argv("t", "echo first", options=proxied(otp)), env=otp.env,
                              stdin=first.slave, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                              start_new_session=True, preexec_fn=first.controlling)
     deadline = time.monotonic() + 20
     while b"One-time password" not in first.seen and time.monotonic() < deadline:
         time.sleep(0.1)
     second = Terminal(lambda question: otp.bastion.code() + "\r")
-    client = subprocess.Popen(otp.argv("x", "echo second", options=proxied(otp)), env=otp.env,
+    client = subprocess.Popen(otp.argv("t", "echo second", options=proxied(otp)), env=otp.env,
                               stdin=second.slave, stdout=subprocess.PIPE, stderr=second.slave,
                               start_new_session=True, preexec_fn=second.controlling)
     time.sleep(1)
@@ -223,7 +223,7 @@ def test_L11_code_typed_late_through_proxy(otp):
 
     terminal = Terminal(late)
     client = subprocess.Popen(
-        otp.argv("x", "echo in", options=proxied(otp, "t", "-oConnectTimeout=5",
+        otp.argv("t", "echo in", options=proxied(otp, "t", "-oConnectTimeout=5",
                                                  "-oServerAliveInterval=2",
                                                  "-oServerAliveCountMax=1")),
         env=otp.env, stdin=terminal.slave, stdout=subprocess.PIPE, stderr=terminal.slave,
@@ -237,7 +237,7 @@ def test_A6_what_a_person_sees_in_tmux(otp, tmp_path):
     if shutil.which("tmux") is None:
         pytest.skip("no tmux")
     socket = ["tmux", "-L", f"smx-{os.getpid()}", "-f", "/dev/null"]
-    argv = shlex.join(map(str, otp.argv("x", "echo arrived", options=proxied(otp))))
+    argv = shlex.join(map(str, otp.argv("t", "echo arrived", options=proxied(otp))))
 
     def tmux(*args):
         return subprocess.run([*socket, *args], capture_output=True, text=True, check=True,

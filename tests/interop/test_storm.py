@@ -212,7 +212,7 @@ def test_U5_wrong_codes_are_three_whoever_asks(keys, cleanup, make_mux, tmp_path
     mux = make_mux(server)
     env, log = askpass(tmp_path, "000000")
     for _ in range(2):
-        clients = [mux.start_ssh("x", "true", options=proxied(mux), stdin=subprocess.DEVNULL,
+        clients = [mux.start_ssh("t", "true", options=proxied(mux), stdin=subprocess.DEVNULL,
                                  env={**mux.env, **env}) for _ in range(5)]
         clients += [mux.start_ssh("t", "true", stdin=subprocess.DEVNULL) for _ in range(5)]
         for client in clients:
@@ -236,7 +236,7 @@ def test_U5_who_can_be_asked_is_not_held_back_by_who_could_not(keys, cleanup, ma
     assert 15 < int(NEXT.search(done.stderr)[1]) <= 30, done.stderr
     assert tries(server) == 1
     env, log = askpass(tmp_path, server.code())
-    done = mux.ssh("x", "echo in", options=proxied(mux), env={**mux.env, **env})
+    done = mux.ssh("t", "echo in", options=proxied(mux), env={**mux.env, **env})
     assert done.stdout == b"in\n", done.stderr
     assert log.read_text() == "x\n" and tries(server) == 2
 
@@ -249,12 +249,12 @@ def test_U5_a_window_that_was_closed_does_not_pop_up_again(keys, cleanup, make_m
     env, log = askpass(tmp_path, "")
     (tmp_path / "askpass").write_text(f"#!/bin/sh\necho x >>{log}\nexit 1\n")
     for _ in range(4):
-        done = mux.ssh("x", "true", options=proxied(mux), env={**mux.env, **env})
+        done = mux.ssh("t", "true", options=proxied(mux), env={**mux.env, **env})
         assert done.returncode == 255
     assert log.read_text() == "x\n"
     for _ in range(2):
         person = Terminal(lambda question: "\x03")
-        client = subprocess.Popen(mux.argv("x", "true", options=proxied(mux)), env=mux.env,
+        client = subprocess.Popen(mux.argv("t", "true", options=proxied(mux)), env=mux.env,
                                   stdin=person.slave, stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, start_new_session=True,
                                   preexec_fn=person.controlling)
@@ -283,7 +283,7 @@ def test_U5_a_push_server_pushes_once(push, make_mux, tmp_path):
     mux = make_mux(push)
     env, _ = askpass(tmp_path, "x")
     for _ in range(4):
-        clients = [mux.start_ssh("x", "true", options=proxied(mux), stdin=subprocess.DEVNULL,
+        clients = [mux.start_ssh("t", "true", options=proxied(mux), stdin=subprocess.DEVNULL,
                                  env={**mux.env, **env}) for _ in range(3)]
         for client in clients:
             client.communicate(timeout=60)
@@ -416,7 +416,7 @@ def test_U6_no_three_codes_for_a_login_that_dies(scripted, make_mux, tmp_path):
     mux = make_mux(server)
     env, log = askpass(tmp_path, "x")
     for _ in range(3):
-        done = mux.ssh("x", "x", options=proxied(mux), env={**mux.env, **env})
+        done = mux.ssh("t", "x", options=proxied(mux), env={**mux.env, **env})
         assert done.returncode == 255
     assert b"before the first channel" in done.stderr and NEXT.search(done.stderr), done.stderr
     assert len(of_kind(server, "kbdint")) == 1 and log.read_text() == "x\n"
@@ -459,7 +459,7 @@ def test_U6_used_up_where_a_login_needs_a_person(scripted, make_mux, tmp_path):
     mux = make_mux(server)
     env, log = askpass(tmp_path, "x")
     for n in (1, 2):
-        done = mux.ssh("x", "x", options=proxied(mux), env={**mux.env, **env})
+        done = mux.ssh("t", "x", options=proxied(mux), env={**mux.env, **env})
         assert done.stdout == b"in\n", done.stderr
         done = mux.ssh("t", "x")
         assert done.returncode == 255
@@ -476,7 +476,7 @@ def test_U7_login_where_the_connection_is_used_up(scripted, make_mux, tmp_path):
     server = scripted(one_session, Asks)
     mux = make_mux(server)
     env, log = askpass(tmp_path, "x")
-    done = mux.ssh("x", "x", options=proxied(mux), env={**mux.env, **env})
+    done = mux.ssh("t", "x", options=proxied(mux), env={**mux.env, **env})
     assert done.stdout == b"in\n", done.stderr
     assert b"gives no more sessions" in mux.ssh("t", "x").stderr
     done = subprocess.run([mux.binary, "login", "t"], env={**mux.environment(), **env}, timeout=20,

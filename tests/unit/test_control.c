@@ -203,6 +203,8 @@ static void requests_there_and_back(void **state)
 	assert_true(got.id == (int64_t)9007199254740991);
 }
 
+static const struct smx_control_target web = { .route = "web" };
+
 static void D2_connect_there_and_back(void **state)
 {
 	struct smx_control_request got;
@@ -235,7 +237,7 @@ static void D2_connect_there_and_back(void **state)
 	assert_string_equal(got.user, "u\n");
 	assert_string_equal(got.host, "h");
 	assert_string_equal(got.route, "");
-	assert_int_equal(got.port, 22);
+	assert_int_equal(got.port, 0); /* not told: 22, or what a route of that name has (W1) */
 	/* Nor is anything cut. */
 	memset(long_name, 'x', sizeof(long_name) - 1);
 	long_name[sizeof(long_name) - 1] = '\0';
@@ -245,6 +247,62 @@ static void D2_connect_there_and_back(void **state)
 	(void)snprintf(line, sizeof(line), "{\"id\":1,\"cmd\":\"connect\",\"route\":\"%s\"}",
 		long_name + 1);
 	assert_int_equal(smx_control_request_parse(view(line), &got), 0);
+}
+
+static void W1_proxy_carries_the_whole_request(void **state)
+{
+	static const char *const bad[] = { "\"user\":\"\"", "\"user\":7", "\"host\":[]",
+		"\"port\":0", "\"port\":65536", "\"port\":\"22\"", "\"batch\":1" };
+	const struct smx_control_target all = { "web", "root", "10.0.0.5", 2222 };
+	struct smx_control_answer answer;
+	struct smx_control_request got;
+	struct smx_buf out;
+	char line[128];
+
+	(void)state;
+	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
+	assert_int_equal(
+		smx_control_proxy_build(&out, 1, &all, NULL, SMX_CONTROL_ASKS_UNKNOWN, 1), 0);
+	expect_text(&out, "{\"id\":1,\"cmd\":\"proxy\",\"route\":\"web\",\"user\":\"root\","
+			  "\"host\":\"10.0.0.5\",\"port\":2222,\"batch\":true}\n");
+	assert_int_equal(
+		smx_control_request_parse(view("{\"id\":1,\"cmd\":\"proxy\",\"route\":\"web\","
+					       "\"user\":\"a+b\",\"host\":\"h\",\"port\":9,"
+					       "\"batch\":true}"),
+			&got),
+		0);
+	assert_string_equal(got.user, "a+b");
+	assert_string_equal(got.host, "h");
+	assert_int_equal(got.port, 9);
+	assert_true(got.is_batch);
+	for (size_t i = 0; i < SMX_ARRAY_LEN(bad); i++) {
+		(void)snprintf(line, sizeof(line),
+			"{\"id\":1,\"cmd\":\"proxy\",\"route\":\"web\",%s}", bad[i]);
+		assert_int_equal(smx_control_request_parse(view(line), &got), SMX_EFORMAT);
+	}
+	/* The older spelling: nothing but the route. */
+	assert_int_equal(smx_control_request_parse(
+				 view("{\"id\":1,\"cmd\":\"proxy\",\"route\":\"web\"}"), &got),
+		0);
+	assert_string_equal(got.user, "");
+	assert_string_equal(got.host, "");
+	assert_int_equal(got.port, 0);
+	assert_false(got.is_batch);
+	/* And a daemon that knows the words says so. */
+	smx_buf_reset(&out);
+	assert_int_equal(smx_control_upgrade_build(&out, 1, "root@web:2222"), 0);
+	expect_text(
+		&out, "{\"id\":1,\"ok\":true,\"upgrade\":\"frames\",\"to\":\"root@web:2222\"}\n");
+	smx_buf_release(&out);
+	assert_int_equal(smx_control_answer_parse(
+				 view("{\"id\":1,\"ok\":true,\"upgrade\":\"frames\",\"to\":\"a\"}"),
+				 &answer),
+		0);
+	assert_true(answer.has_to);
+	assert_int_equal(smx_control_answer_parse(
+				 view("{\"id\":1,\"ok\":true,\"upgrade\":\"frames\"}"), &answer),
+		0);
+	assert_false(answer.has_to);
 }
 
 static void D2_connect_malformed(void **state)
@@ -284,7 +342,7 @@ static void A1_agent_of_the_client(void **state)
 	(void)state;
 	smx_buf_init(&out, SMX_CONTROL_LINE_MAX);
 	assert_int_equal(
-		smx_control_proxy_build(&out, 1, "web", "/run/a \"b\"", SMX_CONTROL_ASKS_UNKNOWN),
+		smx_control_proxy_build(&out, 1, &web, "/run/a \"b\"", SMX_CONTROL_ASKS_UNKNOWN, 0),
 		0);
 	expect_text(&out,
 		"{\"id\":1,\"cmd\":\"proxy\",\"route\":\"web\",\"agent\":\"/run/a \\\"b\\\"\"}\n");
@@ -323,13 +381,13 @@ static void A1_agent_of_the_client(void **state)
 	assert_int_equal(smx_control_request_parse(view(line), &got), SMX_EFORMAT);
 	smx_buf_reset(&out);
 	assert_int_equal(
-		smx_control_proxy_build(&out, 1, "web", path, SMX_CONTROL_ASKS_UNKNOWN), 0);
+		smx_control_proxy_build(&out, 1, &web, path, SMX_CONTROL_ASKS_UNKNOWN, 0), 0);
 	expect_text(&out, "{\"id\":1,\"cmd\":\"proxy\",\"route\":\"web\"}\n");
 	assert_int_equal(
-		smx_control_proxy_build(&out, 1, "web", "relative", SMX_CONTROL_ASKS_UNKNOWN), 0);
+		smx_control_proxy_build(&out, 1, &web, "relative", SMX_CONTROL_ASKS_UNKNOWN, 0), 0);
 	expect_text(&out, "{\"id\":1,\"cmd\":\"proxy\",\"route\":\"web\"}\n");
 	assert_int_equal(
-		smx_control_proxy_build(&out, 1, "web", "/\xff", SMX_CONTROL_ASKS_UNKNOWN), 0);
+		smx_control_proxy_build(&out, 1, &web, "/\xff", SMX_CONTROL_ASKS_UNKNOWN, 0), 0);
 	expect_text(&out, "{\"id\":1,\"cmd\":\"proxy\",\"route\":\"web\"}\n");
 	smx_buf_release(&out);
 }
@@ -542,7 +600,7 @@ static int try_all(int step)
 			view("{\"id\":1,\"cmd\":\"connect\",\"user\":\"u\",\"host\":\"h\"}"), &q);
 		break;
 	case 7:
-		r = smx_control_proxy_build(&out, 1, "web", "/a", SMX_CONTROL_ASKS_UNKNOWN);
+		r = smx_control_proxy_build(&out, 1, &web, "/a", SMX_CONTROL_ASKS_UNKNOWN, 0);
 		break;
 	case 8:
 		r = smx_control_request_parse(
@@ -595,8 +653,8 @@ static void U5_where_a_client_asks(void **state)
 		assert_int_equal(smx_control_request_parse(smx_buf_as_view(&out), &q), 0);
 		assert_int_equal(q.asks, asks);
 		smx_buf_reset(&out);
-		assert_int_equal(
-			smx_control_proxy_build(&out, 1, "web", NULL, (enum smx_control_asks)asks),
+		assert_int_equal(smx_control_proxy_build(
+					 &out, 1, &web, NULL, (enum smx_control_asks)asks, 0),
 			0);
 		assert_int_equal(smx_control_request_parse(smx_buf_as_view(&out), &q), 0);
 		assert_int_equal(q.asks, asks);
@@ -660,6 +718,7 @@ int main(void)
 		cmocka_unit_test(requests_there_and_back),
 		cmocka_unit_test(D2_connect_there_and_back),
 		cmocka_unit_test(D2_connect_malformed),
+		cmocka_unit_test(W1_proxy_carries_the_whole_request),
 		cmocka_unit_test(A1_agent_of_the_client),
 		cmocka_unit_test(A1_agent_malformed),
 		cmocka_unit_test(U5_where_a_client_asks),

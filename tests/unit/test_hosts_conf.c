@@ -230,15 +230,61 @@ static void B5_proxy_command_is_quoted_for_ssh_and_the_shell(void **state)
 		o.program = c->program;
 		o.program_ssh_dir = c->ssh_dir;
 		text = written(&o, &b);
-		/* It has to come before ProxyJump, or that would win. */
+		/* It has to come before ProxyJump, or that would win. Windows' ssh runs no shell
+		 * (W1). */
 		(void)snprintf(want, sizeof(want),
-			"\n    User web\n    ProxyCommand %s\n    ProxyJump none\n"
-			"    ProxyUseFdpass no\n",
-			c->line);
+			"\n    HostName h\n    Port 22\n    User u\n    ProxyCommand %s %s %%h "
+			"%%p\n"
+			"    ProxyJump none\n    ProxyUseFdpass no\n",
+			c->line, c->program[0] == 'C' ? "%r" : "'%r'");
 		if (!strstr(text, want))
 			fail_msg("case %zu: %s not in\n%s", i, want, text);
 		assert_null(strstr(text, "ProxyCommand none"));
 		smx_buf_release(&b);
+	}
+}
+
+struct place_case {
+	const char *host, *user; /* of the routes file */
+	const char *lines;
+};
+
+/* W1: what ssh resolves must be what the route says, and the user must come through its shell. */
+static const struct place_case place_cases[] = {
+	{ "10.0.0.5", "deploy", "    HostName 10.0.0.5\n    Port 2200\n    User deploy\n" },
+	{ "fe80::1%eth0", "deploy", "    HostName fe80::1%%eth0\n    Port 2200\n" },
+	{ "h", "a b", "    User \"a b\"\n" },
+	{ "h", "a#b", "    User \"a#b\"\n" },
+	{ "h", "u@corp.com", "    User u@corp.com\n" },
+	/* Which ssh it is decides how it would read these: the route's name it is, as ever. */
+	{ "h", "a%r",
+		"    HostName 127.0.0.1\n    Port 2222\n    User web\n"
+		"    ProxyCommand \"/p\" proxy web\n" },
+	{ "h", "DOM\\\\u", "    User DOM\\u\n    ProxyCommand \"/p\" proxy web '%r' %h %p\n" },
+	{ "h", "DOM\\\\\\\\u", "    User web\n    ProxyCommand \"/p\" proxy web\n" },
+};
+
+static void W1_proxy_block_says_what_the_route_says(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SMX_ARRAY_LEN(place_cases); i++) {
+		const struct place_case *c = &place_cases[i];
+		struct smx_hosts_conf o = plain;
+		struct smx_routes *routes;
+		struct smx_buf b;
+		char text[256];
+
+		(void)snprintf(text, sizeof(text),
+			"[routes.web]\nhost = \"%s\"\nuser = \"%s\"\nport = 2200\n", c->host,
+			c->user);
+		routes = routes_of(text);
+		o.program = "/p";
+		smx_buf_init(&b, SMX_HOSTS_CONF_MAX);
+		assert_int_equal(smx_hosts_conf_write(routes, &o, &b), 0);
+		if (!strstr(smx_buf_cstr(&b), c->lines))
+			fail_msg("case %zu: %s not in\n%s", i, c->lines, smx_buf_cstr(&b));
+		smx_buf_release(&b);
+		smx_routes_unref(routes);
 	}
 }
 
@@ -486,6 +532,7 @@ int main(void)
 		cmocka_unit_test(C1_options_that_this_ssh_knows),
 		cmocka_unit_test(C1_identities),
 		cmocka_unit_test(B5_proxy_command_is_quoted_for_ssh_and_the_shell),
+		cmocka_unit_test(W1_proxy_block_says_what_the_route_says),
 		cmocka_unit_test(C1_paths_that_ssh_would_read_otherwise),
 		cmocka_unit_test(C1_paths_of_windows_have_forward_slashes),
 		cmocka_unit_test(C1_include_is_bare_only_below_home),

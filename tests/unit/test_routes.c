@@ -1015,6 +1015,70 @@ static void r3_every_failing_allocation(void **state)
 	}
 }
 
+/* W1: another user or port at the end, and nothing else. */
+static void w1_variant_is_the_route_with_another_end(void **state)
+{
+	struct smx_routes *routes = parse(
+		JUMP "host_key_alias = 'b'\nidentity = 'j'\n" ROUTE
+		     "port = 2200\nidentity = ['i', 'k']\nidentities_only = true\n"
+		     "identity_agent = '/a'\nhost_key_alias = 'w'\nsend_env = ['A']\n"
+		     "allow_remote_loopback_any_port = true\nunattended = true\ndead_after = 60\n"
+		     "pace = false\nspare = false\n");
+	const struct smx_route *web = smx_routes_find(routes, "web"), *v;
+	struct smx_routes *variant;
+
+	(void)state;
+	assert_int_equal(smx_routes_variant(routes, web, "a+b", 0, &variant), 0);
+	v = &variant->routes[0];
+	smx_routes_unref(routes); /* it is held */
+	assert_string_equal(v->name, "a+b@web");
+	assert_string_equal(v->base, "web");
+	assert_int_equal(v->n_hops, 2);
+	assert_string_equal(v->hops[0].user, "j");
+	assert_string_equal(v->hops[0].host_key_alias, "b");
+	assert_string_equal(v->hops[1].user, "a+b");
+	assert_string_equal(v->hops[1].host, "h");
+	assert_int_equal(v->hops[1].port, 2200);
+	assert_string_equal(v->hops[1].host_key_alias, "w");
+	assert_string_equal(v->hops[1].identity[1], "k");
+	assert_string_equal(v->hops[1].identity_agent, "/a");
+	assert_true(v->hops[1].identities_only && v->hops[1].unattended);
+	assert_false(v->hops[1].pace || v->hops[1].spare);
+	assert_int_equal(v->hops[1].dead_after_s, 60);
+	assert_true(v->allow_remote_loopback_any_port);
+	assert_int_equal(v->n_send_env, 1);
+	smx_routes_unref(variant);
+
+	routes = parse(ROUTE);
+	web = smx_routes_find(routes, "web");
+	assert_int_equal(smx_routes_variant(routes, web, NULL, 2222, &variant), 0);
+	assert_string_equal(variant->routes[0].name, "u@web:2222");
+	assert_int_equal(variant->routes[0].hops[0].port, 2222);
+	assert_false(smx_hops_equal(variant->routes[0].hops, 1, web->hops, 1));
+	smx_routes_unref(variant);
+	smx_routes_unref(routes);
+}
+
+static void w1_variant_every_failing_allocation(void **state)
+{
+	struct smx_routes *routes = parse(JUMP ROUTE "identity = ['i']\nsend_env = ['A']\n"), *v;
+	long before = smx_mem_alive(), n = 0;
+	int r;
+
+	(void)state;
+	do {
+		smx_mem_fail_after(n++);
+		r = smx_routes_variant(routes, smx_routes_find(routes, "web"), "root", 9, &v);
+		smx_mem_fail_after(-1);
+		assert_true(r == 0 || r == SMX_ENOMEM);
+		if (r == 0)
+			smx_routes_unref(v);
+		assert_int_equal(smx_mem_alive(), before);
+	} while (r != 0);
+	assert_true(n > 5);
+	smx_routes_unref(routes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1043,6 +1107,8 @@ int main(void)
 		cmocka_unit_test(p1_identity_for_people),
 		cmocka_unit_test(b10_tables_are_counted),
 		cmocka_unit_test(r3_every_failing_allocation),
+		cmocka_unit_test(w1_variant_is_the_route_with_another_end),
+		cmocka_unit_test(w1_variant_every_failing_allocation),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -132,6 +132,10 @@ static int make_pipe(int fds[2])
 static void be_the_asker(
 	const struct way *way, const char *text, int echo, int is_confirm, int life[2], int out[2])
 {
+	struct sigaction dfl = { .sa_handler = SIG_DFL };
+
+	/* Who is asked at a terminal that is closed has gone (smx_os_ignore_hangup). */
+	(void)sigaction(SIGHUP, &dfl, NULL);
 	close_fd(&life[1]);
 	(void)close(out[0]);
 	if (way->askpass)

@@ -3,8 +3,10 @@
 #include "os/os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/resource.h>
@@ -26,10 +28,37 @@
 #include "os/unix/unix.h"
 
 #define LEAST_NICE 19
+#define ARGS_READ  4096 /* at a time */
 
 int64_t smx_os_pid(void)
 {
 	return (int64_t)getpid();
+}
+
+int smx_os_parent_args(struct smx_buf *out)
+{
+#ifdef __linux__
+	char path[48];
+	uint8_t *to;
+	ssize_t n;
+	int fd, r;
+
+	(void)snprintf(path, sizeof(path), "/proc/%ld/cmdline", (long)getppid());
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+		return SMX_ENOTFOUND;
+	do {
+		if ((r = smx_buf_reserve(out, ARGS_READ, &to)) != 0)
+			break;
+		if ((n = read(fd, to, ARGS_READ)) > 0)
+			smx_buf_commit(out, (size_t)n);
+		r = n < 0 ? SMX_ESYS : 0;
+	} while (r == 0 && n > 0);
+	(void)close(fd);
+	return r;
+#else
+	(void)out;
+	return SMX_EUNSUPPORTED;
+#endif
 }
 
 _Noreturn void smx_os_exit_now(int code)
@@ -70,6 +99,13 @@ void smx_os_thread_background(void)
 #elif defined(__APPLE__)
 	(void)pthread_set_qos_class_self_np(QOS_CLASS_BACKGROUND, 0);
 #endif
+}
+
+void smx_os_ignore_hangup(void)
+{
+	struct sigaction sa = { .sa_handler = SIG_IGN };
+
+	(void)sigaction(SIGHUP, &sa, NULL);
 }
 
 void smx_os_ignore_sigpipe(void)

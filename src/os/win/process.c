@@ -17,6 +17,12 @@ int64_t smx_os_pid(void)
 	return (int64_t)GetCurrentProcessId();
 }
 
+int smx_os_parent_args(struct smx_buf *out)
+{
+	(void)out;
+	return SMX_EUNSUPPORTED;
+}
+
 _Noreturn void smx_os_exit_now(int code)
 {
 	/* Not ExitProcess: it runs DLLs' code, which may want a lock that a thread had. */
@@ -46,6 +52,10 @@ int smx_os_is_terminal(int fd)
 void smx_os_thread_background(void)
 {
 	(void)SetThreadPriority(GetCurrentThread(), THREAD_PRIORITY_LOWEST);
+}
+
+void smx_os_ignore_hangup(void)
+{
 }
 
 void smx_os_ignore_sigpipe(void)
