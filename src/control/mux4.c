@@ -16,6 +16,7 @@
 #define C_NEW_STDIO_FWD  0x10000008u
 #define C_STOP_LISTENING 0x10000009u
 #define C_PROXY          0x1000000fu
+#define C_EXT_INFO       0x20000001u
 
 #define S_OK                0x80000001u
 #define S_PERMISSION_DENIED 0x80000002u
@@ -24,6 +25,10 @@
 #define S_ALIVE             0x80000005u
 #define S_SESSION_OPENED    0x80000006u
 #define S_TTY_ALLOC_FAIL    0x80000008u
+#define S_EXT_INFO          0x90000001u
+
+#define EXTENSION_INFO         "info"
+#define EXTENSION_INFO_VERSION "0"
 
 #define CTRL(c) ((c) - '@')
 
@@ -40,6 +45,7 @@ static const struct {
 	{ C_NEW_STDIO_FWD, SMX_MUX4_STDIO_FORWARD },
 	{ C_STOP_LISTENING, SMX_MUX4_STOP_LISTENING },
 	{ C_PROXY, SMX_MUX4_PROXY },
+	{ C_EXT_INFO, SMX_MUX4_INFO },
 };
 
 unsigned smx_mux4_descriptors(enum smx_mux4_kind kind)
@@ -92,7 +98,7 @@ static int read_hello(struct smx_rd *rd, struct smx_mux4_request *ret)
 	struct smx_view name, value;
 	int r = smx_rd_u32(rd, &ret->version);
 
-	/* Extensions: none that we know of is asked of a master. */
+	/* Extensions: none of a client's changes what a master does. */
 	while (r == 0 && rd->left)
 		if ((r = read_text(rd, &name)) == 0)
 			r = smx_rd_string(rd, &value);
@@ -184,6 +190,9 @@ int smx_mux4_parse(struct smx_view message, struct smx_mux4_request *ret)
 	case SMX_MUX4_STDIO_FORWARD:
 		r = read_stdio_forward(&rd, ret);
 		break;
+	case SMX_MUX4_INFO:
+		r = read_text(&rd, &ret->about);
+		break;
 	case SMX_MUX4_UNKNOWN:
 		return 0; /* whatever its body is */
 	default:
@@ -204,25 +213,33 @@ static int put_numbers(struct smx_buf *out, const uint32_t *numbers, size_t n)
 	return smx_buf_put(out, msg, 4 + 4 * n);
 }
 
-static int put_text(struct smx_buf *out, uint32_t type, uint32_t id, const char *text)
+/* A message of a head and texts. */
+static int put_message(struct smx_buf *out, const uint32_t *numbers, size_t n_numbers,
+	const char *const *texts, size_t n_texts)
 {
-	size_t len = strlen(text), before = smx_buf_len(out);
-	uint8_t head[16];
-	int r;
+	size_t before = smx_buf_len(out), mark;
+	int r = smx_put_string_begin(out, &mark);
 
-	smx_set_u32(head, (uint32_t)(12 + len));
-	smx_set_u32(head + 4, type);
-	smx_set_u32(head + 8, id);
-	smx_set_u32(head + 12, (uint32_t)len);
-	if ((r = smx_buf_put(out, head, sizeof(head))) == 0 &&
-		(r = smx_buf_put(out, text, len)) != 0)
+	for (size_t i = 0; r == 0 && i < n_numbers; i++)
+		r = smx_put_u32(out, numbers[i]);
+	for (size_t i = 0; r == 0 && i < n_texts; i++)
+		r = smx_put_cstr(out, texts[i]);
+	if (r == 0)
+		smx_put_string_end(out, mark);
+	else
 		smx_buf_truncate(out, before);
 	return r;
 }
 
 int smx_mux4_put_hello(struct smx_buf *out)
 {
-	return put_numbers(out, (uint32_t[]){ MSG_HELLO, SMX_MUX4_VERSION }, 2);
+	return put_message(out, (uint32_t[]){ MSG_HELLO, SMX_MUX4_VERSION }, 2,
+		(const char *const[]){ EXTENSION_INFO, EXTENSION_INFO_VERSION }, 2);
+}
+
+int smx_mux4_put_info(struct smx_buf *out, uint32_t id, int is_known, const char *text)
+{
+	return put_message(out, (uint32_t[]){ S_EXT_INFO, id, is_known != 0 }, 3, &text, 1);
 }
 
 int smx_mux4_put_ok(struct smx_buf *out, uint32_t id)
@@ -242,12 +259,12 @@ int smx_mux4_put_opened(struct smx_buf *out, uint32_t id, uint32_t session)
 
 int smx_mux4_put_denied(struct smx_buf *out, uint32_t id, const char *text)
 {
-	return put_text(out, S_PERMISSION_DENIED, id, text);
+	return put_message(out, (uint32_t[]){ S_PERMISSION_DENIED, id }, 2, &text, 1);
 }
 
 int smx_mux4_put_failure(struct smx_buf *out, uint32_t id, const char *text)
 {
-	return put_text(out, S_FAILURE, id, text);
+	return put_message(out, (uint32_t[]){ S_FAILURE, id }, 2, &text, 1);
 }
 
 int smx_mux4_put_exit(struct smx_buf *out, uint32_t session, uint32_t status)

@@ -17,7 +17,8 @@
 /* A command may be as long as a message of SSH; the environment comes besides. */
 #define SMX_MUX4_MESSAGE_MAX (512 * 1024)
 /* What a client that reads nothing may make us keep. */
-#define SMX_MUX4_OUT_MAX (64 * 1024)
+#define SMX_MUX4_OUT_MAX  (64 * 1024)
+#define SMX_MUX4_INFO_MAX (SMX_MUX4_OUT_MAX / 2)
 /* Variables of one session; more are left out. */
 #define SMX_MUX4_ENV_MAX   256
 #define SMX_MUX4_NO_ESCAPE UINT32_MAX
@@ -34,6 +35,7 @@ enum smx_mux4_kind {
 	SMX_MUX4_STDIO_FORWARD,
 	SMX_MUX4_STOP_LISTENING,
 	SMX_MUX4_PROXY,
+	SMX_MUX4_INFO, /* of the extension "info" (OpenSSH 10) */
 	SMX_MUX4_UNKNOWN, /* of a newer client: refused, and nothing more */
 };
 
@@ -54,6 +56,7 @@ struct smx_mux4_request {
 	uint32_t forward; /* enum smx_mux4_forward, or what else the client sent */
 	struct smx_view listen_host, host; /* STDIO_FORWARD: host */
 	uint32_t listen_port, port; /* the same */
+	struct smx_view about; /* INFO: "connection", "channels" */
 };
 
 /* Descriptors that follow a request. */
@@ -72,7 +75,10 @@ int smx_mux4_parse(struct smx_view message, struct smx_mux4_request *ret);
 
 /* --- replies; all add one message to out, or nothing: SMX_ENOMEM, SMX_ELIMIT --- */
 
+/* With the extension "info". */
 int smx_mux4_put_hello(struct smx_buf *out);
+/* The answer to INFO; text: lines that end with "\r\n", of at most SMX_MUX4_INFO_MAX bytes. */
+int smx_mux4_put_info(struct smx_buf *out, uint32_t id, int is_known, const char *text);
 int smx_mux4_put_ok(struct smx_buf *out, uint32_t id);
 int smx_mux4_put_alive(struct smx_buf *out, uint32_t id, uint32_t pid);
 int smx_mux4_put_opened(struct smx_buf *out, uint32_t id, uint32_t session);

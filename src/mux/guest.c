@@ -331,6 +331,9 @@ static int on_request(struct guest *g, const struct smx_mux4_request *req)
 	case SMX_MUX4_OPEN_FORWARD:
 		guest_open_forward(g, req);
 		break;
+	case SMX_MUX4_INFO:
+		guest_inform(g, req);
+		break;
 	case SMX_MUX4_CLOSE_FORWARD:
 		guest_close_forward(g, req);
 		break;

@@ -57,6 +57,10 @@ void guest_refuse(struct guest *g, uint32_t id, const char *text);
  */
 void guest_resume(struct guest *g);
 
+/* --- guest_info.c: `ssh -O conninfo`, `ssh -O channels` --- */
+
+void guest_inform(struct guest *g, const struct smx_mux4_request *req);
+
 /* --- guest_forward.c: its forwards --- */
 
 void guest_open_forward(struct guest *g, const struct smx_mux4_request *req);

@@ -350,27 +350,43 @@ static int add_failures(struct mux *m, struct smx_status *st)
 	return r;
 }
 
+static int fill(struct mux *m, struct smx_status *st)
+{
+	int r = smx_status_set_daemon(st, SMX_VERSION, m->opts->ssh_dir, door_other_users(m));
+
+	if (r == 0 && *keyring_warning(m->keyring))
+		r = smx_status_add_warning(st, keyring_warning(m->keyring));
+	if (r == 0 && *reload_warning(m))
+		r = smx_status_add_warning(st, reload_warning(m));
+	if (r != 0 || (r = add_failures(m, st)) != 0 || (r = add_routes(m, st)) != 0 ||
+		(r = add_connections(m, st)) != 0 || (r = add_clients(m, st)) != 0)
+		return r;
+	return add_channels(m, st);
+}
+
+int snapshot_take(struct mux *m, struct smx_status *ret)
+{
+	int r;
+
+	smx_status_init(ret);
+	ret->pid = smx_os_pid();
+	ret->uptime_s = (mux_now(m) - m->start_ms) / 1000;
+	ret->locked = m->is_locked;
+	ret->port = m->door ? m->opts->port : 0;
+	keyring_refresh(m->keyring);
+	if ((r = fill(m, ret)) != 0)
+		smx_status_release(ret);
+	return r;
+}
+
 int snapshot_answer(struct mux *m, int64_t id, struct smx_buf *out)
 {
 	struct smx_status st;
 	int r;
 
-	smx_status_init(&st);
-	st.pid = smx_os_pid();
-	st.uptime_s = (mux_now(m) - m->start_ms) / 1000;
-	st.locked = m->is_locked;
-	st.port = m->door ? m->opts->port : 0;
-	keyring_refresh(m->keyring);
-	r = smx_status_set_daemon(&st, SMX_VERSION, m->opts->ssh_dir, door_other_users(m));
-	if (r == 0 && *keyring_warning(m->keyring))
-		r = smx_status_add_warning(&st, keyring_warning(m->keyring));
-	if (r == 0 && *reload_warning(m))
-		r = smx_status_add_warning(&st, reload_warning(m));
-	if (r == 0)
-		r = add_failures(m, &st);
-	if (r == 0 && (r = add_routes(m, &st)) == 0 && (r = add_connections(m, &st)) == 0 &&
-		(r = add_clients(m, &st)) == 0 && (r = add_channels(m, &st)) == 0)
-		r = smx_status_to_lines(out, id, &st);
+	if ((r = snapshot_take(m, &st)) != 0)
+		return r;
+	r = smx_status_to_lines(out, id, &st);
 	smx_status_release(&st);
 	return r;
 }

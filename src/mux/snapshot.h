@@ -4,9 +4,13 @@
 #define SMX_MUX_SNAPSHOT_H
 
 #include "control/protocol.h"
+#include "control/status.h"
 #include "mux/mux.h"
 
 struct upstream;
+
+/* The caller releases it. SMX_ENOMEM. */
+int snapshot_take(struct mux *m, struct smx_status *ret);
 
 /* Appends the lines of the answer to request id. SMX_ENOMEM, SMX_ELIMIT. */
 int snapshot_answer(struct mux *m, int64_t id, struct smx_buf *out);

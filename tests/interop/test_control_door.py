@@ -598,6 +598,7 @@ def message(kind, *parts):
 
 
 HELLO = message(1, 4)
+GREETING = message(1, 4, b"info", b"0")
 SESSION = message(0x10000002, 7, b"", 0, 0, 0, 0, 0xFFFFFFFF, b"vt100", b"echo raw")
 
 
@@ -633,10 +634,10 @@ def test_W2_hostile_bytes(both):
     ]
     for data in bad:
         got = raw(ours.sock, data)
-        assert got in (b"", HELLO), (data[:40], got)
+        assert got in (b"", GREETING), (data[:40], got)
     # An unknown request is refused, and the connection lives on.
     got = raw(ours.sock, hello + message(0x1000DEAD, 5, b"?") + message(0x10000004, 6))
-    assert got.startswith(HELLO + message(0x80000003, 5, b"ssh-mux does not serve this request"))
+    assert got.startswith(GREETING + message(0x80000003, 5, b"ssh-mux does not serve this request"))
     assert got.endswith(message(0x80000005, 6, ours.mux.pid))
     with open(os.devnull, "rb") as f:
         # Descriptors nobody asked for; too many; too few.
@@ -650,6 +651,30 @@ def test_W2_hostile_bytes(both):
             raw(ours.sock, data, [f.fileno()] * 3)
     poll(lambda: count() <= idle, 10, "no descriptor is kept")
     assert ours.ssh("echo fine").stdout == b"fine\n"
+
+
+def test_W2_conninfo_and_channels(both):
+    """`ssh -O conninfo` and `-O channels` of OpenSSH 10.3 ask for texts about the connection: those
+    of the socket's own route."""
+    ours = both[0]
+    p = ours.start("cat")
+    p.stdin.write(b"12345")
+    p.stdin.flush()
+    assert p.stdout.read(5) == b"12345"
+    texts = []
+    for about in (b"connection", b"channels", b"weather"):
+        got = raw(ours.sock, HELLO + message(0x20000001, 9, about))
+        assert got.startswith(GREETING), got
+        kind, rid, known, size = struct.unpack(">IIII", got[len(GREETING) + 4:][:16])
+        assert (kind, rid, known) == (0x90000001, 9, about != b"weather")
+        assert len(got) == len(GREETING) + 20 + size
+        texts.append(got[len(GREETING) + 20:].decode())
+    assert f"pid {ours.mux.pid}\r\n" in texts[0] and "route t: " in texts[0]
+    assert re.search(r"connection \d+: ready for \d+ s, 1 channels, ", texts[0]), texts[0]
+    assert re.search(r"#\d+ session \(open, connection \d+, client \d+, 5 bytes in, 5 bytes out\)\r\n",
+                     texts[1]), texts[1]
+    p.stdin.close()
+    assert p.wait(20) == 0
 
 
 def test_W2_a_locked_daemon_refuses(make_sshd, make_mux):

@@ -187,9 +187,25 @@ static void test_W2_other_requests(void **state)
 	smx_buf_release(&b);
 }
 
+static void test_W2_info(void **state)
+{
+	struct smx_buf b;
+
+	(void)state;
+	smx_buf_init(&b, 1000);
+	put(&b, "uus", 0x20000001u, 9u, "channels");
+	assert_int_equal(parse(&b), 0);
+	assert_int_equal(req.kind, SMX_MUX4_INFO);
+	assert_int_equal(req.id, 9);
+	assert_true(smx_view_eq(req.about, "channels"));
+	smx_buf_release(&b);
+}
+
 static void test_W2_replies(void **state)
 {
-	static const uint8_t expected[] = { 0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 4, /* hello */
+	static const uint8_t expected[] = { 0, 0, 0, 21, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 4, 'i',
+		'n', 'f', 'o', 0, 0, 0, 1, '0', /* hello */
+		0, 0, 0, 18, 0x90, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 2, 'm', 'e', /* info */
 		0, 0, 0, 8, 0x80, 0, 0, 1, 0, 0, 0, 9, /* ok */
 		0, 0, 0, 12, 0x80, 0, 0, 5, 0, 0, 0, 9, 0, 0, 1, 0, /* alive */
 		0, 0, 0, 12, 0x80, 0, 0, 6, 0, 0, 0, 9, 0, 0, 0, 2, /* opened */
@@ -202,6 +218,7 @@ static void test_W2_replies(void **state)
 	(void)state;
 	smx_buf_init(&b, 1000);
 	assert_int_equal(smx_mux4_put_hello(&b), 0);
+	assert_int_equal(smx_mux4_put_info(&b, 9, 1, "me"), 0);
 	assert_int_equal(smx_mux4_put_ok(&b, 9), 0);
 	assert_int_equal(smx_mux4_put_alive(&b, 9, 256), 0);
 	assert_int_equal(smx_mux4_put_opened(&b, 9, 2), 0);
@@ -290,6 +307,7 @@ int main(void)
 		cmocka_unit_test(test_W2_what_is_no_message),
 		cmocka_unit_test(test_W2_more_variables_than_anybody_needs_are_left_out),
 		cmocka_unit_test(test_W2_other_requests),
+		cmocka_unit_test(test_W2_info),
 		cmocka_unit_test(test_W2_replies),
 		cmocka_unit_test(test_W2_a_reply_that_can_not_be_put),
 		cmocka_unit_test(test_W2_escapes),
