@@ -159,6 +159,81 @@ def latency(world, args, report):
                  rows)
 
 
+# ---- the control socket --------------------------------------------------------------------------
+
+
+def door_bulk(world, args, report, door):
+    """The same transfers as through the port: there is no second encryption."""
+    size = args.size.mib << 20
+    per_gib = GIB / size
+    rows, port = [], world.side("ssh-mux")
+    ways = [("ssh-mux", port), (DOOR, door), ("ControlMaster", world.side("ControlMaster"))]
+    for direction in ("down", "up"):
+        wall, relay = {name: [] for name, _ in ways}, {name: [] for name, _ in ways}
+        for n in range(args.size.rounds):
+            for name, side in rotated(ways, n):
+                got = transfer(world, side, direction, size)
+                wall[name].append(got[0] * per_gib)
+                relay[name].append(got[2] * per_gib)
+        for name, _ in ways:
+            rows.append([direction, name, f"{1024 / median(wall[name]):.0f}",
+                         times(1 / ratio(wall, name, "ssh-mux")), f"{median(relay[name]):.2f}",
+                         times(ratio(relay, name, "ssh-mux")),
+                         times(ratio(relay, name, "ControlMaster"))])
+        report.target(f"control socket, bulk {direction}: CPU of the daemon, × the port's",
+                      ratio(relay, DOOR, "ssh-mux"), 0.7)
+    report.table(f"Through the control socket, {args.size.mib} MiB; CPU in seconds per GiB",
+                 ["way", "side", "MiB/s", "× port", "relay", "relay × port's", "relay × master"], rows)
+
+
+def door_clients(world, args, report, door):
+    """Many clients started at once, each with a session of its own."""
+    n, command, rows = args.size.clients, "head -c 20000 /dev/zero", []
+    ways = [("ControlMaster", world.side("ControlMaster")), (DOOR, door)]
+    wall, relay = {name: [] for name, _ in ways}, {name: [] for name, _ in ways}
+    for r in range(args.size.rounds + 1):
+        for name, side in rotated(ways, r):
+            usage = Usage(world, side)
+            start = time.perf_counter()
+            clients = [subprocess.Popen(side.argv(command), stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL) for _ in range(n)]
+            codes = [c.wait() for c in clients]
+            if r:  # the first round warms both up
+                wall[name].append(time.perf_counter() - start)
+                relay[name].append(usage.end()[0])
+            assert not any(codes), (name, codes)
+    for name, _ in ways:
+        rows.append([name, f"{median(wall[name]):.2f}", times(ratio(wall, name, "ControlMaster")),
+                     f"{median(relay[name]):.2f}"])
+    report.table(f"{n} clients of a control socket at once, 20 KB each",
+                 ["side", "s", "× master", "relay CPU s"], rows)
+    report.target(f"control socket, {n} clients at once: × ControlMaster's",
+                  ratio(wall, DOOR, "ControlMaster"), 1.0)
+
+
+def door_memory(world, args, report, door):
+    """Each further client in whose session nothing happens."""
+    rig.run(door.argv("true"))
+    clients = idle_clients(door, world.sshd, 1)
+    before, fds = rig.memory(door.relay), world.mux.fds()
+    clients += idle_clients(door, world.sshd, args.size.idle)
+    after, fds_after = rig.memory(door.relay), world.mux.fds()
+    end_clients(clients)
+    world.mux.wait_idle(30)
+    each = (after - before) / args.size.idle
+    report.say(f"\nEach further idle client of the control socket: {each:.1f} KiB, "
+               f"{(fds_after - fds) / args.size.idle:.1f} descriptors.")
+    report.target("control socket: memory of each further idle client", each, 32, unit=" KiB")
+
+
+def door(world, args, report):
+    """ssh with the daemon's control socket as its ControlPath; its latency is in `latency`."""
+    side = world.control_socket()
+    door_bulk(world, args, report, side)
+    door_clients(world, args, report, side)
+    door_memory(world, args, report, side)
+
+
 # ---- sftp ----------------------------------------------------------------------------------------
 
 

@@ -179,7 +179,7 @@ static void test_W2_other_requests(void **state)
 	assert_int_equal(req.port, SMX_MUX4_PORT_IS_PATH);
 	/* Of a newer client: its number is known, its body is anything. */
 	smx_buf_reset(&b);
-	put(&b, "uuu", 0x20000001u, 9u, 77u);
+	put(&b, "uuu", 0x2000dea1u, 9u, 77u);
 	assert_int_equal(parse(&b), 0);
 	assert_int_equal(req.kind, SMX_MUX4_UNKNOWN);
 	assert_int_equal(req.id, 9);
