@@ -8,16 +8,20 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "config/policy.h"
 #include "config/socket_name.h"
+#include "config/ssh_args.h"
 #include "mux/caller_ask.h"
 #include "mux/guest.h"
 #include "mux/listener.h"
 #include "mux/passenger.h"
 #include "mux/say.h"
+#include "os/caller.h"
 #include "os/door.h"
 #include "os/os.h"
 
-#define ACCEPTS_MAX 64 /* in a row, before all else has its turn */
+#define ACCEPTS_MAX      64 /* in a row, before all else has its turn */
+#define POLICY_TEXT_SIZE 1024
 
 struct master_socket {
 	struct master *master;
@@ -70,6 +74,36 @@ static void pause_socket(struct master_socket *s, const char *why)
 	s->is_paused = 1;
 }
 
+/*
+ * Whether ssh would get nothing but a refusal here and end by it. It does so for -W alone, which is
+ * how it goes through a jump host; whoever is hung up on before the hello connects by himself (W3).
+ * The request comes behind the hello, so ssh's command line is looked at.
+ */
+static int is_left_to_ssh(const struct smx_route *route, int fd)
+{
+	struct smx_os_caller *caller = NULL;
+	struct smx_view host;
+	struct smx_buf args;
+	uint32_t port;
+	int64_t pid;
+	char text[POLICY_TEXT_SIZE];
+	int is_denied = 0;
+
+	smx_buf_init(&args, SMX_OS_CALLER_BYTES_MAX);
+	if (smx_os_ipc_peer_check(fd, &pid) == 0 && smx_os_caller_new(pid, &caller) == 0 &&
+		smx_os_caller_args(caller, &args) == 0 &&
+		smx_ssh_args_stdio_forward(smx_buf_as_view(&args), &host, &port) == 0 &&
+		smx_policy_check_forward(
+			route, SMX_CHAN_KIND_TCPIP, host, port, text, sizeof(text)) != 0) {
+		log_info(
+			"control client of route \"%s\" connects by itself: %s", route->name, text);
+		is_denied = 1;
+	}
+	smx_os_caller_free(caller);
+	smx_buf_release(&args);
+	return is_denied;
+}
+
 static void admit(struct master_socket *s, int fd)
 {
 	struct mux *m = s->master->mux;
@@ -81,7 +115,10 @@ static void admit(struct master_socket *s, int fd)
 		smx_os_ipc_close(fd); /* before the hello: ssh goes on by itself */
 		return;
 	}
-	guest_new(m, fd, route);
+	if (is_left_to_ssh(route, fd))
+		smx_os_ipc_close(fd);
+	else
+		guest_new(m, fd, route);
 }
 
 static void on_waiting(uv_poll_t *poll, int status, int events)

@@ -45,7 +45,7 @@ def client_config(path, sshd, keys=None):
 
 
 def socket_of(mux, route="t"):
-    """Where ssh-mux has the socket of a route."""
+    """Where ssh-mux has the socket of a route, once it is there."""
     top = pathlib.Path(mux.run_dir, "ssh-mux")
     find = lambda: [s for s in list(top.glob("c*/*")) or top.glob("d*/*")
                     if s.name.startswith(route + "=")]

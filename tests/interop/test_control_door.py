@@ -434,9 +434,26 @@ def test_W2_stdio_forward(forwarding, echo, both):
     assert (done.stdout, done.stderr, done.returncode) == (data, b"", 0)
     refused = client.ssh(options=["-W", f"127.0.0.1:{peers.free_port()}"])
     assert refused.returncode == 255 and b"tdio forwarding request failed" in refused.stderr
-    denied = both[0].ssh(options=["-W", f"127.0.0.1:{echo.port}"])
-    assert denied.returncode == 255
-    assert b"allow_remote_loopback_any_port" in denied.stderr, denied
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no /proc to read ssh's command line in")
+def test_W3_a_stdio_forward_that_is_denied_goes_directly(both, echo, tmp_path):
+    """Refused, ssh would end; hung up on, it connects by itself (and can't, if it is lost)."""
+    ours, real = both
+    able = Client(client_config(real.master.dir / "able", ours.sshd, ours.keys), ours.sock)
+    for options in (["-W", f"127.0.0.1:{echo.port}"], ["-qW", f"[127.0.0.1]:{echo.port}"]):
+        done = able.ssh(options=options, input=b"data")
+        assert (done.stdout, done.returncode) == (b"data", 0), done
+        since = len(ours.mux.log())
+        lost = ours.ssh(options=options)
+        assert lost.returncode == 255 and b"efused" not in lost.stderr, lost
+        ours.mux.wait_log("allow_remote_loopback_any_port", since=since)
+    # As a jump host, with nothing in the configuration that shows it.
+    config = tmp_path / "config"
+    config.write_text(f"Include {able.config}\nMatch host t\n  ControlPath {ours.sock}\n")
+    done = subprocess.run([peers.SSH, "-F", str(config), "-J", "t", "-o", "ControlPath=none", "t",
+                           "echo over it"], capture_output=True, timeout=60, check=False)
+    assert (done.stdout, done.returncode) == (b"over it\n", 0), done
 
 
 def test_W2_jump_through_the_socket(forwarding, tmp_path):
