@@ -26,10 +26,10 @@ def call(words, asks="", quick=False):
     return add
 
 
-def ssh(words, asks, command=WHERE, stdin=b"", quick=False):
+def ssh(words, asks, command=WHERE, stdin=b"", quick=False, name=None):
     """A ssh that runs a command, as the words say."""
     argv = words.split() + ([command] if command else [])
-    call(words if command in (WHERE, None) else f"{words} {command}", asks, quick)(
+    call(name or (words if command in (WHERE, None) else f"{words} {command}"), asks, quick)(
         lambda c: c.run(*argv, stdin=stdin))
 
 
@@ -41,9 +41,9 @@ ssh("ssh ada@web1", "ada@web1", quick=True)
 ssh("ssh -l ada web1", "ada@web1")
 ssh("ssh -o User=root web1", "root@web1")
 ssh("ssh nobody@web1", "")
-ssh("ssh -p 2222 web1", "deploy@web1-alt", quick=True)
+ssh("ssh -p 2022 web1", "deploy@web1-alt", quick=True)
 ssh("ssh -p 9 web1", "")
-ssh("ssh ssh://ada@web1:2222", "ada@web1-alt")
+ssh("ssh ssh://ada@web1:2022", "ada@web1-alt")
 ssh("ssh web2", "deploy@web2")
 ssh("ssh web3", "ada@web2")
 ssh("ssh node-7", "deploy@node-7")
@@ -68,6 +68,7 @@ ssh("ssh cache.internal", "jump@gate ops@cache")
 ssh("ssh via-w", "jump@gate ops@cache", quick=True)
 ssh("ssh via-program", "ops@web1")
 ssh("ssh -J gate web2", "jump@gate deploy@web2", quick=True)
+ssh("ssh -J web1 web2", "deploy@web1 deploy@web2")
 ssh("ssh -J ada@gate,db ops@cache.internal", "ada@gate ops@db ops@cache")
 
 
@@ -122,10 +123,10 @@ def _(c):
     c.beside(["ssh", "dev", "cat"], lambda p: c.exchange(17031, alive=lambda: p.poll() is None))
 
 
-ssh("ssh back", "deploy@lab", command=over_there(17032))
-ssh("ssh -A web1", "deploy@web1", command="ssh-add -l | wc -l", quick=True)
-ssh("ssh lab", "ada@lab", command="ssh-add -l | wc -l")
-ssh("ssh -a lab", "ada@lab", command="ssh-add -l 2>&1 | tail -1")
+ssh("ssh back", "deploy@lab", command=over_there(17032), name="ssh back")
+ssh("ssh -A web1", "deploy@web1", command="ssh-add -l | wc -l", quick=True, name="ssh -A web1 ssh-add -l")
+ssh("ssh lab", "ada@lab", command="ssh-add -l | wc -l", name="ssh lab ssh-add -l")
+ssh("ssh -a lab", "ada@lab", command="ssh-add -l 2>&1 | tail -1", name="ssh -a lab ssh-add -l")
 
 # ---- streams and ends ----------------------------------------------------------------------------
 
@@ -133,7 +134,7 @@ ssh("ssh web1", "deploy@web1", command="exit 7", quick=True)
 ssh("ssh web1", "deploy@web1", command="kill -TERM $$")
 ssh("ssh web1", "deploy@web1", command="echo out; echo err >&2")
 ssh("ssh web1", "deploy@web1", command="sha256sum", stdin=BLOCK, quick=True)
-ssh("ssh packed", "deploy@web1", command="head -c 300000 /dev/zero | tr '\\0' '\\377'")
+ssh("ssh packed", "deploy@web1", command="head -c 300000 /dev/zero | tr '\\0' '\\377'", name="ssh packed, 300 KB")
 ssh("ssh -n web1", "deploy@web1", command="cat", stdin=b"not to be read")
 ssh("ssh env", "deploy@web1", command="echo $LC_CALL")
 
@@ -196,9 +197,9 @@ def _(c):
     c.show(f"{c.tag}-down")
 
 
-@call("scp -P 2222 FILE ada@web1:", "ada@web1-alt")
+@call("scp -P 2022 FILE ada@web1:", "ada@web1-alt")
 def _(c):
-    c.run("scp", "-q", "-P", "2222", c.put(f"{c.tag}-up", BLOCK), "ada@web1:")
+    c.run("scp", "-q", "-P", "2022", c.put(f"{c.tag}-up", BLOCK), "ada@web1:")
 
 
 @call("scp -O FILE db:", "jump@gate ops@db")
@@ -211,9 +212,9 @@ def _(c):
     c.run("scp", "-q", "-3", "ada@web1:motd", f"web2:{c.tag}-third")
 
 
-@call("scp scp://ada@web1:2222/motd FILE", "ada@web1-alt")
+@call("scp scp://ada@web1:2022/motd FILE", "ada@web1-alt")
 def _(c):
-    c.run("scp", "-q", "scp://ada@web1:2222/motd", f"{c.tag}-down")
+    c.run("scp", "-q", "scp://ada@web1:2022/motd", f"{c.tag}-down")
     c.show(f"{c.tag}-down")
 
 
@@ -230,9 +231,9 @@ def _(c):
     c.run("rsync", "-a", f"{c.tag}-dir", "db:")
 
 
-@call("rsync -e 'ssh -p 2222' ada@web1:motd FILE", "ada@web1-alt")
+@call("rsync -e 'ssh -p 2022' ada@web1:motd FILE", "ada@web1-alt")
 def _(c):
-    c.run("rsync", "-e", "ssh -p 2222", "ada@web1:motd", f"{c.tag}-down")
+    c.run("rsync", "-e", "ssh -p 2022", "ada@web1:motd", f"{c.tag}-down")
     c.show(f"{c.tag}-down")
 
 

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+"""What the person asked for is what happens (W1, W2, W3, W7): the calls of calls_table.py, from a
+configuration of 30 hosts, before ssh-mux is installed and after it, by each way of coming to it,
+with its daemon killed, and after it is uninstalled. docs/CALLS.md has what differs, and is compared.
+
+    calls_world.py    the machines and the person    calls_config.py   names, accounts, ssh config
+    calls_table.py    the calls                      calls_run.py      makes them
+"""
+import os
+import re
+import shutil
+import signal
+
+import pytest
+
+from calls_config import ACCOUNTS, MACHINES
+from calls_table import CALLS
+from calls_world import World, why_not
+from peers import TOP, poll
+
+pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+
+ALL = list(CALLS)
+SAMPLE = [name for name, c in CALLS.items() if c.quick]
+WAYS = ("control", "proxy", "tcp")
+# What ssh, or ssh-mux by way of it, says when it goes on by itself (W2).
+EXPLAINS = re.compile(
+    r"Master refused (session|forwarding) request: .*\n"
+    r"|muxclient: master forward request failed\n"
+    r"|mux_client_request_session: session request failed: .*\n"
+)
+
+
+def table():
+    """Of docs/CALLS.md: {call: {way: "line" or "differs"}}."""
+    rows = {}
+    for line in (TOP / "docs/CALLS.md").read_text(encoding="utf-8").splitlines():
+        cells = [c.strip() for c in line.strip().strip("|").split("|")]
+        if line.startswith("| `") and len(cells) == 2 + len(WAYS):
+            assert cells[0].strip("`") not in rows, f"twice: {line}"
+            assert cells[-1], f"no reason: {line}"
+            rows[cells[0].strip("`").replace("¦", "|")] = dict(zip(WAYS, cells[1:-1]))
+    return rows
+
+
+def judge(before, after):
+    """same; line: the same but for a line on stderr that says why; differs."""
+    if all(before[k] == after[k] for k in ("code", "out", "placed")):
+        if before["err"] == after["err"]:
+            return "same"
+        if before["err"] == EXPLAINS.sub("", after["err"]):
+            return "line"
+    if before["err"] == "" and before["code"] == after["code"] and before["placed"] == after["placed"]:
+        if before["out"] == EXPLAINS.sub("", after["out"].replace("\r\n", "\n")):
+            return "line"  # at a terminal
+    return "differs"
+
+
+def strangers(name, result):
+    """Accounts and machines that a call has reached and that were not asked for: by what was said
+    there, and by where files are."""
+    asks = CALLS[name].asks
+    accounts = {a.split("@")[0] for a in asks}
+    machines = {a.split("@")[1] for a in asks}
+    found = set(result["placed"]) - asks
+    for line in result["out"].splitlines():
+        if line in ACCOUNTS and line not in accounts or line in MACHINES and line not in machines:
+            found.add(line)
+        if (where := re.search(r"(\w+) at ([\w-]+)$", line)) and "@".join(where.groups()) not in asks:
+            found.add(where.group())
+    return found
+
+
+class Company:
+    """The world, and what came of each call before there was a ssh-mux."""
+
+    def __init__(self, keys, names):
+        self.world, self.names = World(keys), names
+        self.ssh_dir = self.world.dir / "home/me/.ssh"
+        self.files = self.bytes()
+        self.before = self.make("before")
+
+    def bytes(self):
+        """The person's own files."""
+        return {str(p.relative_to(self.ssh_dir)): (p.read_bytes(), p.stat().st_mode)
+                for p in sorted(self.ssh_dir.rglob("*"))
+                if p.is_file() and not p.name.startswith("ssh-mux")}
+
+    def make(self, state):
+        """All calls; whatever the state, none may reach what it did not ask for (W1)."""
+        done, logins = self.world.calls(self.names)
+        calls = done["calls"]
+        assert not (lost := [n for n in self.names if n not in calls]), lost
+        wrong = {n: found for n, c in calls.items() if (found := strangers(n, c))}
+        assert not wrong, (state, "reached what was not asked for", wrong)
+        asks = frozenset().union(*(CALLS[n].asks for n in self.names))
+        assert logins <= asks, (state, "logins that nobody asked for", logins - asks)
+        assert not done["left"], (state, "left running", done["left"])
+        broken = {n: c["err"] for n, c in calls.items() if c["code"] == "broken"}
+        assert not broken, broken
+        return calls
+
+    def install(self, way):
+        done = self.world.mux("install", "-y", "--via", way)
+        for line in done.stdout.splitlines():
+            if line.startswith("    ") and " daemon" in line:
+                assert self.world.run("sh", "-c", line.strip()).returncode == 0
+
+    def kill_daemon(self):
+        pids = self.world.daemon_pids()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        poll(lambda: not self.world.daemon_pids(), 20, "no daemon")
+        return len(pids)
+
+    def uninstall(self):
+        self.world.mux("uninstall", "--purge")
+        assert not self.world.daemon_pids()
+        assert self.bytes() == self.files
+        assert not [p.name for p in self.ssh_dir.iterdir() if p.name.startswith("ssh-mux")]
+
+    def compare(self, state, calls, expected):
+        """expected: {call: how it differs}, of all that differ."""
+        found = {n: how for n in self.names
+                 if (how := judge(self.before[n], calls[n])) != "same"}
+        shown = "".join(f"\n{n}: {how}, expected {expected.get(n, 'same')}\n   {self.before[n]}\n"
+                        f"   {calls[n]}" for n, how in found.items() if how != expected.get(n))
+        assert found == expected, (
+            f"{state}: differs, and not in docs/CALLS.md: {sorted(found.keys() - expected.keys())}; "
+            f"in docs/CALLS.md, and does not differ: {sorted(expected.keys() - found.keys())}{shown}")
+
+    def expected(self, way):
+        return {n: how for n, row in table().items()
+                if n in self.names and (how := row[way]) != "same"}
+
+    def stop(self):
+        self.world.stop()
+
+
+@pytest.fixture(scope="module")
+def company(keys, request):
+    c = Company(keys, request.param)
+    yield c
+    c.stop()
+    shutil.rmtree(c.world.dir, ignore_errors=True)
+
+
+def there_and_back(company, way):
+    """Installed, its daemon killed, uninstalled."""
+    company.install(way)
+    try:
+        company.compare(way, company.make(way), company.expected(way))
+        assert company.kill_daemon() == 1
+        killed = company.make(f"{way}, daemon killed")
+        if way == "control":  # ssh goes on by itself
+            company.compare("control, daemon killed", killed, {})
+        elif way == "proxy":  # it starts another
+            company.compare("proxy, daemon killed", killed, company.expected(way))
+        else:
+            company.check_refused(killed)
+    finally:
+        company.uninstall()
+
+
+def test_every_row_of_the_table_is_a_call():
+    rows = table()
+    assert rows.keys() <= CALLS.keys(), rows.keys() - CALLS.keys()
+    for name, row in rows.items():
+        assert set(row.values()) <= {"same", "line", "differs"}, (name, row)
+        assert set(row.values()) != {"same"}, name
+    assert len(CALLS) >= 60
+
+
+SMALL = pytest.mark.parametrize("company", [SAMPLE], indirect=True, ids=["sample"])
+FULL = pytest.mark.parametrize("company", [ALL], indirect=True, ids=["all"])
+
+
+@SMALL
+@pytest.mark.parametrize("way", WAYS)
+def test_W1_W3_a_sample_of_calls(company, way):
+    there_and_back(company, way)
+
+
+@FULL
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_W1_W2_W3_W7_all_calls(company, way):
+    there_and_back(company, way)
+
+
+@FULL
+@pytest.mark.slow
+def test_W3_after_uninstall_all_is_as_before(company):
+    company.compare("uninstalled", company.make("uninstalled"), {})
