@@ -115,7 +115,7 @@ def _(c):
 
 @call("ssh -R 0:localhost:7002 web1", "deploy@web1")
 def _(c):
-    c.run("ssh", "-R", "0:localhost:7002", "web1", WHERE)
+    c.run("ssh", "-o", "ExitOnForwardFailure=yes", "-R", "0:localhost:7002", "web1", WHERE)
 
 
 @call("ssh dev", "deploy@lab")

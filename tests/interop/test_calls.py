@@ -23,16 +23,16 @@ pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 ALL = list(CALLS)
 SAMPLE = [name for name, c in CALLS.items() if c.quick]
 WAYS = ("control", "proxy", "tcp")
-# What ssh, or ssh-mux by way of it, says when it goes on by itself (W2).
+# What ssh says when the control socket's daemon leaves a call to it (W2).
 EXPLAINS = re.compile(
     r"Master refused (session|forwarding) request: .*\n"
-    r"|muxclient: master forward request failed\n"
+    r"|muxclient: master (forward request|hello exchange) failed\n"
     r"|mux_client_request_session: session request failed: .*\n"
 )
 
 
 def table():
-    """Of docs/CALLS.md: {call: {way: "line" or "differs"}}."""
+    """Of docs/CALLS.md: {call: {way: "same", "words" or "differs"}}."""
     rows = {}
     for line in (TOP / "docs/CALLS.md").read_text(encoding="utf-8").splitlines():
         cells = [c.strip() for c in line.strip().strip("|").split("|")]
@@ -44,16 +44,10 @@ def table():
 
 
 def judge(before, after):
-    """same; line: the same but for a line on stderr that says why; differs."""
-    if all(before[k] == after[k] for k in ("code", "out", "placed")):
-        if before["err"] == after["err"]:
-            return "same"
-        if before["err"] == EXPLAINS.sub("", after["err"]):
-            return "line"
-    if before["err"] == "" and before["code"] == after["code"] and before["placed"] == after["placed"]:
-        if before["out"] == EXPLAINS.sub("", after["out"].replace("\r\n", "\n")):
-            return "line"  # at a terminal
-    return "differs"
+    """same; words: the same but for what stderr says; differs."""
+    if any(before[k] != after[k] for k in ("code", "out", "placed")):
+        return "differs"
+    return "same" if before["err"] == after["err"] else "words"
 
 
 def strangers(name, result):
@@ -129,6 +123,13 @@ class Company:
             f"{state}: differs, and not in docs/CALLS.md: {sorted(found.keys() - expected.keys())}; "
             f"in docs/CALLS.md, and does not differ: {sorted(expected.keys() - found.keys())}{shown}")
 
+    def check_refused(self, calls):
+        """No daemon at the port: what differs has failed, without reaching anything."""
+        for name, after in calls.items():
+            if name != "ssh -G web1" and judge(self.before[name], after) == "differs":
+                assert after["code"] != 0 and not after["placed"], (name, after)
+        assert "127.0.0.1 port 2222: Connection refused" in calls["ssh web1"]["err"]
+
     def expected(self, way):
         return {n: how for n, row in table().items()
                 if n in self.names and (how := row[way]) != "same"}
@@ -149,7 +150,11 @@ def there_and_back(company, way):
     """Installed, its daemon killed, uninstalled."""
     company.install(way)
     try:
-        company.compare(way, company.make(way), company.expected(way))
+        calls = company.make(way)
+        company.compare(way, calls, company.expected(way))
+        if way == "control":  # what is said beyond that tells why ssh goes on by itself
+            company.compare(way, {n: dict(c, err=EXPLAINS.sub("", c["err"]))
+                                  for n, c in calls.items()}, {})
         assert company.kill_daemon() == 1
         killed = company.make(f"{way}, daemon killed")
         if way == "control":  # ssh goes on by itself
@@ -158,6 +163,7 @@ def there_and_back(company, way):
             company.compare("proxy, daemon killed", killed, company.expected(way))
         else:
             company.check_refused(killed)
+        assert company.kill_daemon() == (way == "proxy")
     finally:
         company.uninstall()
 
@@ -166,7 +172,7 @@ def test_every_row_of_the_table_is_a_call():
     rows = table()
     assert rows.keys() <= CALLS.keys(), rows.keys() - CALLS.keys()
     for name, row in rows.items():
-        assert set(row.values()) <= {"same", "line", "differs"}, (name, row)
+        assert set(row.values()) <= {"same", "words", "differs"}, (name, row)
         assert set(row.values()) != {"same"}, name
     assert len(CALLS) >= 60
 
