@@ -16,6 +16,19 @@ void smx_strings_release(struct smx_strings *s)
 	*s = (struct smx_strings){ NULL, 0 };
 }
 
+int smx_strings_push(struct smx_strings *s, const char *str)
+{
+	char **more = smx_realloc(s->v, (s->n + 1) * sizeof(*more));
+
+	if (!more)
+		return SMX_ENOMEM;
+	s->v = more;
+	if (!(s->v[s->n] = smx_strdup(str)))
+		return SMX_ENOMEM;
+	s->n++;
+	return 0;
+}
+
 int smx_strings_add(struct smx_strings *s, const char *str)
 {
 	char **v;
@@ -49,6 +62,7 @@ char *smx_host_dup(const char *s)
 void smx_hop_release(struct smx_hop *hop)
 {
 	struct smx_strings identity = { hop->identity, hop->n_identity };
+	struct smx_strings transport = { hop->transport, hop->n_transport };
 	struct smx_strings certificate = { hop->certificate, hop->n_certificate };
 	struct smx_strings known_hosts = { hop->known_hosts, hop->n_known_hosts };
 
@@ -58,6 +72,7 @@ void smx_hop_release(struct smx_hop *hop)
 	smx_free(hop->host_key_alias);
 	smx_free(hop->identity_agent);
 	smx_strings_release(&identity);
+	smx_strings_release(&transport);
 	smx_strings_release(&certificate);
 	smx_strings_release(&known_hosts);
 	*hop = (struct smx_hop){ 0 };
@@ -205,7 +220,9 @@ static int same_place(const struct smx_hop *a, const struct smx_hop *b)
 {
 	return a->port == b->port && same_text(a->host, b->host) && same_text(a->user, b->user) &&
 	       same_text(a->host_key_alias, b->host_key_alias) &&
-	       same_texts(a->known_hosts, a->n_known_hosts, b->known_hosts, b->n_known_hosts);
+	       same_texts(a->known_hosts, a->n_known_hosts, b->known_hosts, b->n_known_hosts) &&
+	       same_texts(a->transport, a->n_transport, b->transport, b->n_transport) &&
+	       (!a->n_transport || same_text(a->name, b->name));
 }
 
 /* As whom: a server may know several accounts of one user name by their keys, and the first key

@@ -53,18 +53,19 @@
 #include "config/forward.h"
 #include "config/names.h"
 
-#define SMX_ROUTES_MAX        4096 /* routes in a table */
-#define SMX_HOPS_MAX          8 /* hops of a route, the target included */
-#define SMX_IDENTITIES_MAX    16 /* key files of a hop */
-#define SMX_SEND_ENV_MAX      64 /* names in a send_env */
-#define SMX_AGENT_NAMES_MAX   64 /* keys in an agent_forward */
-#define SMX_ROUTES_ERROR_MAX  1024 /* good cap for an error buffer */
-#define SMX_ROUTES_ERRORS_MAX 50 /* that smx_routes_check tells of */
-#define SMX_CONFIG_PATH_MAX   1024 /* bytes in a path of the file */
-#define SMX_DEFAULT_SSH_PORT  22
-#define SMX_DEAD_AFTER_S      900 /* dead_after where the file does not say it (U3) */
-#define SMX_DEAD_AFTER_MIN_S  45
-#define SMX_DEAD_AFTER_MAX_S  86400
+#define SMX_ROUTES_MAX          4096 /* routes in a table */
+#define SMX_HOPS_MAX            8 /* hops of a route, the target included */
+#define SMX_IDENTITIES_MAX      16 /* key files of a hop */
+#define SMX_SEND_ENV_MAX        64 /* names in a send_env */
+#define SMX_AGENT_NAMES_MAX     64 /* keys in an agent_forward */
+#define SMX_ROUTES_ERROR_MAX    1024 /* good cap for an error buffer */
+#define SMX_ROUTES_ERRORS_MAX   50 /* that smx_routes_check tells of */
+#define SMX_TRANSPORT_WORDS_MAX 32
+#define SMX_CONFIG_PATH_MAX     1024 /* bytes in a path of the file */
+#define SMX_DEFAULT_SSH_PORT    22
+#define SMX_DEAD_AFTER_S        900 /* dead_after where the file does not say it (U3) */
+#define SMX_DEAD_AFTER_MIN_S    45
+#define SMX_DEAD_AFTER_MAX_S    86400
 
 /* What a window of ours is, on a system that has them (A4: Windows); of no meaning elsewhere. */
 enum smx_prompter {
@@ -84,6 +85,8 @@ struct smx_hop {
 	char **identity; /* key file paths as written (a leading "~/" is the caller's to expand);
 			    the order decides which key is offered first */
 	size_t n_identity; /* 0: the defaults */
+	char **transport; /* a program and its arguments, in the place of a TCP connection (R7) */
+	size_t n_transport; /* 0: TCP */
 	char **certificate; /* files of certificates besides those beside the keys (A9), as
 			       identity */
 	size_t n_certificate;
@@ -187,11 +190,11 @@ const struct smx_route *smx_routes_find_target(const struct smx_routes *routes,
 	const struct smx_hop *target, const struct smx_route **ret_rival);
 
 /*
- * P1: 1 if both lead to the same place as the same person: user, host, port, host_key_alias,
- * known_hosts, identity and certificate (lists, in their order), identities_only and identity_agent
- * of each hop, and their number. That is the pool's key. What decides when and how one is asked
- * (unattended, prompter) or how its connection is kept and used (dead_after, pace, spare) is no
- * part of it.
+ * P1: 1 if both lead to the same place as the same person: user, host, port, transport (and with
+ * one the name, which may stand in its words), host_key_alias, known_hosts, identity and
+ * certificate (lists, in their order), identities_only and identity_agent of each hop, and their
+ * number. That is the pool's key. What decides when and how one is asked (unattended, prompter) or
+ * how its connection is kept and used (dead_after, pace, spare) is no part of it.
  *
  * Paths are compared as text. Two spellings of one file cost a second login, and never make two
  * people one; mux/prepare.h has put the home in the place of "~/" before.

@@ -82,6 +82,19 @@ static int is_none(const struct smx_toml *jump)
 	       smx_view_eq(smx_view_of(jump->string, jump->string_len), "none");
 }
 
+/* R7: a program leads from here to the first hop; to the others leads the hop before. */
+static int check_transports(struct routes_parser *p, const struct route_draft *d)
+{
+	for (size_t i = 1; i < d->n_hops; i++) {
+		if (d->hops[i] != ROUTE_HOP_JUMP && p->drafts[d->hops[i]].transport.n)
+			return smx_routes_fail(p, d, d->jump,
+				"leads to \"%s\" from another host, which excludes its "
+				"\"transport\"",
+				p->drafts[d->hops[i]].name);
+	}
+	return 0;
+}
+
 static int resolve_one(struct routes_parser *p, struct route_draft *d, unsigned depth)
 {
 	int r = 0;
@@ -92,7 +105,11 @@ static int resolve_one(struct routes_parser *p, struct route_draft *d, unsigned 
 	if (d->direct && d->jump)
 		r = smx_routes_fail(
 			p, d, d->jump, "excludes \"direct = true\"; leave one of them away");
-	else if (!d->jump && !d->direct && p->has_jump)
+	else if (d->transport.n && d->jump && !is_none(d->jump))
+		r = smx_routes_fail(p, d, d->jump,
+			"excludes \"transport\", which is the way by itself; leave one of them "
+			"away");
+	else if (!d->jump && !d->direct && !d->transport.n && p->has_jump)
 		r = add_hop(p, d, ROUTE_HOP_JUMP);
 	else if (d->jump && d->jump->type == SMX_TOML_ARRAY)
 		for (size_t i = 0; r == 0 && i < d->jump->n_items; i++)
@@ -101,6 +118,8 @@ static int resolve_one(struct routes_parser *p, struct route_draft *d, unsigned 
 		r = add_jump(p, d, d->jump, 1, depth);
 	if (r == 0)
 		r = add_hop(p, d, (size_t)(d - p->drafts));
+	if (r == 0)
+		r = check_transports(p, d);
 	d->state = DRAFT_DONE; /* also one in error: it is told of once */
 	return r;
 }

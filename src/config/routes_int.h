@@ -26,7 +26,8 @@ struct route_draft {
 	unsigned port, dead_after;
 	enum smx_prompter prompter;
 	int direct, identities_only, allow_loopback, unattended, allow_other_users, pace, spare;
-	struct smx_strings identity, certificate, known_hosts, send_env, agent_keys;
+	struct smx_strings identity, certificate, known_hosts, transport, send_env, agent_keys;
+	const struct smx_toml *transport_at;
 	const struct smx_toml *jump, *jump_through;
 	struct smx_forward_rules forwards, remote_forwards, through;
 	int agent_is_allowed, agent_must_confirm;
@@ -89,6 +90,7 @@ enum {
 	KEY_JUMP_THROUGH = 1 << 23,
 	KEY_CERTIFICATE = 1 << 24,
 	KEY_AGENT_FORWARD = 1 << 28,
+	KEY_TRANSPORT = 1 << 25,
 };
 int smx_routes_read_keys(struct routes_parser *p, struct route_draft *draft, unsigned section);
 
@@ -108,6 +110,7 @@ void smx_routes_variant_release(struct smx_routes *variant);
 
 /* routes.c */
 void smx_strings_release(struct smx_strings *s);
+int smx_strings_push(struct smx_strings *s, const char *str);
 int smx_strings_add(struct smx_strings *s, const char *str); /* unless it is there already */
 void smx_hop_release(struct smx_hop *hop);
 /* "a-z" of a copy of s; up to a '%' (IPv6 zones are case sensitive). */

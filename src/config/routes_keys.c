@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/routes_int.h"
+#include "config/transport.h"
 
 enum value_kind {
 	VALUE_HOST,
@@ -16,6 +17,7 @@ enum value_kind {
 	VALUE_PATH,
 	VALUE_PATHS,
 	VALUE_PROGRAM,
+	VALUE_ARGV,
 	VALUE_PROMPTER,
 	VALUE_ENV,
 	VALUE_JUMP,
@@ -43,6 +45,7 @@ static const struct key_spec keys[] = {
 	{ "port", KEY_PORT, HOST_SECTIONS, VALUE_PORT, AT(port) },
 	{ "user", KEY_USER, HOST_SECTIONS, VALUE_USER, AT(user) },
 	{ "direct", KEY_DIRECT, SECTION_ROUTE, VALUE_BOOLEAN, AT(direct) },
+	{ "transport", KEY_TRANSPORT, HOST_SECTIONS, VALUE_ARGV, AT(transport) },
 	{ "jump", KEY_JUMP, SECTION_ROUTE, VALUE_JUMP, AT(jump) },
 	{ "allow_remote_loopback_any_port", KEY_LOOPBACK, SECTION_ROUTE, VALUE_BOOLEAN,
 		AT(allow_loopback) },
@@ -380,6 +383,33 @@ static int read_agent_forward(
 	return 0;
 }
 
+/* R7: a program and its arguments. */
+static int read_argv(struct routes_parser *p, const struct route_draft *draft,
+	const struct smx_toml *item, struct smx_strings *to)
+{
+	const char *fault;
+	int r = 0;
+
+	if (item->type != SMX_TOML_ARRAY || item->n_items == 0)
+		return smx_routes_fail(p, draft, item,
+			"must be an array of a program and its arguments, as [\"nc\", \"%%h\", "
+			"\"%%p\"]");
+	if (item->n_items > SMX_TRANSPORT_WORDS_MAX)
+		return smx_routes_fail(
+			p, draft, item, "has more than %d words", SMX_TRANSPORT_WORDS_MAX);
+	for (size_t i = 0; r == 0 && i < item->n_items; i++) {
+		const struct smx_toml *one = item->items[i];
+
+		if (one->type != SMX_TOML_STRING)
+			return smx_routes_fail(p, draft, item, "must have strings only, not %s",
+				smx_toml_type_name(one->type));
+		if ((fault = smx_transport_fault(string_of(one), i == 0)) != NULL)
+			return smx_routes_fail(p, draft, item, "\"%.64s\" %s", one->string, fault);
+		r = smx_strings_push(to, one->string);
+	}
+	return r;
+}
+
 static int read_value(struct routes_parser *p, struct route_draft *draft,
 	const struct smx_toml *item, const struct key_spec *spec)
 {
@@ -402,6 +432,9 @@ static int read_value(struct routes_parser *p, struct route_draft *draft,
 		return read_boolean(p, draft, item, to);
 	case VALUE_PROMPTER:
 		return read_prompter(p, draft, item, to);
+	case VALUE_ARGV:
+		draft->transport_at = item;
+		return read_argv(p, draft, item, to);
 	case VALUE_JUMP:
 		return read_jump(p, draft, item, to);
 	case VALUE_FORWARDS:

@@ -71,6 +71,7 @@ static void release_draft(struct route_draft *d)
 	smx_free(d->pinentry);
 	smx_strings_release(&d->identity);
 	smx_strings_release(&d->certificate);
+	smx_strings_release(&d->transport);
 	smx_strings_release(&d->known_hosts);
 	smx_strings_release(&d->send_env);
 	smx_forward_rules_release(&d->forwards);
@@ -209,6 +210,15 @@ static int make_hop(const struct routes_parser *p, const struct route_draft *d, 
 	of = d->present & KEY_KNOWN_HOSTS ? d : top;
 	if ((r = copy_strings(&of->known_hosts, &hop->known_hosts, &hop->n_known_hosts)) != 0)
 		return r;
+	for (size_t i = 0; i < d->transport.n; i++) {
+		struct smx_strings s = { hop->transport, hop->n_transport };
+
+		r = smx_strings_push(&s, d->transport.v[i]);
+		hop->transport = s.v;
+		hop->n_transport = s.n;
+		if (r != 0)
+			return r;
+	}
 	of = d->present & KEY_CERTIFICATE ? d : top;
 	if ((r = copy_strings(&of->certificate, &hop->certificate, &hop->n_certificate)) != 0)
 		return r;

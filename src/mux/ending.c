@@ -41,8 +41,7 @@ static int goes_over(const struct link *l, const struct upstream *up)
 	const struct tunnel *tunnel;
 
 	while (l && l != up->link) {
-		/* Of pooled connections only tunnels are carriers. */
-		tunnel = l->carrier ? SMX_CONTAINER(l->carrier, struct tunnel, carrier) : NULL;
+		tunnel = tunnel_of_carrier(l->carrier);
 		l = tunnel && tunnel->ep.chan ? tunnel->ep.link : NULL;
 	}
 	return l != NULL;

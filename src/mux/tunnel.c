@@ -174,6 +174,11 @@ static void tunnel_detach(struct carrier *c)
 
 static const struct carrier_ops carrier_ops = { tunnel_write, tunnel_backlog, tunnel_detach };
 
+struct tunnel *tunnel_of_carrier(struct carrier *c)
+{
+	return c && c->ops == &carrier_ops ? SMX_CONTAINER(c, struct tunnel, carrier) : NULL;
+}
+
 struct tunnel *tunnel_new(struct link *outer, struct smx_chan *chan)
 {
 	struct tunnel *t = smx_calloc(1, sizeof(*t));

@@ -23,6 +23,8 @@ struct tunnel {
 
 /* Takes over an open channel of the outer link. NULL: no memory. */
 struct tunnel *tunnel_new(struct link *outer, struct smx_chan *chan);
+/* NULL: the carrier is none, or NULL. */
+struct tunnel *tunnel_of_carrier(struct carrier *c);
 /* The connection that runs through the channel of this endpoint, or NULL: for status. */
 const struct link *tunnel_inner(struct endpoint *ep);
 

@@ -8,10 +8,12 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "mux/asker.h"
 #include "mux/dial.h"
 #include "mux/ending.h"
 #include "mux/holdback.h"
 #include "mux/hostkey_ask.h"
+#include "mux/program.h"
 #include "mux/prompt.h"
 #include "mux/remote_forward.h"
 #include "mux/say.h"
@@ -19,6 +21,8 @@
 
 #define LOGIN_TIMEOUT_MS  (90 * 1000)
 #define HOST_KEY_ALGS_MAX 1024
+#define SAID_TO_MAX       64
+#define SAID_MAX          1024
 #define YOUNG_MS          (30 * 1000) /* U6: what dies so soon without a channel was no login */
 #define FIRST_PROBE_MS    1000 /* after the login, whatever else is or is not sent */
 #define OPEN_TRIES_MAX    3
@@ -237,7 +241,7 @@ static const struct link_ops upstream_link_ops = { on_host_key, on_ready, on_aut
 
 /* --- the carrier --- */
 
-static int start_link(struct upstream *up, uv_tcp_t *tcp, struct tunnel *tunnel)
+static int start_link(struct upstream *up, uv_tcp_t *tcp, struct carrier *carrier)
 {
 	struct smx_transport_config config = {
 		.role = SMX_CLIENT,
@@ -253,7 +257,7 @@ static int start_link(struct upstream *up, uv_tcp_t *tcp, struct tunnel *tunnel)
 		up->state = UPSTREAM_LOGIN;
 		up->failure.kind = ATTEMPT_NETWORK; /* until the server speaks of the login */
 		r = tcp ? link_start_tcp(up->link, tcp, &config)
-			: link_start_carrier(up->link, &tunnel->carrier, &config);
+			: link_start_carrier(up->link, carrier, &config);
 		tcp = NULL;
 	}
 	smx_buf_release(&algs);
@@ -262,8 +266,8 @@ static int start_link(struct upstream *up, uv_tcp_t *tcp, struct tunnel *tunnel)
 		up->link->tcp = tcp;
 		tcp->data = up->link;
 	}
-	if (tunnel)
-		up->link->carrier = &tunnel->carrier; /* in any case: the link detaches it */
+	if (carrier)
+		up->link->carrier = carrier; /* in any case: the link detaches it */
 	if (r != 0)
 		return r;
 	up->login = login_new(up->entry, up->link, up->hop, up->prepared, on_login, up);
@@ -301,7 +305,7 @@ static void on_tunnel_opened(struct open_req *req, struct upstream *jump, struct
 	open_req_release(req);
 	if (tunnel) {
 		tunnel->carrier.inner = up->link;
-		r = start_link(up, NULL, tunnel);
+		r = start_link(up, NULL, &tunnel->carrier);
 	} else if (smx_conn_send_close(&jump->link->conn, chan) != 0) {
 		link_fail(jump->link, SMX_ENOMEM, NULL);
 	}
@@ -356,6 +360,41 @@ static int open_tunnel(struct upstream *up)
 	return 0;
 }
 
+/* --- a program (R7) --- */
+
+/* What it writes to stderr: into the log, and to those who wait for its login. */
+static void on_said(void *arg, const char *line)
+{
+	struct upstream *up = arg;
+	struct mux_ids ids = ids_of_upstream(up);
+	struct asker *askers[SAID_TO_MAX];
+	char text[SAID_MAX];
+	size_t n;
+
+	say_info(&ids, "transport %s: %s", up->hop->transport[0], line);
+	if (up->state == UPSTREAM_READY)
+		return;
+	(void)snprintf(text, sizeof(text), "%.80s: %.900s", up->hop->transport[0], line);
+	n = pool_askers(up->entry, askers, SMX_ARRAY_LEN(askers));
+	for (size_t i = 0; i < n; i++)
+		if (askers[i]->ops->tell)
+			askers[i]->ops->tell(askers[i], text);
+}
+
+static int start_program(struct upstream *up)
+{
+	struct program *program;
+	int r = program_new(
+		up->entry->mux, up->hop, on_said, up, &program, up->cause, sizeof(up->cause));
+
+	up->carried_ms = mux_now(up->entry->mux);
+	if (r != 0)
+		return r;
+	up->cause[0] = '\0';
+	program_carrier(program)->inner = up->link;
+	return start_link(up, NULL, program_carrier(program));
+}
+
 static void on_prepared(void *arg, struct prepared *result)
 {
 	struct upstream *up = arg;
@@ -374,6 +413,9 @@ static void on_prepared(void *arg, struct prepared *result)
 				: smx_strerror(r));
 	} else if (is_behind_jump(up)) {
 		r = open_tunnel(up);
+	} else if (up->hop->n_transport) {
+		up->failure.kind = ATTEMPT_NETWORK;
+		r = start_program(up);
 	} else {
 		up->dial = dial_start(
 			up->entry->mux->loop, up->hop->host, up->hop->port, on_dialled, up);

@@ -30,8 +30,7 @@ void upstream_life_init(struct upstream *up)
 
 static const struct tunnel *tunnel_of(const struct upstream *up)
 {
-	struct carrier *c = up->link->carrier; /* of an upstream: a tunnel */
-	const struct tunnel *t = c ? SMX_CONTAINER(c, struct tunnel, carrier) : NULL;
+	const struct tunnel *t = tunnel_of_carrier(up->link->carrier);
 
 	return t && t->ep.chan && !t->ep.link->dead ? t : NULL;
 }
@@ -71,6 +70,8 @@ static struct smx_live_input input_of(const struct upstream *up)
 		smx_live_acked(&l->live, t->ep.link->live.life_ms);
 	} else if (l->tcp) {
 		ask_tcp(l, &in);
+	} else if (up->hop->n_transport) {
+		smx_live_acked(&l->live, mux_now(l->mux)); /* it tells nothing but its end */
 	}
 	return in;
 }
