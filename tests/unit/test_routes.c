@@ -397,10 +397,10 @@ static void l8_send_env_of_route_and_top(void **state)
 	smx_routes_unref(routes);
 }
 
-#define ROUTE_KEYS                                                                          \
-	"host, port, user, direct, jump, allow_remote_loopback_any_port, forwards, "        \
-	"remote_forwards, jump_through, send_env, identity, certificate, identities_only, " \
-	"identity_agent, unattended, host_key_alias, known_hosts, prompter, dead_after, "   \
+#define ROUTE_KEYS                                                                              \
+	"host, port, user, direct, transport, jump, allow_remote_loopback_any_port, forwards, " \
+	"remote_forwards, jump_through, send_env, identity, certificate, identities_only, "     \
+	"identity_agent, unattended, host_key_alias, known_hosts, prompter, dead_after, "       \
 	"pace, spare, agent_forward"
 #define AGENT_RIGHT                                                                             \
 	"must be true, false, \"confirm\", or keys: fingerprints (\"SHA256:...\") or files of " \
@@ -471,8 +471,9 @@ static void r3_errors(void **state)
 						   "key; the keys here are " ROUTE_KEYS },
 		{ JUMP "direct = true\n",
 			"f:4:1: [jump] key \"direct\": unknown key; the keys here are host, port, "
-			"user, identity, certificate, identities_only, identity_agent, unattended, "
-			"host_key_alias, known_hosts, prompter, dead_after, pace, spare" },
+			"user, transport, identity, certificate, identities_only, identity_agent, "
+			"unattended, host_key_alias, known_hosts, prompter, dead_after, pace, "
+			"spare" },
 		{ "[jmp]\n", "f:1:2: key \"jmp\": unknown key; did you mean \"jump\"?" },
 		{ "[route.web]\n", "f:1:2: key \"route\": unknown key; did you mean \"routes\"?" },
 		{ "allow_remote_loopback_any_port = true\n",
@@ -496,6 +497,29 @@ static void r3_errors(void **state)
 			"\"powershell\", not a boolean" },
 		{ ROUTE "pinentry = '/bin/p'\n", "f:4:1: [routes.web] key \"pinentry\": unknown "
 						 "key; the keys here are " ROUTE_KEYS },
+		/* R7 */
+		{ ROUTE "transport = 'nc'\n",
+			"f:4:1: [routes.web] key \"transport\": must be an array "
+			"of a program and its arguments, as [\"nc\", "
+			"\"%h\", \"%p\"]" },
+		{ ROUTE "transport = []\n",
+			"f:4:1: [routes.web] key \"transport\": must be an array "
+			"of a program and its arguments, as [\"nc\", \"%h\", "
+			"\"%p\"]" },
+		{ ROUTE "transport = ['']\n",
+			"f:4:1: [routes.web] key \"transport\": \"\" must not be empty" },
+		{ ROUTE "transport = ['-x']\n",
+			"f:4:1: [routes.web] key \"transport\": \"-x\" must be a program, which no "
+			"word that begins with '-' is" },
+		{ ROUTE "transport = ['nc', '%q']\n",
+			"f:4:1: [routes.web] key \"transport\": \"%q\" has a '%' before something "
+			"else than h, p, r, n or %" },
+		{ ROUTE "transport = ['nc', 'a%']\n",
+			"f:4:1: [routes.web] key \"transport\": \"a%\" has a '%' before something "
+			"else than h, p, r, n or %" },
+		{ ROUTE "transport = ['nc', 1]\n",
+			"f:4:1: [routes.web] key \"transport\": must have strings only, not an "
+			"integer" },
 		/* missing ones */
 		{ "[routes.web]\nuser = 'u'\n",
 			"f:1:9: [routes.web]: key \"host\" is missing; write host = \"name or "
@@ -873,6 +897,9 @@ static void p1_hops_equal_compares_each_part(void **state)
 				   "port = { host = 'h', user = 'u', port = 2022 }\n"
 				   "host = { host = 'g', user = 'u' }\n"
 				   "alias = { host = 'h', user = 'u', host_key_alias = 'k' }\n"
+				   "program = { host = 'h', user = 'u', transport = ['nc'] }\n"
+				   "program2 = { host = 'h', user = 'u', transport = ['nc', ''] }\n"
+				   "program3 = { host = 'h', user = 'u', transport = ['nc'] }\n"
 				   "cert = { host = 'h', user = 'u', certificate = 'x' }\n"
 				   "files = { host = 'h', user = 'u', known_hosts = 'k' }\n"
 				   "far = { host = 'h', user = 'u', jump = 'host' }\n"
