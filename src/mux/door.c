@@ -92,7 +92,8 @@ static const char *check_open(const struct smx_route *route, const struct smx_co
 }
 
 /* W1: by the routes of now, for each channel. */
-static int find_destination(const struct client *c, struct destination *ret, struct refusal *ret_why)
+static int find_destination(
+	const struct client *c, struct destination *ret, struct refusal *ret_why)
 {
 	struct request req;
 

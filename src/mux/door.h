@@ -49,7 +49,8 @@ struct door_way {
 
 /* What it asked for, in words (unchecked). */
 const char *client_route(const struct client *c);
-/* Where that leads by the routes of now, in *ret_route, and its table with a reference; NULL: there is none. */
+/* Where that leads by the routes of now, in *ret_route, and its table with a reference; NULL: there
+ * is none. */
 struct smx_routes *client_find_route(const struct client *c, const struct smx_route **ret_route);
 
 /*

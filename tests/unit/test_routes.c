@@ -630,7 +630,8 @@ static void r3_errors(void **state)
 			"f:4:1: [routes.web] key \"agent_forward\": \"/a?b\": " AGENT_RIGHT },
 		{ JUMP "agent_forward = true\n",
 			"f:4:1: [jump] key \"agent_forward\": unknown key; the keys here are host, "
-			"port, user, identity, certificate, identities_only, identity_agent, "
+			"port, user, transport, identity, certificate, identities_only, "
+			"identity_agent, "
 			"unattended, "
 			"host_key_alias, known_hosts, prompter, dead_after, pace, spare" },
 		/* L8 */
