@@ -29,6 +29,7 @@ PATHS = {
 }
 SIDES = ("direct", "ControlMaster", "ssh-mux")
 UNPACED = "ssh-mux, pace = false"
+DOOR = "ssh-mux, control socket"
 
 # ---- namespaces ----------------------------------------------------------------------------------
 
@@ -168,6 +169,8 @@ class World:
                 self.stack.callback(p.kill)
                 peers.poll(path.exists, 30, "the ControlMaster")
             return Side(name, self.direct(), [f"-oControlPath={path}"])
+        if name == DOOR:
+            return self.control_socket()
         return self.mux_side(self.unpaced if name == UNPACED else self.mux, name)
 
     def mux_side(self, mux, name="ssh-mux"):
@@ -175,6 +178,11 @@ class World:
         return Side(name, self.config(f"mux{mux.port}", "127.0.0.1", mux.port,
                                       f"[127.0.0.1]:{mux.port} {host_key}", "server",
                                       self.keys.make("local")))
+
+    def control_socket(self):
+        """The same daemon by its control socket, as a ControlPath of ssh."""
+        paths = list(self.mux.run_dir.rglob("server=*"))
+        return Side(DOOR, self.direct(), [f"-oControlPath={paths[0]}", "-oControlMaster=no"])
 
     def side_names(self):
         names = self.args.sides or list(SIDES)
