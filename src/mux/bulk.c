@@ -34,16 +34,32 @@ void bulk_note(struct bulk *b, struct link *l, enum link_way way, size_t n)
 		pace_sent(&l->pace, uv_hrtime() / 1000, n);
 }
 
-size_t bulk_down_share(const struct bulk *b, const struct link *l, size_t waiting)
+static size_t part(const struct link *l, uint64_t window)
 {
-	uint64_t share = l && l->is_paced ? pace_down_window(&l->pace) : 0;
-	unsigned n;
+	unsigned n = l->n_busy_before[LINK_DOWN];
 
-	if (!share || bulk_is_light(b, l, waiting))
-		return 0;
-	n = l->n_busy_before[LINK_DOWN];
 	if (n < l->n_busy[LINK_DOWN])
 		n = l->n_busy[LINK_DOWN];
-	share /= n ? n : 1;
-	return share > BULK_SHARE_LEAST ? (size_t)share : BULK_SHARE_LEAST;
+	window /= n ? n : 1;
+	return window > BULK_SHARE_LEAST ? (size_t)window : BULK_SHARE_LEAST;
+}
+
+size_t bulk_down_share(const struct bulk *b, struct link *l, size_t waiting)
+{
+	uint64_t window = l && l->is_paced ? pace_down_window(&l->pace, uv_hrtime() / 1000) : 0;
+
+	return window && !bulk_is_light(b, l, waiting) ? part(l, window) : 0;
+}
+
+size_t bulk_down_most(const struct bulk *b, const struct link *l, size_t waiting)
+{
+	int is_known = l && l->is_paced && l->pace.down.mode != PACE_UNKNOWN;
+
+	return is_known && !bulk_is_light(b, l, waiting) ? part(l, l->pace.down.window) : 0;
+}
+
+int bulk_is_early(const struct bulk *b, const struct link *l, size_t waiting)
+{
+	return l && l->is_paced && !bulk_is_light(b, l, waiting) &&
+	       pace_is_early(&l->pace, &l->pace.down);
 }

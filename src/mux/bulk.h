@@ -23,7 +23,11 @@ struct bulk {
 int bulk_is_light(const struct bulk *b, const struct link *l, size_t waiting);
 /* n bytes of it have come from the remote, or were sent there. */
 void bulk_note(struct bulk *b, struct link *l, enum link_way way, size_t n);
-/* Its share of what the path from the remote takes; 0: no opinion, or not bulk. */
-size_t bulk_down_share(const struct bulk *b, const struct link *l, size_t waiting);
+/* Its share of what may be on its way from the remote now, and of what that will be in a moment, as
+ * the path takes it (pacing.h); 0: no opinion, or not bulk. */
+size_t bulk_down_share(const struct bulk *b, struct link *l, size_t waiting);
+size_t bulk_down_most(const struct bulk *b, const struct link *l, size_t waiting);
+/* The first is less than the second. */
+int bulk_is_early(const struct bulk *b, const struct link *l, size_t waiting);
 
 #endif

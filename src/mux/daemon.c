@@ -171,10 +171,11 @@ static int start(struct mux *m)
 	}
 	keyring_refresh(m->keyring);
 	m->tick_timer.data = m->deadline_timer.data = m->breath_timer.data = m;
-	m->end_timer.data = m;
+	m->pacing_timer.data = m->end_timer.data = m;
 	(void)uv_timer_init(m->loop, &m->tick_timer);
 	(void)uv_timer_init(m->loop, &m->deadline_timer);
 	(void)uv_timer_init(m->loop, &m->breath_timer);
+	(void)uv_timer_init(m->loop, &m->pacing_timer);
 	(void)uv_timer_init(m->loop, &m->end_timer);
 	for (size_t i = 0; i < MUX_END_SIGNALS; i++) {
 		m->ends[i].data = m;
@@ -230,6 +231,7 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	smx_list_init(&m.dying);
 	smx_list_init(&m.links);
 	smx_list_init(&m.breathing);
+	smx_list_init(&m.pacing);
 	smx_list_init(&m.clients);
 	smx_list_init(&m.guests);
 	smx_list_init(&m.listeners);

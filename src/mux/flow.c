@@ -5,12 +5,14 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "mux/pacing.h"
 
 #define RECORD_SMALL  (2 * 1024)
 #define RECORD_MEDIUM (16 * 1024)
 #define RECORD_BIG    (64 * 1024)
 #define RECORD_LARGE  (SMX_BLOCK_LEN - sizeof(struct record))
 #define RUN_HEAD      8
+#define GRANT_STEPS   16 /* of bulk's share of a path */
 
 enum record_kind { REC_DATA, REC_REQUEST, REC_EOF, REC_CLOSE };
 
@@ -148,10 +150,16 @@ static void note_bytes(struct flow *f, size_t n)
 	bulk_note(&f->bulk, l, way, n);
 }
 
-/* B7, B8: its share of what the path from the remote takes; 0: no opinion, or not bulk. */
+/* B7, B8: its share of what the path from the remote takes now; 0: no opinion, or not bulk. */
 static size_t path_share(const struct flow *f)
 {
 	return bulk_down_share(&f->bulk, f->in->chan ? f->in->link : NULL, f->queued_data);
+}
+
+/* The same of what it takes at all. */
+static size_t path_most(const struct flow *f)
+{
+	return bulk_down_most(&f->bulk, f->in->chan ? f->in->link : NULL, f->queued_data);
 }
 
 /* --- windows --- */
@@ -173,7 +181,7 @@ static size_t room(const struct flow *f)
 	if (out && limit > FLOW_SLACK && out->send_window < limit - FLOW_SLACK)
 		limit = out->send_window + FLOW_SLACK;
 	taken = f->in->chan->recv_window + f->queued_data + f->queued_heads;
-	if (share && (f->queued_data < FLOW_SLACK || f->queued_data < share / 2)) {
+	if (share && (f->queued_data < FLOW_SLACK || f->queued_data < path_most(f) / 2)) {
 		limit = f->window.size < share ? f->window.size : share;
 		taken -= f->queued_data < FLOW_SLACK ? f->queued_data : FLOW_SLACK;
 	}
@@ -193,7 +201,7 @@ static size_t grant_due(const struct flow *f)
 	/* In small steps, or what is sent for a grant would be a queue on a thin path; but a
 	 * receiver that takes byte after byte is not what they are for. */
 	if (share) {
-		low = (share < size ? share : size) / 16;
+		low = (share < size ? share : size) / GRANT_STEPS;
 		if (low < BULK_SHARE_LEAST / 4)
 			low = BULK_SHARE_LEAST / 4;
 		if (f->queued_data && low < FLOW_GRANT_LEAST)
@@ -208,8 +216,12 @@ static size_t grant_due(const struct flow *f)
 /* The sender may be able to send more: it is told when its link can write. */
 static void grant(struct flow *f)
 {
-	if (smx_list_empty(&f->grants.node) && grant_due(f))
+	if (!smx_list_empty(&f->grants.node))
+		return;
+	if (grant_due(f))
 		link_owe(f->in->link, &f->grants);
+	else if (f->in->chan && bulk_is_early(&f->bulk, f->in->link, f->queued_data))
+		pacing_hold_grant(f->in->link, &f->grants);
 }
 
 /*
@@ -219,12 +231,14 @@ static void grant(struct flow *f)
 static int flow_grant(struct source *s)
 {
 	struct flow *f = SMX_CONTAINER(s, struct flow, grants);
-	size_t n = grant_due(f), size = f->window.size, share = path_share(f);
+	size_t n = grant_due(f), size = f->window.size, most = path_most(f);
 	int r;
 
-	if (n == 0)
+	if (n == 0) {
+		grant(f); /* in a moment */
 		return 0;
-	f->window.max = share > WINDOW_MAX ? (uint32_t)share : WINDOW_MAX;
+	}
+	f->window.max = most > WINDOW_MAX ? (uint32_t)most : WINDOW_MAX;
 	if (f->granted >= size && f->queued_data < size / 8 && window_grow(&f->window)) {
 		f->granted = 0;
 		n = room(f);

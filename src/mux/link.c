@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "mux/lane.h"
+#include "mux/pacing.h"
 #include "os/os.h"
 #include "ssh/probes.h"
 
@@ -34,9 +35,11 @@ struct link *link_new(struct mux *m, const struct link_ops *ops, void *owner)
 	smx_list_init(&l->dirty_node);
 	smx_list_init(&l->dying_node);
 	smx_list_init(&l->breath_node);
+	smx_list_init(&l->pacing_node);
 	share_init(&l->share, &m->windows);
 	pace_init(&l->pace, LINK_WINDOW_MAX);
 	smx_list_init(&l->owed);
+	smx_list_init(&l->owed_later);
 	smx_list_init(&l->ready_interactive);
 	smx_list_init(&l->ready_bulk);
 	smx_list_init(&l->node);
@@ -77,11 +80,18 @@ int link_has_room(const struct link *l)
 	       smx_transport_tx_len(l->t) + waiting < LINK_TX_HIGH;
 }
 
+static uint64_t now_us(void)
+{
+	return uv_hrtime() / 1000;
+}
+
 int link_has_bulk_room(struct link *l)
 {
-	if (!l->is_paced || pace_up_room(&l->pace) > 0)
+	if (!l->is_paced || pace_up_room(&l->pace, now_us()) > 0)
 		return link_has_room(l);
 	pace_held(&l->pace);
+	if (pace_is_early(&l->pace, &l->pace.up))
+		pacing_hold(l);
 	return 0;
 }
 
@@ -215,11 +225,6 @@ static int start_work(struct link *l, struct smx_work *work)
 }
 
 /* --- receiving --- */
-
-static uint64_t now_us(void)
-{
-	return uv_hrtime() / 1000;
-}
 
 static void on_pong(struct link *l)
 {
@@ -682,6 +687,7 @@ int link_start_carrier(
 	struct link *l, struct carrier *carrier, const struct smx_transport_config *config)
 {
 	l->carrier = carrier;
+	l->pace.may_hold = 1;
 	carrier->inner = l;
 	return start(l, config);
 }
@@ -727,6 +733,7 @@ void link_reap(struct link *l)
 	smx_list_del(&l->dirty_node);
 	while (!smx_list_empty(&l->owed))
 		smx_list_del(l->owed.next);
+	pacing_release(l);
 	for (uint32_t i = 0; i < l->conn.n_slots; i++) {
 		chan = l->conn.chans[i];
 		ep = chan ? chan->user : NULL;

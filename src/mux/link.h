@@ -90,13 +90,14 @@ struct work_req;
 struct link {
 	struct mux *mux;
 	struct smx_list node; /* mux->links */
-	struct smx_list dirty_node, dying_node, breath_node;
+	struct smx_list dirty_node, dying_node, breath_node, pacing_node;
 	const struct link_ops *ops;
 	void *owner;
 	struct smx_transport *t; /* NULL until the carrier stands */
 	struct smx_conn conn;
 	struct share share; /* of a client */
 	struct smx_list owed, ready_interactive, ready_bulk; /* sources */
+	struct smx_list owed_later; /* those whose window is not due yet (pacing.h) */
 
 	uv_tcp_t *tcp; /* NULL with a carrier */
 	int is_reading;

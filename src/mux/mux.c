@@ -61,6 +61,7 @@ void mux_stop(struct mux *m, const char *why)
 	uv_close((uv_handle_t *)&m->tick_timer, NULL);
 	uv_close((uv_handle_t *)&m->deadline_timer, NULL);
 	uv_close((uv_handle_t *)&m->breath_timer, NULL);
+	uv_close((uv_handle_t *)&m->pacing_timer, NULL);
 	for (size_t i = 0; i < MUX_END_SIGNALS; i++)
 		uv_close((uv_handle_t *)&m->ends[i], NULL);
 }

@@ -50,6 +50,8 @@ struct mux {
 	struct smx_list links; /* all of them */
 	struct smx_list breathing; /* links whose sockets are left alone for a moment */
 	uv_timer_t breath_timer;
+	struct smx_list pacing; /* links on which something waits for its time (B8) */
+	uv_timer_t pacing_timer;
 	struct smx_list clients, entries;
 	struct attempts attempts; /* logins that failed (U5) */
 	uint64_t network_stamp; /* of the addresses, while a login waits for the network; or 0 */

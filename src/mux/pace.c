@@ -3,10 +3,19 @@
 
 #include <string.h>
 
-#define STARTUP_GAIN    2.89 /* 2/ln 2: as much as TCP's slow start can use */
-#define STARTUP_GROWS   1.25 /* a round that brings less is flat; three of them end it */
-#define STARTUP_FLAT    3
+#define STARTUP_GAIN  2.89 /* 2/ln 2: as much as TCP's slow start can use */
+#define STARTUP_GROWS 1.25 /* a round that brings less is flat; three of them end it */
+#define STARTUP_FLAT  3
+/* What has been granted can't be taken back: where the path holds much, or a queue begins, less. */
+#define CAREFUL_FROM    1e6
+#define CAREFUL_GAIN    1.75
+#define QUEUE_GAIN      1.4
+#define QUEUE_PART      16 /* of the least round trip */
 #define PROBES_A_TRIP   4
+#define STARTUP_PROBES  8
+#define EXTRA_PART      8 /* of the window: so much at once is no burst */
+#define EXTRA_FADES     16 /* rounds */
+#define EXTRA_DROPS     4
 #define UP_PROBES       16 /* in a window of what is sent */
 #define PROBE_LEAST_US  (10 * 1000) /* between two probes */
 #define BULK_IS_OVER_US (200 * 1000) /* after so long without a byte, or two round trips */
@@ -30,6 +39,12 @@ static const double gains[] = { 1.15, 0.85, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0 };
 #define GROWTH      1.06 /* as much more in the first phase: the path rewards it, go on */
 #define GROWTH_GAIN 1.35
 #define SHARED_GAIN 1.25
+/* How fast the ceiling rises, × the rate, and the part of a window that never waits for it. */
+#define LIFT_STEADY 1.0
+#define LIFT_PROBE  1.25 /* while it is seen whether there is more */
+#define LIFT_OTHER  3.0
+#define PART_STEADY 16
+#define PART_OTHER  2
 
 void pace_init(struct pace *p, uint64_t limit)
 {
@@ -57,7 +72,8 @@ static void note_bulk(struct pace *p, uint64_t now_us)
 {
 	/* What was measured across a pause would be a rate that is no path's. */
 	if (bulk_is_over(p, now_us)) {
-		p->up_confirmed_us = now_us;
+		p->answered_us = now_us;
+		p->down_answered = p->down.total;
 		p->round_start_us = now_us;
 	}
 	p->bulk_us = now_us;
@@ -84,7 +100,8 @@ void pace_held(struct pace *p)
 
 int pace_probe_is_due(const struct pace *p, uint64_t now_us)
 {
-	uint64_t every = p->least_us / PROBES_A_TRIP;
+	int is_startup = p->down.mode == PACE_STARTUP;
+	uint64_t every = p->least_us / (is_startup ? STARTUP_PROBES : PROBES_A_TRIP);
 
 	if (p->n_probes == PACE_PROBES_MAX || bulk_is_over(p, now_us))
 		return 0;
@@ -111,8 +128,9 @@ void pace_probe_sent(struct pace *p, uint64_t now_us)
 	*probe = (struct pace_probe){ .sent_us = now_us,
 		.down_total = p->down.total,
 		.up_total = p->up.total,
+		.down_answered = p->down_answered,
 		.up_confirmed = p->up_confirmed,
-		.up_confirmed_us = p->up_confirmed_us };
+		.answered_us = p->answered_us };
 }
 
 void pace_void_probes(struct pace *p)
@@ -150,6 +168,11 @@ static void next_slot(struct pace_way *w)
 			w->rate = w->rates[i];
 }
 
+static int has_both(const struct pace *p)
+{
+	return p->down.was_limited && p->up.was_limited;
+}
+
 /* One phase of the cycle to the next. The first goes on for as long as the path rewards it. */
 static void next_phase(struct pace_way *w)
 {
@@ -163,10 +186,20 @@ static void next_phase(struct pace_way *w)
 	w->phase_rate = w->rate;
 }
 
+/* For how long answers are held (note_burst). */
+static uint64_t held_us(const struct pace *p)
+{
+	uint64_t us = p->up.rate > 0 ? (uint64_t)((double)p->extra * US / p->up.rate) : 0;
+
+	return us < p->least_us ? us : p->least_us;
+}
+
 /* A queue stands, ours or another's. */
 static int is_long(const struct pace *p)
 {
-	return p->before_us > p->least_us + p->least_us / 3 + 2 * (uint64_t)SLACK_US;
+	uint64_t queue = p->least_us / 3 + 2 * (uint64_t)SLACK_US;
+
+	return p->before_us > p->least_us + queue + held_us(p);
 }
 
 static void forget_rates(struct pace_way *w)
@@ -246,6 +279,13 @@ static void end_round(const struct pace *p, struct pace_way *w)
 		next_slot(w);
 }
 
+static double startup_gain(const struct pace *p, const struct pace_way *w)
+{
+	if (p->smooth_us > p->least_us + p->least_us / QUEUE_PART + (uint64_t)SLACK_US)
+		return QUEUE_GAIN;
+	return w->rate * (double)p->least_us / US > CAREFUL_FROM ? CAREFUL_GAIN : STARTUP_GAIN;
+}
+
 static void set_window(const struct pace *p, struct pace_way *w)
 {
 	double trip = (double)p->least_us, gain = 1.0, window, least;
@@ -254,7 +294,7 @@ static void set_window(const struct pace *p, struct pace_way *w)
 	case PACE_UNKNOWN:
 		return;
 	case PACE_STARTUP:
-		gain = STARTUP_GAIN;
+		gain = startup_gain(p, w);
 		break;
 	case PACE_DRAIN:
 		gain = 0.9;
@@ -284,7 +324,8 @@ static void set_window(const struct pace *p, struct pace_way *w)
 		window = least;
 	/* What is sent after a probe is confirmed by the next one only. */
 	if (w == &p->up)
-		window += window / UP_PROBES;
+		window += window / UP_PROBES +
+			  (has_both(p) || w->mode == PACE_SHARED ? 0 : (double)p->extra);
 	w->window = window > (double)p->limit ? p->limit : (uint64_t)window;
 }
 
@@ -309,6 +350,7 @@ static void begin_drain(struct pace *p, struct pace_way *w)
 static void note_trip(struct pace *p, uint64_t now_us, uint64_t rtt_us)
 {
 	p->rtt_us = rtt_us ? rtt_us : 1;
+	p->smooth_us = p->smooth_us ? (p->smooth_us + p->rtt_us) / 2 : p->rtt_us;
 	if (!p->round_least_us || p->rtt_us < p->round_least_us)
 		p->round_least_us = p->rtt_us;
 	if (!p->least_us) {
@@ -335,10 +377,62 @@ static void note_trip(struct pace *p, uint64_t now_us, uint64_t rtt_us)
 	}
 }
 
+static void note_down(struct pace *p, const struct pace_probe *probe, uint64_t now_us)
+{
+	uint64_t n = p->down.total - probe->down_total, span = now_us - probe->sent_us;
+
+	/* Nothing came for a time before it was sent: what comes now was on its way then. */
+	if (probe->answered_us && probe->sent_us - probe->answered_us > p->least_us / 2) {
+		n = p->down.total - probe->down_answered;
+		span = now_us - probe->answered_us;
+	}
+	note_rate(&p->down, (double)n * US / (double)span,
+		p->down.window && n * 4 >= p->down.window * 3, 1);
+}
+
+/* Answers are held for one round trip and no longer: what lies beyond is a queue. */
+static int is_too_long(const struct pace *p)
+{
+	return p->before_us > 2 * p->least_us + p->least_us / 4 + (uint64_t)SLACK_US;
+}
+
+/*
+ * A jump host on which no session runs has Nagle's algorithm on: it holds answers until we have
+ * acknowledged those before, a round trip, and then they come together. What they confirm was under
+ * way for longer than the path is, so more must be (as BBR does for acknowledgements).
+ */
+static void note_burst(struct pace *p, uint64_t n, uint64_t now_us)
+{
+	double least = (double)p->up.window / EXTRA_PART, more;
+	double rate = p->up.rate / US;
+
+	if ((double)p->burst <= rate * (double)(now_us - p->burst_us)) {
+		p->burst = 0;
+		p->burst_us = now_us;
+	}
+	p->burst += n;
+	more = (double)p->burst - rate * (double)(now_us - p->burst_us) - least;
+	if (more > (double)p->up.window)
+		more = (double)p->up.window;
+	if (!p->may_hold || is_too_long(p))
+		return;
+	if (more > (double)p->extra)
+		p->extra = (uint64_t)more;
+}
+
+static void note_up(struct pace *p, const struct pace_probe *probe, uint64_t now_us, int is_end)
+{
+	uint64_t n = probe->up_total - probe->up_confirmed, span = now_us - probe->answered_us;
+
+	if (span && probe->answered_us)
+		note_rate(&p->up, (double)n * US / (double)span, p->up.is_limited, is_end);
+	note_burst(p, probe->up_total - p->up_confirmed, now_us);
+}
+
 void pace_probe_answered(struct pace *p, uint64_t now_us)
 {
 	struct pace_probe *probe = &p->probes[p->first];
-	uint64_t rtt, span, n;
+	uint64_t rtt;
 	int is_end;
 
 	if (!p->n_probes)
@@ -353,16 +447,12 @@ void pace_probe_answered(struct pace *p, uint64_t now_us)
 	if (!probe->is_void)
 		note_trip(p, now_us, rtt);
 	if (rtt && !probe->is_void && !bulk_is_over(p, now_us)) {
-		n = p->down.total - probe->down_total;
-		note_rate(&p->down, (double)n * US / (double)rtt,
-			p->down.window && n * 4 >= p->down.window * 3, 1);
-		n = probe->up_total - probe->up_confirmed;
-		span = now_us - probe->up_confirmed_us;
-		if (span && probe->up_confirmed_us)
-			note_rate(&p->up, (double)n * US / (double)span, p->up.is_limited, is_end);
+		note_down(p, probe, now_us);
+		note_up(p, probe, now_us, is_end);
 	}
 	p->up_confirmed = probe->up_total;
-	p->up_confirmed_us = now_us;
+	p->down_answered = p->down.total;
+	p->answered_us = now_us;
 	p->first = (p->first + 1) % PACE_PROBES_MAX;
 	p->n_probes--;
 	if (is_end && p->round_least_us) {
@@ -372,6 +462,7 @@ void pace_probe_answered(struct pace *p, uint64_t now_us)
 		p->round_least_us = 0;
 		p->round_start_us = now_us;
 		p->n_rounds++;
+		p->extra -= p->extra / (is_too_long(p) ? EXTRA_DROPS : EXTRA_FADES);
 		end_round(p, &p->down);
 		end_round(p, &p->up);
 	}
@@ -384,16 +475,65 @@ int pace_is_unanswered(const struct pace *p, uint64_t now_us)
 	return p->n_probes && now_us - p->probes[p->first].sent_us > UNANSWERED_US;
 }
 
-uint64_t pace_down_window(const struct pace *p)
+/* --- what may go now --- */
+
+/* Bytes of this way that are not under way any more, as far as is known. */
+static uint64_t arrived(const struct pace *p, const struct pace_way *w)
 {
-	return p->down.mode == PACE_UNKNOWN ? 0 : p->down.window;
+	return w == &p->down ? w->total : p->up_confirmed;
 }
 
-uint64_t pace_up_room(const struct pace *p)
+/*
+ * An upload's window that is free at once must not be used at once: what is sent as one burst is
+ * answered as one and so stays one, a queue that comes and goes. And what lay behind a lost packet
+ * comes all at once: a grant as large would be more than the queue holds. So an upload's window is
+ * given at the rate, and of others half at once and the rest at a multiple of the rate.
+ */
+static void lift_ceiling(struct pace *p, struct pace_way *w, uint64_t now_us)
 {
-	uint64_t out = p->up.total - p->up_confirmed;
+	uint64_t base = arrived(p, w), least = base + w->window / PART_OTHER;
+	double gain = LIFT_OTHER;
 
-	if (p->up.mode == PACE_UNKNOWN)
+	if (w == &p->up && w->mode == PACE_STEADY && !has_both(p)) {
+		least = base + w->window / PART_STEADY;
+		gain = w->phase == 0 ? LIFT_PROBE : LIFT_STEADY;
+	}
+	if (p->least_us < NEAR_US)
+		least = base + w->window;
+	w->ceiling += (uint64_t)(w->rate * gain * (double)(now_us - w->lifted_us) / US);
+	w->lifted_us = now_us;
+	if (w->ceiling < least)
+		w->ceiling = least;
+	if (w->ceiling > base + w->window)
+		w->ceiling = base + w->window;
+}
+
+int pace_is_early(const struct pace *p, const struct pace_way *way)
+{
+	return way->mode != PACE_UNKNOWN && way->ceiling < arrived(p, way) + way->window;
+}
+
+uint64_t pace_down_window(struct pace *p, uint64_t now_us)
+{
+	struct pace_way *w = &p->down;
+
+	if (w->mode == PACE_UNKNOWN)
+		return 0;
+	lift_ceiling(p, w, now_us);
+	return w->ceiling - w->total;
+}
+
+uint64_t pace_up_room(struct pace *p, uint64_t now_us)
+{
+	struct pace_way *w = &p->up;
+
+	if (w->mode == PACE_UNKNOWN)
 		return UINT64_MAX;
-	return out < p->up.window ? p->up.window - out : 0;
+	lift_ceiling(p, w, now_us);
+	return w->total < w->ceiling ? w->ceiling - w->total : 0;
+}
+
+int pace_up_is_full(const struct pace *p)
+{
+	return p->up.mode != PACE_UNKNOWN && p->up.total - p->up_confirmed >= p->up.window;
 }

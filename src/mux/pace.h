@@ -45,10 +45,12 @@ struct pace_way {
 	unsigned testing; /* rounds left of a test: is the queue ours? */
 	uint64_t long_us; /* the least round trip of the round before the test */
 	uint64_t window; /* bytes; 0: no opinion */
+	uint64_t ceiling, lifted_us; /* what `total` may be by now; since when */
 };
 
 struct pace_probe {
-	uint64_t sent_us, down_total, up_total, up_confirmed, up_confirmed_us;
+	uint64_t sent_us, down_total, up_total;
+	uint64_t down_answered, up_confirmed, answered_us; /* of the answer before */
 	unsigned n_more; /* sent when no more could be kept: the answer to the last confirms all */
 	int is_void; /* its answer confirms what was sent, and measures nothing */
 };
@@ -58,8 +60,13 @@ struct pace {
 	struct pace_probe probes[PACE_PROBES_MAX];
 	unsigned first, n_probes;
 	uint64_t last_probe_us, last_probe_up; /* when, and up.total then */
-	uint64_t up_confirmed, up_confirmed_us; /* what the peer has read of ours, and since when */
+	/* At the last answer: what had come, what the peer had read of ours, when that was. */
+	uint64_t down_answered, up_confirmed, answered_us;
+	/* What answers confirm at once beyond the rate, for they are held somewhere; of it, since.
+	 */
+	uint64_t extra, burst, burst_us;
 	uint64_t rtt_us, least_us, least_at_us; /* last, and least of late; 0: unknown */
+	uint64_t smooth_us; /* of the last few */
 	uint64_t recent_us; /* least of this round and the one before */
 	uint64_t round_least_us, before_us; /* of this round; of the one before */
 	uint64_t round_start_us, n_rounds;
@@ -67,6 +74,7 @@ struct pace {
 	uint64_t drain_least_us;
 	uint64_t bulk_us; /* when bulk last went by */
 	uint64_t limit; /* of a window */
+	int may_hold; /* answers may be held on their way: by a jump host */
 };
 
 /* limit: what a window may grow to, in bytes. */
@@ -89,9 +97,13 @@ void pace_void_probes(struct pace *p);
 /* The peer leaves a probe without an answer for seconds: there is nothing to measure. */
 int pace_is_unanswered(const struct pace *p, uint64_t now_us);
 /* What may be granted at once, the sum over all channels; 0: no opinion. */
-uint64_t pace_down_window(const struct pace *p);
+uint64_t pace_down_window(struct pace *p, uint64_t now_us);
 /* What bulk may write now; UINT64_MAX: no opinion. */
-uint64_t pace_up_room(const struct pace *p);
+uint64_t pace_up_room(struct pace *p, uint64_t now_us);
+/* As much is under way as the path takes. */
+int pace_up_is_full(const struct pace *p);
+/* It will be more in a moment, without anything that comes. */
+int pace_is_early(const struct pace *p, const struct pace_way *way);
 const char *pace_mode_name(const struct pace_way *way);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "mux/caller_ask.h"
+#include "mux/pacing.h"
 #include "mux/say.h"
 #include "mux/upstream.h"
 
@@ -124,6 +125,11 @@ static size_t share_of_path(const struct passenger *p)
 	return bulk_down_share(&p->down, p->ep.link, queued(p));
 }
 
+static size_t most_of_path(const struct passenger *p)
+{
+	return bulk_down_most(&p->down, p->ep.link, queued(p));
+}
+
 /* What the server may have on its way to us: the window, and far less while something waits here
  * (flow.c has the same for two connections). */
 static size_t room(const struct passenger *p)
@@ -133,7 +139,7 @@ static size_t room(const struct passenger *p)
 	taken = p->ep.chan->recv_window + waiting;
 	if (share && share < limit)
 		limit = share;
-	if (waiting && limit > QUEUE_SLACK && waiting > share / 2)
+	if (waiting && limit > QUEUE_SLACK && waiting > most_of_path(p) / 2)
 		limit = QUEUE_SLACK;
 	return limit > taken ? limit - taken : 0;
 }
@@ -157,19 +163,25 @@ static size_t grant_due(const struct passenger *p)
 /* The server may be able to send more: it is told when the link can write. */
 static void grant(struct passenger *p)
 {
-	if (p->ep.chan && smx_list_empty(&p->grants.node) && grant_due(p))
+	if (!p->ep.chan || !smx_list_empty(&p->grants.node))
+		return;
+	if (grant_due(p))
 		link_owe(p->ep.link, &p->grants);
+	else if (passenger_has_channel(p) && bulk_is_early(&p->down, p->ep.link, queued(p)))
+		pacing_hold_grant(p->ep.link, &p->grants);
 }
 
 static int on_grant(struct source *s)
 {
 	struct passenger *p = SMX_CONTAINER(s, struct passenger, grants);
-	size_t n = grant_due(p), size = p->window.size, share;
+	size_t n = grant_due(p), size = p->window.size, most;
 
-	if (n == 0)
+	if (n == 0) {
+		grant(p); /* in a moment */
 		return 0;
-	share = share_of_path(p);
-	p->window.max = share > WINDOW_MAX ? (uint32_t)share : WINDOW_MAX;
+	}
+	most = most_of_path(p);
+	p->window.max = most > WINDOW_MAX ? (uint32_t)most : WINDOW_MAX;
 	if (p->granted >= size && queued(p) < size / 8 && window_grow(&p->window)) {
 		p->granted = 0;
 		n = room(p);

@@ -384,7 +384,7 @@ static int is_idle(const struct upstream *up)
 	const struct link *l = up->link;
 
 	return upstream_is_usable(up) && link_has_room(l) &&
-	       (!l->is_paced || pace_up_room(&l->pace) > 0);
+	       (!l->is_paced || !pace_up_is_full(&l->pace));
 }
 
 static int ask_for(struct upstream *up, struct spare *sp)

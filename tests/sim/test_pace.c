@@ -121,7 +121,7 @@ static void send_others(struct path *s)
 
 static void send_bulk(struct path *s, int is_on)
 {
-	uint64_t window = pace_down_window(&s->p);
+	uint64_t window = pace_down_window(&s->p, s->now_us);
 
 	if (!is_on)
 		return;
@@ -203,7 +203,7 @@ static void expect(struct path *s, double seconds, double least_share, double mo
 	print_message(
 		"%.0f Mbit/s, %.0f ms: %.2f of the rate, p50 %.1f p99 %.1f ms, window %llu, %s\n",
 		s->rate * 8, (double)s->delay_us / 1000, got, rtt_ms(s, 50), ms,
-		(unsigned long long)pace_down_window(&s->p), pace_mode_name(&s->p.down));
+		(unsigned long long)pace_down_window(&s->p, s->now_us), pace_mode_name(&s->p.down));
 	assert_true(got >= least_share);
 	assert_true(ms <= most_ms);
 }
@@ -274,7 +274,7 @@ static void test_b7_loopback(void **state)
 	s->delay_us = 100;
 	probe_idle(s);
 	run(s, 0.5, 1);
-	assert_true(pace_down_window(&s->p) >= 2u << 20);
+	assert_true(pace_down_window(&s->p, s->now_us) >= 2u << 20);
 	free(s);
 }
 
