@@ -633,6 +633,8 @@ static int is_allowed(const struct smx_route *route, unsigned what)
 		what &= ~(unsigned)SMX_IMPORT_NEEDS_FORWARD;
 	if (route->remote_forwards.n > 0)
 		what &= ~(unsigned)SMX_IMPORT_NEEDS_LISTEN;
+	if (route->agent.is_allowed)
+		what &= ~(unsigned)SMX_IMPORT_NEEDS_AGENT;
 	return what == 0;
 }
 
