@@ -135,16 +135,18 @@ static const char *choose_askpass(const struct caller_ask *a, int *ret_is_first)
 {
 	const char *require = get_var(a, "SSH_ASKPASS_REQUIRE");
 	const char *program = get_var(a, "SSH_ASKPASS");
-	int is_allowed = get_var(a, "DISPLAY") || get_var(a, "WAYLAND_DISPLAY");
+	const char *x11 = get_var(a, "DISPLAY"), *wayland = get_var(a, "WAYLAND_DISPLAY");
+	int is_allowed = (x11 && *x11) || (wayland && *wayland);
 	uv_fs_t req;
 
 	*ret_is_first = 0;
-	if (require && strcasecmp(require, "never") == 0)
+	if (!require)
+		require = "";
+	if (strcasecmp(require, "force") == 0)
+		is_allowed = 1;
+	if (!is_allowed || strcasecmp(require, "never") == 0)
 		return NULL;
-	if (require && (strcasecmp(require, "force") == 0 || strcasecmp(require, "prefer") == 0))
-		*ret_is_first = is_allowed = 1;
-	if (!is_allowed)
-		return NULL;
+	*ret_is_first = strcasecmp(require, "force") == 0 || strcasecmp(require, "prefer") == 0;
 	if (program)
 		return *program ? program : NULL;
 	return uv_fs_access(NULL, &req, DEFAULT_ASKPASS, 1 /* X_OK */, NULL) == 0 ? DEFAULT_ASKPASS

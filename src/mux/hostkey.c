@@ -221,6 +221,44 @@ static void put_known(struct smx_buf *text, const struct prepared *p, const char
 			"this key gives up the protection of its certificates.\n");
 }
 
+static const char question_end[] =
+	"Are you sure you want to continue connecting (yes/no/[fingerprint])? ";
+
+/* As ssh calls a type where it asks. */
+static const char *type_name(struct smx_view type)
+{
+	static const char *const names[][2] = { { "ssh-ed25519", "ED25519" }, { "ssh-rsa", "RSA" },
+		{ "sk-ssh-ed25519@openssh.com", "ED25519-SK" },
+		{ "sk-ecdsa-sha2-nistp256@openssh.com", "ECDSA-SK" } };
+
+	for (size_t i = 0; i < SMX_ARRAY_LEN(names); i++)
+		if (smx_view_eq(type, names[i][0]))
+			return names[i][1];
+	return "ECDSA";
+}
+
+/* A14: for a program that looks for ssh's words. */
+static int put_plain(const struct prepared *p, const char *host, uint16_t port,
+	const struct judged *j, struct smx_view type, struct hostkey_question *ret)
+{
+	char name[300];
+	struct smx_buf text;
+	int r;
+
+	(void)snprintf(name, sizeof(name), port == 22 ? "%.255s" : "[%.255s]:%u", host, port);
+	smx_buf_init(&text, sizeof(ret->plain_text) - 1);
+	(void)smx_buf_printf(&text,
+		"The authenticity of host '%s (%s)' can't be established.\n"
+		"%s key fingerprint is %s.\n",
+		name, name, type_name(type), ret->fingerprint);
+	put_known(&text, p, host, port, &j->decision);
+	if ((r = smx_buf_put_str(&text, question_end)) == 0)
+		(void)snprintf(
+			ret->plain_text, sizeof(ret->plain_text), "%s", smx_buf_cstr(&text));
+	smx_buf_release(&text);
+	return r;
+}
+
 static int make_question(const struct prepared *p, const struct smx_hop *hop, const char *host,
 	uint16_t port, const struct judged *j, struct hostkey_question *ret)
 {
@@ -242,11 +280,10 @@ static int make_question(const struct prepared *p, const struct smx_hop *hop, co
 	(void)smx_buf_printf(&text, "%.*s key fingerprint is %s\n", (int)type.len,
 		(const char *)type.p, ret->fingerprint);
 	put_known(&text, p, host, port, &j->decision);
-	if ((r = smx_buf_put_str(&text,
-		     "Are you sure you want to continue connecting (yes/no/[fingerprint])? ")) == 0)
+	if ((r = smx_buf_put_str(&text, question_end)) == 0)
 		(void)snprintf(ret->text, sizeof(ret->text), "%s", smx_buf_cstr(&text));
 	smx_buf_release(&text);
-	return r;
+	return r == 0 ? put_plain(p, host, port, j, type, ret) : r;
 }
 
 /* K1: what a login rests on. */

@@ -15,6 +15,7 @@ struct hostkey_question {
 	struct smx_buf plain; /* the key to be trusted: its blob; release it */
 	char fingerprint[SMX_FINGERPRINT_SIZE];
 	char text[2048]; /* the question, fit for a terminal */
+	char plain_text[2048]; /* the same in OpenSSH's words (A14) */
 	int is_new_accepted; /* nobody is asked: accept-new */
 };
 

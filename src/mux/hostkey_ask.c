@@ -109,7 +109,7 @@ static int equal_folded(struct smx_view v, const char *s)
 	return 1;
 }
 
-static int ask(struct hostkey_ask *a, const char *text);
+static int ask(struct hostkey_ask *a, const char *text, const char *plain);
 
 static void ask_again(struct hostkey_ask *a, int with_picture)
 {
@@ -122,7 +122,7 @@ static void ask_again(struct hostkey_ask *a, int with_picture)
 	if (smx_buf_put_str(&text, "Please type 'yes', 'no', 'art' for a picture of the key, or "
 				   "its fingerprint: ") == 0 &&
 		smx_buf_cstr(&text))
-		r = ask(a, smx_buf_cstr(&text));
+		r = ask(a, smx_buf_cstr(&text), smx_buf_cstr(&text));
 	smx_buf_release(&text);
 	if (r != 0)
 		finish(a, SMX_EHOSTKEY, "the host key was not accepted");
@@ -165,9 +165,9 @@ static void on_answer(void *arg, int r, const struct smx_view *answers, size_t n
 	}
 }
 
-static int ask(struct hostkey_ask *a, const char *text)
+static int ask(struct hostkey_ask *a, const char *text, const char *plain)
 {
-	a->prompt = prompt_start_text(a->entry, text, on_answer, a);
+	a->prompt = prompt_start_text(a->entry, text, plain, on_answer, a);
 	return a->prompt ? 0 : SMX_ENOTFOUND;
 }
 
@@ -217,7 +217,7 @@ struct hostkey_ask *hostkey_ask_start(struct pool_entry *e, const struct prepare
 		pin(a);
 		return a;
 	}
-	if (ask(a, a->question) != 0) {
+	if (ask(a, a->question, q->plain_text) != 0) {
 		ask_free(a);
 		return NULL;
 	}

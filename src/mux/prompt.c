@@ -593,28 +593,15 @@ struct prompt *prompt_start(struct pool_entry *e, const char *for_whom, enum pro
 	return prompt_show(p);
 }
 
-/* A14: a question of ours begins as OpenSSH's does. */
-static char *make_plain_question(const char *text)
-{
-	static const char ours[] = "\nssh-mux: the ";
-	size_t n = sizeof(ours) - 1;
-	char *s;
-
-	if (strncmp(text, ours, n) != 0)
-		return smx_strdup(text);
-	if ((s = smx_strdup(text + n - 4)))
-		s[0] = 'T';
-	return s;
-}
-
-struct prompt *prompt_start_text(struct pool_entry *e, const char *text, prompt_cb *cb, void *arg)
+struct prompt *prompt_start_text(
+	struct pool_entry *e, const char *text, const char *plain, prompt_cb *cb, void *arg)
 {
 	struct prompt *p = prompt_new(e, 1, cb, arg);
 
 	if (!p)
 		return NULL;
 	p->texts[0] = smx_strdup(text);
-	p->plains[0] = make_plain_question(text);
+	p->plains[0] = smx_strdup(plain);
 	p->echo[0] = 1;
 	p->is_confirm = 1;
 	return prompt_show(p);

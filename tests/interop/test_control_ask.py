@@ -4,6 +4,7 @@ terminal that ran `ssh`, by its SSH_ASKPASS, or by ssh itself."""
 import itertools
 import os
 import pathlib
+import re
 import shlex
 import shutil
 import signal
@@ -17,6 +18,7 @@ import peers
 from masters import socket_of
 from peers import SSH, USER, hop, poll, routes_toml, secret
 from test_pinentry import Screen
+from test_proxy import proxied
 
 pytestmark = [
     pytest.mark.skipif(otp_sshd.missing() is not None, reason=str(otp_sshd.missing())),
@@ -223,4 +225,312 @@ def test_W2_ctrl_z_and_fg(world):
     screen.type(world.code(), "Enter")
     screen.wait("arrived-42")
     screen.check_usable()
+    assert world.used() == 1
+
+
+# ---- whoever dies, the terminal is as it was -------------------------------------------------------
+
+
+def modes(screen):
+    return subprocess.run(["stty", "-g", "-F", screen.tty()], capture_output=True, text=True,
+                          check=True).stdout
+
+
+def client_of(screen):
+    """The ssh that was started there."""
+    pane = int(screen.run("display-message", "-p", "-t", "t", "#{pane_pid}"))
+    return next(p for p in peers.descendants(pane)
+                if pathlib.Path(f"/proc/{p}/comm").read_text() == "ssh\n")
+
+
+@pytest.mark.parametrize("victim, sig", [
+    ("client", signal.SIGKILL), ("client", signal.SIGHUP), ("asker", signal.SIGKILL),
+    ("daemon", signal.SIGTERM), ("daemon", signal.SIGKILL)])
+@pytest.mark.parametrize("shell", ["sh", "bash --norc"])
+def test_W2_the_terminal_is_put_back_whoever_dies(world, victim, sig, shell):
+    screen = world.screen(shell=shell)
+    screen.type("stty -g >" + str(world.dir / "before"), "Enter")
+    poll((world.dir / "before").exists, 20)
+    run(screen, world.line("echo arrived-$((40 + 2))"))
+    screen.wait(ASK, "One-time password")
+    while_asking = modes(screen)
+    assert while_asking != (world.dir / "before").read_text()
+    if victim == "daemon":
+        world.mux.expect_clean = sig == signal.SIGTERM
+        os.kill(world.mux.pid, sig)
+        # ssh goes on by itself, and asks in its own words.
+        screen.wait(f"({USER}@127.0.0.1) One-time password")
+        screen.type(world.code(), "Enter")
+        screen.wait("arrived-42")
+    elif victim == "client":
+        os.kill(client_of(screen), sig)
+    else:
+        asker, = world.is_asking()
+        os.kill(asker, sig)
+        # As somebody who can't be asked: ssh goes on by itself.
+        screen.wait(f"({USER}@127.0.0.1) One-time password")
+        screen.type("C-c")
+    screen.wait("\nready>")
+    screen.check_usable()
+    screen.type("stty -g >" + str(world.dir / "after"), "Enter")
+    poll((world.dir / "after").exists, 20)
+    poll((world.dir / "after").read_text, 20)
+    assert (world.dir / "after").read_text() == (world.dir / "before").read_text()
+    if victim != "daemon":
+        poll(lambda: not world.is_asking(), 20, "the end of the asking process")
+        assert world.mux.alive()
+
+
+def test_W2_descriptors_stay_blocking_while_asked(world):
+    screen = world.screen()
+    run(screen, world.line("true"))
+    screen.wait(ASK)
+    pid = client_of(screen)
+    for fd in (0, 1, 2):
+        flags = int(re.search(r"flags:\s*(\d+)", pathlib.Path(
+            f"/proc/{pid}/fdinfo/{fd}").read_text()).group(1), 8)
+        assert not flags & os.O_NONBLOCK, (fd, oct(flags))
+    screen.type(world.code(), "Enter")
+    screen.wait("\nready>")
+
+
+# ---- several who wait ------------------------------------------------------------------------------
+
+
+def test_A17_two_terminals_one_question(world):
+    first, second = world.screen(), world.screen()
+    run(first, world.line("echo first-$((40 + 2))"))
+    first.wait(ASK)
+    run(second, world.line("echo second-$((40 + 2))"))
+    shown = second.wait("ssh-mux: waiting for the login to")
+    assert ASK not in shown
+    first.type(world.code(), "Enter")
+    first.wait("first-42")
+    second.wait("second-42")
+    assert world.used() == 1
+    for screen in (first, second):
+        screen.check_usable()
+
+
+def test_A17_ctrl_c_in_one_leaves_the_other_its_login(world):
+    first, second = world.screen(), world.screen()
+    run(first, world.line("echo first-$((40 + 2))"))
+    first.wait(ASK)
+    run(second, world.line("echo second-$((40 + 2))"))
+    second.wait("ssh-mux: waiting for the login to")
+    first.type("C-c")
+    first.wait("\nready>")
+    second.wait(ASK, "One-time password")
+    second.type(world.code(), "Enter")
+    second.wait("second-42")
+    assert "first-42" not in first.run("capture-pane", "-p", "-t", "t")
+    assert world.used() == 1 and world.mux.log().count("taken by the server") == 1
+    for screen in (first, second):
+        screen.check_usable()
+
+
+def test_A17_ctrl_c_at_connect_leaves_a_terminal_its_login(world):
+    """The same for an attached client."""
+    first, second = world.screen(), world.screen()
+    run(first, shlex.join([world.mux.binary, "connect", "t", "echo", "first"]))
+    first.wait(ASK)
+    run(second, world.line("echo second-$((40 + 2))"))
+    second.wait("ssh-mux: waiting for the login to")
+    first.type("C-c")
+    first.wait("\nready>")
+    second.wait(ASK, "One-time password")
+    second.type(world.code(), "Enter")
+    second.wait("second-42")
+    assert world.used() == 1 and world.mux.log().count("taken by the server") == 1
+
+
+def test_W2_two_questions_at_one_terminal_come_one_after_the_other(keys, cleanup):
+    world = World(keys, cleanup)
+    other = cleanup(otp_sshd.OtpSshd(keys, "other"))
+    known = world.bastion.known_hosts() + other.known_hosts().replace("127.0.0.1", "localhost")
+    world.mux.put("known_hosts", known)
+    world.mux.put("ssh-mux-routes.toml", routes_toml({
+        "t": hop(world.bastion), "u": dict(hop(other), host="localhost")}))
+    os.kill(world.mux.pid, signal.SIGHUP)
+    config = world.config.read_text()
+    world.config.write_text(config + config.replace("Host t", "Host u").replace(
+        str(world.socket()), str(world.socket("u"))))
+    screen = world.screen()
+    left = world.line("echo left-$((40 + 2))")
+    run(screen, f"{left} | {left.replace(' t ', ' u ').replace('echo left', 'cat; echo right')}")
+    for n in (1, 2):
+        shown = poll(lambda: (text := screen.run("capture-pane", "-p", "-t", "t")).count(
+            "One-time") == n and text, 30, "a question")
+        time.sleep(0.5)
+        assert screen.run("capture-pane", "-p", "-t", "t").count(ASK) == n
+        asked = other if shown.rindex(f"{ASK} {USER}@") == shown.rfind(
+            f"{ASK} {USER}@localhost") else world.bastion
+        screen.type(asked.code(), "Enter")
+    screen.wait("left-42", "right-42")
+    screen.check_usable()
+
+
+# ---- without a terminal ----------------------------------------------------------------------------
+
+
+def askpass(world, answer):
+    """(environment, what it was asked): a program that notes what ssh tells it."""
+    program, asked = world.dir / "askpass", world.dir / "asked"
+    asked.write_text("")
+    program.write_text(f'#!/bin/sh\nprintf "%s|%s|%s\\n" "$1" "${{SSH_ASKPASS_PROMPT-unset}}" '
+                       f'"$OF_THE_CLIENT" >>{asked}\n{answer}\n')
+    program.chmod(0o700)
+    return {"SSH_ASKPASS": str(program), "DISPLAY": ":77", "OF_THE_CLIENT": "yes"}, asked
+
+
+def without_terminal(world, *args, env=None, options=()):
+    return subprocess.run(world.argv(*args, options=options), env={**world.env, **(env or {})},
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+                          start_new_session=True, check=False)
+
+
+PLAIN = ["-o", "ControlPath=none"]
+
+
+@pytest.mark.parametrize("require", [None, "force", "prefer", "never", "nonsense"])
+@pytest.mark.parametrize("display", ["DISPLAY", "WAYLAND_DISPLAY", None])
+def test_W2_A14_askpass_of_the_client_as_by_ssh_itself(world, require, display):
+    """Whether it is run, in whose environment, and what it is asked: the same."""
+    env, asked = askpass(world, 'echo "$CODE"')
+    del env["DISPLAY"]
+    env.update({display: ":77"} if display else {})
+    env.update({"SSH_ASKPASS_REQUIRE": require} if require else {})
+    done, words = [], []
+    for options in (PLAIN, []):
+        asked.write_text("")
+        done.append(without_terminal(world, "echo in; exit 3", env={**env, "CODE": world.code()},
+                                     options=options))
+        words.append(asked.read_text())
+    if display == "WAYLAND_DISPLAY" and done[0].returncode != 3:
+        return  # an ssh that does not know it yet
+    assert done[1].returncode == done[0].returncode
+    assert done[1].stdout == done[0].stdout
+    assert words[1] == words[0]
+    if done[0].returncode == 3:
+        assert done[1].stderr == done[0].stderr and "|unset|yes" in words[1]
+        assert world.mux.status()["connections"]
+    else:
+        assert done[1].stderr.endswith(done[0].stderr)
+
+
+def test_W2_askpass_that_is_cancelled_is_not_asked_again(world):
+    env, asked = askpass(world, "exit 1")
+    done = without_terminal(world, "true", env=env)
+    assert done.returncode == 255 and "permission denied" in done.stderr.lower()
+    assert len(asked.read_text().splitlines()) == 1
+
+
+def test_W2_askpass_that_is_wrong_three_times(world):
+    env, asked = askpass(world, "echo 000000")
+    plain, ours = (without_terminal(world, "true", env=env, options=o) for o in (PLAIN, []))
+    assert plain.returncode == ours.returncode == 255
+    words = asked.read_text().splitlines()
+    assert len(words) == 6 and words[:3] == words[3:]
+
+
+def test_W2_unknown_host_key_by_askpass(keys, cleanup):
+    """An editor looks for the words."""
+    world = World(keys, cleanup)
+    world.mux.put("known_hosts", "")
+    (world.dir / "client_known").write_text("")
+    env, asked = askpass(world, 'case $1 in *yes/no*) echo yes;; *) echo "$CODE";; esac')
+    done = without_terminal(world, "echo in", env={**env, "CODE": world.code()})
+    assert done.stdout == "in\n", done
+    words = asked.read_text()
+    assert words.startswith("The authenticity of host '[127.0.0.1]:")
+    assert "can't be established" in words and "key fingerprint is SHA256:" in words
+    assert "Are you sure you want to continue connecting (yes/no/[fingerprint])? |unset" in words
+
+
+def test_W2_nobody_to_ask_and_ssh_goes_on_by_itself(world):
+    plain, ours = (without_terminal(world, "true", options=o) for o in (PLAIN, []))
+    assert ours.returncode == plain.returncode == 255
+    assert ours.stderr.endswith(plain.stderr) and "Permission denied" in plain.stderr
+
+
+@pytest.mark.parametrize("how", [["-o", "BatchMode=yes"], ["-oBatchMode=yes"],
+                                 ["-o", "batchmode yes"], ["-o", "BatchMode = true"]])
+def test_W7_batch_mode_is_never_asked(world, how):
+    env, asked = askpass(world, "echo 1")
+    screen = world.screen(env={**env, "SSH_ASKPASS_REQUIRE": "prefer"})
+    run(screen, world.line("true", options=how) + " 2>&1 | tail -1; echo over-$((40 + 2))")
+    shown = screen.wait("over-42")
+    assert "Permission denied" in shown and ASK not in shown and not asked.read_text()
+    run(screen, world.line("true", options=["-o", "BatchMode=no"]))  # a person is
+    poll(asked.read_text, 20)
+
+
+def test_W7_batch_mode_does_not_make_the_daemon_ask(keys, cleanup, tmp_path):
+    """Nor is anybody asked in the daemon's own places for such a client (A6)."""
+    world = World(keys, cleanup)
+    pinentry = tmp_path / "pinentry"
+    pinentry.write_text(f"#!/bin/sh\ntouch {tmp_path}/asked\n")
+    pinentry.chmod(0o700)
+    world.mux.put("ssh-mux-routes.toml", routes_toml({"t": hop(world.bastion)},
+                                                     top={"pinentry": str(pinentry)}))
+    os.kill(world.mux.pid, signal.SIGHUP)
+    poll(lambda: "routes read" in world.mux.log() or "re-read" in world.mux.log()
+         or "reload" in world.mux.log(), 20)
+    assert without_terminal(world, "true", options=["-o", "BatchMode=yes"]).returncode == 255
+    assert not (tmp_path / "asked").exists()
+    world.mux.forget_failures()
+    assert without_terminal(world, "true").returncode == 255
+    assert (tmp_path / "asked").exists(), world.mux.log()
+
+
+@pytest.mark.parametrize("how", ["ours", "plain"])
+def test_W7_a_job_in_the_background_is_not_asked(world, how):
+    """It is stopped as plain ssh is, and the shell's keys stay the shell's."""
+    screen = world.bash()
+    run(screen, "set -m; " + world.line("true", options=PLAIN if how == "plain" else []) + " &")
+    poll(lambda: client_is(screen, "T"), 30, "stopped")
+    assert ASK not in screen.run("capture-pane", "-p", "-t", "t")
+    screen.check_usable()
+    assert not world.is_asking()
+
+
+def client_is(screen, state):
+    return re.search(r"^State:\s*" + state, pathlib.Path(
+        f"/proc/{client_of(screen)}/status").read_text(), re.M)
+
+
+def test_W7_f_goes_to_the_background_after_the_login(world):
+    screen = world.screen()
+    run(screen, world.line("sleep 1; touch", str(world.dir / "late"), options=["-f"])
+        + "; echo back=$?")
+    shown = screen.wait(ASK, "One-time password")
+    assert "back=" not in shown.replace("back=$?", "")
+    screen.type(world.code(), "Enter")
+    screen.wait("back=0")
+    screen.check_usable()
+    poll((world.dir / "late").exists, 20, "what was to run")
+    assert world.used() == 1
+
+
+# ---- one code for all doors ------------------------------------------------------------------------
+
+
+def test_W2_one_code_then_20_calls_through_all_doors(world):
+    screen = world.screen()
+    run(screen, world.line("echo arrived-$((40 + 2))"))
+    screen.wait(ASK)
+    screen.type(world.code(), "Enter")
+    screen.wait("arrived-42")
+    for n in range(5):
+        for done in (
+            without_terminal(world, f"echo {n}"),
+            subprocess.run(world.mux.argv("x", f"echo {n}", options=proxied(world.mux)), env=world.env,
+                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+                           start_new_session=True, check=False),
+            world.mux.ssh("t", f"echo {n}", text=True),
+            subprocess.run([world.mux.binary, "connect", "t", "echo", str(n)], env=world.env,
+                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+                           start_new_session=True, check=False),
+        ):
+            assert (done.stdout, done.returncode) == (f"{n}\n", 0), done
     assert world.used() == 1
