@@ -10,8 +10,7 @@
 #include "os/caller.h"
 #include "os/os.h"
 
-#define END_MS   1000 /* between the end of its input, SIGTERM and SIGKILL */
-#define ARGS_MAX 4
+#define END_MS 1000 /* between the end of its input, SIGTERM and SIGKILL */
 
 struct ask_process {
 	struct mux *mux;
@@ -27,8 +26,8 @@ struct ask_process {
 	struct smx_os_modes *modes; /* as they were */
 	uv_write_t write;
 	char *text;
-	char said[ASK_PROCESS_ANSWER_MAX + 1]; /* wiped */
-	size_t n_said;
+	char *said; /* max + 1 bytes, wiped */
+	size_t n_said, max;
 	int is_too_much;
 };
 
@@ -38,7 +37,8 @@ static void free_now(struct ask_process *p)
 	if (p->tty >= 0)
 		smx_os_ipc_close(p->tty);
 	smx_free(p->text);
-	smx_wipe_free(p, sizeof(*p));
+	smx_wipe_free(p->said, p->max + 1);
+	smx_free(p);
 }
 
 static void on_closed(uv_handle_t *h)
@@ -65,7 +65,7 @@ static void finish_if_over(struct ask_process *p)
 	p->cb = NULL;
 	cb(p->arg, p->is_too_much ? -1 : p->code,
 		(struct smx_view){ (const uint8_t *)p->said, p->n_said });
-	smx_wipe(p->said, sizeof(p->said));
+	smx_wipe(p->said, p->max + 1);
 	mux_settle(m);
 }
 
@@ -91,7 +91,7 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 	struct ask_process *p = h->data;
 
 	(void)suggested;
-	*buf = uv_buf_init(p->said + p->n_said, (unsigned)(sizeof(p->said) - p->n_said));
+	*buf = uv_buf_init(p->said + p->n_said, (unsigned)(p->max + 1 - p->n_said));
 }
 
 static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
@@ -101,7 +101,7 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 	(void)buf;
 	if (n > 0)
 		p->n_said += (size_t)n;
-	p->is_too_much |= p->n_said > ASK_PROCESS_ANSWER_MAX || n == UV_ENOBUFS;
+	p->is_too_much |= p->n_said > p->max || n == UV_ENOBUFS;
 	if (n >= 0 && !p->is_too_much)
 		return;
 	p->has_said_all = 1;
@@ -122,7 +122,7 @@ void ask_process_cancel(struct ask_process *p)
 	if (!p)
 		return;
 	p->cb = NULL;
-	smx_wipe(p->said, sizeof(p->said));
+	smx_wipe(p->said, p->max + 1);
 	close_handle((uv_handle_t *)&p->to);
 	close_handle((uv_handle_t *)&p->from);
 	/* The end of its input tells one of ours; an SSH_ASKPASS has none. */
@@ -139,17 +139,34 @@ static void on_written(uv_write_t *req, int status)
 	p->text = NULL;
 }
 
-static int copy_args(const char *const *from, char *ret[ARGS_MAX])
+static void free_args(char **args)
 {
-	for (size_t i = 0; i < ARGS_MAX - 1 && from[i]; i++)
-		if (!(ret[i] = smx_strdup(from[i])))
-			return UV_ENOMEM;
-	return 0;
+	for (size_t i = 0; args && args[i]; i++)
+		smx_free(args[i]);
+	smx_free(args);
+}
+
+/* libuv wants them to be writable. */
+static char **copy_args(const char *const *from)
+{
+	size_t n = 0;
+	char **args;
+
+	while (from[n])
+		n++;
+	if (!(args = smx_calloc(n + 1, sizeof(*args))))
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		if (!(args[i] = smx_strdup(from[i]))) {
+			free_args(args);
+			return NULL;
+		}
+	return args;
 }
 
 static int spawn(struct mux *m, struct ask_process *p, const struct ask_process_start *start)
 {
-	char *args[ARGS_MAX] = { NULL };
+	char **args = copy_args(start->args);
 	uv_stdio_container_t stdio[4] = {
 		{ .flags = UV_IGNORE },
 		{ .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
@@ -162,6 +179,7 @@ static int spawn(struct mux *m, struct ask_process *p, const struct ask_process_
 		.file = start->file,
 		.args = args,
 		.env = start->env,
+		.cwd = start->dir,
 		.stdio = stdio,
 		.stdio_count = start->text ? 4 : 3,
 		/* A session of its own: nobody else's Ctrl-C. */
@@ -173,10 +191,8 @@ static int spawn(struct mux *m, struct ask_process *p, const struct ask_process_
 		stdio[0].flags = UV_CREATE_PIPE | UV_READABLE_PIPE;
 		stdio[0].data.stream = (uv_stream_t *)&p->to;
 	}
-	if ((r = copy_args(start->args, args)) == 0)
-		r = uv_spawn(m->loop, &p->process, &options);
-	for (size_t i = 0; i < ARGS_MAX; i++)
-		smx_free(args[i]);
+	r = args ? uv_spawn(m->loop, &p->process, &options) : UV_ENOMEM;
+	free_args(args);
 	return r == 0 ? 0 : r == UV_ENOMEM ? SMX_ENOMEM : SMX_ENOTFOUND;
 }
 
@@ -196,6 +212,9 @@ static int begin(struct ask_process *p)
 
 static int fill(struct ask_process *p, const struct ask_process_start *start)
 {
+	p->max = start->answer_max ? start->answer_max : ASK_PROCESS_ANSWER_MAX;
+	if (!(p->said = smx_calloc(1, p->max + 1)))
+		return SMX_ENOMEM;
 	if (!start->text)
 		return 0;
 	if (!(p->text = smx_strdup(start->text)))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A process that asks one question for the daemon at a place of one of its clients: a SSH_ASKPASS,
- * or `ssh-mux prompt --terminal` at a terminal. It says the answer on its standard output.
+ * `ssh-mux prompt --terminal` at a terminal, or `ssh -G`, which asks the client's configuration. It
+ * says the answer on its standard output.
  */
 #ifndef SMX_MUX_ASK_PROCESS_H
 #define SMX_MUX_ASK_PROCESS_H
@@ -33,6 +34,8 @@ struct ask_process_start {
 	const char *file; /* found by the PATH of env if it has no "/" */
 	const char *const *args; /* the first is its name; a NULL behind the last */
 	char **env; /* NULL: ours */
+	const char *dir; /* where it runs; NULL: where we do */
+	size_t answer_max; /* bytes of an answer; 0: ASK_PROCESS_ANSWER_MAX */
 	const char *text; /* told on its standard input, with its NUL; NULL: it has none */
 	int tty; /* for a process with a text: the terminal; taken over, in any case. Else -1 */
 };

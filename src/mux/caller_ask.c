@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "mux/ask_process.h"
+#include "mux/caller_config.h"
 #include "mux/passenger_int.h"
 #include "mux/prompt.h"
 #include "mux/say.h"
@@ -16,6 +17,7 @@
 
 #define ENV_MAX         4096 /* variables */
 #define DEFAULT_ASKPASS "/usr/bin/ssh-askpass"
+#define LOOK_AFTER_MS   900 /* of waiting: then its settings matter */
 #define SUSPENDED_MS    900 /* a job that was sent to the background is there by then */
 
 /* Where. */
@@ -38,6 +40,10 @@ struct caller_ask {
 	char **vars; /* in env, without what we set; NULL behind the last */
 	const char *agent; /* in env */
 	char *askpass;
+	struct caller_config *config; /* being asked for settings */
+	struct caller_settings settings;
+	int has_settings;
+	struct asker_question question; /* that waits for them; copied */
 	struct prompt *prompt; /* being asked */
 	struct ask_process *process;
 	uint64_t tty; /* where it is asked */
@@ -258,8 +264,17 @@ static int open_tty(const struct caller_ask *a, int *ret_fd)
 	return smx_os_caller_open_tty(a->caller, fds, SMX_ARRAY_LEN(fds), ret_fd);
 }
 
+static void drop_question(struct caller_ask *a)
+{
+	smx_free((char *)(uintptr_t)a->question.text);
+	smx_free((char *)(uintptr_t)a->question.plain);
+	smx_free((char *)(uintptr_t)a->question.extra);
+	a->question = (struct asker_question){ NULL };
+}
+
 static void stop_asking(struct caller_ask *a)
 {
+	drop_question(a);
 	ask_process_cancel(a->process);
 	a->process = NULL;
 	a->prompt = NULL;
@@ -380,9 +395,8 @@ static int start_askpass(struct caller_ask *a, const struct asker_question *q)
 	return r;
 }
 
-static int ask_ask(struct asker *asker, struct prompt *p, const struct asker_question *q)
+static int start_question(struct caller_ask *a, const struct asker_question *q)
 {
-	struct caller_ask *a = ask_of(asker);
 	struct mux_ids ids = ids_of(a);
 	int r = a->way == WAY_TERMINAL ? start_terminal(a, q) : start_askpass(a, q);
 
@@ -391,8 +405,64 @@ static int ask_ask(struct asker *asker, struct prompt *p, const struct asker_que
 			a->way == WAY_TERMINAL ? "at its terminal" : "by its SSH_ASKPASS",
 			smx_strerror(r));
 		a->way = WAY_NONE;
-		return r;
 	}
+	return r;
+}
+
+/* --- what its configuration says --- */
+
+static void on_settings(void *arg, const struct caller_settings *s)
+{
+	struct caller_ask *a = arg;
+	struct mux_ids ids = ids_of(a);
+	struct asker_question q = a->question;
+	int r = 0;
+
+	a->config = NULL;
+	a->has_settings = 1;
+	a->settings = *s;
+	if (s->is_batch) {
+		say_debug(&ids, "the client can't be asked: its configuration has BatchMode");
+		a->is_batch = 1;
+		a->way = WAY_NONE;
+	}
+	if (!a->prompt || !q.text)
+		return;
+	if (a->way != WAY_NONE)
+		r = start_question(a, &q);
+	drop_question(a);
+	if (r != 0 || a->way == WAY_NONE)
+		displace(a);
+}
+
+/* Whether they are to come. */
+static int ask_settings(struct caller_ask *a)
+{
+	if (!a->has_settings && !a->config && a->caller && a->vars)
+		a->config = caller_config_start(a->mux, a->caller, a->vars, on_settings, a);
+	a->has_settings |= !a->config;
+	return !a->has_settings;
+}
+
+static int keep_question(struct caller_ask *a, const struct asker_question *q)
+{
+	a->question = (struct asker_question){ .text = smx_strdup(q->text),
+		.plain = smx_strdup(q->plain),
+		.extra = smx_strdup(q->extra),
+		.echo = q->echo };
+	if (a->question.text && a->question.plain && a->question.extra)
+		return 0;
+	drop_question(a);
+	return SMX_ENOMEM;
+}
+
+static int ask_ask(struct asker *asker, struct prompt *p, const struct asker_question *q)
+{
+	struct caller_ask *a = ask_of(asker);
+	int r = ask_settings(a) ? keep_question(a, q) : start_question(a, q);
+
+	if (r != 0)
+		return r;
 	a->prompt = p;
 	a->tty = a->way == WAY_TERMINAL ? smx_os_caller_tty_id(a->caller) : 0;
 	return 0;
@@ -466,6 +536,7 @@ void caller_ask_free(struct caller_ask *a)
 	a->way = WAY_NONE;
 	a->has_looked = 1;
 	displace(a);
+	caller_config_cancel(a->config);
 	smx_list_del(&a->node);
 	smx_os_caller_free(a->caller);
 	smx_free(a->vars);
@@ -474,11 +545,37 @@ void caller_ask_free(struct caller_ask *a)
 	smx_free(a);
 }
 
+/*
+ * W7: as long as ssh itself would wait for the first word of a server, and no longer. A client that
+ * names no time waits as the login does.
+ */
+static void watch_time(struct caller_ask *a)
+{
+	struct passenger *p = a->passenger;
+	uint64_t age = mux_now(a->mux) - p->born_ms;
+	const struct smx_hop *hop;
+
+	if (age < LOOK_AFTER_MS || !p->owner || !p->req.entry || p->req.up || a->prompt ||
+		!pool_is_silent(p->req.entry))
+		return;
+	look(a);
+	if (ask_settings(a) || !a->settings.connect_timeout_ms ||
+		age < a->settings.connect_timeout_ms)
+		return;
+	hop = smx_route_target(p->owner->route);
+	(void)snprintf(p->dismissal, sizeof(p->dismissal),
+		"connect to host %.255s port %u: Connection timed out", hop->host, hop->port);
+	a->was_asked = 1; /* ssh has waited, and is not to begin anew */
+	pool_dismiss(p->req.entry, &a->asker, p->dismissal);
+}
+
 void caller_ask_tick(struct mux *m)
 {
 	struct smx_list *it, *tmp;
 	int is_back = 0;
 
+	SMX_LIST_FOREACH (it, tmp, &m->callers)
+		watch_time(SMX_CONTAINER(it, struct caller_ask, node));
 	SMX_LIST_FOREACH (it, tmp, &m->callers) {
 		struct caller_ask *a = SMX_CONTAINER(it, struct caller_ask, node);
 

@@ -253,8 +253,7 @@ static int put_plain(const struct prepared *p, const char *host, uint16_t port,
 		name, name, type_name(type), ret->fingerprint);
 	put_known(&text, p, host, port, &j->decision);
 	if ((r = smx_buf_put_str(&text, question_end)) == 0)
-		(void)snprintf(
-			ret->plain_text, sizeof(ret->plain_text), "%s", smx_buf_cstr(&text));
+		(void)snprintf(ret->plain_text, sizeof(ret->plain_text), "%s", smx_buf_cstr(&text));
 	smx_buf_release(&text);
 	return r;
 }

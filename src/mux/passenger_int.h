@@ -21,6 +21,7 @@ struct passenger {
 	struct passenger_owner *owner; /* NULL once it is gone */
 	struct endpoint ep; /* the channel */
 	struct open_req req;
+	char dismissal[PASSENGER_TEXT_SIZE]; /* why it waits no more */
 	struct caller_ask *ask; /* its person, until the channel is open */
 	struct source source; /* from the stream, on the link's lists */
 	struct source grants;

@@ -664,7 +664,7 @@ int pool_is_wanted_without(const struct pool_entry *e, const struct asker *a)
 	return 0;
 }
 
-void pool_dismiss(struct pool_entry *e, const struct asker *a)
+void pool_dismiss(struct pool_entry *e, const struct asker *a, const char *text)
 {
 	struct smx_list *it, *tmp;
 
@@ -672,9 +672,10 @@ void pool_dismiss(struct pool_entry *e, const struct asker *a)
 		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
 
 		if (req->for_entry) {
-			pool_dismiss((struct pool_entry *)(uintptr_t)req->for_entry, a);
+			pool_dismiss((struct pool_entry *)(uintptr_t)req->for_entry, a, text);
 		} else if (req->asker == a) {
 			smx_list_del(&req->node);
+			req->dismissal = text;
 			smx_list_add_tail(&e->mux->dismissed, &req->node);
 		}
 	}
@@ -686,9 +687,27 @@ void pool_refuse_dismissed(struct mux *m)
 		struct open_req *req = SMX_CONTAINER(m->dismissed.next, struct open_req, node);
 
 		smx_list_del(&req->node);
-		req->failed(req, SMX_OPEN_CONNECT_FAILED,
-			"permission denied: the question was cancelled");
+		req->failed(req, SMX_OPEN_CONNECT_FAILED, req->dismissal);
 	}
+}
+
+int pool_is_silent(const struct pool_entry *e)
+{
+	int is_silent = 0;
+
+	for (struct smx_list *it = e->upstreams.next; it != &e->upstreams; it = it->next) {
+		const struct upstream *up = upstream_at(it);
+
+		if (up->state >= UPSTREAM_READY || up->link->dead)
+			continue;
+		/* A jump host's login is its own. */
+		is_silent = up->has_tunnel_req && !up->tunnel_req.up
+				    ? pool_is_silent(up->tunnel_req.entry)
+				    : up->link->bytes_in == 0;
+		if (!is_silent)
+			return 0;
+	}
+	return is_silent;
 }
 
 int pool_is_wanted(const struct pool_entry *e)

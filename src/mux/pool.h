@@ -32,6 +32,7 @@ struct open_req {
 	uint32_t recv_window;
 	unsigned n_tries;
 	uint64_t since_ms, sent_ms; /* when it came, and when it was last sent */
+	const char *dismissal; /* why it will be refused (pool_dismiss) */
 	struct asker *asker; /* where whoever wants it can be asked, or NULL */
 	const struct pool_entry *for_entry; /* a tunnel: the way that goes on through it */
 	/*
@@ -99,10 +100,12 @@ int pool_is_batch(const struct pool_entry *e);
 /* Whether anybody waits there for whom this is not the place to ask. */
 int pool_is_wanted_without(const struct pool_entry *e, const struct asker *a);
 /*
- * A17: the person at this place will not answer. What waits for him is refused, by the next
- * mux_settle, and the rest stays.
+ * A17: the person at this place will not answer, or waits no more. What waits for him is refused
+ * with text (which outlives it), by the next mux_settle, and the rest stays.
  */
-void pool_dismiss(struct pool_entry *e, const struct asker *a);
+void pool_dismiss(struct pool_entry *e, const struct asker *a, const char *text);
+/* Whether no server of a login that is under way here has said anything yet. */
+int pool_is_silent(const struct pool_entry *e);
 /* mux_settle only. */
 void pool_refuse_dismissed(struct mux *m);
 /* Whether anybody still waits for a connection of e, or for one that goes through it. */

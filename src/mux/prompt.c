@@ -154,7 +154,7 @@ static int leave_to_others(struct prompt *p, const struct asker *a)
 	if (!pool_is_wanted_without(p->entry, a))
 		return SMX_ECANCELLED;
 	prompt_displaced(p);
-	pool_dismiss(p->entry, a);
+	pool_dismiss(p->entry, a, "permission denied: the question was cancelled");
 	return place(p) == 0 ? 0 : SMX_ECANCELLED;
 }
 

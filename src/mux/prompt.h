@@ -36,8 +36,8 @@ struct prompt *prompt_start(struct pool_entry *e, const char *for_whom, enum pro
 	const struct smx_auth_info_request *request, const char *note, prompt_cb *cb, void *arg);
 /*
  * One question of our own, whose answer may be seen: text is shown as it is (the caller has made
- * the strangers' parts of it fit for a terminal), plain to those who look for OpenSSH's words (A14).
- * NULL as above.
+ * the strangers' parts of it fit for a terminal), plain to those who look for OpenSSH's words
+ * (A14). NULL as above.
  */
 struct prompt *prompt_start_text(
 	struct pool_entry *e, const char *text, const char *plain, prompt_cb *cb, void *arg);

@@ -46,6 +46,12 @@ int smx_os_caller_args(const struct smx_os_caller *c, struct smx_buf *out);
 int smx_os_caller_env(const struct smx_os_caller *c, struct smx_buf *out);
 
 /*
+ * The ssh that it runs, and where it runs. SMX_ENOTFOUND: it runs another program, or it is not to
+ * be known; SMX_ENOMEM.
+ */
+int smx_os_caller_program(const struct smx_os_caller *c, char **ret_path, char **ret_dir);
+
+/*
  * What the key of a terminal would have done to the job in its foreground, if the caller belongs to
  * it, and else to the caller. Nothing if it is gone.
  */

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -463,6 +464,57 @@ def test_W7_batch_mode_is_never_asked(world, how):
     assert "Permission denied" in shown and ASK not in shown and not asked.read_text()
     run(screen, world.line("true", options=["-o", "BatchMode=no"]))  # a person is
     poll(asked.read_text, 20)
+
+
+@pytest.mark.parametrize("where", ["at a terminal", "without one"])
+def test_W7_batch_mode_of_a_configuration_is_never_asked(keys, cleanup, where):
+    """Which no word of the protocol tells, and no argument."""
+    world = World(keys, cleanup, options=["BatchMode yes"])
+    env, asked = askpass(world, "echo 1")
+    if where == "at a terminal":
+        screen = world.screen()
+        run(screen, world.line("true") + " 2>&1 | tail -1; echo over-$((40 + 2))")
+        shown = screen.wait("over-42")
+        assert "Permission denied" in shown and ASK not in shown
+    else:
+        done = without_terminal(world, "true", env=env)
+        assert done.returncode == 255 and "Permission denied" in done.stderr
+    assert not asked.read_text() and "has BatchMode" in world.mux.log()
+
+
+@pytest.mark.parametrize("where", ["argument", "configuration"])
+def test_W7_connect_timeout_is_what_it_is_to_plain_ssh(keys, cleanup, make_sshd, where):
+    """A server that says nothing: ssh-mux itself would wait for half a minute."""
+    silent = cleanup(Silent())
+    mux = cleanup(peers.Mux(keys, routes=routes_toml({"t": hop(silent)}), known_hosts=""))
+    poll(lambda: list(pathlib.Path(mux.run_dir).glob("ssh-mux/d*/t=*")), 20)
+    config = mux.dir / "config"
+    config.write_text(f"Host t\n  HostName 127.0.0.1\n  Port {silent.port}\n  User {USER}\n"
+                      f"  UserKnownHostsFile {mux.dir}/known\n" +
+                      ("  ConnectTimeout 3\n" if where == "configuration" else ""))
+    options = ["-o", "ConnectTimeout=3"] if where == "argument" else []
+    ends = []
+    for path in ("none", socket_of(mux)):
+        began = time.monotonic()
+        done = subprocess.run([SSH, "-F", str(config), *options, "-o", f"ControlPath={path}", "t",
+                               "true"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=120, env=mux.env, start_new_session=True, check=False)
+        ends.append(time.monotonic() - began)
+        assert done.returncode == 255 and "timed out" in done.stderr, done
+    assert 3 <= ends[1] < ends[0] + 10, ends
+
+
+class Silent:
+    """Takes connections, and says nothing."""
+
+    def __init__(self):
+        self.sock = socket.socket()
+        self.sock.bind(("127.0.0.1", 0))
+        self.sock.listen(50)
+        self.port = self.sock.getsockname()[1]
+
+    def stop(self):
+        self.sock.close()
 
 
 def test_W7_batch_mode_does_not_make_the_daemon_ask(keys, cleanup, tmp_path):

@@ -268,6 +268,34 @@ static int read_env(pid_t pid, struct smx_buf *out)
 
 #endif
 
+#ifdef __linux__
+
+static int read_link(pid_t pid, const char *name, char *out, size_t size)
+{
+	char path[64];
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%ld/%s", (long)pid, name);
+	n = readlink(path, out, size - 1);
+	if (n <= 0 || (size_t)n == size - 1)
+		return SMX_ENOTFOUND;
+	out[n] = '\0';
+	return 0;
+}
+
+#else
+
+static int read_link(pid_t pid, const char *name, char *out, size_t size)
+{
+	(void)pid;
+	(void)name;
+	(void)out;
+	(void)size;
+	return SMX_ENOTFOUND;
+}
+
+#endif
+
 int smx_os_caller_new(int64_t pid, struct smx_os_caller **ret)
 {
 	struct smx_os_caller *c;
@@ -382,6 +410,28 @@ void smx_os_caller_press(const struct smx_os_caller *c, enum smx_os_key key)
 		(void)kill(-l.group, signals[key]);
 	else
 		(void)kill(c->pid, signals[key]);
+}
+
+int smx_os_caller_program(const struct smx_os_caller *c, char **ret_path, char **ret_dir)
+{
+	char path[SMX_OS_PATH_MAX], dir[SMX_OS_PATH_MAX];
+	char *one, *two;
+	struct look l;
+
+	if (read_link(c->pid, "exe", path, sizeof(path)) != 0 ||
+		read_link(c->pid, "cwd", dir, sizeof(dir)) != 0 || look(c, &l) != 0 ||
+		strcmp(smx_os_path_name(path), "ssh") != 0)
+		return SMX_ENOTFOUND;
+	one = smx_strdup(path);
+	two = smx_strdup(dir);
+	if (!one || !two) {
+		smx_free(one);
+		smx_free(two);
+		return SMX_ENOMEM;
+	}
+	*ret_path = one;
+	*ret_dir = two;
+	return 0;
 }
 
 /* --- terminals --- */

@@ -99,3 +99,11 @@ int smx_os_ask_was_key(const struct smx_os_ask *a, enum smx_os_key *ret)
 void smx_os_ignore_terminal(void)
 {
 }
+
+int smx_os_caller_program(const struct smx_os_caller *c, char **ret_path, char **ret_dir)
+{
+	(void)c;
+	(void)ret_path;
+	(void)ret_dir;
+	return SMX_EUNSUPPORTED;
+}
