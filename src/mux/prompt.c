@@ -318,7 +318,7 @@ static int ask_pinentry(struct prompt *p)
 /* --- where --- */
 
 /* A17: somebody who could be asked learns what he waits for. */
-static void tell(const struct prompt *p, struct asker *a)
+static void tell_one(const struct prompt *p, struct asker *a)
 {
 	const struct smx_hop *hop = &p->entry->hops[p->entry->n_hops - 1];
 	char text[ONE_TEXT], clean[ONE_TEXT];
@@ -335,7 +335,7 @@ static void tell_others(const struct prompt *p, struct asker *const *askers, siz
 {
 	for (size_t i = 0; i < n; i++)
 		if (askers[i] != p->asker && askers[i]->ops->tell)
-			tell(p, askers[i]);
+			tell_one(p, askers[i]);
 }
 
 void prompt_welcome(struct mux *m, const struct asker *a)
@@ -350,7 +350,7 @@ void prompt_welcome(struct mux *m, const struct asker *a)
 		n = is_placed(p) ? pool_askers(p->entry, askers, ASKERS_MAX) : 0;
 		for (size_t i = 0; i < n; i++)
 			if (askers[i] == a && p->asker != a && a->ops->tell)
-				tell(p, askers[i]);
+				tell_one(p, askers[i]);
 	}
 	prompt_place_all(m);
 }
