@@ -240,8 +240,17 @@ def modes(screen):
 def client_of(screen):
     """The ssh that was started there."""
     pane = int(screen.run("display-message", "-p", "-t", "t", "#{pane_pid}"))
-    return next(p for p in peers.descendants(pane)
-                if pathlib.Path(f"/proc/{p}/comm").read_text() == "ssh\n")
+
+    def find():
+        for pid in peers.descendants(pane):
+            try:
+                if pathlib.Path(f"/proc/{pid}/comm").read_text() == "ssh\n":
+                    return pid
+            except OSError:
+                pass
+        return None
+
+    return poll(find, 30, "ssh")
 
 
 @pytest.mark.parametrize("victim, sig", [
