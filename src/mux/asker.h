@@ -37,7 +37,7 @@ struct asker_ops {
 	 */
 	int (*ask)(struct asker *a, struct prompt *p, const struct asker_question *q);
 	void (*unask)(struct asker *a);
-	/* A17: what it waits for is asked elsewhere. Called once per question. NULL: not told. */
+	/* A17: what it waits for is asked elsewhere, in a line without our name. NULL: not told. */
 	void (*tell)(struct asker *a, const char *text);
 	/* A1: where its agent listens; NULL: it has none. */
 	const char *(*agent)(const struct asker *a);

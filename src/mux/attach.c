@@ -194,6 +194,15 @@ static void attach_unask(struct asker *asker)
 		control_client_queue_unask(a->host, a->ask_id);
 }
 
+/* By a line on its standard error, if that is a terminal (A17). */
+static void attach_tell(struct asker *asker, const char *text)
+{
+	struct attach *a = attach_of(asker);
+
+	if (a->place == ATTEMPT_TERMINAL)
+		attach_notice(a, text);
+}
+
 /* While it is there. */
 static const char *attach_agent(const struct asker *asker)
 {
@@ -206,6 +215,7 @@ static const struct asker_ops asker_ops = { .state = attach_state,
 	.place = attach_place,
 	.ask = attach_ask,
 	.unask = attach_unask,
+	.tell = attach_tell,
 	.agent = attach_agent };
 
 static int on_answer(struct attach *a, struct smx_view payload)

@@ -481,7 +481,7 @@ static void ask_tell(struct asker *asker, const char *text)
 
 	if (ask_state(asker) != ASKER_FREE || a->way != WAY_TERMINAL || open_tty(a, &fd) != 0)
 		return;
-	(void)snprintf(line, sizeof(line), "\r%.500s\r\n", text);
+	(void)snprintf(line, sizeof(line), "\rssh-mux: %.500s\r\n", text);
 	smx_os_tty_tell(fd, line);
 	smx_os_ipc_close(fd);
 }

@@ -326,8 +326,7 @@ static void tell_one(const struct prompt *p, struct asker *a)
 	(void)snprintf(text, sizeof(text), "%s@%s", hop->user, hop->host);
 	smx_sanitize(text, strlen(text), clean, sizeof(clean));
 	(void)snprintf(text, sizeof(text),
-		"ssh-mux: waiting for the login to %.900s, which is asked for in another place",
-		clean);
+		"waiting for the login to %.900s, which is asked for in another place", clean);
 	a->ops->tell(a, text);
 }
 

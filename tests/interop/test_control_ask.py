@@ -253,10 +253,16 @@ def client_of(screen):
     return poll(find, 30, "ssh")
 
 
-@pytest.mark.parametrize("victim, sig", [
-    ("client", signal.SIGKILL), ("client", signal.SIGHUP), ("asker", signal.SIGKILL),
-    ("daemon", signal.SIGTERM), ("daemon", signal.SIGKILL)])
-@pytest.mark.parametrize("shell", ["sh", "bash --norc"])
+SH, BASH, SLOW = "sh", "bash --norc", pytest.mark.slow
+
+
+@pytest.mark.parametrize("victim, sig, shell", [
+    ("client", signal.SIGKILL, BASH), ("asker", signal.SIGKILL, SH),
+    ("daemon", signal.SIGTERM, SH), ("daemon", signal.SIGKILL, BASH),
+    *(pytest.param(*case, marks=SLOW) for case in (
+        ("client", signal.SIGKILL, SH), ("client", signal.SIGHUP, SH),
+        ("client", signal.SIGHUP, BASH), ("asker", signal.SIGKILL, BASH),
+        ("daemon", signal.SIGTERM, BASH), ("daemon", signal.SIGKILL, SH)))])
 def test_W2_the_terminal_is_put_back_whoever_dies(world, victim, sig, shell):
     screen = world.screen(shell=shell)
     screen.type("stty -g >" + str(world.dir / "before"), "Enter")
@@ -289,6 +295,18 @@ def test_W2_the_terminal_is_put_back_whoever_dies(world, victim, sig, shell):
     if victim != "daemon":
         poll(lambda: not world.is_asking(), 20, "the end of the asking process")
         assert world.mux.alive()
+
+
+def test_W2_modes_that_somebody_else_set_are_his(world):
+    """As a shell does when its job was killed: what was there before would spoil its line editor."""
+    screen = world.screen()
+    run(screen, world.line("true"))
+    screen.wait(ASK, "One-time password")
+    subprocess.run(["stty", "-F", screen.tty(), "-icanon", "-echo", "-ixon", "min", "2"], check=True)
+    theirs = modes(screen)
+    os.kill(client_of(screen), signal.SIGKILL)
+    poll(lambda: not world.is_asking(), 20, "the end of the asking process")
+    assert modes(screen) == theirs
 
 
 def test_W2_descriptors_stay_blocking_while_asked(world):
@@ -349,8 +367,12 @@ def test_A17_ctrl_c_at_connect_leaves_a_terminal_its_login(world):
     first.type("C-c")
     first.wait("\nready>")
     second.wait(ASK, "One-time password")
+    run(first, shlex.join(map(str, world.mux.argv("x", "echo third-$((40 + 2))",
+                                                  options=proxied(world.mux)))))
+    first.wait("ssh-mux: waiting for the login to")
     second.type(world.code(), "Enter")
     second.wait("second-42")
+    first.wait("third-42")
     assert world.used() == 1 and world.mux.log().count("taken by the server") == 1
 
 
@@ -402,8 +424,14 @@ def without_terminal(world, *args, env=None, options=()):
 PLAIN = ["-o", "ControlPath=none"]
 
 
-@pytest.mark.parametrize("require", [None, "force", "prefer", "never", "nonsense"])
-@pytest.mark.parametrize("display", ["DISPLAY", "WAYLAND_DISPLAY", None])
+FAST = [("DISPLAY", None), (None, "force"), (None, "prefer"), ("DISPLAY", "never")]
+
+
+@pytest.mark.parametrize("display, require", FAST + [
+    pytest.param(display, require, marks=SLOW)
+    for display in ("DISPLAY", "WAYLAND_DISPLAY", None)
+    for require in (None, "force", "prefer", "never", "nonsense")
+    if (display, require) not in FAST])
 def test_W2_A14_askpass_of_the_client_as_by_ssh_itself(world, require, display):
     """Whether it is run, in whose environment, and what it is asked: the same."""
     env, asked = askpass(world, 'echo "$CODE"')
@@ -463,8 +491,10 @@ def test_W2_nobody_to_ask_and_ssh_goes_on_by_itself(world):
     assert ours.stderr.endswith(plain.stderr) and "Permission denied" in plain.stderr
 
 
-@pytest.mark.parametrize("how", [["-o", "BatchMode=yes"], ["-oBatchMode=yes"],
-                                 ["-o", "batchmode yes"], ["-o", "BatchMode = true"]])
+@pytest.mark.parametrize("how", [["-o", "BatchMode=yes"],
+                                 pytest.param(["-oBatchMode=yes"], marks=SLOW),
+                                 pytest.param(["-o", "batchmode yes"], marks=SLOW),
+                                 pytest.param(["-o", "BatchMode = true"], marks=SLOW)])
 def test_W7_batch_mode_is_never_asked(world, how):
     env, asked = askpass(world, "echo 1")
     screen = world.screen(env={**env, "SSH_ASKPASS_REQUIRE": "prefer"})
