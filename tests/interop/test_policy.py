@@ -56,7 +56,7 @@ def stdio(mux, door, route, to):
         argv = mux.argv(route, options=["-W", to])
     elif door == "proxy":
         command = " ".join(shlex.quote(str(a)) for a in (mux.binary, "proxy", route))
-        argv = mux.argv("whoever", options=[f"-oProxyCommand={command}", "-W", to])
+        argv = mux.argv(peers.USER, options=[f"-oProxyCommand={command}", "-W", to])
     elif door == "control":
         argv = masters.Client(mux.blind_config, masters.socket_of(mux, route)).argv(
             options=["-W", to])

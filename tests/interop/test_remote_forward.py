@@ -67,7 +67,7 @@ def forwarding(mux, route, *options, door="tcp"):
     extra = []
     if door == "proxy":
         command = " ".join(shlex.quote(str(a)) for a in (mux.binary, "proxy", route))
-        extra, route = [f"-oProxyCommand={command}"], "whoever"
+        extra, route = [f"-oProxyCommand={command}"], USER
     log = mux.dir / f"forward-{free_port()}.log"
     with open(log, "wb") as f:
         proc = subprocess.Popen(mux.argv(route, options=["-N", *extra, *options]), env=mux.env,
