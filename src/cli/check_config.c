@@ -14,6 +14,7 @@
 #include "crypto/keyfile.h"
 #include "mux/keyring.h"
 #include "mux/local_key.h"
+#include "mux/agent_forward.h"
 #include "mux/prepare.h"
 #include "os/os.h"
 #include "trust/authorized_keys.h"
@@ -133,6 +134,9 @@ static int check_routes(struct check *c)
 				"has no routes; write [routes.NAME] with host and user");
 		else if (r == 0)
 			r = prepare_expand_routes(c->routes);
+		smx_buf_reset(&err);
+		if (r == 0 && c->routes && (r = agent_forward_name_keys(c->routes, &err)) == 0)
+			r = say_lines(c, FINDING_WARNING, c->routes_path, &err);
 	}
 	smx_buf_release(&text);
 	smx_buf_release(&err);

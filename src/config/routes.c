@@ -66,6 +66,7 @@ void smx_hop_release(struct smx_hop *hop)
 static void release_route(struct smx_route *route)
 {
 	struct smx_strings send_env = { route->send_env, route->n_send_env };
+	struct smx_strings agent_keys = { route->agent.keys, route->agent.n_keys };
 
 	for (size_t i = 0; i < route->n_hops; i++)
 		smx_hop_release(&route->hops[i]);
@@ -74,6 +75,7 @@ static void release_route(struct smx_route *route)
 	smx_forward_rules_release(&route->forwards);
 	smx_forward_rules_release(&route->remote_forwards);
 	smx_forward_rules_release(&route->jump_through);
+	smx_strings_release(&agent_keys);
 	smx_free(route->name);
 }
 

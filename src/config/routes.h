@@ -57,6 +57,7 @@
 #define SMX_HOPS_MAX          8 /* hops of a route, the target included */
 #define SMX_IDENTITIES_MAX    16 /* key files of a hop */
 #define SMX_SEND_ENV_MAX      64 /* names in a send_env */
+#define SMX_AGENT_NAMES_MAX   64 /* keys in an agent_forward */
 #define SMX_ROUTES_ERROR_MAX  1024 /* good cap for an error buffer */
 #define SMX_ROUTES_ERRORS_MAX 50 /* that smx_routes_check tells of */
 #define SMX_CONFIG_PATH_MAX   1024 /* bytes in a path of the file */
@@ -96,6 +97,16 @@ struct smx_hop {
 			       */
 };
 
+/* B4: what a client may lend to the remote of its agent, if it asks to. All zero: nothing. */
+struct smx_agent_forward {
+	int is_allowed;
+	int must_confirm; /* a person is asked before each signature */
+	char **keys; /* no other key is shown or used: fingerprints "SHA256:…", or public key files
+			(a leading "~/" is the caller's to expand, as is putting the fingerprint in
+			the place of a file: what is no fingerprint names no key) */
+	size_t n_keys; /* 0: all that the agent has */
+};
+
 struct smx_route {
 	char *name; /* "*" in direct mode */
 	struct smx_hop *hops; /* jump hosts first, the target last */
@@ -106,6 +117,7 @@ struct smx_route {
 	struct smx_forward_rules jump_through; /* hosts that clients may reach through it */
 	char **send_env; /* effective: route and top level */
 	size_t n_send_env;
+	struct smx_agent_forward agent;
 	unsigned line, column; /* of NAME in [routes.NAME]; 0 in direct mode */
 };
 

@@ -26,9 +26,10 @@ struct route_draft {
 	unsigned port, dead_after;
 	enum smx_prompter prompter;
 	int direct, identities_only, allow_loopback, unattended, allow_other_users, pace, spare;
-	struct smx_strings identity, certificate, known_hosts, send_env;
+	struct smx_strings identity, certificate, known_hosts, send_env, agent_keys;
 	const struct smx_toml *jump, *jump_through;
 	struct smx_forward_rules forwards, remote_forwards, through;
+	int agent_is_allowed, agent_must_confirm;
 	/* B1: filled in by smx_routes_resolve. */
 	enum { DRAFT_NEW, DRAFT_VISITING, DRAFT_DONE } state;
 	size_t hops[SMX_HOPS_MAX];
@@ -87,6 +88,7 @@ enum {
 	KEY_REMOTE_FORWARDS = 1 << 22,
 	KEY_JUMP_THROUGH = 1 << 23,
 	KEY_CERTIFICATE = 1 << 24,
+	KEY_AGENT_FORWARD = 1 << 28,
 };
 int smx_routes_read_keys(struct routes_parser *p, struct route_draft *draft, unsigned section);
 

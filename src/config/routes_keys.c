@@ -22,6 +22,7 @@ enum value_kind {
 	VALUE_FORWARDS,
 	VALUE_REMOTE_FORWARDS,
 	VALUE_THROUGH,
+	VALUE_AGENT_FORWARD,
 	VALUE_TABLE, /* read by the caller */
 };
 
@@ -66,6 +67,7 @@ static const struct key_spec keys[] = {
 	{ "dead_after", KEY_DEAD_AFTER, ALL_SECTIONS, VALUE_DEAD_AFTER, AT(dead_after) },
 	{ "pace", KEY_PACE, ALL_SECTIONS, VALUE_BOOLEAN, AT(pace) },
 	{ "spare", KEY_SPARE, ALL_SECTIONS, VALUE_BOOLEAN, AT(spare) },
+	{ "agent_forward", KEY_AGENT_FORWARD, SECTION_ROUTE, VALUE_AGENT_FORWARD, 0 },
 	{ "jump", KEY_TABLE_JUMP, SECTION_TOP, VALUE_TABLE, 0 },
 	{ "routes", KEY_TABLE_ROUTES, SECTION_TOP, VALUE_TABLE, 0 },
 };
@@ -145,7 +147,7 @@ static int fail_unknown(struct routes_parser *p, const struct route_draft *draft
 	const struct smx_toml *item, unsigned section)
 {
 	const char *near = nearest_key(item, section);
-	char list[384] = "";
+	char list[640] = "";
 	size_t used = 0;
 
 	if (near)
@@ -320,6 +322,64 @@ static int read_jump(struct routes_parser *p, const struct route_draft *draft,
 	return 0;
 }
 
+static const char agent_right[] = "must be true, false, \"confirm\", or keys: fingerprints "
+				  "(\"SHA256:...\") or files of public "
+				  "keys";
+
+/* Of a key that may be lent: a fingerprint as ssh-add -l shows it, or a file. */
+static int is_agent_key(struct smx_view v)
+{
+	static const char prefix[] = "SHA256:";
+	size_t n = sizeof(prefix) - 1;
+
+	if (v.len < n || memcmp(v.p, prefix, n) != 0)
+		return path_fault(v) == NULL &&
+		       (v.p[0] == '/' || is_drive_path(v) ||
+			       (v.len > 2 && v.p[0] == '~' && (v.p[1] == '/' || v.p[1] == '\\')));
+	if (v.len != n + 43)
+		return 0;
+	for (size_t i = n; i < v.len; i++) {
+		uint8_t c = v.p[i];
+
+		if (!((c | 0x20) >= 'a' && (c | 0x20) <= 'z') && !(c >= '0' && c <= '9') &&
+			c != '+' && c != '/')
+			return 0;
+	}
+	return 1;
+}
+
+/* B4. A list of keys may have "confirm" among them. */
+static int read_agent_forward(
+	struct routes_parser *p, struct route_draft *draft, const struct smx_toml *item)
+{
+	size_t n = item->type == SMX_TOML_ARRAY ? item->n_items : 1;
+	int r;
+
+	if (item->type == SMX_TOML_BOOLEAN) {
+		draft->agent_is_allowed = item->boolean;
+		return 0;
+	}
+	if (n == 0 || n > SMX_AGENT_NAMES_MAX)
+		return smx_routes_fail(p, draft, item,
+			"must have 1 to %d items; write false for none", SMX_AGENT_NAMES_MAX);
+	for (size_t i = 0; i < n; i++) {
+		const struct smx_toml *one = item->type == SMX_TOML_ARRAY ? item->items[i] : item;
+
+		if (one->type != SMX_TOML_STRING)
+			return smx_routes_fail(p, draft, item, "%s, not %s", agent_right,
+				smx_toml_type_name(one->type));
+		if (smx_view_eq(string_of(one), "confirm"))
+			draft->agent_must_confirm = 1;
+		else if (!is_agent_key(string_of(one)))
+			return smx_routes_fail(
+				p, draft, item, "\"%.64s\": %s", one->string, agent_right);
+		else if ((r = smx_strings_add(&draft->agent_keys, one->string)) != 0)
+			return r;
+	}
+	draft->agent_is_allowed = 1;
+	return 0;
+}
+
 static int read_value(struct routes_parser *p, struct route_draft *draft,
 	const struct smx_toml *item, const struct key_spec *spec)
 {
@@ -350,6 +410,8 @@ static int read_value(struct routes_parser *p, struct route_draft *draft,
 		return smx_routes_read_forwards(p, draft, item, SMX_FORWARD_LISTEN, to);
 	case VALUE_THROUGH:
 		return smx_routes_read_through(p, draft, item, to);
+	case VALUE_AGENT_FORWARD:
+		return read_agent_forward(p, draft, item);
 	case VALUE_TABLE:
 		if (item->type != SMX_TOML_TABLE)
 			return smx_routes_fail(p, draft, item, "must be a table, not %s",

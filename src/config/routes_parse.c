@@ -76,6 +76,7 @@ static void release_draft(struct route_draft *d)
 	smx_forward_rules_release(&d->forwards);
 	smx_forward_rules_release(&d->remote_forwards);
 	smx_forward_rules_release(&d->through);
+	smx_strings_release(&d->agent_keys);
 }
 
 static void release_parser(struct routes_parser *p)
@@ -237,8 +238,11 @@ static int make_route(const struct routes_parser *p, struct route_draft *d, stru
 	route->jump_through = take_rules(&d->through);
 	if ((r = copy_text(d->name, &route->name)) != 0 ||
 		(r = copy_strings(&p->top.send_env, &route->send_env, &route->n_send_env)) != 0 ||
-		(r = copy_strings(&d->send_env, &route->send_env, &route->n_send_env)) != 0)
+		(r = copy_strings(&d->send_env, &route->send_env, &route->n_send_env)) != 0 ||
+		(r = copy_strings(&d->agent_keys, &route->agent.keys, &route->agent.n_keys)) != 0)
 		return r;
+	route->agent.is_allowed = d->agent_is_allowed;
+	route->agent.must_confirm = d->agent_must_confirm;
 	route->hops = smx_calloc(d->n_hops, sizeof(*route->hops));
 	if (!route->hops)
 		return SMX_ENOMEM;

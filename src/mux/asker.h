@@ -18,6 +18,7 @@ struct asker_question {
 	const char *plain; /* for a program that knows OpenSSH's own words (A14) */
 	const char *extra; /* what OpenSSH would say on stderr before it, with line ends; or "" */
 	int echo; /* the answer may be shown */
+	int is_permission; /* of yes or no; an askpass is told as by OpenSSH (SSH_ASKPASS_PROMPT) */
 };
 
 enum asker_state {

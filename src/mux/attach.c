@@ -180,6 +180,8 @@ static int attach_ask(struct asker *asker, struct prompt *p, const struct asker_
 
 	if (q->echo)
 		ask.flags |= SMX_ASK_ECHO;
+	if (q->is_permission)
+		ask.flags |= SMX_ASK_CONFIRM;
 	a->prompt = p;
 	control_client_queue_ask(a->host, &ask);
 	return 0;

@@ -38,6 +38,7 @@ struct caller_ask {
 	int is_batch;
 	struct smx_buf env; /* strings */
 	char **vars; /* in env, without what we set; NULL behind the last */
+	size_t n_vars;
 	const char *agent; /* in env */
 	char *askpass;
 	struct caller_config *config; /* being asked for settings */
@@ -125,13 +126,14 @@ static int read_env(struct caller_ask *a)
 	size_t n = 0;
 
 	if (smx_os_caller_env(a->caller, &a->env) != 0 || smx_put_u8(&a->env, 0) != 0 ||
-		!(a->vars = smx_calloc(ENV_MAX + 1, sizeof(*a->vars))))
+		!(a->vars = smx_calloc(ENV_MAX + 2, sizeof(*a->vars))))
 		return SMX_ENOTFOUND;
 	s = (char *)a->env.data + a->env.off;
 	end = s + smx_buf_len(&a->env);
 	for (; s < end && n < ENV_MAX; s += strlen(s) + 1)
 		if (strchr(s, '=') && strncmp(s, hint, sizeof(hint) - 1) != 0)
 			a->vars[n++] = s;
+	a->n_vars = n;
 	a->agent = get_var(a, "SSH_AUTH_SOCK");
 	return 0;
 }
@@ -388,8 +390,12 @@ static int start_askpass(struct caller_ask *a, const struct asker_question *q)
 	const struct ask_process_start start = {
 		.file = a->askpass, .args = args, .env = a->vars, .tty = -1
 	};
-	int r = ask_process_new(a->mux, &start, on_askpass, a, &a->process);
+	static char confirm[] = "SSH_ASKPASS_PROMPT=confirm";
+	int r;
 
+	a->vars[a->n_vars] = q->is_permission ? confirm : NULL;
+	r = ask_process_new(a->mux, &start, on_askpass, a, &a->process);
+	a->vars[a->n_vars] = NULL;
 	if (r == 0 && *q->extra)
 		passenger_tell(a->passenger, q->extra);
 	return r;

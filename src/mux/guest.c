@@ -230,8 +230,9 @@ static const char *session_fault(const struct guest *g, const struct smx_mux4_re
 		return MUX_LOCKED_TEXT;
 	if (g->passenger || g->stay || g->is_ending)
 		return "one session per connection to the control socket";
-	if (req->wants_agent)
-		return "ssh-mux does not forward the agent; ssh connects directly";
+	if (req->wants_agent && !g->route->agent.is_allowed)
+		return "ssh-mux forwards no agent without agent_forward in the route; ssh connects "
+		       "directly";
 	if (req->wants_x11)
 		return "ssh-mux does not forward X11; ssh connects directly";
 	return NULL;

@@ -31,6 +31,14 @@ void passenger_sent(struct link *l, int r)
 	link_touch(l);
 }
 
+/* B4: what it has lent is over. */
+static void lend_no_more(struct passenger *p)
+{
+	agent_lend_no_more(&p->lender);
+	caller_ask_free(p->consent);
+	p->consent = NULL;
+}
+
 static void close_streams(struct passenger *p)
 {
 	input_free(p->in);
@@ -393,6 +401,7 @@ static void on_request(struct passenger *p, const struct smx_conn_event *ev)
 
 static void lose_channel(struct passenger *p)
 {
+	lend_no_more(p);
 	p->ep.chan = NULL;
 	smx_list_del(&p->source.node);
 	smx_list_del(&p->grants.node);
@@ -467,6 +476,7 @@ static const struct endpoint_ops passenger_ops = { passenger_event, passenger_li
 /* There is nobody any more; the channel is to be closed. */
 static void detach(struct passenger *p)
 {
+	lend_no_more(p);
 	p->owner = NULL;
 	close_streams(p);
 	smx_list_del(&p->source.node);

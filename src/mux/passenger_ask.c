@@ -5,7 +5,10 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "config/policy.h"
+#include "mux/caller_ask.h"
+#include "os/caller.h"
 #include "ssh/transport.h"
 
 void passenger_wish_release(struct wish *w)
@@ -14,6 +17,48 @@ void passenger_wish_release(struct wish *w)
 	smx_buf_release(&w->modes);
 	smx_buf_release(&w->command);
 	smx_buf_release(&w->env);
+	smx_free(w->agent);
+	w->agent = NULL;
+}
+
+static char *clients_agent(const struct passenger_owner *o)
+{
+	static const char name[] = SMX_OS_AGENT_USUAL "=";
+	struct smx_os_caller *caller = NULL;
+	char *path = NULL;
+	const char *s, *end;
+	struct smx_buf env;
+
+	smx_buf_init(&env, SMX_OS_CALLER_BYTES_MAX + 1);
+	if (smx_os_caller_new(o->pid, &caller) == 0 && smx_os_caller_env(caller, &env) == 0 &&
+		smx_put_u8(&env, 0) == 0) {
+		s = (const char *)smx_buf_view(&env);
+		end = s + smx_buf_len(&env);
+		for (; s < end && !path; s += strlen(s) + 1)
+			if (strncmp(s, name, sizeof(name) - 1) == 0)
+				path = smx_strdup(s + sizeof(name) - 1);
+	}
+	smx_os_caller_free(caller);
+	smx_buf_release(&env);
+	return path;
+}
+
+/*
+ * B4: the agent of the client, which is that of its environment, as ssh would use it; else the one
+ * that a login to the target would ask (A1). Without any the server is not asked to take one.
+ */
+static char *find_agent(const struct passenger_owner *o)
+{
+	const char *named = smx_route_target(o->route)->identity_agent;
+	char *path = clients_agent(o);
+
+	if (path && smx_os_agent_is_place(path) && smx_os_agent_is_there(path))
+		return path;
+	smx_free(path);
+	path = NULL;
+	if ((named && strcmp(named, "none") == 0) || smx_os_agent_path(named, &path) != 0)
+		return NULL;
+	return path;
 }
 
 static int put_env(struct smx_buf *out, const struct smx_mux4_request *req)
@@ -36,6 +81,8 @@ int passenger_wish(struct passenger *p, const struct smx_mux4_request *req)
 	struct wish *w = &p->wish;
 	int fd = input_terminal(p->in), r;
 
+	if (req->wants_agent)
+		w->agent = find_agent(p->owner);
 	w->wants_tty = req->wants_tty;
 	w->is_subsystem = req->is_subsystem;
 	p->is_tty = req->wants_tty != 0;
@@ -122,6 +169,22 @@ static int request_tty(struct passenger *p)
 	return r;
 }
 
+/* B4: the guest has looked whether it may. As a real master: no answer is wanted. */
+static int request_agent(struct passenger *p)
+{
+	struct smx_buf none;
+	int r;
+
+	if (p->owner->route->agent.must_confirm)
+		p->consent = caller_ask_new(p);
+	if ((r = agent_lend(&p->lender, p->ep.link->owner, p->owner->route, NULL, p->wish.agent,
+		     p->consent ? caller_ask_asker(p->consent) : NULL)) != 0)
+		return r;
+	p->lender.client_id = p->owner->id;
+	smx_buf_init(&none, 0);
+	return request(p, "auth-agent-req@openssh.com", 0, &none);
+}
+
 static int request_env(struct passenger *p)
 {
 	struct smx_rd rd = smx_rd_view(smx_buf_as_view(&p->wish.env));
@@ -166,8 +229,10 @@ static int request_command(struct passenger *p)
 
 int passenger_ask(struct passenger *p)
 {
-	int r = p->wish.wants_tty ? request_tty(p) : 0;
+	int r = p->wish.agent ? request_agent(p) : 0;
 
+	if (r == 0 && p->wish.wants_tty)
+		r = request_tty(p);
 	if (r == 0)
 		r = request_env(p);
 	if (r == 0)

@@ -3,6 +3,7 @@
 #ifndef SMX_MUX_PASSENGER_INT_H
 #define SMX_MUX_PASSENGER_INT_H
 
+#include "mux/agent_forward.h"
 #include "mux/passenger.h"
 #include "os/os.h"
 
@@ -14,6 +15,7 @@ struct caller_ask;
 struct wish {
 	struct smx_buf term, modes, command, env; /* env: strings, name and value in turn */
 	int wants_tty, is_subsystem;
+	char *agent; /* B4: where the agent listens that is to be lent, or NULL */
 };
 
 struct passenger {
@@ -36,6 +38,8 @@ struct passenger {
 	char route[SMX_ROUTE_NAME_MAX + 1];
 	struct wish wish;
 	struct smx_request_order order;
+	struct agent_lender lender;
+	struct caller_ask *consent; /* its person, while it lends and has to be asked */
 	enum smx_request_kind command; /* which one was sent */
 	uint32_t escape;
 	enum smx_mux4_escape_state escape_state;

@@ -105,6 +105,17 @@ static int expand_hop(const char *home, struct smx_hop *hop)
 	return r;
 }
 
+static int expand_route(const char *home, struct smx_route *route)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < route->n_hops; i++)
+		r = expand_hop(home, &route->hops[i]);
+	for (size_t i = 0; r == 0 && i < route->agent.n_keys; i++)
+		r = expand_in_place(home, &route->agent.keys[i]);
+	return r;
+}
+
 int prepare_expand_routes(struct smx_routes *routes)
 {
 	char *home;
@@ -112,9 +123,8 @@ int prepare_expand_routes(struct smx_routes *routes)
 
 	if (smx_os_home(&home, NULL) != 0)
 		return 0;
-	for (size_t i = 0; i < routes->n_routes; i++)
-		for (size_t k = 0; r == 0 && k < routes->routes[i].n_hops; k++)
-			r = expand_hop(home, &routes->routes[i].hops[k]);
+	for (size_t i = 0; r == 0 && i < routes->n_routes; i++)
+		r = expand_route(home, &routes->routes[i]);
 	smx_free(home);
 	return r;
 }

@@ -36,6 +36,8 @@ struct prompt {
 	struct pinentry *pinentry; /* shows it */
 	int no_terminal, no_pinentry, no_script; /* tried in vain */
 	int is_confirm; /* yes or no is an answer */
+	int is_permission; /* of a session that has begun; asked at `aside`, if at a client */
+	struct asker *aside;
 	int is_window, is_closed; /* the pinentry is one of our own; the person closed it (A5) */
 	char *note; /* what was wrong with the answer before; or NULL */
 	char *noted; /* texts[0] with that, for a terminal; or NULL */
@@ -138,6 +140,7 @@ static int ask_there(struct prompt *p, struct asker *a)
 		.plain = p->plains[p->at],
 		.extra = p->at == 0 && p->extra ? p->extra : "",
 		.echo = p->echo[p->at],
+		.is_permission = p->is_permission,
 	};
 	int r;
 
@@ -163,6 +166,9 @@ void prompt_answered(struct prompt *p, int r, struct smx_view answer)
 	struct asker *a = p->asker;
 
 	p->asker = NULL;
+	/* As OpenSSH takes what an askpass says to a question of yes or no. */
+	if (r == 0 && p->is_permission && answer.len == 0)
+		answer = smx_view_of("yes", 3);
 	if (r == 0 && (answer.len >= PROMPT_ANSWER_SIZE || memchr(answer.p, 0, answer.len)))
 		r = SMX_ETOOBIG;
 	if (r == 0) {
@@ -175,7 +181,7 @@ void prompt_answered(struct prompt *p, int r, struct smx_view answer)
 				return;
 		}
 	}
-	if (r == SMX_ECANCELLED && (r = leave_to_others(p, a)) == 0)
+	if (r == SMX_ECANCELLED && !p->is_permission && (r = leave_to_others(p, a)) == 0)
 		return;
 	finish(p, r);
 }
@@ -354,11 +360,26 @@ void prompt_welcome(struct mux *m, const struct asker *a)
 	prompt_place_all(m);
 }
 
+/* The keys that are typed at a terminal go to the session. */
+static int can_permit(struct asker *at)
+{
+	return at && asker_state(at) != ASKER_NEVER && asker_place(at) == ATTEMPT_ASKPASS;
+}
+
+/* Clients that may be asked. */
+static size_t places_of(const struct prompt *p, struct asker **ret)
+{
+	if (!p->is_permission)
+		return pool_askers(p->entry, ret, ASKERS_MAX);
+	ret[0] = p->aside;
+	return can_permit(p->aside);
+}
+
 /* Shows it somewhere if somebody is free. 0: it is shown, or waits its turn. */
 static int place(struct prompt *p)
 {
 	struct asker *askers[ASKERS_MAX];
-	size_t n = pool_askers(p->entry, askers, ASKERS_MAX);
+	size_t n = places_of(p, askers);
 	int is_waiting = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -372,7 +393,7 @@ static int place(struct prompt *p)
 	}
 	if (is_waiting)
 		return 0;
-	if (pool_is_batch(p->entry))
+	if (!p->is_permission && pool_is_batch(p->entry))
 		return SMX_ENOTFOUND;
 	/* One at a time: two questions at once on a terminal can't be answered. */
 	if (p->mux->opts->may_prompt && !p->no_terminal) {
@@ -424,25 +445,30 @@ int prompt_is_overdue(const struct prompt *p)
 	return is_placed(p) && mux_now(p->mux) - p->since_ms >= PROMPT_TIMEOUT_MS;
 }
 
-int prompt_is_possible(const struct pool_entry *e)
+/* Whether there is a place of our own. */
+static int can_ask_here(const struct pool_entry *e)
 {
-	struct asker *askers[ASKERS_MAX];
-	size_t n = pool_askers(e, askers, ASKERS_MAX);
 	struct pinentry_choice c;
 
-	if (e->hops[e->n_hops - 1].unattended)
-		return 0;
-	for (size_t i = 0; i < n; i++)
-		if (asker_state(askers[i]) != ASKER_NEVER)
-			return 1;
-	if (pool_is_batch(e))
-		return 0;
 	if (e->mux->opts->may_prompt)
 		return 1;
 	if (pinentry_find(e->mux, e->hops[e->n_hops - 1].prompter, &c) != 0)
 		return 0;
 	pinentry_choice_release(&c);
 	return 1;
+}
+
+int prompt_is_possible(const struct pool_entry *e)
+{
+	struct asker *askers[ASKERS_MAX];
+	size_t n = pool_askers(e, askers, ASKERS_MAX);
+
+	if (e->hops[e->n_hops - 1].unattended)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		if (asker_state(askers[i]) != ASKER_NEVER)
+			return 1;
+	return !pool_is_batch(e) && can_ask_here(e);
 }
 
 /* The head says who asks and where the answer goes; the server's words come behind it. */
@@ -538,9 +564,9 @@ static int set_note(struct prompt *p, const char *note)
 /* n prompts without their texts. */
 static struct prompt *prompt_new(struct pool_entry *e, size_t n, prompt_cb *cb, void *arg)
 {
-	struct prompt *p;
+	struct prompt *p = smx_calloc(1, sizeof(*p));
 
-	if (!prompt_is_possible(e) || !(p = smx_calloc(1, sizeof(*p))))
+	if (!p)
 		return NULL;
 	smx_list_init(&p->node);
 	p->mux = e->mux;
@@ -575,7 +601,8 @@ static struct prompt *prompt_show(struct prompt *p)
 struct prompt *prompt_start(struct pool_entry *e, const char *for_whom, enum prompt_kind kind,
 	const struct smx_auth_info_request *request, const char *note, prompt_cb *cb, void *arg)
 {
-	struct prompt *p = prompt_new(e, request->n_prompts, cb, arg);
+	struct prompt *p =
+		prompt_is_possible(e) ? prompt_new(e, request->n_prompts, cb, arg) : NULL;
 
 	if (!p)
 		return NULL;
@@ -595,7 +622,7 @@ struct prompt *prompt_start(struct pool_entry *e, const char *for_whom, enum pro
 struct prompt *prompt_start_text(
 	struct pool_entry *e, const char *text, const char *plain, prompt_cb *cb, void *arg)
 {
-	struct prompt *p = prompt_new(e, 1, cb, arg);
+	struct prompt *p = prompt_is_possible(e) ? prompt_new(e, 1, cb, arg) : NULL;
 
 	if (!p)
 		return NULL;
@@ -603,6 +630,25 @@ struct prompt *prompt_start_text(
 	p->plains[0] = smx_strdup(plain);
 	p->echo[0] = 1;
 	p->is_confirm = 1;
+	return prompt_show(p);
+}
+
+struct prompt *prompt_start_permission(
+	struct pool_entry *e, struct asker *at, const char *text, prompt_cb *cb, void *arg)
+{
+	struct prompt *p = NULL;
+
+	if (e->hops[e->n_hops - 1].unattended || (at && asker_is_batch(at)))
+		return NULL;
+	if (can_permit(at) || can_ask_here(e))
+		p = prompt_new(e, 1, cb, arg);
+	if (!p)
+		return NULL;
+	p->texts[0] = smx_strdup(text);
+	p->plains[0] = smx_strdup(text + (*text == '\n'));
+	p->echo[0] = 1;
+	p->is_confirm = p->is_permission = 1;
+	p->aside = at;
 	return prompt_show(p);
 }
 

@@ -41,6 +41,14 @@ struct prompt *prompt_start(struct pool_entry *e, const char *for_whom, enum pro
  */
 struct prompt *prompt_start_text(
 	struct pool_entry *e, const char *text, const char *plain, prompt_cb *cb, void *arg);
+/*
+ * A question of yes or no about something that a session of one client does, who may be asked at
+ * `at` (or NULL), and nobody who waits for a login. The answer is "yes", or it is no. A client at
+ * a terminal is not asked, whose keys go to the session; its SSH_ASKPASS is. text ends with
+ * "(yes/no)? ". NULL as above.
+ */
+struct prompt *prompt_start_permission(
+	struct pool_entry *e, struct asker *at, const char *text, prompt_cb *cb, void *arg);
 void prompt_cancel(struct prompt *p); /* NULL works */
 /* Whether it has been shown for PROMPT_TIMEOUT_MS: the login's time goes on. */
 int prompt_is_overdue(const struct prompt *p);

@@ -34,6 +34,7 @@ static void relay_free(struct relay *rl)
 	if (rl->is_open)
 		say_debug(&ids, "channel closed: %llu bytes sent, %llu received",
 			(unsigned long long)rl->up.bytes, (unsigned long long)rl->down.bytes);
+	agent_lend_no_more(&rl->lender);
 	forget_open(rl);
 	flow_release(&rl->up);
 	flow_release(&rl->down);
@@ -147,6 +148,7 @@ static int pass_request(const struct relay *rl, struct endpoint *asker, struct r
 /* Closes the remote's channel at once: nobody is left to take or send anything. */
 static void close_remote(struct relay *rl)
 {
+	agent_lend_no_more(&rl->lender);
 	flow_clear(&rl->up);
 	if (rl->remote.chan && !rl->remote.link->dead)
 		failed(rl->remote.link,
@@ -179,6 +181,22 @@ static void end_over_request(
 	flow_close(&rl->down);
 }
 
+/* B4: before the server is asked to take it. NULL, or why it is refused. */
+static const char *lend_agent(struct relay *rl)
+{
+	const struct endpoint *remote = &rl->remote;
+
+	if (!rl->is_session || !rl->route->agent.is_allowed)
+		return "agent_forward of the route does not allow it";
+	if (!remote->chan || remote->link->dead)
+		return "the connection is gone";
+	if (agent_lend(&rl->lender, remote->link->owner, rl->route, rl->local.link, NULL,
+		    rl->req.asker) != 0)
+		return smx_strerror(SMX_ENOMEM);
+	rl->lender.client_id = rl->client;
+	return NULL;
+}
+
 static void local_request(struct relay *rl, struct smx_conn_event *ev)
 {
 	struct smx_fields fields = { .why = NULL };
@@ -194,6 +212,9 @@ static void local_request(struct relay *rl, struct smx_conn_event *ev)
 		verdict = SMX_VERDICT_REFUSE;
 		fields.why = "the name is not on the list"; /* L8 */
 	}
+	if (verdict == SMX_VERDICT_PASS && kind == SMX_REQUEST_AGENT &&
+		(fields.why = lend_agent(rl)) != NULL)
+		verdict = SMX_VERDICT_REFUSE;
 	if (verdict != SMX_VERDICT_PASS) {
 		say_debug(&ids, "a request was refused: %s", fields.why);
 		refuse(rl, &rl->local, &rl->local_replies, ev->want_reply);
@@ -312,6 +333,7 @@ static void local_event(struct endpoint *ep, struct smx_conn_event *ev)
 		pass_reply(&rl->remote, &rl->remote_replies, ev->success);
 		break;
 	case SMX_CONN_CLOSE:
+		agent_lend_no_more(&rl->lender);
 		flow_requests_only(&rl->down);
 		flow_close(&rl->up);
 		/* A client that has all the output closes at once, and still wants the exit status:
@@ -354,6 +376,7 @@ static void local_link_dead(struct endpoint *ep, int r, const char *why)
 
 	(void)r;
 	(void)why;
+	agent_lend_no_more(&rl->lender);
 	flow_clear(&rl->down);
 	if (rl->is_from_remote && !rl->is_open) {
 		refuse_remote(rl, SMX_OPEN_CONNECT_FAILED, "the client has gone");
@@ -409,6 +432,7 @@ static void remote_event(struct endpoint *ep, struct smx_conn_event *ev)
 	case SMX_CONN_CLOSE:
 		if (ev->broken)
 			tell_broken(rl, ev->broken);
+		agent_lend_no_more(&rl->lender);
 		ep->chan->user = NULL;
 		ep->chan = NULL;
 		flow_clear(&rl->up);
@@ -429,6 +453,7 @@ static void remote_link_dead(struct endpoint *ep, int r, const char *why)
 	(void)r;
 	if (!rl->is_open)
 		return; /* the client's answer is awaited */
+	agent_lend_no_more(&rl->lender);
 	flow_clear(&rl->up);
 	if (rl->local.chan && rl->is_session) {
 		(void)snprintf(text, sizeof(text), "ssh-mux: connection to %.100s lost: %.240s\r\n",

@@ -10,6 +10,7 @@
 #ifndef SMX_MUX_RELAY_H
 #define SMX_MUX_RELAY_H
 
+#include "mux/agent_forward.h"
 #include "mux/flow.h"
 #include "mux/pool.h"
 #include "ssh/request.h"
@@ -33,6 +34,7 @@ struct relay {
 	struct smx_routes *routes; /* holds the route */
 	const struct smx_route *route;
 	struct smx_request_order order; /* of the client's requests */
+	struct agent_lender lender; /* B4: once the client has asked for agent forwarding */
 	int is_session, is_open;
 	int is_from_remote; /* the remote asked for it, and the client is to answer */
 	int is_ended; /* U1: one side sent what can't be passed on; requests are over */

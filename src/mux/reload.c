@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "mux/agent_forward.h"
 #include "mux/keyring.h"
 #include "mux/master.h"
 #include "mux/pool.h"
@@ -70,6 +71,7 @@ struct look {
 	int r, exists, dir_exists;
 	struct smx_os_stamp stamp, dir_stamp;
 	struct smx_buf text, err;
+	struct smx_buf complaints; /* about files that the routes name; lines */
 	struct smx_routes *routes;
 };
 
@@ -81,6 +83,7 @@ static void look_free(struct look *l)
 		return;
 	smx_buf_release(&l->text);
 	smx_buf_release(&l->err);
+	smx_buf_release(&l->complaints);
 	smx_routes_unref(l->routes);
 	smx_free(l->path);
 	smx_free(l->dir);
@@ -95,6 +98,7 @@ static struct look *look_new(struct reload *r, const char *path, int must_read)
 		return NULL;
 	smx_buf_init(&l->text, ROUTES_TEXT_MAX);
 	smx_buf_init(&l->err, ERR_MAX);
+	smx_buf_init(&l->complaints, ERR_MAX);
 	l->owner = r;
 	l->must_read = must_read;
 	l->known_exists = r->exists;
@@ -113,7 +117,9 @@ static int read_it(struct look *l)
 
 	if (r == 0)
 		r = smx_routes_parse(smx_buf_as_view(&l->text), l->path, &l->routes, &l->err);
-	return r == 0 ? prepare_expand_routes(l->routes) : r;
+	if (r == 0)
+		r = prepare_expand_routes(l->routes);
+	return r == 0 ? agent_forward_name_keys(l->routes, &l->complaints) : r;
 }
 
 static int is_young(const struct smx_os_stamp *stamp)
@@ -173,6 +179,15 @@ static size_t count_missing(const struct smx_routes *of, const struct smx_routes
 	return n;
 }
 
+/* One line each. */
+static void say_complaints(struct look *l)
+{
+	const char *line = smx_buf_len(&l->complaints) ? smx_buf_cstr(&l->complaints) : NULL;
+
+	for (const char *end; line && (end = strchr(line, '\n')); line = end + 1)
+		log_warn("%.*s", (int)(end - line), line);
+}
+
 static void adopt(struct reload *r, struct look *l)
 {
 	struct mux *m = r->mux;
@@ -189,6 +204,7 @@ static void adopt(struct reload *r, struct look *l)
 	master_sync(m);
 	log_info("routes re-read from %s: %zu, %zu of them new; %zu gone", m->opts->routes_path,
 		m->routes->n_routes, n_new, n_gone);
+	say_complaints(l);
 	smx_routes_unref(old);
 }
 
@@ -430,6 +446,7 @@ static int first_read(struct reload *r)
 		r->mux->routes = l->routes;
 		l->routes = NULL;
 		set_judged(r, l);
+		say_complaints(l);
 	} else {
 		l->r = err;
 		log_error("%s", text_of(l));

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "mux/agent_forward.h"
 #include "mux/upstream.h"
 
 #include <stdio.h>
@@ -144,6 +145,10 @@ static void on_open(struct link *l, struct smx_conn_event *ev)
 {
 	int r;
 
+	if (smx_view_eq(ev->kind, "auth-agent@openssh.com")) {
+		agent_forward_open(l->owner, ev);
+		return;
+	}
 	if (remote_forward_open(l->owner, ev))
 		return;
 	r = smx_conn_open_fail(&l->conn, ev->chan, SMX_OPEN_ADMINISTRATIVELY_PROHIBITED,
@@ -396,6 +401,7 @@ struct upstream *upstream_new(struct pool_entry *e)
 		up->orphans[i] = (struct endpoint){ &orphan_ops, up->link, NULL, i };
 	spares_init(up);
 	smx_list_init(&up->forwards);
+	smx_list_init(&up->lenders);
 	if (up->link)
 		upstream_life_init(up);
 	if (up->link && (up->prepare = prepare_start(e->mux, up->hop, on_prepared, up))) {
@@ -701,6 +707,7 @@ void upstream_tick(struct upstream *up)
 	}
 	ending_tick(up);
 	spares_tick(up);
+	agent_forward_tick(up);
 	if (upstream_is_used(up)) {
 		up->idle_since_ms = now;
 	} else if (up->is_draining) {

@@ -55,6 +55,7 @@ struct upstream {
 	struct spares spares; /* B12 */
 	struct smx_list forwards; /* what the server listens at (remote_forward.h) */
 	unsigned n_unasked; /* channels that it opened unasked */
+	struct smx_list lenders; /* sessions whose agent the remote may use (agent_forward.h) */
 	uint64_t carried_ms; /* when its carrier stood; 0: not yet */
 	char cause[512]; /* what a failed login is reported with */
 };

@@ -234,7 +234,7 @@ static int read_name(struct smx_view name, struct smx_fields *f)
 	return 0;
 }
 
-/* Whosever they are: an agent is not lent out (L6). */
+/* Whosever they are: an agent is lent out in one way only (L6, B4). */
 static int is_agents(struct smx_view name)
 {
 	static const char prefix[] = "auth-agent-req";
@@ -285,6 +285,11 @@ enum smx_verdict smx_request_of_client(const struct smx_request_order *order, st
 		return v;
 	switch (*ret_kind) {
 	case SMX_REQUEST_AGENT:
+		/* B4: this one alone, which servers know; whether it may pass is a policy's to say.
+		 */
+		if (smx_view_eq(name, "auth-agent-req@openssh.com"))
+			return v;
+		return because(ret, SMX_VERDICT_REFUSE, "no server knows this way to ask for it");
 	case SMX_REQUEST_X11:
 		return because(ret, SMX_VERDICT_REFUSE, "nothing is forwarded back to clients");
 	case SMX_REQUEST_KEEPALIVE:

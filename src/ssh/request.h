@@ -31,7 +31,8 @@ enum smx_chan_kind {
 			      */
 	SMX_CHAN_KIND_STREAMLOCAL, /* direct-streamlocal@openssh.com: s[0] path, s[1], n[0] reserved
 				    */
-	SMX_CHAN_KIND_FOREIGN, /* known, and never relayed: forwards of the other direction, tun */
+	SMX_CHAN_KIND_FOREIGN, /* known, and never a client's: forwards of the other direction, tun
+				*/
 };
 
 enum smx_request_kind {
@@ -121,7 +122,10 @@ struct smx_request_order {
 	unsigned n_due; /* commands without an answer so far */
 };
 
-/* ret->why says why unless it passes. ret_kind is set in any case. */
+/*
+ * ret->why says why unless it passes. ret_kind is set in any case. A request for the agent passes
+ * here; whether it is allowed (B4) is the caller's to say.
+ */
 enum smx_verdict smx_request_of_client(const struct smx_request_order *order, struct smx_view name,
 	struct smx_view specific, enum smx_request_kind *ret_kind, struct smx_fields *ret);
 /*

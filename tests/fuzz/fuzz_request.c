@@ -9,7 +9,7 @@
 #include "fuzz_ssh.h"
 #include "ssh/request.h"
 
-#define ARE_REFUSED (1 << SMX_REQUEST_AGENT | 1 << SMX_REQUEST_X11 | 1 << SMX_REQUEST_KEEPALIVE)
+#define ARE_REFUSED (1 << SMX_REQUEST_X11 | 1 << SMX_REQUEST_KEEPALIVE)
 
 static void check_fields(const struct smx_fields *f, struct smx_view data)
 {
@@ -46,6 +46,8 @@ static void client(struct smx_request_order *order, struct smx_view name, struct
 		check_fields(&f, data);
 		check_texts(kind, &f);
 		fuzz_check(!(1 << kind & ARE_REFUSED));
+		fuzz_check(kind != SMX_REQUEST_AGENT ||
+			   (smx_view_eq(name, "auth-agent-req@openssh.com") && data.len == 0));
 		fuzz_check(kind != SMX_REQUEST_PTY || !had_pty);
 		fuzz_check(!smx_request_is_command(kind) || !had_command);
 		fuzz_check(name.len <= SMX_REQUEST_NAME_MAX && !memchr(name.p, '\0', name.len));

@@ -522,11 +522,13 @@ static void U1_order_of_a_clients_requests(void **state)
 
 static void L6_requests_of_a_client_that_never_pass(void **state)
 {
-	static const char *const refused[] = { "auth-agent-req@openssh.com", "auth-agent-req",
-		"agent-req", "x11-req", "keepalive@openssh.com" };
+	static const char *const refused[] = { "auth-agent-req", "agent-req",
+		"auth-agent-req@example.com", "x11-req", "keepalive@openssh.com" };
 	struct smx_request_order order = { 0 };
 
 	(void)state;
+	/* B4: for who asks the policy. */
+	assert_int_equal(ask(&order, "auth-agent-req@openssh.com"), SMX_VERDICT_PASS);
 	for (size_t i = 0; i < SMX_ARRAY_LEN(refused); i++)
 		assert_int_equal(ask(&order, refused[i]), SMX_VERDICT_REFUSE);
 }

@@ -401,7 +401,45 @@ static void l8_send_env_of_route_and_top(void **state)
 	"host, port, user, direct, jump, allow_remote_loopback_any_port, forwards, "        \
 	"remote_forwards, jump_through, send_env, identity, certificate, identities_only, " \
 	"identity_agent, "                                                                  \
-	"unattended, host_key_alias, known_hosts, prompter, dead_after, pace, spare"
+	"unattended, host_key_alias, known_hosts, prompter, dead_after, pace, spare, "      \
+	"agent_forward"
+#define AGENT_RIGHT                                                                             \
+	"must be true, false, \"confirm\", or keys: fingerprints (\"SHA256:...\") or files of " \
+	"public keys"
+#define PRINT "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
+static void b4_agent_forward(void **state)
+{
+	static const struct {
+		const char *value;
+		int is_allowed, must_confirm;
+		size_t n_keys;
+	} cases[] = {
+		{ "false", 0, 0, 0 },
+		{ "true", 1, 0, 0 },
+		{ "'confirm'", 1, 1, 0 },
+		{ "'" PRINT "'", 1, 0, 1 },
+		{ "['" PRINT "', '/a/k.pub', '~/k.pub', 'C:\\k.pub', '/a/k.pub']", 1, 0, 4 },
+		{ "['confirm', '/a/k.pub']", 1, 1, 1 },
+	};
+	struct smx_routes *routes = parse(ROUTE);
+	char text[512];
+
+	(void)state;
+	assert_false(smx_routes_find(routes, "web")->agent.is_allowed);
+	smx_routes_unref(routes);
+	for (size_t i = 0; i < SMX_ARRAY_LEN(cases); i++) {
+		const struct smx_agent_forward *agent;
+
+		(void)snprintf(text, sizeof(text), ROUTE "agent_forward = %s\n", cases[i].value);
+		routes = parse(text);
+		agent = &smx_routes_find(routes, "web")->agent;
+		assert_int_equal(agent->is_allowed, cases[i].is_allowed);
+		assert_int_equal(agent->must_confirm, cases[i].must_confirm);
+		assert_int_equal(agent->n_keys, cases[i].n_keys);
+		smx_routes_unref(routes);
+	}
+}
 
 /* Each error in full: file, line, column, section, key, and what would be right. */
 static void r3_errors(void **state)
@@ -428,7 +466,7 @@ static void r3_errors(void **state)
 			"mean \"allow_remote_loopback_any_port\"?" },
 		{ ROUTE "  sendenv = 'X'\n", "f:4:3: [routes.web] key \"sendenv\": unknown key; "
 					     "did you mean \"send_env\"?" },
-		{ ROUTE "allow_forward = ['a:1']\n", "f:4:1: [routes.web] key \"allow_forward\": "
+		{ ROUTE "allow_x11_too = ['a:1']\n", "f:4:1: [routes.web] key \"allow_x11_too\": "
 						     "unknown key; the keys here are " ROUTE_KEYS },
 		{ ROUTE "\"a\\u001bb\\nc\" = 1\n", "f:4:1: [routes.web] key \"a?b?c\": unknown "
 						   "key; the keys here are " ROUTE_KEYS },
@@ -548,6 +586,30 @@ static void r3_errors(void **state)
 			"f:4:1: [routes.web] key \"pace\": must be true or false, not a string" },
 		{ ROUTE "spare = 1\n", "f:4:1: [routes.web] key \"spare\": must be true or false, "
 				       "not an integer" },
+		/* B4 */
+		{ ROUTE "agent_forward = []\n",
+			"f:4:1: [routes.web] key \"agent_forward\": must have "
+			"1 to 64 items; write false for none" },
+		{ ROUTE "agent_forward = 1\n",
+			"f:4:1: [routes.web] key \"agent_forward\": " AGENT_RIGHT
+			", not an integer" },
+		{ ROUTE "agent_forward = ['confirm', true]\n",
+			"f:4:1: [routes.web] key \"agent_forward\": " AGENT_RIGHT
+			", not a boolean" },
+		{ ROUTE "agent_forward = 'yes'\n",
+			"f:4:1: [routes.web] key \"agent_forward\": \"yes\": " AGENT_RIGHT },
+		{ ROUTE "agent_forward = 'SHA256:short'\n",
+			"f:4:1: [routes.web] key \"agent_forward\": "
+			"\"SHA256:short\": " AGENT_RIGHT },
+		{ ROUTE "agent_forward = 'MD5:00'\n",
+			"f:4:1: [routes.web] key \"agent_forward\": \"MD5:00\": " AGENT_RIGHT },
+		{ ROUTE "agent_forward = \"/a\\nb\"\n",
+			"f:4:1: [routes.web] key \"agent_forward\": \"/a?b\": " AGENT_RIGHT },
+		{ JUMP "agent_forward = true\n",
+			"f:4:1: [jump] key \"agent_forward\": unknown key; the keys here are host, "
+			"port, user, identity, certificate, identities_only, identity_agent, "
+			"unattended, "
+			"host_key_alias, known_hosts, prompter, dead_after, pace, spare" },
 		/* L8 */
 		{ ROUTE "send_env = ['OK', 'LD_PRELOAD']\n",
 			"f:4:1: [routes.web] key \"send_env\": \"LD_PRELOAD\" is never passed on: "
@@ -930,10 +992,11 @@ static int use_everything(const char *text, int want_error)
 
 static void r3_every_failing_allocation(void **state)
 {
-	static const char good[] = "send_env = ['A']\nidentity = ['i', 'k']\nidentity_agent = 'x'\n"
-				   "pinentry = '/p'\n" JUMP "host_key_alias = 'a'\n" ROUTE
-				   "send_env = ['B']\nidentity = 'q'\n"
-				   "[routes.x]\nhost = 'x'\nuser = 'u'\njump = ['web']\n";
+	static const char good[] =
+		"send_env = ['A']\nidentity = ['i', 'k']\nidentity_agent = 'x'\n"
+		"pinentry = '/p'\n" JUMP "host_key_alias = 'a'\n" ROUTE
+		"send_env = ['B']\nidentity = 'q'\nagent_forward = ['/k', '/l']\n"
+		"[routes.x]\nhost = 'x'\nuser = 'u'\njump = ['web']\n";
 	static const char bad[] = JUMP ROUTE "identity = ['a']\nprot = 22\n";
 	long before = smx_mem_alive();
 
@@ -970,6 +1033,7 @@ int main(void)
 		cmocka_unit_test(b8_pace),
 		cmocka_unit_test(b12_spare),
 		cmocka_unit_test(l8_send_env_of_route_and_top),
+		cmocka_unit_test(b4_agent_forward),
 		cmocka_unit_test(r3_errors),
 		cmocka_unit_test(r3_check_tells_of_every_error),
 		cmocka_unit_test(r3_check_has_an_end),
