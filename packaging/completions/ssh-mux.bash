@@ -77,7 +77,7 @@ _ssh_mux() {
 		options="--from --out --write --force --merge --except --ssh-bin"
 		;;
 	setup-config)
-		options="--config --port --via --all --dry-run --ssh-bin"
+		options="--config --port --via --all --dry-run --for-app --json --ssh-bin"
 		;;
 	check-config)
 		options="--config"

@@ -76,6 +76,8 @@ complete -c ssh-mux -n '__ssh_mux_in import-config' -l merge -d 'Add the hosts t
 complete -c ssh-mux -n '__ssh_mux_in install import-config' -l except -x -d 'Leave these hosts to ssh'
 complete -c ssh-mux -n '__ssh_mux_in install setup-config' -l all -d 'Also hosts that want more'
 complete -c ssh-mux -n '__ssh_mux_in setup-config' -s n -l dry-run -d 'Show what would change'
+complete -c ssh-mux -n '__ssh_mux_in setup-config' -l for-app -d 'Print what programs without an ssh config need'
+complete -c ssh-mux -n '__ssh_mux_in setup-config' -l json -d 'The same as JSON'
 complete -c ssh-mux -n '__ssh_mux_in serve' -l remote -x -d 'The one server, HOST:PORT'
 complete -c ssh-mux -n '__ssh_mux_in serve' -s u -l user -x -d 'The user to log in as there'
 complete -c ssh-mux -n '__ssh_mux_in daemon' -l no-listen -d 'No local port'

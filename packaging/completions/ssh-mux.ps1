@@ -30,7 +30,7 @@ Register-ArgumentCompleter -Native -CommandName 'ssh-mux', 'ssh-mux.exe' -Script
             '--ssh-bin', '--yes')
         'uninstall'     = @('--purge')
         'import-config' = @('--from', '--out', '--write', '--force', '--merge', '--except', '--ssh-bin')
-        'setup-config'  = @('--config', '--port', '--via', '--all', '--dry-run', '--ssh-bin')
+        'setup-config'  = @('--config', '--port', '--via', '--all', '--dry-run', '--for-app', '--json', '--ssh-bin')
         'check-config'  = @('--config')
         'doctor'        = @('--config', '--port', '--ssh-bin', '--json')
         'serve'         = @('--config', '--remote', '--user', '--port', '--timeout', '--max-lifetime', '--log-level')

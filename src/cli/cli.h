@@ -217,6 +217,7 @@ struct smx_cli_setup {
 	enum smx_setup_via via;
 	int all; /* with tcp and proxy: also hosts that need what we can't do */
 	int dry_run; /* a diff on stdout and no file is touched */
+	int for_app, as_json; /* W6: prints what a program without a config needs; makes our keys */
 };
 
 /* C1, C2: ssh-mux-hosts.conf, one Include in config, the host key in ssh-mux-known-hosts. 0 or the

@@ -9,7 +9,8 @@
 #include "config/routes.h"
 #include "os/os.h"
 
-#define SMX_SETUP_KNOWN_MAX (1u << 20) /* longest ssh-mux-known-hosts */
+#define SMX_SETUP_KEY_LINE_MAX 1024 /* of the local server's key as text */
+#define SMX_SETUP_KNOWN_MAX    (1u << 20) /* longest ssh-mux-known-hosts */
 
 /* How the list of those that we make begins. */
 #define SMX_SETUP_KEYS_TOP "# Who may log in to the local server of ssh-mux: these public keys.\n"
@@ -67,6 +68,16 @@ void smx_setup_own_blocks(const struct smx_routes *routes, const char *config_pa
  * take the place of. scratch: a byte per route. */
 void smx_setup_warn_control_paths(const struct smx_routes *routes, const char *config_path,
 	const char *hosts_path, unsigned char *scratch);
+
+/* W6: what a program that reads no configuration of ssh needs. */
+struct smx_setup_app {
+	uint16_t port;
+	const char *key_path; /* of the private key that logs in locally */
+	struct smx_view host_key; /* blob of the local server's */
+	const struct smx_routes *routes;
+};
+/* On stdout. Errors of a blob that is none, SMX_ENOMEM, SMX_ELIMIT. */
+int smx_setup_print_app(const struct smx_setup_app *app, int as_json);
 
 /*
  * Where scripts are cmd.exe's: cursor-ssh.cmd and cursor-askpass.cmd, and what to set in an editor

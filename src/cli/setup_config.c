@@ -283,7 +283,7 @@ static int apply(struct setup *s, const struct file *f, const char *done, struct
 	if (r != 0)
 		return r;
 	s->changed |= changed;
-	if (!s->o->dry_run)
+	if (!s->o->dry_run && !s->o->for_app)
 		printf("%s: %s\n", f->path, changed ? done : "unchanged");
 	return 0;
 }
@@ -311,7 +311,7 @@ static int take_key(struct setup *s, enum local_key which, const char *file, con
 	}
 	if (r != 0)
 		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", said(&err, r));
-	else if (made)
+	else if (made && !s->o->for_app)
 		printf("%s/%s: made\n", s->o->ssh_dir, file);
 	s->changed |= made;
 	smx_key_free(key);
@@ -357,9 +357,10 @@ static int take_client_key(struct setup *s)
 		smx_buf_init(&err, ERR_MAX);
 		local.blob = smx_buf_as_view(&s->client_blob);
 		f.path = list;
-		if (!s->o->dry_run && is_done(&f))
-			printf("%s: unchanged\n", list);
-		else if ((r = apply(s, &f, "the key for the local server put in", &err)) != 0)
+		if (!s->o->dry_run && is_done(&f)) {
+			if (!s->o->for_app)
+				printf("%s: unchanged\n", list);
+		} else if ((r = apply(s, &f, "the key for the local server put in", &err)) != 0)
 			r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", said(&err, r));
 		smx_buf_release(&err);
 	}
@@ -715,6 +716,23 @@ static void release(struct setup *s)
 	smx_free(s->ssh);
 }
 
+/* W6: the keys are made if they are missing; nothing that ssh reads is touched. */
+static int tell_app(struct setup *s)
+{
+	struct smx_setup_app app = { .port = s->o->port };
+	int r;
+
+	if ((r = find_paths(s)) != 0 || (r = load_routes(s)) != 0 ||
+		(r = take_client_key(s)) != 0 ||
+		(r = take_key(s, LOCAL_KEY_HOST, HOST_KEY_FILE, s->known_path, &s->key_blob)) != 0)
+		return r;
+	app.key_path = s->client_key;
+	app.host_key = smx_buf_as_view(&s->key_blob);
+	app.routes = s->routes;
+	r = smx_setup_print_app(&app, s->o->as_json);
+	return r == 0 ? 0 : smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", smx_strerror(r));
+}
+
 int smx_cli_setup(const struct smx_cli_setup *o)
 {
 	struct setup s = { .o = o, .via = smx_cli_real_via(o->via) };
@@ -722,7 +740,10 @@ int smx_cli_setup(const struct smx_cli_setup *o)
 
 	smx_buf_init(&s.key_blob, SMX_KEY_BLOB_MAX);
 	smx_buf_init(&s.client_blob, SMX_KEY_BLOB_MAX);
-	if ((r = prepare(&s)) == 0 && (r = put_hosts(&s)) == 0) {
+	if (o->for_app) {
+		s.via = SMX_SETUP_VIA_TCP;
+		r = tell_app(&s);
+	} else if ((r = prepare(&s)) == 0 && (r = put_hosts(&s)) == 0) {
 		r = put_include(&s);
 		if (s.via != SMX_SETUP_VIA_CONTROL)
 			smx_setup_warn_overlaps(s.routes, s.config_path, s.hosts_path);
@@ -808,6 +829,12 @@ static int take_option(struct smx_cli_setup *o, struct typed *t, int c, const ch
 			return take_path("--ssh-bin", text, &t->ssh_bin);
 		smx_free(t->ssh_bin);
 		return (t->ssh_bin = smx_strdup(text)) ? 0 : no_memory();
+	case 'A':
+		o->for_app = 1;
+		return 0;
+	case 'j':
+		o->as_json = 1;
+		return 0;
 	default:
 		o->dry_run = 1;
 		return 0;
@@ -851,6 +878,8 @@ static int run(int argc, char **argv)
 		{ "ssh-bin", required_argument, NULL, 's' },
 		{ "all", no_argument, NULL, 'a' },
 		{ "dry-run", no_argument, NULL, 'n' },
+		{ "for-app", no_argument, NULL, 'A' },
+		{ "json", no_argument, NULL, 'j' },
 		SMX_CLI_COMMON_OPTIONS,
 	};
 	struct smx_cli_setup o = { .port = SMX_DEFAULT_PORT };
@@ -866,10 +895,15 @@ static int run(int argc, char **argv)
 	if (r != 0 || (r = smx_cli_no_arguments(argc, argv, &smx_cmd_setup_config)) != 0 ||
 		(r = take_ssh_dir(&t)) != 0)
 		goto out;
+	if ((o.as_json && !o.for_app) || (o.dry_run && o.for_app)) {
+		r = smx_cli_fail(SMX_EXIT_USAGE, NULL, "setup-config: %s",
+			o.dry_run ? "--for-app has no dry run" : "--json goes with --for-app");
+		goto out;
+	}
 	o.ssh_dir = t.ssh_dir;
 	o.routes_path = t.routes_path;
 	o.ssh_bin = t.ssh_bin;
-	if ((r = smx_cli_setup(&o)) == 0)
+	if ((r = smx_cli_setup(&o)) == 0 && !o.for_app)
 		print_next(&o);
 out:
 	smx_free(t.ssh_dir);
@@ -900,6 +934,10 @@ const struct smx_command smx_cmd_setup_config = {
 		"      --all          with tcp and proxy: also hosts that want what ssh-mux can't\n"
 		"                     do (they are listed, and left to ssh otherwise)\n"
 		"  -n, --dry-run      show what would change as a diff, and write nothing\n"
+		"      --for-app      print what programs without an ssh configuration need: "
+		"host,\n"
+		"                     port, user, key file, the host key; ssh is told nothing\n"
+		"      --json         the same as one JSON object\n"
 		"      --ssh-bin PROGRAM\n"
 		"                     the ssh that is asked which options it knows (default: ssh\n"
 		"                     in PATH)\n"
