@@ -149,6 +149,10 @@ static void on_open(struct link *l, struct smx_conn_event *ev)
 {
 	int r;
 
+	if (smx_view_eq(ev->kind, "auth-agent@openssh.com")) {
+		agent_forward_open(l->owner, ev);
+		return;
+	}
 	if (remote_forward_open(l->owner, ev))
 		return;
 	if (smx_view_eq(ev->kind, "auth-agent@openssh.com")) {

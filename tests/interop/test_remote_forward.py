@@ -14,7 +14,7 @@ import pytest
 import masters
 import peers
 import rawpeer
-from peers import EchoServer, Mux, free_port, hop, listening, poll, routes_toml
+from peers import USER, EchoServer, Mux, free_port, hop, listening, poll, routes_toml
 from rawpeer import Gone, Reader, msg, string
 from test_forward import exchange
 
