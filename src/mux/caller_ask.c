@@ -455,7 +455,8 @@ static int keep_question(struct caller_ask *a, const struct asker_question *q)
 	a->question = (struct asker_question){ .text = smx_strdup(q->text),
 		.plain = smx_strdup(q->plain),
 		.extra = smx_strdup(q->extra),
-		.echo = q->echo };
+		.echo = q->echo,
+		.is_permission = q->is_permission };
 	if (a->question.text && a->question.plain && a->question.extra)
 		return 0;
 	drop_question(a);
