@@ -3,62 +3,65 @@
 
 #include <string.h>
 
-#include "base/err.h"
-
 /* Options that take a word; those of the other letters take none. */
 #define WITH_WORD "BbcDEeFIiJLlmOoPpQRSWw"
 
-static int read_target(const char *word, struct smx_view *ret_host_view, uint32_t *ret_port)
+static void read_target(const char *word, struct smx_ssh_args *ret)
 {
 	const char *colon = strrchr(word, ':'), *host = word, *end = colon;
 	uint32_t port = 0;
 
 	if (!colon)
-		return SMX_ENOTFOUND;
+		return;
 	if (*host == '[') {
 		if (end == host || end[-1] != ']')
-			return SMX_ENOTFOUND;
+			return;
 		host++;
 		end--;
 	}
 	for (const char *c = colon + 1; *c; c++) {
 		if (*c < '0' || *c > '9' || port > UINT16_MAX)
-			return SMX_ENOTFOUND;
+			return;
 		port = port * 10 + (uint32_t)(*c - '0');
 	}
 	if (end <= host || port == 0 || port > UINT16_MAX)
-		return SMX_ENOTFOUND;
-	*ret_host_view = smx_view_of(host, (size_t)(end - host));
-	*ret_port = port;
-	return 0;
+		return;
+	ret->stdio_host_view = smx_view_of(host, (size_t)(end - host));
+	ret->stdio_port = port;
 }
 
-/* The word of -W in an argument that begins with '-', or NULL; *at is moved behind a word of it. */
-static const char *find_target(const char *arg, const char *end, const char **at)
+/* An argument that begins with '-'; *at is moved behind a word that it takes. */
+static void read_options(
+	const char *arg, const char *end, const char **at, struct smx_ssh_args *ret)
 {
 	for (const char *c = arg + 1; *c; c++) {
 		const char *word = c + 1;
 
+		if (*c == 'f')
+			ret->is_background = 1;
 		if (!strchr(WITH_WORD, *c))
 			continue;
 		if (!*word) {
 			if ((word = *at) >= end)
-				return NULL;
+				return;
 			*at += strlen(word) + 1;
 		}
-		return *c == 'W' ? word : NULL;
+		if (*c == 'W')
+			read_target(word, ret);
+		else if (strchr("LRD", *c))
+			ret->has_forwards = 1;
+		return;
 	}
-	return NULL;
 }
 
-int smx_ssh_args_stdio_forward(
-	struct smx_view args, struct smx_view *ret_host_view, uint32_t *ret_port)
+void smx_ssh_args_read(struct smx_view args, struct smx_ssh_args *ret)
 {
-	const char *at = (const char *)args.p, *end = at + args.len, *word;
+	const char *at = (const char *)args.p, *end = at + args.len;
 	int n_plain = 0;
 
+	*ret = (struct smx_ssh_args){ .stdio_port = 0 };
 	if (args.len == 0 || args.p[args.len - 1] != '\0')
-		return SMX_ENOTFOUND;
+		return;
 	at += strlen(at) + 1;
 	/* Options may come behind the host as well, but not behind the command. */
 	while (at < end && n_plain < 2) {
@@ -69,8 +72,7 @@ int smx_ssh_args_stdio_forward(
 			break;
 		if (arg[0] != '-' || !arg[1])
 			n_plain++;
-		else if ((word = find_target(arg, end, &at)))
-			return read_target(word, ret_host_view, ret_port);
+		else
+			read_options(arg, end, &at, ret);
 	}
-	return SMX_ENOTFOUND;
 }

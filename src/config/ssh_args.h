@@ -7,12 +7,16 @@
 
 #include "base/wire.h"
 
-/*
- * The target of -W, HOST:PORT or [HOST]:PORT. args: words, each with its NUL, the program's name
- * first. *ret_host_view points into args. SMX_ENOTFOUND: there is none, or one that only ssh can
- * read (a port with a name).
- */
-int smx_ssh_args_stdio_forward(
-	struct smx_view args, struct smx_view *ret_host_view, uint32_t *ret_port);
+struct smx_ssh_args {
+	/* The target of -W, HOST:PORT or [HOST]:PORT; a view into the arguments. Port 0: there is
+	 * none, or one that only ssh can read (a port with a name). */
+	struct smx_view stdio_host_view;
+	uint32_t stdio_port;
+	int is_background; /* -f */
+	int has_forwards; /* -L, -R or -D */
+};
+
+/* args: words, each with its NUL, the program's name first. What is no such thing says nothing. */
+void smx_ssh_args_read(struct smx_view args, struct smx_ssh_args *ret);
 
 #endif

@@ -75,33 +75,37 @@ static void pause_socket(struct master_socket *s, const char *why)
 }
 
 /*
- * Whether ssh would get nothing but a refusal here and end by it. It does so for -W alone, which is
- * how it goes through a jump host; whoever is hung up on before the hello connects by himself (W3).
- * The request comes behind the hello, so ssh's command line is looked at.
+ * Whether ssh does better without us (W3): whoever is hung up on before the hello connects by
+ * himself. The request comes behind the hello, so ssh's command line is looked at.
+ *
+ * -W, which is how it goes through a jump host: refused, ssh would end. -f with forwards: clients
+ * up to 9.3 stay in the foreground at any master, until their command and with it the forwards have
+ * ended.
  */
 static int is_left_to_ssh(const struct smx_route *route, int fd)
 {
+	char text[POLICY_TEXT_SIZE] = "ssh -f with forwards";
 	struct smx_os_caller *caller = NULL;
-	struct smx_view host;
+	struct smx_ssh_args ssh = { .stdio_port = 0 };
 	struct smx_buf args;
-	uint32_t port;
 	int64_t pid;
-	char text[POLICY_TEXT_SIZE];
-	int is_denied = 0;
+	int is_left;
 
 	smx_buf_init(&args, SMX_OS_CALLER_BYTES_MAX);
 	if (smx_os_ipc_peer_check(fd, &pid) == 0 && smx_os_caller_new(pid, &caller) == 0 &&
-		smx_os_caller_args(caller, &args) == 0 &&
-		smx_ssh_args_stdio_forward(smx_buf_as_view(&args), &host, &port) == 0 &&
-		smx_policy_check_forward(
-			route, SMX_CHAN_KIND_TCPIP, host, port, text, sizeof(text)) != 0) {
+		smx_os_caller_args(caller, &args) == 0)
+		smx_ssh_args_read(smx_buf_as_view(&args), &ssh);
+	if (ssh.stdio_port)
+		is_left = smx_policy_check_forward(route, SMX_CHAN_KIND_TCPIP, ssh.stdio_host_view,
+				  ssh.stdio_port, text, sizeof(text)) != 0;
+	else
+		is_left = ssh.is_background && ssh.has_forwards;
+	if (is_left)
 		log_info(
 			"control client of route \"%s\" connects by itself: %s", route->name, text);
-		is_denied = 1;
-	}
 	smx_os_caller_free(caller);
 	smx_buf_release(&args);
-	return is_denied;
+	return is_left;
 }
 
 static void admit(struct master_socket *s, int fd)

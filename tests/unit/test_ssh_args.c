@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* W3: which target ssh's command line names for -W. */
+/* W3, W7: what ssh's command line asks for. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -9,32 +9,63 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/err.h"
 #include "config/ssh_args.h"
 
-/* words: separated by '|'; want: "HOST PORT", or NULL. */
-static void check(const char *words, const char *want)
+static struct smx_ssh_args read_words(const char *words, char *text)
 {
-	struct smx_view host = { NULL, 0 };
-	char text[512], got[512] = "";
-	uint32_t port = 0;
 	size_t len = strlen(words) + 1;
-	int r;
+	struct smx_ssh_args got;
 
 	memcpy(text, words, len);
 	for (size_t i = 0; i < len; i++)
 		if (text[i] == '|')
 			text[i] = '\0';
-	r = smx_ssh_args_stdio_forward(smx_view_of(text, len), &host, &port);
+	smx_ssh_args_read(smx_view_of(text, len), &got);
+	return got;
+}
+
+/* words: separated by '|'; want: "HOST PORT", or NULL. */
+static void check(const char *words, const char *want)
+{
+	char text[512], shown[512];
+	struct smx_ssh_args got = read_words(words, text);
+
 	if (!want) {
-		assert_int_equal(r, SMX_ENOTFOUND);
-		assert_null(host.p);
+		assert_int_equal(got.stdio_port, 0);
+		assert_null(got.stdio_host_view.p);
 		return;
 	}
-	assert_int_equal(r, 0);
-	(void)snprintf(
-		got, sizeof(got), "%.*s %u", (int)host.len, (const char *)host.p, (unsigned)port);
-	assert_string_equal(got, want);
+	(void)snprintf(shown, sizeof(shown), "%.*s %u", (int)got.stdio_host_view.len,
+		(const char *)got.stdio_host_view.p, (unsigned)got.stdio_port);
+	assert_string_equal(shown, want);
+}
+
+static void w7_background_and_forwards(void **state)
+{
+	static const struct {
+		const char *words;
+		int is_background, has_forwards;
+	} cases[] = {
+		{ "ssh|-f|-N|-L|1:a:2|gate", 1, 1 },
+		{ "ssh|-fNL1:a:2|gate", 1, 1 },
+		{ "ssh|gate|-fD|1080", 1, 1 },
+		{ "ssh|-nfR1:a:2|gate|sleep 9", 1, 1 },
+		{ "ssh|-f|gate|sleep 9", 1, 0 },
+		{ "ssh|-L|1:a:2|gate|-f", 1, 1 },
+		{ "ssh|-L|1:a:2|gate|tail|-f", 0, 1 },
+		{ "ssh|-F|f|-l|fR|gate", 0, 0 },
+		{ "ssh|-o|-f|-i|-L|gate", 0, 0 },
+		{ "ssh|gate|x|-f|-L", 0, 0 },
+	};
+	char text[512];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct smx_ssh_args got = read_words(cases[i].words, text);
+
+		assert_int_equal(got.is_background, cases[i].is_background);
+		assert_int_equal(got.has_forwards, cases[i].has_forwards);
+	}
 }
 
 static void w3_where_the_target_is(void **state)
@@ -51,6 +82,8 @@ static void w3_where_the_target_is(void **state)
 
 static void w3_what_is_none(void **state)
 {
+	struct smx_ssh_args got;
+
 	(void)state;
 	check("ssh|gate|cat|-W|db:22", NULL); /* words of the command */
 	check("ssh|-o|-W|db:22", NULL);
@@ -69,9 +102,10 @@ static void w3_what_is_none(void **state)
 	check("ssh|-W|[]:22|gate", NULL);
 	check("ssh", NULL);
 	check("", NULL);
-	assert_int_equal(
-		smx_ssh_args_stdio_forward(smx_view_of("ssh", 3), NULL, NULL), SMX_ENOTFOUND);
-	assert_int_equal(smx_ssh_args_stdio_forward(smx_view_of("", 0), NULL, NULL), SMX_ENOTFOUND);
+	smx_ssh_args_read(smx_view_of("ssh", 3), &got);
+	assert_int_equal(got.stdio_port, 0);
+	smx_ssh_args_read(smx_view_of("", 0), &got);
+	assert_int_equal(got.stdio_port, 0);
 }
 
 int main(void)
@@ -79,6 +113,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(w3_where_the_target_is),
 		cmocka_unit_test(w3_what_is_none),
+		cmocka_unit_test(w7_background_and_forwards),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
