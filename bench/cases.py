@@ -229,9 +229,10 @@ def door_memory(world, args, report, door):
 def door(world, args, report):
     """ssh with the daemon's control socket as its ControlPath; its latency is in `latency`."""
     side = world.control_socket()
+    # First: what other clients left free would be taken again.
+    door_memory(world, args, report, side)
     door_bulk(world, args, report, side)
     door_clients(world, args, report, side)
-    door_memory(world, args, report, side)
 
 
 # ---- sftp ----------------------------------------------------------------------------------------
