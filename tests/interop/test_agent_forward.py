@@ -237,7 +237,7 @@ def askpass(path, answer):
 @pytest.mark.parametrize("answer", [True, False])
 def test_B4_confirm_at_the_client(world, agent, tmp_path, answer):
     """The askpass of the client, which has a session already, says for which host and which key."""
-    done = proxy(world.mux, world.to_third(), route="ask",
+    done = proxy(world.mux, world.to_third(), route="ask", user="ask",
                  options=["-A", "-o", f"IdentityAgent={agent.sock}"],
                  env=askpass(tmp_path / "a", answer), start_new_session=True)
     asked = (tmp_path / "a.log").read_text()

@@ -103,7 +103,8 @@ def test_B4_what_they_do_not_list_is_denied_here(place, door):
     is_denied(place, door, "net", f"127.0.0.1:{there}")
     is_denied(place, door, "listed", f"127.0.0.1:{here}")
     is_denied(place, door, "listed", f"localhost:{there}")
-    is_denied(place, door, "inner", f"127.0.0.1:{there}")
+    if door != "proxy":  # which logs in first (W7), and that host of all is the route's own
+        is_denied(place, door, "inner", f"127.0.0.1:{there}")
 
 
 @pytest.mark.parametrize("door", DOORS)
