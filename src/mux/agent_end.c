@@ -29,7 +29,7 @@ struct agent_end {
 	struct smx_buf in;
 };
 
-static void tell(struct agent_end *e, enum agent_end_event event, struct smx_view message)
+static void inform(struct agent_end *e, enum agent_end_event event, struct smx_view message)
 {
 	if (e->cb)
 		e->cb(e->arg, event, message);
@@ -41,18 +41,18 @@ static const struct smx_view nothing;
 
 static void on_opened(struct agent_pipe *p)
 {
-	tell(SMX_CONTAINER(p, struct agent_end, chan), AGENT_END_OPEN, nothing);
+	inform(SMX_CONTAINER(p, struct agent_end, chan), AGENT_END_OPEN, nothing);
 }
 
 static void on_message(struct agent_pipe *p, struct smx_view message)
 {
-	tell(SMX_CONTAINER(p, struct agent_end, chan), AGENT_END_ANSWER, message);
+	inform(SMX_CONTAINER(p, struct agent_end, chan), AGENT_END_ANSWER, message);
 	agent_pipe_next(p); /* nothing, if that closed it */
 }
 
 static void on_ended(struct agent_pipe *p)
 {
-	tell(SMX_CONTAINER(p, struct agent_end, chan), AGENT_END_GONE, nothing);
+	inform(SMX_CONTAINER(p, struct agent_end, chan), AGENT_END_GONE, nothing);
 	agent_pipe_close(p);
 }
 
@@ -105,7 +105,7 @@ static void close_socket(struct agent_end *e)
 
 static void lose_socket(struct agent_end *e)
 {
-	tell(e, AGENT_END_GONE, nothing);
+	inform(e, AGENT_END_GONE, nothing);
 	close_socket(e);
 }
 
@@ -128,7 +128,7 @@ static void take_answers(struct agent_end *e)
 	int r = SMX_EAGAIN;
 
 	while (e->cb && (r = smx_agent_frame(smx_buf_as_view(&e->in), &message, &used)) == 0) {
-		tell(e, AGENT_END_ANSWER, message);
+		inform(e, AGENT_END_ANSWER, message);
 		smx_buf_consume(&e->in, used);
 	}
 	if (e->cb && r != SMX_EAGAIN)
@@ -167,7 +167,7 @@ static void on_try(uv_timer_t *timer)
 	if (r == 0 && uv_read_start((uv_stream_t *)&e->pipe, on_alloc, on_read) != 0)
 		r = SMX_ESYS;
 	if (r == 0)
-		tell(e, AGENT_END_OPEN, nothing);
+		inform(e, AGENT_END_OPEN, nothing);
 	else
 		lose_socket(e);
 	mux_settle(m);

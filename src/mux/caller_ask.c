@@ -271,7 +271,7 @@ static void drop_question(struct caller_ask *a)
 	smx_free((char *)(uintptr_t)a->question.text);
 	smx_free((char *)(uintptr_t)a->question.plain);
 	smx_free((char *)(uintptr_t)a->question.extra);
-	a->question = (struct asker_question){ NULL };
+	a->question = (struct asker_question){ .text = NULL };
 }
 
 static void stop_asking(struct caller_ask *a)

@@ -111,7 +111,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct smx_import_options o = { "/c", "/home/me", "ssh-mux", no_environment };
+	static const struct smx_import_options o = { .source = "/c",
+		.home = "/home/me",
+		.own_key_alias = "ssh-mux",
+		.env = no_environment };
 	struct smx_import *im;
 	long before = smx_mem_alive();
 
