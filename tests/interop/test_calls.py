@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 
 import pytest
 
@@ -195,6 +196,29 @@ FULL = pytest.mark.parametrize("company", [ALL], indirect=True, ids=["all"])
 @pytest.mark.parametrize("way", WAYS)
 def test_W1_W3_a_sample_of_calls(company, way):
     there_and_back(company, way)
+
+
+@SMALL
+@pytest.mark.parametrize("way", WAYS)
+def test_W3_a_daemon_killed_under_a_session(company, way):
+    """The call ends with ssh's code for that, at once, and the next one is as with no daemon."""
+    company.install(way)
+    try:
+        script = '"$@" </dev/null 2>~/.err | cat; rc=${PIPESTATUS[0]}; cat ~/.err; exit $rc'
+        p = subprocess.Popen(
+            company.world.argv("bash", "-c", script, "bash", "ssh", "web1", "echo begun; sleep 60"),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        assert p.stdout.readline() == b"begun\n"
+        assert company.kill_daemon() == 1
+        said = p.communicate(timeout=40)[0]
+        assert p.returncode == 255
+        assert {"control": b"", "tcp": b"closed by remote host",
+                "proxy": b"ssh-mux: the connection to the daemon broke off"}[way] in said, said
+        after = company.world.run("ssh", "web1", "id -un")
+        assert (after.stdout, after.returncode) == (("", 255) if way == "tcp" else ("deploy\n", 0))
+        company.kill_daemon()
+    finally:
+        company.uninstall()
 
 
 @FULL
