@@ -100,6 +100,7 @@ static int wait_for_answer(int fd, struct smx_view early, const char *name)
 	lg->up.room = on_room;
 	lg->up.message = on_message;
 	lg->up.ended = on_ended;
+	lg->up.notice = uplink_print_notice;
 	uplink_open(&lg->up, &lg->loop, fd, early);
 	uplink_resume(&lg->up);
 	(void)uv_run(&lg->loop, UV_RUN_DEFAULT);

@@ -19,7 +19,6 @@
 
 /* Bytes on their way to one side; over it, the other is not read. */
 #define BACKLOG_MAX (1024 * 1024)
-#define NOTICE_SIZE 1024
 #define PIECES_MAX  16
 
 struct proxy {
@@ -126,19 +125,6 @@ static void on_room(struct uplink *u)
 	resume(SMX_CONTAINER(u, struct proxy, up));
 }
 
-/* U7: the daemon sends it where the session has a terminal; ours is that of ssh, which is raw then.
- */
-static void on_notice(struct uplink *u, struct smx_view text)
-{
-	char clean[NOTICE_SIZE];
-
-	(void)u;
-	if (!smx_os_is_terminal(2))
-		return;
-	smx_sanitize((const char *)text.p, text.len, clean, sizeof(clean));
-	(void)fprintf(stderr, "\r\nssh-mux: %s\r\n", clean);
-}
-
 static void on_ended(struct uplink *u, int r)
 {
 	struct proxy *p = SMX_CONTAINER(u, struct proxy, up);
@@ -164,7 +150,7 @@ static int stream(int fd, struct smx_view early)
 	p->up.taken = on_taken;
 	p->up.room = on_room;
 	p->up.ended = on_ended;
-	p->up.notice = on_notice;
+	p->up.notice = uplink_print_notice;
 	(void)uv_pipe_init(&p->loop, &p->in, 0);
 	(void)uv_pipe_init(&p->loop, &p->out, 0);
 	p->in.data = p->out.data = p;

@@ -25,7 +25,6 @@
 #define CHUNK       32768
 #define OUT_MAX     (256 * 1024) /* on its way to the daemon: more is not read from the input */
 #define TEXT_SIZE   512
-#define NOTICE_SIZE 1024
 #define REQUEST_MAX (200 * 1024)
 #define POOL_BLOCKS 4
 #define STDERR_CODE 1 /* RFC 4254 section 5.2 */
@@ -186,18 +185,18 @@ static void write_waiting(struct output *o)
 }
 
 /*
- * U7: what the daemon has to say, on a line of its own. Only where the session has a terminal: a
- * program that reads the standard error of a command finds nothing of ours in it.
+ * U7, A12: what the daemon has to say, on a line of its own. Only where the session has a terminal:
+ * a program that reads the standard error of a command finds nothing of ours in it.
  */
 static void on_notice(struct uplink *u, struct smx_view text)
 {
 	struct session *s = SMX_CONTAINER(u, struct session, up);
-	char clean[NOTICE_SIZE], line[NOTICE_SIZE + 32];
+	char line[UPLINK_NOTICE_SIZE];
 
-	if (!s->has_pty || s->err.fd < 0 || !smx_os_is_terminal(s->err.fd))
+	/* While it waits for the login there is no program yet. */
+	if ((!s->has_pty && s->has_opened) || s->err.fd < 0 || !smx_os_is_terminal(s->err.fd))
 		return;
-	smx_sanitize((const char *)text.p, text.len, clean, sizeof(clean));
-	(void)snprintf(line, sizeof(line), "\r\nssh-mux: %s\r\n", clean);
+	uplink_notice_line(u, text, line, sizeof(line));
 	s->n_ours += strlen(line);
 	check(s, smx_buf_put(&s->err.waiting, line, strlen(line)));
 	write_waiting(&s->err);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/uplink.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/text.h"
 
 struct write {
 	uv_write_t req;
@@ -308,6 +310,29 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 		uplink_end(u, n == UV_ENOBUFS ? SMX_ENOMEM : SMX_EEOF);
 	else if (n > 0)
 		take_frames(u, (uint8_t *)buf->base, (size_t)n);
+}
+
+#define NOTICES_TOGETHER_NS 1000000000ull
+
+void uplink_notice_line(struct uplink *u, struct smx_view text, char *out, size_t size)
+{
+	uint64_t now = uv_hrtime();
+	int is_first = !u->noticed_ns || now - u->noticed_ns > NOTICES_TOGETHER_NS;
+	char clean[1024];
+
+	u->noticed_ns = now;
+	smx_sanitize((const char *)text.p, text.len, clean, sizeof(clean));
+	(void)snprintf(out, size, "%sssh-mux: %s\r\n", is_first ? "\r\n" : "", clean);
+}
+
+void uplink_print_notice(struct uplink *u, struct smx_view text)
+{
+	char line[UPLINK_NOTICE_SIZE];
+
+	if (!smx_os_is_terminal(2))
+		return;
+	uplink_notice_line(u, text, line, sizeof(line));
+	(void)fputs(line, stderr);
 }
 
 void uplink_resume(struct uplink *u)

@@ -35,6 +35,7 @@ struct uplink {
 	size_t n_sending; /* bytes that were given to uplink_send and have not gone out yet */
 	int has_ended;
 	int is_deaf; /* the daemon reads no more; its last words may not have been read yet */
+	uint64_t noticed_ns; /* when the last notice came */
 	int may_not_ask; /* the terminal is in use: there is no way to ask */
 	/* private */
 	struct smx_frame_reader frames;
@@ -71,6 +72,14 @@ uint8_t *uplink_space(struct uplink *u);
 typedef void uplink_written(void *arg, size_t len, int status);
 int64_t uplink_write(
 	uv_stream_t *s, const uv_buf_t *parts, size_t n, uplink_written *done, void *arg);
+/*
+ * A line for the person (U7, A12), made fit for a terminal, which may be raw and have a line begun:
+ * the first of several begins a new one. Of size bytes at least.
+ */
+#define UPLINK_NOTICE_SIZE 1100
+void uplink_notice_line(struct uplink *u, struct smx_view text, char *out, size_t size);
+/* The same to standard error, if that is a terminal. */
+void uplink_print_notice(struct uplink *u, struct smx_view text);
 void uplink_resume(struct uplink *u);
 void uplink_pause(struct uplink *u);
 /* Takes a question back and closes it; `ended` is called now. */

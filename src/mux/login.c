@@ -16,6 +16,7 @@
 #include "mux/pool.h"
 #include "mux/prompt.h"
 #include "mux/say.h"
+#include "mux/server_words.h"
 #include "os/os.h"
 #include "ssh/agent.h"
 
@@ -69,6 +70,7 @@ struct login {
 	unsigned n_passphrases; /* asked for it */
 	char key_note[240];
 	char methods[400]; /* that succeeded */
+	char said[SERVER_WORDS_LAST]; /* the last line of the server's that is no question */
 };
 
 static void finish(struct login *lg, int r, const char *why)
@@ -369,6 +371,13 @@ static void ask_password(struct login *lg)
 	ask(lg, &request, 1);
 }
 
+static void show(struct login *lg, struct smx_view text)
+{
+	struct mux_ids ids = { .conn = lg->link->id, .route = lg->entry->route->name };
+
+	server_words(lg->entry, &ids, text, lg->said);
+}
+
 static void on_info_request(struct login *lg, const struct smx_auth_info_request *request)
 {
 	int r;
@@ -378,7 +387,9 @@ static void on_info_request(struct login *lg, const struct smx_auth_info_request
 		ask(lg, request, 0);
 		return;
 	}
-	/* A round without questions is answered without a person, but not for ever. */
+	/* A13: shown. It is answered without a person, but not for ever. */
+	show(lg, request->name);
+	show(lg, request->instruction);
 	r = ++lg->n_rounds > EMPTY_ROUNDS_MAX ? SMX_EPROTOCOL
 					      : smx_auth_client_send_answers(&lg->auth, NULL, 0);
 	if (r != 0)
@@ -779,7 +790,9 @@ int login_handle(struct login *lg, struct smx_view payload)
 		note_method(lg, method, &ev);
 	switch (ev.type) {
 	case SMX_AUTH_EV_NONE:
+		break;
 	case SMX_AUTH_EV_BANNER:
+		show(lg, ev.text);
 		break;
 	case SMX_AUTH_EV_CHOOSE:
 		on_choose(lg, was, ev.is_partial);
@@ -826,6 +839,16 @@ struct login *login_new(struct pool_entry *e, struct link *l, const struct smx_h
 	}
 	list_agent(lg); /* while the key exchange is on its way */
 	return lg;
+}
+
+const char *login_said(const struct login *lg)
+{
+	return lg->said;
+}
+
+int login_is_with_server(const struct login *lg)
+{
+	return smx_auth_client_is_asked(&lg->auth);
 }
 
 int login_wants_person(const struct login *lg)

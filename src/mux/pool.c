@@ -14,6 +14,7 @@
 #include "mux/upstream.h"
 
 #define UPSTREAMS_MAX 32 /* of one entry */
+#define TOLD_MAX      64 /* of those who wait */
 /*
  * U3: an answer within 6 s, whatever it is. A probe of the old connection takes 5 of them, so a new
  * one has to show its first sign of life in what is left; then it may take the time that a login
@@ -674,6 +675,16 @@ size_t pool_askers(const struct pool_entry *e, struct asker **ret, size_t max)
 			n += pool_askers(req->for_entry, ret + n, max - n);
 	}
 	return n;
+}
+
+void pool_tell(const struct pool_entry *e, const char *text)
+{
+	struct asker *askers[TOLD_MAX];
+	size_t n = pool_askers(e, askers, TOLD_MAX);
+
+	for (size_t i = 0; i < n; i++)
+		if (askers[i]->ops->tell)
+			askers[i]->ops->tell(askers[i], text);
 }
 
 int pool_is_batch(const struct pool_entry *e)

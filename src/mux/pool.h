@@ -102,6 +102,8 @@ uint64_t pool_hope_ms(const struct pool_entry *e);
  * order in which they came; at most max. Returns their number.
  */
 size_t pool_askers(const struct pool_entry *e, struct asker **ret, size_t max);
+/* A line to each of them that can be told: one, fit for a terminal. */
+void pool_tell(const struct pool_entry *e, const char *text);
 /* Whether somebody waits there, and nobody may be asked for any of them (W7). */
 int pool_is_batch(const struct pool_entry *e);
 /* Whether anybody waits there for whom this is not the place to ask. */

@@ -14,6 +14,7 @@
 #include "mux/holdback.h"
 #include "mux/keyring.h"
 #include "mux/link.h"
+#include "mux/login.h"
 #include "mux/master.h"
 #include "mux/passenger.h"
 #include "mux/reload.h"
@@ -149,6 +150,13 @@ static int add_connection(struct mux *m, struct smx_status *st, const struct ups
 	};
 
 	key_text(up, key, sizeof(key));
+	/* A12: a page to be opened, say. */
+	if (up->state < UPSTREAM_READY && up->login && login_said(up->login)[0]) {
+		(void)snprintf(warning, sizeof(warning), "the login to %.200s waits; it says: %s",
+			key, login_said(up->login));
+		if ((r = smx_status_add_warning(st, warning)) != 0)
+			return r;
+	}
 	/* U7: its end is near. */
 	if (ending_warning(up, warning, sizeof(warning)) &&
 		(r = smx_status_add_warning(st, warning)) != 0)

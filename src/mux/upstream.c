@@ -8,7 +8,6 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "mux/asker.h"
 #include "mux/dial.h"
 #include "mux/ending.h"
 #include "mux/holdback.h"
@@ -21,7 +20,6 @@
 
 #define LOGIN_TIMEOUT_MS  (90 * 1000)
 #define HOST_KEY_ALGS_MAX 1024
-#define SAID_TO_MAX       64
 #define SAID_MAX          1024
 #define YOUNG_MS          (30 * 1000) /* U6: what dies so soon without a channel was no login */
 #define FIRST_PROBE_MS    1000 /* after the login, whatever else is or is not sent */
@@ -371,18 +369,13 @@ static void on_said(void *arg, const char *line)
 {
 	struct upstream *up = arg;
 	struct mux_ids ids = ids_of_upstream(up);
-	struct asker *askers[SAID_TO_MAX];
 	char text[SAID_MAX];
-	size_t n;
 
 	say_info(&ids, "transport %s: %s", up->hop->transport[0], line);
 	if (up->state == UPSTREAM_READY)
 		return;
 	(void)snprintf(text, sizeof(text), "%.80s: %.900s", up->hop->transport[0], line);
-	n = pool_askers(up->entry, askers, SMX_ARRAY_LEN(askers));
-	for (size_t i = 0; i < n; i++)
-		if (askers[i]->ops->tell)
-			askers[i]->ops->tell(askers[i], text);
+	pool_tell(up->entry, text);
 }
 
 static int start_program(struct upstream *up)
@@ -711,6 +704,17 @@ static void note_abandoned(struct upstream *up)
 		holdback_failed(up->entry, up, "the answers were refused by the server");
 }
 
+/*
+ * A12: as long as the server lets the authentication stand open (somebody may have to open a page,
+ * or to push a button), the time is its own: it has a limit too. One that says nothing at all for
+ * as long as a connection may be silent has gone.
+ */
+static int is_servers_turn(const struct upstream *up, uint64_t now)
+{
+	return up->login && login_is_with_server(up->login) && pool_is_wanted(up->entry) &&
+	       smx_live_silence(&up->link->live, now) < up->link->rules.dead_ms;
+}
+
 void upstream_tick(struct upstream *up)
 {
 	const struct smx_serve_options *opts = up->entry->mux->opts;
@@ -727,7 +731,8 @@ void upstream_tick(struct upstream *up)
 		if (is_asking && !pool_is_wanted(up->entry)) {
 			note_abandoned(up);
 			upstream_close(up, SMX_ECANCELLED, "nobody waits for it any more");
-		} else if (is_asking || (up->has_tunnel_req && !up->tunnel_req.up))
+		} else if (is_asking || (up->has_tunnel_req && !up->tunnel_req.up) ||
+			   is_servers_turn(up, now))
 			up->deadline_ms = now + LOGIN_TIMEOUT_MS;
 		else if (now >= up->deadline_ms)
 			fail(up, SMX_ETIMEOUT, "the login took too long");

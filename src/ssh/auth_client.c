@@ -136,8 +136,7 @@ static int on_service_accept(struct smx_auth_client *a, struct smx_rd rd)
 	return a->wait == SMX_AUTH_WAIT_SERVICE ? send_none(a) : 0;
 }
 
-/* A request of ours is with the server, which may accept or refuse it. */
-static int is_asked(const struct smx_auth_client *a)
+int smx_auth_client_is_asked(const struct smx_auth_client *a)
 {
 	if (a->service_due)
 		return 0;
@@ -158,7 +157,7 @@ static int on_failure(struct smx_auth_client *a, struct smx_rd rd, struct smx_au
 	struct smx_view methods;
 	int r;
 
-	if (!is_asked(a))
+	if (!smx_auth_client_is_asked(a))
 		return SMX_EUNEXPECTED;
 	if ((r = smx_auth_parse_failure(rd, &methods, &ret->is_partial)) != 0)
 		return r;
@@ -177,7 +176,7 @@ static int on_success(struct smx_auth_client *a, struct smx_rd rd, struct smx_au
 	int r;
 
 	/* A probe can't succeed; anything else we asked for may. */
-	if (!is_asked(a) || a->wait == SMX_AUTH_WAIT_PROBE)
+	if (!smx_auth_client_is_asked(a) || a->wait == SMX_AUTH_WAIT_PROBE)
 		return SMX_EUNEXPECTED;
 	if ((r = smx_rd_end(&rd)) != 0)
 		return r;

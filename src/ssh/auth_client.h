@@ -77,6 +77,8 @@ int smx_auth_client_begin_with_key(
 int smx_auth_client_begin_in_turns(struct smx_auth_client *a);
 /* The server has answered nothing yet, though more than one message is with it. */
 int smx_auth_client_is_unheard(const struct smx_auth_client *a);
+/* A request of ours is with the server, which may accept or refuse it. */
+int smx_auth_client_is_asked(const struct smx_auth_client *a);
 /* One message before SMX_PHASE_CONNECTION. SMX_EUNEXPECTED for what is not due. */
 int smx_auth_client_handle(
 	struct smx_auth_client *a, struct smx_view payload, struct smx_auth_event *ret);

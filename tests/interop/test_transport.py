@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 
+import pexpect
 import pytest
 
 from peers import USER, hop, poll, routes_toml
@@ -142,13 +143,23 @@ def test_R7_one_that_fails_is_said_with_its_words(make_mux, make_sshd, plugin):
     assert len(runs()) == 1 and target.logins() == 0
 
 
-def test_R7_its_stderr_is_logged(make_mux, make_sshd, plugin):
+def test_R7_its_stderr_is_logged_and_shown(make_mux, make_sshd, plugin):
     """Without what a terminal would obey."""
     program, _ = plugin
     target = make_sshd()
     mux = make_mux(routes=routes_toml({"t": transport(target, str(program), "%h", "%p", "says", "slow")}),
                    known_hosts=target.known_hosts())  # fmt: skip
     mux.check_works()
+    # While it is waited for, on the terminal of whoever waits.
+    mux.control("stop")
+    mux.start()
+    child = pexpect.spawn(str(mux.binary), ["connect", "t", "echo in"], env={**mux.env, "TERM": "xterm"},
+                          timeout=40, encoding="utf-8")  # fmt: skip
+    child.expect("plugin: open https://login.example/device and wait\r+\n")
+    child.expect_exact("in\r\n")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0 and "\x1b" not in child.before, child.before
     log = mux.log()
     assert "plugin: open https://login.example/device and wait" in log and "\x1b" not in log, log
 
