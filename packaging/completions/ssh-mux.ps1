@@ -26,8 +26,7 @@ Register-ArgumentCompleter -Native -CommandName 'ssh-mux', 'ssh-mux.exe' -Script
         'stop'          = 'close all connections and end the daemon'
     }
     $options = @{
-        'install'       = @('--config', '--port', '--timeout', '--via', '--except', '--all',
-            '--ssh-bin', '--yes')
+        'install'       = @('--config', '--port', '--timeout', '--via', '--except', '--all', '--ssh-bin', '--yes')
         'uninstall'     = @('--purge')
         'import-config' = @('--from', '--out', '--write', '--force', '--merge', '--except', '--ssh-bin')
         'setup-config'  = @('--config', '--port', '--via', '--all', '--dry-run', '--for-app', '--json', '--ssh-bin')

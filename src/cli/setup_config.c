@@ -663,7 +663,9 @@ static int ask_needs(struct setup *s)
 {
 	struct smx_cli_import o = { .ssh_dir = s->o->ssh_dir, .ssh_bin = s->ssh };
 
-	if (!s->ssh || s->routes->n_routes == 0)
+	struct smx_os_stamp stamp;
+
+	if (!s->ssh || s->routes->n_routes == 0 || smx_os_file_stamp(s->config_path, &stamp) != 0)
 		return 0;
 	return smx_cli_import_needs(&o, on_need, s);
 }

@@ -367,7 +367,7 @@ def test_A17_ctrl_c_at_connect_leaves_a_terminal_its_login(world):
     first.type("C-c")
     first.wait("\nready>")
     second.wait(ASK, "One-time password")
-    run(first, shlex.join(map(str, world.mux.argv("x", "echo third-$((40 + 2))",
+    run(first, shlex.join(map(str, world.mux.argv("t", "echo third-$((40 + 2))",
                                                   options=proxied(world.mux)))))
     first.wait("ssh-mux: waiting for the login to")
     second.type(world.code(), "Enter")
@@ -618,7 +618,7 @@ def test_W2_one_code_then_20_calls_through_all_doors(world):
     for n in range(5):
         for done in (
             without_terminal(world, f"echo {n}"),
-            subprocess.run(world.mux.argv("x", f"echo {n}", options=proxied(world.mux)), env=world.env,
+            subprocess.run(world.mux.argv("t", f"echo {n}", options=proxied(world.mux)), env=world.env,
                            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
                            start_new_session=True, check=False),
             world.mux.ssh("t", f"echo {n}", text=True),

@@ -645,7 +645,8 @@ def test_C8_S1_setup_config_where_a_file_is(place, name, attack, why):
     path = place.ssh_dir / name
     attack(place, path)
     before = os.lstat(path)
-    expect_written_or_said(place, place.run("setup-config"), path, why, before)
+    done = place.run("setup-config", "--via", "tcp", "--all")
+    expect_written_or_said(place, done, path, why, before)
 
 
 @rows(WRITE_ATTACKS)

@@ -190,7 +190,7 @@ def test_A6_order_client_then_terminal_then_pinentry(scripted, start, tmp_path):
     askpass = tmp_path / "askpass"
     askpass.write_text("#!/bin/sh\necho by client\n")
     askpass.chmod(0o700)
-    done = subprocess.run(mux.argv("x", "x", options=proxied(mux)), capture_output=True, timeout=60,
+    done = subprocess.run(mux.argv("t", "x", options=proxied(mux)), capture_output=True, timeout=60,
                           env={**mux.env, "SSH_ASKPASS": str(askpass)}, start_new_session=True,
                           stdin=subprocess.DEVNULL)
     assert done.stdout == b"in\n"
@@ -209,7 +209,7 @@ def test_A6_terminal_before_pinentry(scripted, start, tmp_path):  # noqa: F811
 def test_A6_client_that_cannot_ask_then_pinentry(scripted, desk):  # noqa: F811
     server = scripted(rounds=[Query("", "", CODE), OK])
     mux = desk(server, "by pinentry")
-    done = subprocess.run(mux.argv("x", "x", options=proxied(mux)), capture_output=True, timeout=60,
+    done = subprocess.run(mux.argv("t", "x", options=proxied(mux)), capture_output=True, timeout=60,
                           env=mux.env, start_new_session=True, stdin=subprocess.DEVNULL)
     assert done.stdout == b"in\n"
     assert of_kind(server, "answers") == [("answers", ["by pinentry"])]
@@ -308,7 +308,7 @@ def curses(keys, cleanup, make_mux):
     mux = make_mux(routes=routes_toml({"t": hop(bastion)}), known_hosts=bastion.known_hosts())
     mux.bastion = bastion
     screen = cleanup(Screen({**mux.env, "SSH_MUX_PINENTRY": CURSES}))
-    command = shlex.join(map(str, mux.argv("x", "echo arrived-$((40 + 2))", options=proxied(mux))))
+    command = shlex.join(map(str, mux.argv("t", "echo arrived-$((40 + 2))", options=proxied(mux))))
     screen.type(f"PS1='ready> '; clear; {command}; echo code=$?", "Enter")
     return mux, screen
 
@@ -354,7 +354,7 @@ def test_A6_pinentry_curses_without_a_terminal(curses, make_mux):
     screen.type(*CANCEL)
     screen.wait("code=255")
     os.utime(mux.ssh_dir / "id_ed25519")  # or the answer before would be given (U5)
-    done = subprocess.run(mux.argv("x", "true", options=proxied(mux)), capture_output=True,
+    done = subprocess.run(mux.argv("t", "true", options=proxied(mux)), capture_output=True,
                           env={**mux.env, "SSH_MUX_PINENTRY": CURSES}, start_new_session=True,
                           stdin=subprocess.DEVNULL, timeout=30)
     assert done.returncode == 255 and b"ssh-mux proxy" in done.stderr
@@ -367,7 +367,7 @@ def test_A6_clients_pinentry_by_absolute_path_only(scripted, make_mux, tmp_path)
     for name, code in (("pinentry", 255), (str(pinentry.path), 0)):
         env = {**mux.env, "SSH_MUX_PINENTRY": name,
                "PATH": f"{pinentry.dir}:{os.environ['PATH']}"}
-        done = subprocess.run(mux.argv("x", "x", options=proxied(mux)), capture_output=True,
+        done = subprocess.run(mux.argv("t", "x", options=proxied(mux)), capture_output=True,
                               env=env, start_new_session=True, stdin=subprocess.DEVNULL, timeout=30)
         assert done.returncode == code, done
     assert pinentry.asked() == 1 and of_kind(server, "answers") == [("answers", ["right"])]
