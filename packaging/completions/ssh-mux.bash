@@ -74,7 +74,7 @@ _ssh_mux() {
 		options="--purge"
 		;;
 	import-config)
-		options="--from --out --write --force --merge --except --ssh-bin"
+		options="--from --out --write --force --merge --transports --except --ssh-bin"
 		;;
 	setup-config)
 		options="--config --port --via --all --dry-run --for-app --json --ssh-bin"

@@ -73,6 +73,7 @@ complete -c ssh-mux -n '__ssh_mux_in import-config' -l out -r -F -d 'The routes 
 complete -c ssh-mux -n '__ssh_mux_in import-config' -l write -d 'Write it instead of printing it'
 complete -c ssh-mux -n '__ssh_mux_in import-config' -l force -d 'Replace one that is there'
 complete -c ssh-mux -n '__ssh_mux_in import-config' -l merge -d 'Add the hosts that it has not'
+complete -c ssh-mux -n '__ssh_mux_in import-config' -l transports -d 'Take hosts whose ProxyCommand needs no shell'
 complete -c ssh-mux -n '__ssh_mux_in install import-config' -l except -x -d 'Leave these hosts to ssh'
 complete -c ssh-mux -n '__ssh_mux_in install setup-config' -l all -d 'Also hosts that want more'
 complete -c ssh-mux -n '__ssh_mux_in setup-config' -s n -l dry-run -d 'Show what would change'

@@ -28,7 +28,7 @@ Register-ArgumentCompleter -Native -CommandName 'ssh-mux', 'ssh-mux.exe' -Script
     $options = @{
         'install'       = @('--config', '--port', '--timeout', '--via', '--except', '--all', '--ssh-bin', '--yes')
         'uninstall'     = @('--purge')
-        'import-config' = @('--from', '--out', '--write', '--force', '--merge', '--except', '--ssh-bin')
+        'import-config' = @('--from', '--out', '--write', '--force', '--merge', '--transports', '--except', '--ssh-bin')
         'setup-config'  = @('--config', '--port', '--via', '--all', '--dry-run', '--for-app', '--json', '--ssh-bin')
         'check-config'  = @('--config')
         'doctor'        = @('--config', '--port', '--ssh-bin', '--json')

@@ -178,6 +178,7 @@ struct smx_cli_import {
 	int write; /* else the TOML goes to stdout and no file is touched */
 	int force; /* a routes file that is there is replaced */
 	int merge; /* new hosts are added to it */
+	int transports; /* R7: hosts with a ProxyCommand are taken, if it needs no shell */
 	const char *const *except; /* aliases that are left to ssh */
 	size_t n_except;
 };

@@ -24,6 +24,7 @@ static const struct option options[] = {
 	{ "write", no_argument, NULL, 'w' },
 	{ "force", no_argument, NULL, 'f' },
 	{ "merge", no_argument, NULL, 'm' },
+	{ "transports", no_argument, NULL, 't' },
 	{ "except", required_argument, NULL, 'x' },
 	{ "ssh-bin", required_argument, NULL, 's' },
 	SMX_CLI_COMMON_OPTIONS,
@@ -137,6 +138,7 @@ static int begin(struct import_job *job)
 {
 	struct smx_import_options o = { .own_key_alias = SMX_HOST_KEY_ALIAS,
 		.env = environment,
+		.transports = job->o->transports,
 		.no_jump_table = job->o->merge };
 	char *home = NULL;
 	int code, r;
@@ -561,6 +563,8 @@ static int parse(int argc, char **argv, struct smx_cli_import *o, const char **e
 			o->force = 1;
 		else if (c == 'm')
 			o->merge = o->write = 1;
+		else if (c == 't')
+			o->transports = 1;
 		else if (c == 'x')
 			code = smx_cli_take_except("import-config", optarg, except, &o->n_except);
 		else if (c == 's')
@@ -633,6 +637,8 @@ const struct smx_command smx_cmd_import_config = {
 		 "  --write         write it instead of printing it\n"
 		 "  --force         replace one that is there\n"
 		 "  --merge         write: add the hosts that it has not, and change nothing else\n"
+		 "  --transports    take hosts whose ProxyCommand needs no shell: the daemon runs "
+		 "it\n"
 		 "  --except NAMES  leave these hosts to ssh; the file remembers it\n"
 		 "  --ssh-bin FILE  the ssh to ask (default: the one of PATH)\n"
 		 "  -h, --help      this text\n"

@@ -34,6 +34,7 @@ int smx_import_new(const struct smx_import_options *o, struct smx_import **ret)
 		return SMX_ENOMEM;
 	im->jump = IMPORT_NONE;
 	im->o.env = o->env;
+	im->o.transports = o->transports;
 	im->o.no_jump_table = o->no_jump_table;
 	if (dup_text(o->source, &im->o.source) != 0 || dup_text(o->home, &im->o.home) != 0 ||
 		dup_text(o->own_key_alias, &im->o.own_key_alias) != 0) {
@@ -57,6 +58,7 @@ static void release_host(struct import_host *h)
 	smx_free(h->name);
 	smx_strings_release(&h->identity);
 	smx_strings_release(&h->certificate);
+	smx_strings_release(&h->transport);
 	smx_strings_release(&h->known_hosts);
 	smx_strings_release(&h->send_env);
 	smx_strings_release(&h->notes);
@@ -282,6 +284,9 @@ static int find_way(const struct smx_import *im, size_t at, struct way *w, size_
 				*ret_culprit = hop;
 				return SMX_ESTATE;
 			}
+			/* R7: a program leads there from here, not from another host. */
+			if (w->n > 0 && im->hosts[hop].transport.n)
+				return SMX_EUNSUPPORTED;
 			for (size_t i = 0; i < w->n; i++) {
 				if (w->hops[i] == hop)
 					return SMX_ELIMIT;
@@ -316,6 +321,9 @@ static int refuse_lost(struct smx_import *im)
 					"goes through jump hosts in a circle, or through more than "
 					"%d",
 					SMX_HOPS_MAX - 1);
+			else if (q == SMX_EUNSUPPORTED)
+				r = import_refuse(
+					h, "goes to a host with a ProxyCommand from another one");
 			else
 				r = import_refuse(h, "its jump host %s: %s",
 					label(&im->hosts[culprit], text), im->hosts[culprit].why);
@@ -349,6 +357,7 @@ static int same_host(
 		a->identities_only != b->identities_only || a->n_jumps != b->n_jumps ||
 		!same_strings(&a->identity, &b->identity) ||
 		!same_strings(&a->certificate, &b->certificate) ||
+		!same_strings(&a->transport, &b->transport) ||
 		!same_strings(&a->known_hosts, &b->known_hosts))
 		return 0;
 	for (size_t i = 0; i < a->n_jumps; i++) {

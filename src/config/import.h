@@ -33,6 +33,7 @@ struct smx_import_options {
 	const char *own_key_alias; /* a HostKeyAlias that nobody but our own listener has */
 	/* $NAME in IdentityFile and IdentityAgent; NULL: not set. */
 	const char *(*env)(const char *name);
+	int transports; /* R7: a ProxyCommand that needs no shell becomes a `transport` */
 	int no_jump_table; /* every jump host is a route of its own, none is [jump] */
 };
 

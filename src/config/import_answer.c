@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "config/import_int.h"
+#include "config/transport.h"
 #include "config/policy.h"
 
 #define SHOWN_MAX 80 /* of a value in a reason or comment */
@@ -417,15 +418,48 @@ static int is_ourselves(const struct smx_import *im, const struct smx_ssh_answer
 		       smx_view_eq(a->host, "localhost"));
 }
 
+/* R7: the words of a ProxyCommand, if a shell would only have cut it into them. */
+static int take_transport(const struct smx_import *im, struct import_host *h, struct smx_view v)
+{
+	static const char of_shells[] = "|&;<>()$`\\\"'*?[]{}~!#\n\r\t";
+	char word[SMX_CONFIG_PATH_MAX + 1];
+	int r = 0;
+
+	if (!im->o.transports)
+		return import_refuse(h, "has a ProxyCommand, which only ssh can run");
+	if (v.len > 5 && memcmp(v.p, "exec ", 5) == 0)
+		v = (struct smx_view){ v.p + 5, v.len - 5 };
+	while (r == 0 && v.len) {
+		const uint8_t *end = memchr(v.p, ' ', v.len);
+		size_t n = end ? (size_t)(end - v.p) : v.len;
+		struct smx_view one = { v.p, n };
+		int is_first = h->transport.n == 0;
+
+		v = (struct smx_view){ v.p + n + (n < v.len), v.len - n - (n < v.len) };
+		if (n == 0)
+			continue;
+		if (n >= sizeof(word) || h->transport.n == SMX_TRANSPORT_WORDS_MAX ||
+			smx_transport_fault(one, is_first) != NULL ||
+			(is_first && (memchr(one.p, '=', n) || memchr(one.p, '%', n))))
+			return import_refuse(h, "has a ProxyCommand that ssh-mux can't run");
+		memcpy(word, one.p, n);
+		word[n] = '\0';
+		if (strpbrk(word, of_shells))
+			return import_refuse(h, "has a ProxyCommand that needs a shell");
+		r = smx_strings_push(&h->transport, word);
+	}
+	return r;
+}
+
 static int take_target(
 	const struct smx_import *im, struct import_host *h, const struct smx_ssh_answer *a)
 {
 	int r;
 
-	if (a->proxy_command.p)
-		return import_refuse(h, "has a ProxyCommand, which only ssh can run");
 	if (is_ourselves(im, a))
 		return import_refuse(h, "leads to ssh-mux itself");
+	if (a->proxy_command.p && ((r = take_transport(im, h, a->proxy_command)) != 0 || h->why))
+		return r;
 	if ((r = take_name(h, "HostName", a->host, smx_host_fault, &h->host)) != 0 ||
 		(r = take_name(h, "User", a->user, smx_user_fault, &h->user)) != 0 ||
 		(r = take_port(h, a->port)) != 0)

@@ -28,7 +28,7 @@ struct import_host {
 	char *host, *user, *host_key_alias, *identity_agent;
 	unsigned port;
 	int identities_only;
-	struct smx_strings identity, certificate, known_hosts, send_env;
+	struct smx_strings identity, certificate, known_hosts, transport, send_env;
 	struct smx_strings notes; /* comments: what has no place in a route */
 	struct smx_strings needs; /* what it asks for besides a login, for people (W3) */
 	unsigned needs_what; /* bits of enum smx_import_need_kind */

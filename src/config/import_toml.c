@@ -53,6 +53,17 @@ static int put_key_strings(struct smx_buf *out, const char *key, char *const *v,
 	return r != 0 ? r : smx_buf_put_str(out, "]\n");
 }
 
+/* One word is a list, too. */
+static int put_transport(struct smx_buf *out, const struct smx_strings *words)
+{
+	int r = words->n ? smx_buf_put_str(out, "transport = [") : 0;
+
+	for (size_t i = 0; r == 0 && i < words->n; i++)
+		(void)((r = smx_buf_put_str(out, i ? ", " : "")) != 0 ||
+			(r = put_string(out, words->v[i])) != 0);
+	return r != 0 || words->n == 0 ? r : smx_buf_put_str(out, "]\n");
+}
+
 /* The keys that [jump] and a route share. */
 static int put_hop(struct smx_buf *out, const struct import_host *h)
 {
@@ -63,6 +74,7 @@ static int put_hop(struct smx_buf *out, const struct import_host *h)
 	if (r != 0 || (r = put_key_string(out, "host", h->host)) != 0 ||
 		(r = smx_buf_printf(out, "port = %u\n", h->port)) != 0 ||
 		(r = put_key_string(out, "user", h->user)) != 0 ||
+		(r = put_transport(out, &h->transport)) != 0 ||
 		(r = put_key_string(out, "host_key_alias", h->host_key_alias)) != 0 ||
 		(r = put_key_strings(out, "known_hosts", h->known_hosts.v, h->known_hosts.n)) !=
 			0 ||

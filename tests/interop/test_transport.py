@@ -245,3 +245,23 @@ def test_R7_P1_another_program_is_another_place(make_mux, make_sshd, plugin):
     for name in "abc":
         mux.check_works(name)
     assert target.logins() == 3 and len(runs()) == 2
+
+
+def test_R7_C4_import_takes_commands_that_need_no_shell(make_mux, make_sshd, keys, plugin, tmp_path):
+    """--transports: what ssh did by its ProxyCommand, the daemon does by a transport; the rest stays."""
+    program, runs = plugin
+    target = make_sshd()
+    config = tmp_path / "config"
+    config.write_text(f"Host t\n HostName 127.0.0.1\n Port {target.port}\n User {USER}\n"
+                      f" ProxyCommand {program} %h %p\n"
+                      f"Host s\n HostName 127.0.0.1\n ProxyCommand sh -c '{program} %h %p'\n")
+    mux = make_mux(routes=routes_toml({"x": hop(target)}), known_hosts=target.known_hosts())
+    plain = mux.control("import-config", "--from", str(config))
+    assert "[routes" not in plain.stdout.replace("[routes.NAME", ""), plain.stdout
+    done = mux.control("import-config", "--from", str(config), "--transports", "--write", "--force",
+                       "--out", str(mux.routes_path))  # fmt: skip
+    assert done.returncode == 0 and "needs a shell" in done.stderr, done
+    mux.control("stop")
+    mux.start()
+    mux.check_works()
+    assert [args for _, args in runs()] == [["127.0.0.1", str(target.port)]]

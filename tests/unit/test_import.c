@@ -32,7 +32,11 @@ static const char *environment(const char *name)
 }
 
 static const struct smx_import_options options = { "/home/me/.ssh/config", "/home/me", "ssh-mux",
-	environment, 0 };
+	environment, 0, 0 };
+/* One that takes transports (R7). */
+static const struct smx_import_options with_transports = { "/home/me/.ssh/config", "/home/me",
+	"ssh-mux", environment, 1, 0 };
+static int takes_transports;
 
 /* Answers come in the order of the questions, or the last one first. */
 static int is_backwards;
@@ -90,7 +94,7 @@ static int try_import(
 	char name[256];
 	int r;
 
-	if ((r = smx_import_new(&options, &im)) != 0)
+	if ((r = smx_import_new(takes_transports ? &with_transports : &options, &im)) != 0)
 		return r;
 	r = smx_import_baseline(im, smx_view_of(baseline, sizeof(baseline) - 1));
 	for (const char *s = aliases; r == 0 && *s; s += strspn(s, " ")) {
@@ -338,7 +342,8 @@ static void r3_hostile(void **state)
 		struct smx_import *im;
 		size_t at = 0;
 
-		assert_int_equal(smx_import_new(&options, &im), 0);
+		assert_int_equal(
+			smx_import_new(takes_transports ? &with_transports : &options, &im), 0);
 		assert_int_equal(smx_import_add(im, names[i], &place), 0);
 		assert_null(smx_import_ask(im, 0).host);
 		assert_int_equal(smx_import_finish(im), 0);
@@ -361,6 +366,43 @@ static void r3_hostile(void **state)
 		assert_int_equal(smx_import_count(o.im), 1); /* nothing more is asked */
 		release(&o);
 	}
+}
+
+/* R7: a ProxyCommand of words that a shell would only have cut apart is a transport. */
+static void r7_transports(void **state)
+{
+	static const struct said said[] = {
+		{ "ssm",
+			ANSWER("i-1", "proxycommand exec  aws ssm start --target %h --port=%p\n") },
+		{ "shell", ANSWER("s", "proxycommand sh -c \"nc %h %p\"\n") },
+		{ "pipe", ANSWER("s", "proxycommand nc %h %p | tee log\n") },
+		{ "var", ANSWER("s", "proxycommand A=b nc %h %p\n") },
+		{ "token", ANSWER("s", "proxycommand nc %L %p\n") },
+		{ "none", ANSWER("n", "proxycommand none\n") },
+		{ "behind", ANSWER("b", "proxyjump ssm\n") },
+		{ "beyond", ANSWER("d", "proxyjump none2,ssm\n") },
+		{ "none2", ANSWER("n2", "") },
+	};
+	const struct smx_hop *hop;
+	struct outcome o;
+
+	(void)state;
+	takes_transports = 1;
+	o = import("ssm shell pipe var token none behind beyond none2", said, SMX_ARRAY_LEN(said));
+	takes_transports = 0;
+	hop = smx_route_target(smx_routes_find(o.routes, "ssm"));
+	assert_int_equal(hop->n_transport, 6);
+	assert_string_equal(hop->transport[0], "aws");
+	assert_string_equal(hop->transport[4], "%h");
+	assert_string_equal(hop->transport[5], "--port=%p");
+	assert_string_equal(why(&o, "shell"), "has a ProxyCommand that needs a shell");
+	assert_string_equal(why(&o, "pipe"), "has a ProxyCommand that needs a shell");
+	assert_string_equal(why(&o, "var"), "has a ProxyCommand that ssh-mux can't run");
+	assert_string_equal(why(&o, "token"), "has a ProxyCommand that ssh-mux can't run");
+	assert_int_equal(smx_route_target(smx_routes_find(o.routes, "none"))->n_transport, 0);
+	assert_int_equal(smx_routes_find(o.routes, "behind")->hops[0].n_transport, 6);
+	assert_non_null(strstr(why(&o, "beyond"), "from another one"));
+	release(&o);
 }
 
 /* C4: ProxyCommand, of the host or its jump host, stays with ssh; and ssh's failures are told. */
@@ -581,7 +623,7 @@ static void c3_limits(void **state)
 	int r = 0, n;
 
 	(void)state;
-	assert_int_equal(smx_import_new(&options, &im), 0);
+	assert_int_equal(smx_import_new(takes_transports ? &with_transports : &options, &im), 0);
 	assert_int_equal(smx_import_add(im, "a;b", &first), 0);
 	assert_int_equal(smx_import_add(im, "a;b", &second), 0);
 	assert_int_equal(smx_import_count(im), 1);
@@ -636,6 +678,7 @@ int main(void)
 		cmocka_unit_test(c3_tokens),
 		cmocka_unit_test(c3_send_env),
 		cmocka_unit_test(r3_hostile),
+		cmocka_unit_test(r7_transports),
 		cmocka_unit_test(c4_proxy_command),
 		cmocka_unit_test(c4_jump),
 		cmocka_unit_test(c4_chains),
