@@ -23,7 +23,7 @@ import pytest
 
 import otp_sshd
 import wine
-from peers import hop, poll, routes_toml, secret
+from peers import USER, hop, poll, routes_toml, secret
 from test_prompts import OK, Query, of_kind, scripted, text_of  # noqa: F401
 
 HERE = pathlib.Path(__file__).parent
@@ -611,7 +611,7 @@ def test_A6_A7_askpass_of_a_client(make, scripted, askpass, kind):  # noqa: F811
     assert done.stdout == b"in\n", done
     assert of_kind(server, "answers") == [("answers", ["12 34"])]
     log = ask.log.read_text()
-    assert log.startswith("asked with 1 arguments, prompt none\n") and "login to" in log
+    assert log.startswith("asked with 1 arguments, prompt none\n") and f"({USER}@127.0.0.1) " in log
     assert "Code:" in log and not owned.exists()
     if kind == "exe":
         assert evil in log
