@@ -201,12 +201,11 @@ static int is_anchored(struct smx_view v)
 	       (v.len > 2 && v.p[1] == ':' && (v.p[2] == '\\' || v.p[2] == '/'));
 }
 
-/* Adds a file that the keyword names to a list of the route's. */
-static int take_path(struct smx_import *im, struct import_host *h, const char *keyword,
-	struct smx_view v, struct smx_strings *list)
+/* Adds a file to a list of the route's. *ret_fault: why it can't be taken, or NULL. SMX_ENOMEM. */
+static int add_path(struct smx_import *im, struct import_host *h, struct smx_view v,
+	struct smx_strings *list, const char **ret_fault)
 {
 	const char *fault = text_fault(v), *path;
-	char text[SHOWN_MAX];
 	struct smx_buf b;
 	int r = 0;
 
@@ -217,19 +216,29 @@ static int take_path(struct smx_import *im, struct import_host *h, const char *k
 		fault = text_fault(smx_buf_as_view(&b));
 	if (!fault && !is_anchored(smx_buf_as_view(&b)))
 		fault = "is relative to wherever ssh runs";
+	if (!fault && smx_view_eq(smx_buf_as_view(&b), "/dev/null"))
+		fault = "has nothing in it";
 	if (!fault && list->n == SMX_IDENTITIES_MAX)
 		fault = "is one too many";
-	if (r == SMX_ENOMEM)
-		goto out;
-	if (fault)
-		r = note(h, "%s %s is left out; it %s", keyword, shown(v, text), fault);
-	else if ((path = smx_buf_cstr(&b)) == NULL)
+	if (!fault && (path = smx_buf_cstr(&b)) == NULL)
 		r = SMX_ENOMEM;
-	else
+	else if (!fault)
 		r = smx_strings_add(list, path);
-out:
 	smx_buf_release(&b);
-	return r;
+	*ret_fault = fault;
+	return fault && r != SMX_ENOMEM ? 0 : r;
+}
+
+/* The same, for a keyword that names one. */
+static int take_path(struct smx_import *im, struct import_host *h, const char *keyword,
+	struct smx_view v, struct smx_strings *list)
+{
+	const char *fault = NULL;
+	char text[SHOWN_MAX];
+	int r = add_path(im, h, v, list, &fault);
+
+	return r == 0 && fault ? note(h, "%s %s is left out; it %s", keyword, shown(v, text), fault)
+			       : r;
 }
 
 static int take_identity(struct smx_import *im, struct import_host *h, struct smx_view v)
@@ -469,34 +478,6 @@ static int take_target(
 				   : 0;
 }
 
-/* One of the files. *ret_fault: why it can't be taken, or NULL. */
-static int take_known_file(
-	struct smx_import *im, struct import_host *h, struct smx_view v, const char **ret_fault)
-{
-	const char *fault = text_fault(v), *path;
-	struct smx_buf b;
-	int r = 0;
-
-	smx_buf_init(&b, SMX_CONFIG_PATH_MAX);
-	if (!fault && (r = expand(im, h, v, 1, &b)) != 0)
-		fault = "has a token in it that can't be known now";
-	if (!fault)
-		fault = text_fault(smx_buf_as_view(&b));
-	if (!fault && !is_anchored(smx_buf_as_view(&b)))
-		fault = "is relative to wherever ssh runs, or none";
-	if (!fault && smx_view_eq(smx_buf_as_view(&b), "/dev/null"))
-		fault = "would have every server believed";
-	if (!fault && h->known_hosts.n == SMX_IDENTITIES_MAX)
-		fault = "is one too many";
-	if (!fault && (path = smx_buf_cstr(&b)) == NULL)
-		r = SMX_ENOMEM;
-	else if (!fault)
-		r = smx_strings_add(&h->known_hosts, path);
-	smx_buf_release(&b);
-	*ret_fault = fault;
-	return fault && r != SMX_ENOMEM ? 0 : r;
-}
-
 /* ssh shows the files in one line, so a blank in a name is the end of it here. */
 static int take_known_hosts(
 	struct smx_import *im, struct import_host *h, const struct smx_ssh_answer *a)
@@ -513,7 +494,7 @@ static int take_known_hosts(
 		size_t n = end ? (size_t)(end - v.p) : v.len;
 
 		if (n)
-			r = take_known_file(im, h, (struct smx_view){ v.p, n }, &fault);
+			r = add_path(im, h, (struct smx_view){ v.p, n }, &h->known_hosts, &fault);
 		n += n < v.len;
 		v = (struct smx_view){ v.p + n, v.len - n };
 	}
