@@ -169,6 +169,7 @@ int identity_read(struct prepared *res, const char *path, int is_explicit)
 		return add_cert_beside(res, path);
 	res->n_keys--;
 	smx_free(k->path);
+	smx_key_free(k->key);
 	smx_buf_release(&k->blob);
 	return r == SMX_ENOMEM ? r : 0;
 }
