@@ -2,9 +2,38 @@
 #include "config/ssh_args.h"
 
 #include <string.h>
+#include <strings.h>
 
 /* Options that take a word; those of the other letters take none. */
 #define WITH_WORD "BbcDEeFIiJLlmOoPpQRSWw"
+
+/* "BatchMode=yes", "batchmode yes" */
+int smx_ssh_args_batch_mode(const char *option)
+{
+	static const char name[] = "BatchMode";
+	const char *s = option + strspn(option, " \t");
+
+	if (strncasecmp(s, name, sizeof(name) - 1) != 0)
+		return -1;
+	s += sizeof(name) - 1;
+	if (*s != '=' && *s != ' ' && *s != '\t')
+		return -1;
+	s += strspn(s, " \t");
+	s += *s == '=';
+	s += strspn(s, " \t");
+	s += *s == '"';
+	return strncasecmp(s, "yes", 3) == 0 || strncasecmp(s, "true", 4) == 0;
+}
+
+static void read_option(const char *word, struct smx_ssh_args *ret)
+{
+	int is_batch = ret->has_batch ? -1 : smx_ssh_args_batch_mode(word);
+
+	if (is_batch < 0)
+		return;
+	ret->has_batch = 1;
+	ret->is_batch = is_batch;
+}
 
 static void read_target(const char *word, struct smx_ssh_args *ret)
 {
@@ -48,6 +77,8 @@ static void read_options(
 		}
 		if (*c == 'W')
 			read_target(word, ret);
+		else if (*c == 'o')
+			read_option(word, ret);
 		else if (strchr("LRD", *c))
 			ret->has_forwards = 1;
 		return;

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/ssh_args.h"
 #include "mux/ask_process.h"
 #include "mux/caller_config.h"
 #include "mux/passenger_int.h"
@@ -67,42 +68,19 @@ static struct mux_ids ids_of(const struct caller_ask *a)
 
 /* --- what it has said about being asked --- */
 
-static int is_yes(const char *value)
-{
-	if (*value == '"')
-		value++;
-	return strncasecmp(value, "yes", 3) == 0 || strncasecmp(value, "true", 4) == 0;
-}
-
-/* "BatchMode=yes", "batchmode yes", as behind -o. NULL: it is another option. */
-static const char *batch_value(const char *text)
-{
-	static const char name[] = "batchmode";
-	const char *s = text + strspn(text, " \t");
-
-	if (strncasecmp(s, name, sizeof(name) - 1) != 0)
-		return NULL;
-	s += sizeof(name) - 1;
-	if (*s != '=' && *s != ' ' && *s != '\t')
-		return NULL;
-	s += strspn(s, " \t");
-	s += *s == '=';
-	return s + strspn(s, " \t");
-}
-
 int caller_args_are_batch(const char *args, size_t len)
 {
-	const char *end = args + len, *value;
-	int is_behind_o = 0;
+	const char *end = args + len;
+	int is_behind_o = 0, is_batch;
 
 	/* The first one counts. A word of the remote command that looks like one is taken for one:
 	 * then ssh goes on by itself, and knows better. */
 	for (const char *arg = args; arg < end; arg += strlen(arg) + 1) {
-		value = is_behind_o                  ? batch_value(arg)
-			: strncmp(arg, "-o", 2) == 0 ? batch_value(arg + 2)
-						     : NULL;
-		if (value)
-			return is_yes(value);
+		is_batch = is_behind_o                  ? smx_ssh_args_batch_mode(arg)
+			   : strncmp(arg, "-o", 2) == 0 ? smx_ssh_args_batch_mode(arg + 2)
+							: -1;
+		if (is_batch >= 0)
+			return is_batch;
 		is_behind_o = strcmp(arg, "-o") == 0;
 	}
 	return 0;

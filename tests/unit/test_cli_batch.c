@@ -35,6 +35,7 @@ static void W7_batch_mode_is_read_as_ssh_reads_it(void **state)
 		{ ARGS("ssh\0-o\0batchmode yes\0web"), 1 },
 		{ ARGS("ssh\0-oBatchmode = true\0web"), 1 },
 		{ ARGS("ssh\0-xoBatchMode=yes\0web"), 1 },
+		{ ARGS("ssh\0-oBatchMode=\"yes\"\0web"), 1 },
 		{ ARGS("ssh\0-p\0"
 		       "22\0-oBatchMode=yes\0web"),
 			1 },
