@@ -94,7 +94,7 @@ struct smx_view agent_pipe_message(const struct agent_pipe *p)
 	size_t used;
 
 	if (!p->is_held || smx_agent_frame(smx_buf_as_view(&p->in), &message, &used) != 0)
-		message = (struct smx_view){ NULL, 0 };
+		return (struct smx_view){ NULL, 0 };
 	return message;
 }
 
