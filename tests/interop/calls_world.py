@@ -21,7 +21,10 @@ import sys
 
 import calls_config
 from calls_config import ACCOUNTS, HOSTS, INSIDE, MACHINES, ME
-from peers import BINARY, Daemon, ROOT, SFTP_SERVER, SSHD, descendants, kill_quietly, poll, short_dir
+from peers import (
+    BINARY, Daemon, ROOT, SFTP_SERVER, SSHD, descendants, first_child, kill_quietly, poll,
+    short_dir,
+)
 
 TOOLS = ("unshare", "nsenter", "setpriv", "setsid", "ip", "git", "rsync", "ssh-agent")
 LAYERS = ["-m", "-n", "-u", "-p"]
@@ -189,11 +192,7 @@ git clone -q --bare {0}/work {0}/project.git && rm -rf {0}/work
 
     def first(self):
         """The first process of the namespaces: unshare's one child."""
-        for pid in descendants(self.proc.pid):
-            with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
-                if int(f.read().rsplit(")", 1)[1].split()[1]) == self.proc.pid:
-                    return pid
-        return None
+        return first_child(self.proc.pid)
 
     def all_listen(self):
         assert self.proc.poll() is None, self.log()

@@ -158,6 +158,11 @@ def descendants(pid):
     return found
 
 
+def first_child(pid):
+    """The first live child of a process, as of unshare's: the first process of its namespaces."""
+    return next(iter(descendants(pid)), None)  # children come before theirs
+
+
 def waits_for(pid):
     """What the threads of a process wait for, and what it has open, for the report of a failure."""
     lines = []

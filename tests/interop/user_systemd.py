@@ -18,7 +18,7 @@ import signal
 import subprocess
 import time
 
-from peers import Daemon, ROOT, descendants, kill_quietly, poll, short_dir
+from peers import Daemon, ROOT, first_child, kill_quietly, poll, short_dir
 
 NAME = "smx-user"
 MANAGER = next(
@@ -118,11 +118,7 @@ class UserSystemd(Daemon):
 
     def first(self):
         """The first process of the namespace: unshare's one child."""
-        for pid in descendants(self.proc.pid):
-            with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
-                if int(f.read().rsplit(")", 1)[1].split()[1]) == self.proc.pid:
-                    return pid
-        return None
+        return first_child(self.proc.pid)
 
     def answers(self):
         assert self.proc.poll() is None, self.log()
