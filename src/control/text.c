@@ -5,7 +5,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "control/protocol.h"
+#include "control/limits.h"
 
 /* ---- texts -------------------------------------------------------------------------------------
  */
