@@ -23,7 +23,7 @@ static struct accepted *of_owner(struct passenger_owner *o)
 
 static struct mux_ids ids_of(const struct accepted *c)
 {
-	return (struct mux_ids){ .client = c->owner.id, .route = c->listener->route };
+	return (struct mux_ids){ .client = c->owner.id, .route = c->listener->words.route };
 }
 
 static void free_streams(struct accepted *c)
@@ -103,7 +103,7 @@ static const struct passenger_owner_ops owner_ops = {
 /* The policy is that of now, not of when the listener was made. 0: text says why not. */
 static int may_go(struct accepted *c, const struct forward_target *to, char *text, size_t size)
 {
-	const struct smx_route *route = listener_route(c->listener);
+	const struct smx_route *route = forward_words_route(&c->listener->words, c->owner.mux);
 
 	if (!route) {
 		(void)snprintf(text, size, "its route is gone");
@@ -241,11 +241,12 @@ static int ask(struct accepted *c)
 static void begin(struct accepted *c)
 {
 	const struct listener *l = c->listener;
-	struct forward_target to = { smx_view_of(l->host, strlen(l->host)), l->port };
+	struct forward_target to = { smx_view_of(l->words.host, strlen(l->words.host)),
+		l->words.port };
 	char text[TEXT_SIZE];
 	int r;
 
-	if (l->kind == SMX_MUX4_DYNAMIC) {
+	if (l->words.kind == SMX_MUX4_DYNAMIC) {
 		if ((r = ask(c)) != 0)
 			refused(c, smx_strerror(r));
 	} else if (may_go(c, &to, text, sizeof(text))) {

@@ -6,9 +6,9 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "config/policy.h"
 #include "mux/attach.h"
 #include "mux/door.h"
+#include "mux/forward.h"
 #include "mux/relay.h"
 #include "mux/remote_forward.h"
 #include "mux/say.h"
@@ -72,21 +72,6 @@ static size_t count_asked(const struct smx_conn *conn)
 	return n;
 }
 
-/* Whether it may have the channel by the routes of now (B10). */
-static int is_allowed(const struct remote_forward *f, const struct smx_route *route, char *text)
-{
-	struct smx_view address = smx_view_of(f->address, strlen(f->address));
-
-	if (f->mux->is_locked)
-		(void)snprintf(text, TEXT_SIZE, "%s", MUX_LOCKED_TEXT);
-	else if (!route)
-		(void)snprintf(text, TEXT_SIZE, "the client's route is gone");
-	else
-		return smx_policy_check_listen(
-			       route, f->is_path, address, f->port, text, TEXT_SIZE) == 0;
-	return 0;
-}
-
 static void on_opened(
 	struct remote_forward *f, struct upstream *up, const struct smx_conn_event *ev)
 {
@@ -98,7 +83,9 @@ static void on_opened(
 	char text[TEXT_SIZE] = "";
 	int r;
 
-	if (is_allowed(f, route, text)) {
+	/* By the routes of now (B10). */
+	if (forward_may_listen(f->mux, route, f->is_path,
+		    smx_view_of(f->address, strlen(f->address)), f->port, text, sizeof(text))) {
 		reason = SMX_OPEN_RESOURCE_SHORTAGE;
 		if (c->link->dead || count_asked(&c->link->conn) >= CLIENT_ASKED_MAX)
 			(void)snprintf(text, sizeof(text), "the client does not answer");
@@ -156,16 +143,12 @@ static int begin(struct client *c, const struct smx_conn_event *ev, int is_path,
 	struct client_forward *cf = NULL;
 	int r = SMX_EDENIED;
 
-	if (c->mux->is_locked)
-		(void)snprintf(text, TEXT_SIZE, "%s", MUX_LOCKED_TEXT);
-	else if (!route)
-		(void)snprintf(text, TEXT_SIZE, "unknown route");
-	else if (count(&c->forwards) >= CLIENT_FORWARDS_MAX)
+	if (count(&c->forwards) >= CLIENT_FORWARDS_MAX)
 		(void)snprintf(text, TEXT_SIZE, "the client has %d remote forwards already",
 			CLIENT_FORWARDS_MAX);
-	else
-		r = smx_policy_check_listen(
-			route, is_path, fields->s[0], fields->n[0], text, TEXT_SIZE);
+	else if (forward_may_listen(
+			 c->mux, route, is_path, fields->s[0], fields->n[0], text, TEXT_SIZE))
+		r = 0;
 	if (r == 0 &&
 		(!(cf = smx_calloc(1, sizeof(*cf))) || remote_forward_init(&cf->f, c->mux, is_path,
 							       fields->s[0], fields->n[0]) != 0)) {

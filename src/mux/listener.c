@@ -13,7 +13,6 @@
 #include "os/os.h"
 
 #define ACCEPTS_MAX 16 /* in a row, before all else has its turn */
-#define WAY_SIZE    (SMX_USER_MAX + SMX_HOST_MAX + 16)
 
 struct listener_poll {
 	struct listener *listener; /* NULL once it is closed */
@@ -28,7 +27,7 @@ static struct listener *at(struct smx_list *node)
 
 static struct mux_ids ids_of(const struct listener *l)
 {
-	return (struct mux_ids){ .client = l->id, .route = l->route };
+	return (struct mux_ids){ .client = l->id, .route = l->words.route };
 }
 
 static void say_state(const struct listener *l, const char *state)
@@ -36,30 +35,13 @@ static void say_state(const struct listener *l, const char *state)
 	struct mux_ids ids = ids_of(l);
 	char where[SMX_STREAMLOCAL_PATH_MAX + 20];
 
-	if (l->listen_port == SMX_MUX4_PORT_IS_PATH)
-		(void)snprintf(where, sizeof(where), "%s", l->listen_host);
+	if (l->words.listen_port == SMX_MUX4_PORT_IS_PATH)
+		(void)snprintf(where, sizeof(where), "%s", l->words.listen_host);
 	else
 		(void)snprintf(where, sizeof(where), "%.80s port %u",
-			*l->listen_host ? l->listen_host : "localhost", l->listen_port);
+			*l->words.listen_host ? l->words.listen_host : "localhost",
+			l->words.listen_port);
 	say_info(&ids, "forward %s: %s", state, where);
-}
-
-static void way_of(const struct smx_route *route, char out[WAY_SIZE])
-{
-	const struct smx_hop *hop = smx_route_target(route);
-
-	(void)snprintf(out, WAY_SIZE, "%s@%s:%u", hop->user, hop->host, hop->port);
-}
-
-const struct smx_route *listener_route(const struct listener *l)
-{
-	const struct smx_route *route = smx_routes_find(l->mux->routes, l->route);
-	char way[WAY_SIZE];
-
-	if (!route)
-		return NULL;
-	way_of(route, way);
-	return strcmp(way, l->way) == 0 ? route : NULL;
 }
 
 /* --- accepting --- */
@@ -120,9 +102,7 @@ static int start_polls(struct listener *l)
 static void listener_free(struct listener *l)
 {
 	share_release(&l->share);
-	smx_free(l->way);
-	smx_free(l->listen_host);
-	smx_free(l->host);
+	forward_words_release(&l->words);
 	smx_free(l);
 }
 
@@ -199,22 +179,6 @@ static int add_poll(struct listener *l, int fd)
 	return 0;
 }
 
-static int set_words(
-	struct listener *l, const struct smx_route *route, const struct smx_mux4_request *req)
-{
-	char way[WAY_SIZE];
-
-	way_of(route, way);
-	(void)snprintf(l->route, sizeof(l->route), "%s", route->name);
-	l->kind = req->forward;
-	l->listen_port = req->listen_port;
-	l->port = req->port;
-	l->way = smx_strdup(way);
-	l->listen_host = smx_strndup((const char *)req->listen_host.p, req->listen_host.len);
-	l->host = smx_strndup((const char *)req->host.p, req->host.len);
-	return l->way && l->listen_host && l->host ? 0 : SMX_ENOMEM;
-}
-
 /* The place of a request, whose host is a C string that is there for as long as that. */
 static struct smx_os_forward_place place_of(const char *host, uint32_t port)
 {
@@ -225,7 +189,7 @@ static struct smx_os_forward_place place_of(const char *host, uint32_t port)
 
 static int start(struct listener *l, struct smx_buf *err)
 {
-	struct smx_os_forward_place place = place_of(l->listen_host, l->listen_port);
+	struct smx_os_forward_place place = place_of(l->words.listen_host, l->words.listen_port);
 	int fds[SMX_OS_FORWARD_FDS], r;
 	size_t n;
 
@@ -263,7 +227,7 @@ struct listener *listener_new(struct mux *m, const struct smx_route *route,
 	smx_list_init(&l->accepted);
 	share_init(&l->share, &m->windows);
 	smx_buf_init(&err, 2048);
-	if ((r = set_words(l, route, req)) == 0)
+	if ((r = forward_words_set(&l->words, route, req)) == 0)
 		r = start(l, &err);
 	if (r != 0)
 		(void)snprintf(text, size, "%s",
@@ -279,21 +243,13 @@ struct listener *listener_new(struct mux *m, const struct smx_route *route,
 	return l;
 }
 
-static int is_same(
-	const struct listener *l, const struct smx_route *route, const struct smx_mux4_request *req)
-{
-	return strcmp(l->route, route->name) == 0 && l->kind == req->forward &&
-	       l->listen_port == req->listen_port && l->port == req->port &&
-	       smx_view_eq(req->listen_host, l->listen_host) && smx_view_eq(req->host, l->host);
-}
-
 struct listener *listener_find(
 	struct mux *m, const struct smx_route *route, const struct smx_mux4_request *req)
 {
 	struct smx_list *it, *tmp;
 
 	SMX_LIST_FOREACH (it, tmp, &m->listeners)
-		if (is_same(at(it), route, req))
+		if (forward_words_are(&at(it)->words, route, req))
 			return at(it);
 	return NULL;
 }
@@ -305,7 +261,7 @@ void listeners_sync(struct mux *m)
 	struct smx_list *it, *tmp;
 
 	SMX_LIST_FOREACH (it, tmp, &m->listeners)
-		if (!listener_route(at(it)))
+		if (!forward_words_route(&at(it)->words, m))
 			listener_close(at(it));
 }
 

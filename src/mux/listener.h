@@ -11,7 +11,7 @@
 #ifndef SMX_MUX_LISTENER_H
 #define SMX_MUX_LISTENER_H
 
-#include "control/mux4.h"
+#include "mux/forward.h"
 #include "mux/mux.h"
 
 #define LISTENERS_MAX 256
@@ -20,11 +20,7 @@ struct listener {
 	struct smx_list node; /* mux->listeners; in no list once it is closed */
 	struct mux *mux;
 	uint64_t id, born_ms;
-	char route[SMX_ROUTE_NAME_MAX + 1];
-	char *way; /* USER@HOST:PORT that the route led to */
-	uint32_t kind; /* enum smx_mux4_forward */
-	char *listen_host, *host;
-	uint32_t listen_port, port;
+	struct forward_words words;
 	struct smx_os_forward *os;
 	struct listener_poll *polls[2]; /* SMX_OS_FORWARD_FDS */
 	size_t n_polls;
@@ -47,8 +43,6 @@ void listener_release(struct listener *l, int keep);
 void listener_close(struct listener *l);
 /* One of its connections has ended. */
 void listener_left(struct listener *l);
-/* The route it belongs to, of now; NULL: that leads elsewhere, or is gone. */
-const struct smx_route *listener_route(const struct listener *l);
 
 /* There is another table of routes (B10). */
 void listeners_sync(struct mux *m);

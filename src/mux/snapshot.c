@@ -214,8 +214,8 @@ static int add_clients(struct mux *m, struct smx_status *st)
 	/* And where their forwards listen. */
 	SMX_LIST_FOREACH (it, tmp, &m->listeners) {
 		const struct listener *l = SMX_CONTAINER(it, struct listener, node);
-		struct smx_status_client sc = { l->id, l->route, (mux_now(m) - l->born_ms) / 1000,
-			l->n_accepted, -1 };
+		struct smx_status_client sc = { l->id, l->words.route,
+			(mux_now(m) - l->born_ms) / 1000, l->n_accepted, -1 };
 
 		if ((r = smx_status_add_client(st, &sc)) != 0)
 			return r;
