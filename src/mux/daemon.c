@@ -236,6 +236,8 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	smx_list_init(&m.guests);
 	smx_list_init(&m.listeners);
 	smx_list_init(&m.accepted);
+	smx_list_init(&m.remote_listeners);
+	smx_list_init(&m.arrived);
 	smx_list_init(&m.holds);
 	smx_list_init(&m.entries);
 	greetings_init(&m.greetings);

@@ -120,6 +120,7 @@ static struct guest *of_owner(struct passenger_owner *o)
 void guest_resume(struct guest *g)
 {
 	g->is_opening = 0;
+	g->idle_since_ms = mux_now(g->mux);
 	if (!g->is_closed)
 		take(g);
 }
@@ -466,6 +467,7 @@ void guest_new(struct mux *m, int fd, const struct smx_route *route)
 
 void guest_tick(struct guest *g)
 {
-	if (!g->passenger && !g->stay && mux_now(g->mux) - g->idle_since_ms >= GUEST_GRACE_MS)
+	if (!g->passenger && !g->stay && !g->is_opening &&
+		mux_now(g->mux) - g->idle_since_ms >= GUEST_GRACE_MS)
 		guest_end(g);
 }

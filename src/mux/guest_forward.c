@@ -12,6 +12,7 @@
 #include "config/policy.h"
 #include "mux/forward.h"
 #include "mux/listener.h"
+#include "mux/remote_listener.h"
 #include "mux/say.h"
 #include "mux/upstream.h"
 #include "os/door.h"
@@ -20,16 +21,29 @@
 #define TEXT_SIZE 600
 #define PORT_MAX  65535
 
+/* On one or the other. */
 struct hold {
 	struct smx_list node; /* guest->holds */
+	struct guest *guest;
 	struct listener *listener;
+	struct remote_hold remote;
+	uint32_t request; /* for it, while the server has not answered */
+	int wants_port; /* the answer says which port it is */
 };
+
+static void forget(struct hold *h)
+{
+	smx_list_del(&h->node);
+	smx_free(h);
+}
 
 static void release(struct hold *h, int keep)
 {
-	smx_list_del(&h->node);
-	listener_release(h->listener, keep);
-	smx_free(h);
+	if (h->listener)
+		listener_release(h->listener, keep);
+	else if (h->remote.listener)
+		remote_listener_release(&h->remote, keep);
+	forget(h);
 }
 
 void guest_drop_forwards(struct guest *g, int keep)
@@ -40,17 +54,16 @@ void guest_drop_forwards(struct guest *g, int keep)
 		release(SMX_CONTAINER(it, struct hold, node), keep);
 }
 
-/* The listener is held already. */
-static int add_hold(struct guest *g, struct listener *l)
+static struct hold *add_hold(struct guest *g)
 {
 	struct hold *h = smx_calloc(1, sizeof(*h));
 
 	if (!h)
-		return SMX_ENOMEM;
-	h->listener = l;
+		return NULL;
+	h->guest = g;
 	smx_list_init(&h->node);
 	smx_list_add_tail(&g->holds, &h->node);
-	return 0;
+	return h;
 }
 
 static int is_port(uint32_t port)
@@ -58,7 +71,20 @@ static int is_port(uint32_t port)
 	return port <= PORT_MAX || port == SMX_MUX4_PORT_IS_PATH;
 }
 
-/* What no master takes. NULL: nothing. */
+/* NULL: nothing. */
+static const char *remote_fault(const struct smx_mux4_request *req)
+{
+	if (req->port == 0)
+		return "a remote forward that leads anywhere (SOCKS) is not served; ssh connects "
+		       "directly";
+	if (req->host.len == 0)
+		return "a remote forward needs a place to lead to";
+	if (req->port == SMX_MUX4_PORT_IS_PATH && req->host.p[0] != '/')
+		return "a remote forward leads to an absolute path; ssh connects directly";
+	return NULL;
+}
+
+/* What no master takes, or we don't. NULL: nothing. */
 static const char *fault(const struct smx_mux4_request *req)
 {
 	if (req->forward != SMX_MUX4_LOCAL && req->forward != SMX_MUX4_REMOTE &&
@@ -67,7 +93,7 @@ static const char *fault(const struct smx_mux4_request *req)
 	if (!is_port(req->listen_port) || !is_port(req->port))
 		return "a forward's port is not one of 1 to 65535";
 	if (req->forward == SMX_MUX4_REMOTE)
-		return NULL;
+		return remote_fault(req);
 	if (req->listen_port == 0)
 		return "a local forward needs a port to listen at";
 	if (req->forward == SMX_MUX4_DYNAMIC && req->listen_port == SMX_MUX4_PORT_IS_PATH)
@@ -83,12 +109,12 @@ static int is_allowed(
 {
 	struct forward_target to = { req->host, req->port };
 
+	if (req->forward == SMX_MUX4_REMOTE)
+		return remote_listener_is_allowed(g->mux, g->route, req, text, size);
 	if (req->forward == SMX_MUX4_LOCAL)
 		return forward_is_allowed(g->mux, g->route, &to, text, size);
 	if (g->mux->is_locked)
 		(void)snprintf(text, size, "%s", MUX_LOCKED_TEXT);
-	else if (req->forward == SMX_MUX4_REMOTE)
-		(void)snprintf(text, size, "remote forwards are not served; ssh connects directly");
 	else if (!smx_policy_any_forward(g->route))
 		(void)snprintf(text, size, "the route allows no forwards: %s",
 			smx_policy_text(SMX_POLICY_DENY_ROUTE));
@@ -105,41 +131,132 @@ static void refuse(struct guest *g, const struct smx_mux4_request *req, const ch
 	guest_refuse(g, req->id, text);
 }
 
+/* --- remote ones --- */
+
+static struct hold *of(struct remote_hold *h)
+{
+	return SMX_CONTAINER(h, struct hold, remote);
+}
+
+static void on_answered(struct remote_hold *rh, uint32_t port, const char *why)
+{
+	struct hold *h = of(rh);
+	struct guest *g = h->guest;
+	uint32_t id = h->request;
+	char text[TEXT_SIZE + 20];
+
+	if (port == UINT32_MAX) {
+		forget(h);
+		(void)snprintf(text, sizeof(text), "ssh-mux: %s", why);
+		guest_refuse(g, id, text);
+	} else if (h->wants_port) {
+		guest_replied(g, smx_mux4_put_remote_port(&g->out, id, port));
+	} else {
+		guest_replied(g, smx_mux4_put_ok(&g->out, id));
+	}
+	guest_resume(g);
+}
+
+/* Like plain ssh, whoever has asked for it ends: it would wait for connections that never come. */
+static void on_lost(struct remote_hold *rh, const char *why)
+{
+	struct hold *h = of(rh);
+	struct guest *g = h->guest;
+	char text[TEXT_SIZE + 20];
+
+	forget(h);
+	if (!g->is_staying)
+		return;
+	(void)snprintf(text, sizeof(text), "ssh-mux: %s\r\n", why);
+	if (g->passenger && passenger_is_open(g->passenger))
+		passenger_lose(g->passenger, text);
+	else
+		guest_end(g);
+}
+
+static const struct remote_hold_ops remote_ops = { on_answered, on_lost };
+
+static void open_remote(struct guest *g, const struct smx_mux4_request *req, struct hold *h)
+{
+	struct remote_listener *l = remote_listener_find(g->mux, g->route, req);
+	char text[TEXT_SIZE];
+
+	h->remote.ops = &remote_ops;
+	h->request = req->id;
+	h->wants_port = req->listen_port == 0;
+	g->is_opening = 1;
+	if (l) {
+		remote_listener_hold(l, &h->remote);
+	} else if (remote_listener_new(
+			   g->mux, g->route, req, &h->remote, NULL, text, sizeof(text)) != 0) {
+		g->is_opening = 0;
+		forget(h);
+		refuse(g, req, text);
+	}
+}
+
+/* --- local ones --- */
+
+static void open_local(struct guest *g, const struct smx_mux4_request *req, struct hold *h)
+{
+	struct listener *l = listener_find(g->mux, g->route, req);
+	char text[TEXT_SIZE];
+
+	if (l) {
+		listener_hold(l);
+	} else if (!(l = listener_new(g->mux, g->route, req, text, sizeof(text)))) {
+		forget(h);
+		refuse(g, req, text);
+		return;
+	}
+	h->listener = l;
+	guest_replied(g, smx_mux4_put_ok(&g->out, req->id));
+}
+
+/* As with a real master, who asks for the same as another has it. */
 void guest_open_forward(struct guest *g, const struct smx_mux4_request *req)
 {
 	const char *why = fault(req);
 	char text[TEXT_SIZE];
-	struct listener *l;
+	struct hold *h = NULL;
 
-	if (why || !is_allowed(g, req, text, sizeof(text))) {
-		refuse(g, req, why ? why : text);
-		return;
+	if (!why && !is_allowed(g, req, text, sizeof(text)))
+		why = text;
+	if (!why && !(h = add_hold(g)))
+		why = smx_strerror(SMX_ENOMEM);
+	if (why)
+		refuse(g, req, why);
+	else if (req->forward == SMX_MUX4_REMOTE)
+		open_remote(g, req, h);
+	else
+		open_local(g, req, h);
+}
+
+/* Whether there was one. */
+static int close_forward(struct guest *g, const struct smx_mux4_request *req)
+{
+	struct remote_listener *remote;
+	struct listener *local;
+
+	if (req->forward == SMX_MUX4_REMOTE) {
+		remote = remote_listener_find(g->mux, g->route, req);
+		if (!remote || !remote->stands)
+			return 0;
+		remote_listener_close(remote);
+		return 1;
 	}
-	/* As with a real master: who asks for the same has it. */
-	if ((l = listener_find(g->mux, g->route, req)))
-		listener_hold(l);
-	else if (!(l = listener_new(g->mux, g->route, req, text, sizeof(text)))) {
-		refuse(g, req, text);
-		return;
-	}
-	if (add_hold(g, l) != 0) {
-		listener_release(l, 0);
-		guest_refuse(g, req->id, smx_strerror(SMX_ENOMEM));
-		return;
-	}
-	guest_replied(g, smx_mux4_put_ok(&g->out, req->id));
+	if (!(local = listener_find(g->mux, g->route, req)))
+		return 0;
+	listener_close(local);
+	return 1;
 }
 
 void guest_close_forward(struct guest *g, const struct smx_mux4_request *req)
 {
-	struct listener *l = listener_find(g->mux, g->route, req);
-
-	if (!l) {
+	if (close_forward(g, req))
+		guest_replied(g, smx_mux4_put_ok(&g->out, req->id));
+	else
 		guest_replied(g, smx_mux4_put_failure(&g->out, req->id, "port not forwarded"));
-		return;
-	}
-	listener_close(l);
-	guest_replied(g, smx_mux4_put_ok(&g->out, req->id));
 }
 
 /* --- ssh -N --- */

@@ -15,6 +15,7 @@
 #include "mux/guest.h"
 #include "mux/listener.h"
 #include "mux/passenger.h"
+#include "mux/remote_listener.h"
 #include "mux/say.h"
 #include "os/caller.h"
 #include "os/door.h"
@@ -286,6 +287,7 @@ void master_sync(struct mux *m)
 	size_t n;
 
 	listeners_sync(m);
+	remote_listeners_sync(m);
 	if (!ms || find_wanted(ms, &wanted, &n) != 0)
 		return;
 	if ((to = smx_calloc(n + 1, sizeof(struct master_socket *))))
@@ -362,6 +364,7 @@ void master_close(struct mux *m)
 			free_master(ms);
 	}
 	listeners_close(m);
+	remote_listeners_close(m);
 	/* Those with a channel are told when its connection ends. */
 	SMX_LIST_FOREACH (it, tmp, &m->guests) {
 		struct guest *g = SMX_CONTAINER(it, struct guest, node);

@@ -71,6 +71,8 @@ struct mux {
 	size_t n_guests;
 	struct smx_list listeners, accepted; /* of their forwards */
 	size_t n_listeners, n_accepted;
+	struct smx_list remote_listeners, arrived; /* of their remote forwards */
+	size_t n_remote_listeners, n_arrived;
 	struct smx_list holds; /* clients that hear nothing before their remote does (W7) */
 	int is_locked; /* P8 */
 	int is_stopping;

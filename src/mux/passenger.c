@@ -595,17 +595,20 @@ static int take_streams(struct passenger *p, const struct passenger_streams *s)
 
 static const char *kind_name(struct smx_view kind)
 {
-	if (smx_view_eq(kind, "session"))
-		return "session";
-	return smx_view_eq(kind, "direct-tcpip") ? "direct-tcpip"
-						 : "direct-streamlocal@openssh.com";
+	static const char *const names[] = { "session", "direct-tcpip",
+		"direct-streamlocal@openssh.com", "forwarded-tcpip" };
+
+	for (size_t i = 0; i < SMX_ARRAY_LEN(names); i++)
+		if (smx_view_eq(kind, names[i]))
+			return names[i];
+	return "forwarded-streamlocal@openssh.com";
 }
 
-struct passenger *passenger_new(struct passenger_owner *o, const struct passenger_streams *streams,
-	struct smx_view kind, struct smx_view specific, const struct smx_mux4_request *req)
+/* One that knows of no channel yet. */
+static struct passenger *new_passenger(
+	struct passenger_owner *o, const struct passenger_streams *streams, struct smx_view kind)
 {
 	struct passenger *p = smx_calloc(1, sizeof(*p));
-	int r;
 
 	if (!p) {
 		smx_os_stdio_free(streams->in);
@@ -631,8 +634,22 @@ struct passenger *passenger_new(struct passenger_owner *o, const struct passenge
 	smx_buf_init(&p->wish.command, SMX_MUX4_MESSAGE_MAX);
 	smx_buf_init(&p->wish.env, 2 * SMX_MUX4_MESSAGE_MAX);
 	window_init(&p->window, o->share);
-	r = take_streams(p, streams);
-	if (r == 0 && req)
+	smx_list_init(&p->req.node);
+	if (take_streams(p, streams) == 0)
+		return p;
+	passenger_free(p);
+	return NULL;
+}
+
+struct passenger *passenger_new(struct passenger_owner *o, const struct passenger_streams *streams,
+	struct smx_view kind, struct smx_view specific, const struct smx_mux4_request *req)
+{
+	struct passenger *p = new_passenger(o, streams, kind);
+	int r = 0;
+
+	if (!p)
+		return NULL;
+	if (req)
 		r = passenger_wish(p, req);
 	if (r == 0)
 		r = open_req_init(&p->req, req != NULL, kind, specific, p->window.first);
@@ -643,6 +660,27 @@ struct passenger *passenger_new(struct passenger_owner *o, const struct passenge
 	p->req.opened = on_opened;
 	p->req.failed = on_failed;
 	p->req.released = on_released;
+	return p;
+}
+
+struct passenger *passenger_accept(struct passenger_owner *o,
+	const struct passenger_streams *streams, struct link *l, struct smx_chan *chan,
+	struct smx_view kind)
+{
+	struct passenger *p = new_passenger(o, streams, kind);
+	struct smx_view none = { NULL, 0 };
+	struct mux_ids ids;
+
+	if (!p)
+		return NULL;
+	p->is_open = 1;
+	p->conn = l->id;
+	p->ep = (struct endpoint){ &passenger_ops, l, chan, 0 };
+	chan->user = &p->ep;
+	ids = ids_of(p);
+	say_debug(&ids, "channel opened by the remote: %s", p->kind);
+	passenger_sent(l, smx_conn_open_confirm(&l->conn, chan, p->window.first, none));
+	resume(p);
 	return p;
 }
 
@@ -664,6 +702,14 @@ void passenger_leave(struct passenger *p)
 	}
 	passenger_close_channel(p);
 	free_if_over(p);
+}
+
+void passenger_lose(struct passenger *p, const char *text)
+{
+	if (!passenger_has_channel(p))
+		return; /* it ends as it is */
+	passenger_tell(p, text);
+	passenger_close_channel(p);
 }
 
 int passenger_is_open(const struct passenger *p)

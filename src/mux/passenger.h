@@ -60,10 +60,20 @@ struct passenger_streams {
  */
 struct passenger *passenger_new(struct passenger_owner *o, const struct passenger_streams *streams,
 	struct smx_view kind, struct smx_view specific, const struct smx_mux4_request *req);
+/*
+ * The same for a channel that the remote has asked for, with data that came before it was answered
+ * nowhere: it is accepted, and the owner hears only `over`. kind: of a fixed text. NULL: no memory,
+ * and nothing was done to the channel.
+ */
+struct passenger *passenger_accept(struct passenger_owner *o,
+	const struct passenger_streams *streams, struct link *l, struct smx_chan *chan,
+	struct smx_view kind);
 /* Begins to open the channel. */
 void passenger_start(struct passenger *p);
 /* The owner is gone: closes the channel, and tells nobody. */
 void passenger_leave(struct passenger *p);
+/* What its owner had besides the channel is lost: says so at the person's end, and closes it. */
+void passenger_lose(struct passenger *p, const char *text);
 /* The channel was opened, whatever became of it. */
 int passenger_is_open(const struct passenger *p);
 /* The size of its terminal may be another one. */

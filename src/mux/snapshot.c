@@ -6,11 +6,13 @@
 #include "base/err.h"
 #include "control/status.h"
 #include "mux/accepted.h"
+#include "mux/arrived.h"
 #include "mux/attach.h"
 #include "mux/door.h"
 #include "mux/ending.h"
 #include "mux/guest.h"
 #include "mux/listener.h"
+#include "mux/remote_listener.h"
 #include "mux/holdback.h"
 #include "mux/keyring.h"
 #include "mux/link.h"
@@ -220,6 +222,14 @@ static int add_clients(struct mux *m, struct smx_status *st)
 		if ((r = smx_status_add_client(st, &sc)) != 0)
 			return r;
 	}
+	SMX_LIST_FOREACH (it, tmp, &m->remote_listeners) {
+		const struct remote_listener *l = SMX_CONTAINER(it, struct remote_listener, node);
+		struct smx_status_client sc = { l->id, l->words.route,
+			(mux_now(m) - l->born_ms) / 1000, l->n_arrived, -1 };
+
+		if ((r = smx_status_add_client(st, &sc)) != 0)
+			return r;
+	}
 	return 0;
 }
 
@@ -323,6 +333,12 @@ static int add_channels(struct mux *m, struct smx_status *st)
 	}
 	SMX_LIST_FOREACH (it, tmp, &m->accepted) {
 		const struct accepted *a = SMX_CONTAINER(it, struct accepted, all_node);
+
+		if ((r = add_passenger(st, a->passenger, &a->owner)) != 0)
+			return r;
+	}
+	SMX_LIST_FOREACH (it, tmp, &m->arrived) {
+		const struct arrived *a = SMX_CONTAINER(it, struct arrived, all_node);
 
 		if ((r = add_passenger(st, a->passenger, &a->owner)) != 0)
 			return r;

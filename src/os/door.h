@@ -95,6 +95,8 @@ void smx_os_stdio_free(struct smx_os_stdio *s); /* NULL works */
  * over, in any case. SMX_ENOMEM, SMX_ELIMIT (no descriptors), SMX_ESYS.
  */
 int smx_os_stdio_of_socket(int fd, struct smx_os_stdio **ret_in, struct smx_os_stdio **ret_out);
+/* Another descriptor of a socket, which stays its owner's. SMX_ELIMIT, SMX_ESYS. */
+int smx_os_socket_twin(int64_t socket, int *ret_fd);
 /*
  * Of a descriptor that came, before anything else is made of it: whether no program has put words
  * for a shell there. It is a terminal, or /dev/null.

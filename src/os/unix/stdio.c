@@ -277,13 +277,22 @@ static int new_of_socket(int fd, int is_output, struct smx_os_stdio **ret)
 	return 0;
 }
 
+int smx_os_socket_twin(int64_t socket, int *ret_fd)
+{
+	int twin = fcntl((int)socket, F_DUPFD_CLOEXEC, 0);
+
+	if (twin < 0)
+		return errno == EMFILE ? SMX_ELIMIT : SMX_ESYS;
+	*ret_fd = twin;
+	return 0;
+}
+
 int smx_os_stdio_of_socket(int fd, struct smx_os_stdio **ret_in, struct smx_os_stdio **ret_out)
 {
 	struct smx_os_stdio *in = NULL;
-	int twin = fcntl(fd, F_DUPFD_CLOEXEC, 0), r;
+	int twin, r;
 
-	if (twin < 0) {
-		r = errno == EMFILE ? SMX_ELIMIT : SMX_ESYS;
+	if ((r = smx_os_socket_twin(fd, &twin)) != 0) {
 		(void)close(fd);
 		return r;
 	}

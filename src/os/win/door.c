@@ -147,6 +147,13 @@ int smx_os_stdio_of_socket(int fd, struct smx_os_stdio **ret_in, struct smx_os_s
 	return SMX_EUNSUPPORTED;
 }
 
+int smx_os_socket_twin(int64_t socket, int *ret_fd)
+{
+	(void)socket;
+	(void)ret_fd;
+	return SMX_EUNSUPPORTED;
+}
+
 void smx_os_stdio_end(struct smx_os_stdio *s)
 {
 	(void)s;
