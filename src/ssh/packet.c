@@ -7,9 +7,12 @@
 #include "base/err.h"
 #include "crypto/random.h"
 
-#define HEAD_LEN          5 /* packet_len, padding_len */
-#define PADDING_MIN       4
-#define CLEAR_BLOCK_LEN   8
+#define HEAD_LEN        5 /* packet_len, padding_len */
+#define PADDING_MIN     4
+#define CLEAR_BLOCK_LEN 8
+/* OpenSSH's client takes no shorter ones, Go's no padding: a shorter one gets zeros at its end.
+ * Only answers to global requests are, and nobody reads what is behind them. */
+#define BARE_PAYLOAD_MIN  4
 #define SMALLEST_READ_LEN (64 * 1024)
 #define SEND_PARTS_MAX    6
 #define APPEND_COPY_MAX   (32 * 1024)
@@ -105,8 +108,11 @@ static int read_length(struct smx_packets *p, size_t have)
 	counted = len;
 	if (!p->rx_protect || smx_protect_pads_length(p->rx_protect))
 		counted += 4;
+	if (p->is_bare && len < 1 + 1)
+		return SMX_EFORMAT;
 	/* padding_len, at least one byte of payload, the least padding; whole blocks. */
-	if (len < 1 + 1 + PADDING_MIN || counted % unit != 0 || 4 + (size_t)len < head)
+	if (!p->is_bare &&
+		(len < 1 + 1 + PADDING_MIN || counted % unit != 0 || 4 + (size_t)len < head))
 		return SMX_EFORMAT;
 	p->rx_packet_len = len;
 	p->rx_has_len = 1;
@@ -138,7 +144,7 @@ int smx_packets_next(struct smx_packets *p, struct smx_view *ret_payload, uint32
 	if (p->rx_protect && (r = smx_protect_open(p->rx_protect, p->rx_seq, pkt, len)) != 0)
 		return r;
 	pad = pkt[4];
-	if (pad < PADDING_MIN || pad > len - 2)
+	if ((pad < PADDING_MIN && !p->is_bare) || pad > len - 2)
 		return SMX_EFORMAT;
 	*ret_payload = (struct smx_view){ pkt + HEAD_LEN, len - 1 - pad };
 	*ret_seq = p->rx_seq++;
@@ -193,9 +199,11 @@ int smx_packets_send(struct smx_packets *p, const struct smx_view *parts, size_t
 	pad = unit - counted % unit;
 	if (pad < PADDING_MIN)
 		pad += unit;
+	if (p->is_bare)
+		pad = payload_len < BARE_PAYLOAD_MIN ? BARE_PAYLOAD_MIN - payload_len : 0;
 	all[n] = (struct smx_view){ p->tx_padding, pad };
 	smx_set_u32(head, (uint32_t)(1 + payload_len + pad));
-	head[4] = (uint8_t)pad;
+	head[4] = p->is_bare ? 0 : (uint8_t)pad;
 	total = HEAD_LEN + payload_len + pad + tag_len;
 	if (!(b = tx_block(p, total)))
 		return SMX_ENOMEM;

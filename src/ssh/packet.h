@@ -46,6 +46,7 @@ struct smx_packets {
 	uint32_t rx_seq, rx_packet_len;
 	int rx_has_len; /* rx_packet_len is that of the packet at rx_off */
 	int is_stranger; /* the peer: the limits above */
+	int is_bare; /* packets are not padded: their carrier needs no cipher, and has none */
 	size_t n_stranger_packets, n_stranger_bytes;
 	/* sending: blocks in the order of their bytes */
 	struct smx_tx_block *tx_first, *tx_last;

@@ -29,12 +29,32 @@ static int copy_list(char **to, const char *from)
 	return 0;
 }
 
+/* As behind a first key exchange that chose nothing. */
+static int begin_bare(struct smx_transport *t)
+{
+	t->is_bare = t->pk.is_bare = 1;
+	t->has_ident = 1;
+	t->n_kex = 1;
+	smx_transport_set_phase(t, SMX_PHASE_CONNECTION);
+	return 0;
+}
+
+static int begin(struct smx_transport *t)
+{
+	char line[SMX_IDENT_MAX + 3];
+	int r;
+
+	(void)snprintf(line, sizeof(line), "%s\r\n", t->ident_self);
+	if ((r = smx_packets_send_raw(&t->pk, line, strlen(line))) != 0)
+		return r;
+	return kex_begin(t);
+}
+
 int smx_transport_new(
 	struct smx_transport **ret, const struct smx_transport_config *config, uint64_t now_ms)
 {
 	struct smx_transport *t = smx_calloc(1, sizeof(*t));
 	const char *host_key_algs = config->host_key_algs;
-	char line[SMX_IDENT_MAX + 3];
 	int n, r;
 
 	if (!t)
@@ -59,7 +79,7 @@ int smx_transport_new(
 	/* Secret: the peer may rekey while a password is on its way. */
 	smx_buf_init_secret(&t->held, SMX_HELD_MAX);
 	r = SMX_EINVAL;
-	if (t->role == SMX_SERVER) {
+	if (t->role == SMX_SERVER && !config->is_bare) {
 		if (!t->host_key)
 			goto fail;
 		if (!host_key_algs && smx_key_get_type(t->host_key) == SMX_KEY_RSA)
@@ -70,13 +90,11 @@ int smx_transport_new(
 	n = snprintf(t->ident_self, sizeof(t->ident_self), "SSH-2.0-%s", config->software);
 	if (n < 0 || n > SMX_IDENT_MAX - 2)
 		goto fail;
-	(void)snprintf(line, sizeof(line), "%s\r\n", t->ident_self);
 	if ((r = copy_list(&t->offer_kex, config->kex)) != 0 ||
 		(r = copy_list(&t->offer_host_key, host_key_algs)) != 0 ||
 		(r = copy_list(&t->offer_ciphers, config->ciphers)) != 0 ||
 		(r = copy_list(&t->offer_macs, config->macs)) != 0 ||
-		(r = smx_packets_send_raw(&t->pk, line, strlen(line))) != 0 ||
-		(r = kex_begin(t)) != 0)
+		(r = config->is_bare ? begin_bare(t) : begin(t)) != 0)
 		goto fail;
 	*ret = t;
 	return 0;
@@ -377,7 +395,7 @@ static int dispatch(struct smx_transport *t, struct smx_view payload, uint32_t s
 		return SMX_EUNEXPECTED;
 	rd = smx_rd_from(payload.p + 1, payload.len - 1);
 	if (type >= SMX_MSG_KEXINIT && type < SMX_MSG_USERAUTH_REQUEST) {
-		if (t->phase == SMX_PHASE_CONNECTION && !kex_expects(t, type))
+		if (t->phase == SMX_PHASE_CONNECTION && (t->is_bare || !kex_expects(t, type)))
 			return send_unimplemented(t, seq);
 		return kex_handle(t, payload);
 	}
@@ -412,7 +430,8 @@ static int needs_rekey(const struct smx_transport *t)
 {
 	const struct smx_packets *pk = &t->pk;
 
-	return t->phase == SMX_PHASE_CONNECTION && t->step == KEX_IDLE && !t->sent_kexinit &&
+	return !t->is_bare && t->phase == SMX_PHASE_CONNECTION && t->step == KEX_IDLE &&
+	       !t->sent_kexinit &&
 	       (pk->rx_bytes >= t->rekey_bytes || pk->tx_bytes >= t->rekey_bytes ||
 		       pk->rx_packets >= REKEY_PACKETS || pk->tx_packets >= REKEY_PACKETS ||
 		       t->now_ms - t->last_kex_ms >= t->rekey_ms);
@@ -645,7 +664,7 @@ int smx_transport_rekey(struct smx_transport *t)
 
 	if (t->r)
 		return t->r;
-	if (t->n_kex == 0 || t->waiting_host_key || t->step != KEX_IDLE)
+	if (t->is_bare || t->n_kex == 0 || t->waiting_host_key || t->step != KEX_IDLE)
 		return SMX_ESTATE;
 	return (r = kex_begin(t)) == 0 ? 0 : die(t, r);
 }

@@ -41,6 +41,13 @@ struct smx_transport_config {
 	const char *kex, *host_key_algs, *ciphers, *macs; /* name-lists or NULL; copied */
 	const struct smx_key *host_key; /* server; outlives the transport */
 	uint64_t rekey_bytes, rekey_ms; /* 0: the defaults, 8 GiB and an hour */
+	/*
+	 * Server: a client of the proxy mode of OpenSSH's connection sharing (PROTOCOL.mux), which
+	 * is in SMX_PHASE_CONNECTION from the first byte: packets without padding, no
+	 * identification, key exchange and cipher. Its carrier is a socket of our own user.
+	 * host_key is not needed.
+	 */
+	int is_bare;
 	int is_all_work_slow; /* each key exchange's arithmetic is a SMX_EV_WORK, a fast one too */
 };
 

@@ -57,6 +57,7 @@ struct smx_transport {
 	size_t session_id_len;
 	struct smx_work *work_out; /* to be handed out as an event */
 	int is_all_work_slow;
+	int is_bare; /* no key exchange, ever */
 	int waiting_work, waiting_host_key, host_key_event, ready_event;
 
 	struct smx_buf held; /* u32 length, payload; while a key exchange runs */

@@ -261,6 +261,41 @@ static void the_largest_packet_wherever_it_starts(void **state)
 	}
 }
 
+/* W2: the packets of the proxy mode. What we send is not padded, and no shorter than OpenSSH's
+ * client takes. */
+static void W2_bare_packets(void **state)
+{
+	static const uint8_t sent[] = { 0, 0, 0, 5, 0, 81, 0, 0, 0, /* nothing but a type */
+		0, 0, 0, 5, 0, 'a', 'b', 'c', 'd' };
+	static const uint8_t came[] = { 0, 0, 0, 2, 0, 82, /* as short as can be */
+		0, 0, 0, 6, 2, 'a', 'b', 'c', 9, 9 }; /* padded all the same */
+	static const uint8_t bad[][6] = { { 0, 0, 0, 1, 0, 0 }, { 0, 0, 0, 0, 0, 0 },
+		{ 0, 0, 0, 2, 1, 0 }, { 0, 4, 0, 1, 0, 0 } };
+	struct fixture *f = *state;
+	struct smx_view one = { (const uint8_t *)"Q", 1 }, four = { (const uint8_t *)"abcd", 4 };
+	struct smx_view payload;
+	uint32_t seq;
+
+	f->p.is_bare = 1;
+	assert_int_equal(smx_packets_send(&f->p, &one, 1), 0);
+	assert_int_equal(smx_packets_send(&f->p, &four, 1), 0);
+	assert_int_equal(f->p.tx_len, sizeof(sent));
+	assert_memory_equal(f->p.tx_first->data, sent, sizeof(sent));
+	feed(&f->p, came, sizeof(came));
+	assert_int_equal(smx_packets_next(&f->p, &payload, &seq), 0);
+	assert_true(payload.len == 1 && payload.p[0] == 82 && seq == 0);
+	assert_int_equal(smx_packets_next(&f->p, &payload, &seq), 0);
+	assert_true(payload.len == 3 && memcmp(payload.p, "abc", 3) == 0 && seq == 1);
+	assert_int_equal(smx_packets_next(&f->p, &payload, &seq), SMX_EAGAIN);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		smx_packets_release(&f->p);
+		f->p.is_bare = 1;
+		feed(&f->p, bad[i], sizeof(bad[i]));
+		assert_int_equal(smx_packets_next(&f->p, &payload, &seq),
+			i == 3 ? SMX_ETOOBIG : SMX_EFORMAT);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -270,6 +305,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			U8_little_blocks_that_wait_share_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_full_block_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(W2_bare_packets, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			the_largest_packet_wherever_it_starts, setup, teardown),
 	};
