@@ -26,6 +26,7 @@
 #define S_SESSION_OPENED    0x80000006u
 #define S_REMOTE_PORT       0x80000007u
 #define S_TTY_ALLOC_FAIL    0x80000008u
+#define S_PROXY             0x8000000fu
 #define S_EXT_INFO          0x90000001u
 
 #define EXTENSION_INFO         "info"
@@ -246,6 +247,11 @@ int smx_mux4_put_info(struct smx_buf *out, uint32_t id, int is_known, const char
 int smx_mux4_put_ok(struct smx_buf *out, uint32_t id)
 {
 	return put_numbers(out, (uint32_t[]){ S_OK, id }, 2);
+}
+
+int smx_mux4_put_proxy(struct smx_buf *out, uint32_t id)
+{
+	return put_numbers(out, (uint32_t[]){ S_PROXY, id }, 2);
 }
 
 int smx_mux4_put_remote_port(struct smx_buf *out, uint32_t id, uint32_t port)

@@ -80,6 +80,8 @@ int smx_mux4_put_hello(struct smx_buf *out);
 /* The answer to INFO; text: lines that end with "\r\n", of at most SMX_MUX4_INFO_MAX bytes. */
 int smx_mux4_put_info(struct smx_buf *out, uint32_t id, int is_known, const char *text);
 int smx_mux4_put_ok(struct smx_buf *out, uint32_t id);
+/* To PROXY; what follows in both directions is SSH's (ssh/transport.h, is_bare). */
+int smx_mux4_put_proxy(struct smx_buf *out, uint32_t id);
 /* To OPEN_FORWARD of a remote one with listen port 0: the port that the server chose. */
 int smx_mux4_put_remote_port(struct smx_buf *out, uint32_t id, uint32_t port);
 int smx_mux4_put_alive(struct smx_buf *out, uint32_t id, uint32_t pid);

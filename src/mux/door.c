@@ -354,6 +354,7 @@ static struct client *add_client(struct mux *m, int is_known)
 	if (!c)
 		return NULL;
 	c->mux = m;
+	c->pid = -1;
 	c->link->rules = client_rules;
 	c->is_known = is_known;
 	c->link->backlog_max = CLIENT_UNAUTH_BACKLOG_MAX;
@@ -377,6 +378,7 @@ static int start_client(struct client *c, uv_tcp_t *tcp, struct carrier *carrier
 		.host_key = c->mux->host_key,
 		/* A stranger's arithmetic waits for that of everybody else (U9). */
 		.is_all_work_slow = !c->is_known,
+		.is_bare = c->is_bare,
 	};
 	int r = tcp ? link_start_tcp(c->link, tcp, &config)
 		    : link_start_carrier(c->link, carrier, &config);
@@ -406,10 +408,16 @@ int door_attach(
 		*c->asked = *way->asked;
 	if (way->routes)
 		c->routes = smx_routes_ref(way->routes);
+	c->is_bare = way->is_bare;
+	c->pid = attach ? attach_pid(attach) : way->pid;
 	/* Whatever comes of it: the carrier is the link's now, which detaches it when it ends. */
 	if (start_client(c, NULL, carrier) == 0) {
 		c->auth.is_trusted = way->is_trusted;
 		c->auth.is_held = c->hold != NULL;
+		if (c->is_bare) {
+			c->auth.is_done = 1;
+			authenticated(c);
+		}
 	}
 	return 0;
 }
@@ -630,8 +638,10 @@ void door_tick(struct mux *m)
 				continue; /* a login has time limits of its own */
 			if (mux_now(m) - since_ms(c) >= CLIENT_GRACE_MS)
 				link_fail(c->link, SMX_ETIMEOUT, "did not authenticate in time");
-		} else {
-			/* A stopped client's system acknowledges for ever: only answers count. */
+		} else if (!c->is_bare) {
+			/* Programs in proxy mode need not know of probes, as a real master sends
+			 * them none. A stopped client's system acknowledges for ever: only answers
+			 * count. */
 			if (link_tick(c->link, &none) & SMX_LIVE_HAS_DIED)
 				link_fail(c->link, SMX_EKEEPALIVE, NULL);
 		}

@@ -35,6 +35,8 @@ struct client {
 	struct smx_routes *routes; /* a one-off: where it goes, which is no part of mux->routes */
 	struct smx_list forwards; /* what the remote listens at for it (client_forward.h) */
 	struct hold *hold; /* `proxy`: it is let in when its login is there (W7); or NULL */
+	int is_bare; /* it speaks the proxy mode (guest_proxy.h) */
+	int64_t pid; /* of its process; -1: not known */
 	uint64_t held_until_ms; /* its time to authenticate counts from then on */
 };
 
@@ -45,6 +47,8 @@ struct door_way {
 	const char *name; /* for the log and status; copied */
 	int is_trusted; /* `connect`: the peer's user id is proof enough, no key is asked for */
 	int is_batch; /* W7: nobody is to be asked */
+	int is_bare; /* `ssh -O proxy`: is_trusted, and no key exchange either (ssh/transport.h) */
+	int64_t pid; /* of its process, where there is no attach: it tells */
 };
 
 /* What it asked for, in words (unchecked). */

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "mux/forward.h"
+#include "mux/guest_proxy.h"
 #include "mux/say.h"
 #include "os/door.h"
 #include "os/os.h"
@@ -48,6 +49,8 @@ void guest_end(struct guest *g)
 
 	if (g->is_closed)
 		return;
+	if (g->proxy && guest_proxy_end(g))
+		return; /* when its client has gone */
 	g->is_closed = 1;
 	say_debug(&ids, "control client left");
 	g->passenger = NULL;
@@ -78,9 +81,15 @@ static void flush(struct guest *g)
 	if (g->is_closed)
 		return;
 	if ((r != 0 && r != SMX_EAGAIN) || (g->is_ending && smx_buf_len(&g->out) == 0) ||
-		uv_poll_start(&g->poll, r == SMX_EAGAIN ? UV_READABLE | UV_WRITABLE : UV_READABLE,
-			on_event) != 0)
+		guest_poll(g, r == SMX_EAGAIN) != 0)
 		guest_end(g);
+}
+
+int guest_poll(struct guest *g, int is_writing)
+{
+	int events = is_writing ? UV_READABLE | UV_WRITABLE : UV_READABLE;
+
+	return uv_poll_start(&g->poll, events, on_event) == 0 ? 0 : SMX_ESYS;
 }
 
 void guest_replied(struct guest *g, int r)
@@ -332,6 +341,9 @@ static int on_request(struct guest *g, const struct smx_mux4_request *req)
 	case SMX_MUX4_OPEN_FORWARD:
 		guest_open_forward(g, req);
 		break;
+	case SMX_MUX4_PROXY:
+		guest_proxy_start(g, req);
+		break;
 	case SMX_MUX4_INFO:
 		guest_inform(g, req);
 		break;
@@ -358,7 +370,7 @@ static void take(struct guest *g)
 	if (g->is_taking)
 		return;
 	g->is_taking = 1;
-	while (!g->is_closed && !g->is_opening) {
+	while (!g->is_closed && !g->is_opening && !g->proxy) {
 		if ((r = smx_mux4_next(smx_buf_as_view(&g->in), &message, &used)) != 0 ||
 			(r = smx_mux4_parse(message, &req)) != 0)
 			break;
@@ -374,6 +386,8 @@ static void take(struct guest *g)
 		smx_buf_consume(&g->in, used + need);
 	}
 	g->is_taking = 0;
+	if (g->proxy)
+		guest_proxy_take(g);
 	if (g->is_closed || r == 0 || r == SMX_EAGAIN)
 		return;
 	ids = ids_of(g);
@@ -411,9 +425,11 @@ static void on_event(uv_poll_t *poll, int status, int events)
 
 	if (status != 0)
 		guest_end(g);
-	if (!g->is_closed && (events & UV_READABLE))
+	else if (g->proxy)
+		guest_proxy_event(g, events);
+	else if (events & UV_READABLE)
 		read_some(g);
-	if (!g->is_closed && (events & UV_WRITABLE))
+	if (!g->is_closed && !g->proxy && (events & UV_WRITABLE))
 		flush(g);
 	mux_settle(m);
 }
@@ -467,7 +483,7 @@ void guest_new(struct mux *m, int fd, const struct smx_route *route)
 
 void guest_tick(struct guest *g)
 {
-	if (!g->passenger && !g->stay && !g->is_opening &&
+	if (!g->passenger && !g->stay && !g->is_opening && !g->proxy &&
 		mux_now(g->mux) - g->idle_since_ms >= GUEST_GRACE_MS)
 		guest_end(g);
 }

@@ -35,6 +35,7 @@ struct guest {
 	uint32_t request; /* of the passenger's opening */
 	struct smx_list holds; /* on listeners (guest_forward.c) */
 	struct stay *stay; /* of `ssh -N`, which wants forwards alone */
+	struct guest_proxy *proxy; /* it is a client's carrier from now on (guest_proxy.h) */
 	/* is_staying: its forwards last as long as it does, for it goes on to a session. */
 	unsigned has_hello : 1, is_opening : 1, is_taking : 1, is_ending : 1, is_closed : 1,
 		is_staying : 1;
@@ -56,6 +57,9 @@ void guest_refuse(struct guest *g, uint32_t id, const char *text);
 /* The answer to a request that took its time was sent: those that wait behind it have their turn.
  */
 void guest_resume(struct guest *g);
+
+/* Polls for what there is to be read, and (is_writing) for room to write. */
+int guest_poll(struct guest *g, int is_writing);
 
 /* --- guest_info.c: `ssh -O conninfo`, `ssh -O channels` --- */
 

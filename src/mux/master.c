@@ -365,11 +365,11 @@ void master_close(struct mux *m)
 	}
 	listeners_close(m);
 	remote_listeners_close(m);
-	/* Those with a channel are told when its connection ends. */
+	/* Those with a channel are told when its connection ends, or are clients. */
 	SMX_LIST_FOREACH (it, tmp, &m->guests) {
 		struct guest *g = SMX_CONTAINER(it, struct guest, node);
 
-		if (!g->passenger || g->is_opening)
+		if ((!g->passenger || g->is_opening) && !g->proxy)
 			guest_end(g);
 	}
 }

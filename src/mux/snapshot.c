@@ -198,8 +198,7 @@ static int add_clients(struct mux *m, struct smx_status *st)
 	SMX_LIST_FOREACH (it, tmp, &m->clients) {
 		const struct client *c = SMX_CONTAINER(it, struct client, node);
 		struct smx_status_client sc = { c->link->id, c->auth.is_done ? client_route(c) : "",
-			(mux_now(m) - c->link->born_ms) / 1000, c->link->conn.n_chans,
-			c->attach ? attach_pid(c->attach) : -1 };
+			(mux_now(m) - c->link->born_ms) / 1000, c->link->conn.n_chans, c->pid };
 
 		if ((r = smx_status_add_client(st, &sc)) != 0)
 			return r;
@@ -207,6 +206,9 @@ static int add_clients(struct mux *m, struct smx_status *st)
 	/* At the control sockets (W2). */
 	SMX_LIST_FOREACH (it, tmp, &m->guests) {
 		const struct guest *g = SMX_CONTAINER(it, struct guest, node);
+
+		if (g->proxy)
+			continue; /* it is one of the clients above */
 		struct smx_status_client sc = { g->id, g->route->name,
 			(mux_now(m) - g->born_ms) / 1000, g->passenger ? 1 : 0, g->pid };
 

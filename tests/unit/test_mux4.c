@@ -209,6 +209,7 @@ static void test_W2_replies(void **state)
 		0, 0, 0, 8, 0x80, 0, 0, 1, 0, 0, 0, 9, /* ok */
 		0, 0, 0, 12, 0x80, 0, 0, 5, 0, 0, 0, 9, 0, 0, 1, 0, /* alive */
 		0, 0, 0, 12, 0x80, 0, 0, 7, 0, 0, 0, 9, 0, 0, 1, 1, /* remote port */
+		0, 0, 0, 8, 0x80, 0, 0, 15, 0, 0, 0, 9, /* proxy */
 		0, 0, 0, 12, 0x80, 0, 0, 6, 0, 0, 0, 9, 0, 0, 0, 2, /* opened */
 		0, 0, 0, 14, 0x80, 0, 0, 2, 0, 0, 0, 9, 0, 0, 0, 2, 'n', 'o', /* denied */
 		0, 0, 0, 14, 0x80, 0, 0, 3, 0, 0, 0, 9, 0, 0, 0, 2, 'n', 'o', /* failure */
@@ -223,6 +224,7 @@ static void test_W2_replies(void **state)
 	assert_int_equal(smx_mux4_put_ok(&b, 9), 0);
 	assert_int_equal(smx_mux4_put_alive(&b, 9, 256), 0);
 	assert_int_equal(smx_mux4_put_remote_port(&b, 9, 257), 0);
+	assert_int_equal(smx_mux4_put_proxy(&b, 9), 0);
 	assert_int_equal(smx_mux4_put_opened(&b, 9, 2), 0);
 	assert_int_equal(smx_mux4_put_denied(&b, 9, "no"), 0);
 	assert_int_equal(smx_mux4_put_failure(&b, 9, "no"), 0);
