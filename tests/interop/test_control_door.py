@@ -25,6 +25,8 @@ from conftest import Cleanup
 from masters import Client, Master, client_config, shown, socket_of
 from peers import PTY_REFUSAL, ROOT, Sshd, hop, pgrep, poll, routes_toml
 
+pytestmark = pytest.mark.core
+
 
 @pytest.fixture(scope="module")
 def both(keys):

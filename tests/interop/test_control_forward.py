@@ -19,6 +19,8 @@ from conftest import Cleanup
 from masters import Client, Master, client_config, shown, socket_of
 from peers import EchoServer, Sshd, hop, poll, routes_toml
 
+pytestmark = pytest.mark.core
+
 
 @pytest.fixture(scope="module")
 def both(keys):

@@ -18,6 +18,8 @@ from rawpeer import Reader, msg, string
 from test_control_door import GREETING, HELLO, message, raw
 from test_control_forward import answers, echoed, through_slowly
 
+pytestmark = pytest.mark.core
+
 PROXY = message(0x1000000F, 3)
 STARTED = message(0x8000000F, 3)
 

@@ -19,6 +19,8 @@ from peers import EchoServer, Sshd, hop, listening, poll, routes_toml
 from test_control_forward import answers, connect, control, echoed, session, through, through_slowly
 from test_remote_forward import Answerer
 
+pytestmark = pytest.mark.core
+
 ALL = ["localhost:*", "/tmp/*"]
 
 

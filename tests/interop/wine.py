@@ -22,7 +22,7 @@ import peers
 # What is about Unix, or about what wine lacks. By the beginning of "file::test".
 SKIPS = {
     "test_completions.py": "shells of Unix complete the native program",
-    "test_control_programs.py": "OpenSSH for Windows has no ControlPath",
+    "test_control_": "OpenSSH for Windows has no ControlPath",
     "test_setup.py": "what setup-config writes is for the ssh of Windows and its paths",
     # To a program under wine the clients of this system are strangers: 20 a second (U9).
     "test_exec.py::test_L9_every_exit_code": "wine can't tell whose the clients of this system are",
