@@ -2,16 +2,17 @@
 /*
  * From the hosts of a client configuration to the text of a routes file (C3, C4). No I/O: the
  * caller finds the names (config/ssh_config.h), asks ssh what each stands for, and gives the
- *answers here, in any order:
+ * answers here, in any order:
  *
  *	smx_import_baseline	what ssh -G says where nothing is configured
  *	smx_import_add		each literal Host alias, as it is found
- *	smx_import_ask		what to ask ssh about: 0, 1, 2 … < smx_import_count, which grows,
- *since jump hosts are asked about too smx_import_answer	or smx_import_no_answer, for each
+ *	smx_import_ask		what to ask ssh about: 0, 1, 2 … < smx_import_count,
+ *				which grows, since jump hosts are asked about too
+ *	smx_import_answer	or smx_import_no_answer, for each
  *	smx_import_finish	when all are answered
  *	smx_import_toml		the text; smx_import_left_out: which are no routes, and why
  *
- * What reaches ssh's command line was judged before (config/names.h, DESIGN §6), and so is every
+ * What reaches ssh's command line was judged before (config/names.h, R3), and so is every
  * value that comes back.
  */
 #ifndef SMX_CONFIG_IMPORT_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which route, host and user names may enter at all (R3, DESIGN §6). One gate for every
+ * Which route, host and user names may enter at all (R3). One gate for every
  * source: the routes file, the command line, import.
  *
  * Hosts and users: what OpenSSH's ssh refuses from its command line is refused here (ssh.c of

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a local client may ask for on a route (L7, L8, R4, R5, B3, B4, DESIGN §6). Pure functions
+ * What a local client may ask for on a route (L7, L8, R4, R5, B3, B4). Pure functions
  * over what came off the wire; default deny.
  */
 #ifndef SMX_CONFIG_POLICY_H

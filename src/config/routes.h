@@ -17,8 +17,8 @@
  *	host = "bastion.example"			# required, as is user
  *	user = "me"
  *	port = 22
- *	identity, identities_only, identity_agent, unattended, prompter, host_key_alias, dead_after,
- *	pace, spare
+ *	transport, identity, certificate, identities_only, identity_agent, unattended, prompter,
+ *	host_key_alias, known_hosts, dead_after, pace, spare
  *
  *	[routes.web]					# ssh web
  *	host = "10.0.0.5"				# required, as is user
@@ -31,16 +31,17 @@
  *	forwards = ["db:5432", "10.0.0.0/8:*"]		# config/forward.h
  *	remote_forwards = ["8080"]
  *	jump_through = true				# or routes and items of `forwards`
- *	send_env, identity, identities_only, identity_agent, unattended, prompter, host_key_alias,
- *	dead_after, pace, spare
+ *	agent_forward = ["SHA256:…", "confirm"]		# or true
+ *	transport = ["nc", "%h", "%p"]			# config/transport.h
+ *	send_env, and what [jump] may have
  *
  * However a route is written, what comes out is an array of hops: jump hosts in the order they are
  * dialled, the target last; hops[i + 1] is reached through a channel of hops[i].
  *
  * jump = "name" goes wherever route `name` goes, through its own jump hosts, and then on. In an
- *array that holds for the first name; each further one is dialled from the one before it. Without
- *`jump` and `direct`, a route goes through [jump] if there is one. "none" always means no jump
- *host.
+ * array that holds for the first name; each further one is dialled from the one before it. Without
+ * `jump` and `direct`, a route goes through [jump] if there is one. "none" always means no jump
+ * host.
  */
 #ifndef SMX_CONFIG_ROUTES_H
 #define SMX_CONFIG_ROUTES_H

@@ -10,9 +10,10 @@
  *
  *	kind       the failure                            next try after
  *	NETWORK    no authentication was reached          1, 2, 4, 8, 15 s
- *	HOST_KEY   the host key was not accepted          30, 60, 120 s … 10 min, or our files
- *change REFUSED    the server said no, to keys alone      15, 20, 30, 60 s … 10 min PERSON     a
- *person was needed, or was bothered   30, 60, 120 s … 10 min
+ *	HOST_KEY   the host key was not accepted          30, 60, 120 s … 10 min,
+ *	                                                  or our files change
+ *	REFUSED    the server said no, to keys alone      15, 20, 30, 60 s … 10 min
+ *	PERSON     a person was needed, or was bothered   30, 60, 120 s … 10 min
  *
  * And never a fourth try at the server (REFUSED and PERSON; a wrong answer counts for all three)
  * within a minute of the first. Delays count from the failure.

@@ -6,7 +6,8 @@
  * While the way is clear a message goes straight from the receive buffer of the one link into
  * the send buffer of the other. Else it is queued here, in order, and the flow waits for its turn
  * on the outgoing link. The window granted to the sender never exceeds the room left in
- * the queue, so a stuck receiver stops its own channel and nothing else (DESIGN section 4).
+ * the queue, so a stuck receiver stops its own channel and nothing else
+ * (docs/DESIGN.md, section 5).
  *
  * Windows are granted when in's link can write, so that many small grants of the receiver are one
  * of ours, and never less than FLOW_GRANT_LEAST.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What somebody asked for at one of the doors (W1, docs/DESIGN.md section 9), and where that leads
+ * What somebody asked for at one of the doors (W1, docs/DESIGN.md, section 4), and where that leads
  * by the routes of now: to the route itself, or to a variant of it, which takes the same jump hosts
  * to the same host and logs in there as another user or at another port. What can't be served is
  * refused; nobody is ever taken to another account than the one asked for.

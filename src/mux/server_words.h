@@ -4,7 +4,7 @@
  * keyboard-interactive without prompts (A13), as those who have to open a page or to match a number
  * get them. It is shown where a question would be, to all who wait for the login there, and stands
  * in the log. Each line is marked as the server's, cleaned (A7), and there is at most a screen of
- * them (DESIGN 10).
+ * them (A14).
  */
 #ifndef SMX_MUX_SERVER_WORDS_H
 #define SMX_MUX_SERVER_WORDS_H

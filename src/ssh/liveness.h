@@ -2,13 +2,14 @@
 /*
  * Whether the other side of a connection is still there: ready → stalled → dead, and back from
  * stalled to ready (P4, U3, U4, L10). Without I/O and without a clock: signs of life, probes and
- *the time are handed in, and what is due comes out. All times are in milliseconds of one clock that
- * never goes back.
+ * the time are handed in, and what is due comes out. All times are in milliseconds of one clock
+ * that never goes back.
  *
  *	ready	it answers, or has been silent for no longer than it may
- *	stalled	no sign of life for rules.stalled_ms; or it is doubted (the machine woke up, or
- *somebody wants a new channel) and a probe has been unanswered for rules.doubt_ms dead	no sign of
- *life for rules.dead_ms
+ *	stalled	no sign of life for rules.stalled_ms; or it is doubted (the
+ *		machine woke up, or somebody wants a new channel) and a probe
+ *		has been unanswered for rules.doubt_ms
+ *	dead	no sign of life for rules.dead_ms
  *
  * Whatever the other side sends is a sign of life. One that has never answered a probe is judged by
  * the acknowledgements of its TCP instead.

@@ -5,9 +5,10 @@
  * exchange (strict kex where the peer knows it), rekeying, EXT_INFO (RFC 8308) and
  * ping@openssh.com by itself, and enforces which messages may come in which phase.
  *
- *	receiving	smx_transport_rx_space / _rx_commit, then smx_transport_next until
- *SMX_EAGAIN sending		smx_transport_send, then smx_transport_tx_take when the socket is
- *free
+ *	receiving	smx_transport_rx_space / _rx_commit, then
+ *			smx_transport_next until SMX_EAGAIN
+ *	sending		smx_transport_send, then smx_transport_tx_take
+ *			when the socket is free
  *
  * After any error but SMX_EAGAIN the transport is dead: write what smx_transport_tx_take
  * still gives (a DISCONNECT), close.

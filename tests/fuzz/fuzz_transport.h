@@ -63,7 +63,7 @@ static inline int fuzz_packet(struct fuzz_conn *f, struct smx_view payload)
 {
 	struct smx_auth_event ev;
 
-	/* DESIGN section 6: this is what the phases promise. */
+	/* N1, N2: this is what the phases promise. */
 	fuzz_check(payload.len > 0);
 	fuzz_check(payload.p[0] < SMX_MSG_GLOBAL_REQUEST || f->t->phase == SMX_PHASE_CONNECTION);
 	fuzz_check(payload.p[0] < SMX_MSG_USERAUTH_REQUEST || f->t->phase >= SMX_PHASE_AUTH);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""R3, DESIGN section 6: names that must not get in anywhere, and odd ones that must.
+"""R3: names that must not get in anywhere, and odd ones that must.
 
 One table for every way in: the routes file, the command line, an ssh_config, the output of
 `ssh -G`. The lists hold text as a program would see it, escapes undone. Use `toml_string` to write

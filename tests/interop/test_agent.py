@@ -167,7 +167,7 @@ def test_A1_several_clients_wait_for_one_login(bare, agent, target, tmp_path):
 
 
 def test_A1_agents_path_stays_out_of_the_log(bare, agent, tmp_path):
-    """A1, S10: at debug only, and not in what other clients are told."""
+    """A1, D4: at debug only, and not in what other clients are told."""
     mux = bare(args=["--log-level", "info"])
     gone = tmp_path / "private-name"
     done = connect(mux, "t", "true", env=client_env(gone))

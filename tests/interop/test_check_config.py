@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""ssh-mux check-config, and what may be no name anywhere (R3, B10, L5; DESIGN section 6).
+"""ssh-mux check-config, and what may be no name anywhere (R3, B10, L5).
 
 The rows kept here: R3, B10, L5, L4, K1, A1, B5.
 """

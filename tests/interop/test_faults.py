@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Everything dies at some time (P6, DESIGN 6): clients in each channel state, servers under
+"""Everything dies at some time (P6, N5): clients in each channel state, servers under
 load, the jump host, the path. The right message, nothing leaked, the next call works."""
 import concurrent.futures
 import glob
@@ -97,7 +97,7 @@ def feed_for_ever(stream):
 
 
 def test_P6_client_killed_while_its_open_is_pending(make_mux, make_sshd, pump):
-    """DESIGN 6: wait for the answer, then close."""
+    """P6: wait for the answer, then close."""
     target = make_sshd("target")
     path = pump(target.port)
     known = target.known_hosts().replace(str(target.port), str(path.port))
@@ -277,7 +277,7 @@ def test_L10_stopped_client_with_output_harms_nobody(pair):
     survived(pair)
 
 
-def test_DESIGN6_daemon_killed_client_is_told(make_mux, make_sshd):
+def test_P6_daemon_killed_client_is_told(make_mux, make_sshd):
     mux = make_mux(make_sshd())
     mux.expect_clean = False
     client = mux.start_ssh("t", "echo up; sleep 60", stdin=subprocess.DEVNULL)

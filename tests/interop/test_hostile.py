@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Peers that break the rules (DESIGN 6): each is refused, and hurts nobody else."""
+"""Peers that break the rules (N1 to N11): each is refused, and hurts nobody else."""
 import contextlib
 import os
 import socket
@@ -102,7 +102,7 @@ def client(mux, cleanup):
 
 @pytest.mark.core
 @pytest.mark.parametrize("number", [80, 81, 82, 90, 91, 92, 93, 94, 95, 96, 97, 98, 99, 100])
-def test_DESIGN6_connection_messages_before_auth(mux, stranger, number):
+def test_N1_connection_messages_before_auth(mux, stranger, number):
     if number == 80:
         stranger.send(80, "keepalive@openssh.com", True)
     elif number == 90:
@@ -117,7 +117,7 @@ def test_DESIGN6_connection_messages_before_auth(mux, stranger, number):
 
 @pytest.mark.core
 @pytest.mark.parametrize("number", [51, 52, 53, 60, 61, 63])
-def test_DESIGN6_server_auth_messages_from_a_client(mux, stranger, number):
+def test_N1_server_auth_messages_from_a_client(mux, stranger, number):
     """A SUCCESS said by the client (as the libssh flaw of 2018) opens nothing."""
     fields = {51: ("publickey", False), 52: (), 53: ("hello", ""), 60: ("x", b"y"), 61: (0,), 63: ()}
     stranger.send(5, "ssh-userauth")
@@ -188,7 +188,7 @@ def key_of(path):
 
 
 @pytest.mark.core
-def test_DESIGN6_signature_by_another_key(mux, stranger, keys):
+def test_N3_signature_by_another_key(mux, stranger, keys):
     """The authorised key's blob with a stranger's signature."""
     watch = AuthWatch(stranger)
     wrong = key_of(keys.make("stranger"))
@@ -201,21 +201,21 @@ def test_DESIGN6_signature_by_another_key(mux, stranger, keys):
 
 
 @pytest.mark.core
-def test_DESIGN6_signature_for_another_user(mux, stranger):
+def test_N3_signature_for_another_user(mux, stranger):
     watch = AuthWatch(stranger)
     key = key_of(mux.local_key)
     watch.send(signed_request(stranger.transport, key, "loop", signed_user="t"))
     assert watch.wait(51, 52) in (51, None)
 
 
-def test_DESIGN6_signature_over_another_service(mux, stranger):
+def test_N3_signature_over_another_service(mux, stranger):
     watch = AuthWatch(stranger)
     key = key_of(mux.local_key)
     watch.send(signed_request(stranger.transport, key, "t", service="ssh-other"))
     assert watch.wait(51, 52) in (51, None)
 
 
-def test_DESIGN6_signature_algorithm_must_fit_the_key(mux, stranger):
+def test_N3_signature_algorithm_must_fit_the_key(mux, stranger):
     watch = AuthWatch(stranger)
     key = key_of(mux.local_key)
     watch.send(signed_request(stranger.transport, key, "t", algorithm="rsa-sha2-256"))
@@ -223,7 +223,7 @@ def test_DESIGN6_signature_algorithm_must_fit_the_key(mux, stranger):
 
 
 @pytest.mark.core
-def test_DESIGN6_user_name_changed_mid_auth(mux, stranger):
+def test_N3_user_name_changed_mid_auth(mux, stranger):
     """Asked as one route, signed as another: the state of the first is not kept."""
     watch = AuthWatch(stranger)
     key = key_of(mux.local_key)
@@ -240,7 +240,7 @@ def test_DESIGN6_user_name_changed_mid_auth(mux, stranger):
     assert routes == ["d", "t"], routes
 
 
-def test_DESIGN6_a_query_is_no_login(mux, stranger):
+def test_N3_a_query_is_no_login(mux, stranger):
     watch = AuthWatch(stranger)
     watch.send(message(50, "t", "ssh-connection", "publickey", False, "ssh-ed25519",
                        key_of(mux.local_key).asbytes()))
@@ -295,7 +295,7 @@ def test_L2_guessing_has_an_end(mux, stranger):
 @pytest.mark.parametrize("extra", [b"\x02\x00\x00\x00\x00", b"\x04\x01\x00\x00\x00\x00\x00\x00\x00\x00",
                                    b"\x03\x00\x00\x00\x00"],
                          ids=["IGNORE", "DEBUG", "UNIMPLEMENTED"])  # fmt: skip
-def test_DESIGN6_strict_kex_server(mux, extra):
+def test_N2_strict_kex_server(mux, extra):
     """Anything unexpected in the first key exchange ends it (the Terrapin attack)."""
     with greet(mux.port) as s:
         s.sendall(packet(kexinit()) + packet(extra))
@@ -309,7 +309,7 @@ def test_DESIGN6_strict_kex_server(mux, extra):
         read_all(s)
 
 
-def test_DESIGN6_strict_kex_client(mux, make_mux, keys):
+def test_N2_strict_kex_client(mux, make_mux, keys):
     """A server that says strict and sends IGNORE in between: no login is tried."""
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
@@ -361,7 +361,7 @@ def test_DESIGN6_strict_kex_client(mux, make_mux, keys):
         "point-zero", "point-short", "newkeys-early",
     ],
 )  # fmt: skip
-def test_DESIGN6_garbage_ends_at_once(mux, data):
+def test_N9_garbage_ends_at_once(mux, data):
     before = mux.memory()
     with socket.create_connection(("127.0.0.1", mux.port), timeout=15) as s:
         s.sendall(data)
@@ -369,7 +369,7 @@ def test_DESIGN6_garbage_ends_at_once(mux, data):
     assert mux.memory() - before < 4 << 20
 
 
-def test_DESIGN6_silent_strangers_are_dropped(mux):
+def test_N9_silent_strangers_are_dropped(mux):
     """Connections that say nothing are bounded in number, and cost little."""
     before = mux.memory()
     idle = []
@@ -388,7 +388,7 @@ def test_DESIGN6_silent_strangers_are_dropped(mux):
     mux.check_works("d")
 
 
-def test_DESIGN6_mac_failure(mux, client):
+def test_N8_mac_failure(mux, client):
     """A flipped bit in an encrypted packet: nothing of it is acted on."""
     client.open(0)
     theirs = client.opened(0)
@@ -420,7 +420,7 @@ def test_DESIGN6_mac_failure(mux, client):
     (93, (100,)), (94, (b"data",)), (95, (1, b"data")), (96, ()), (97, ()),
     (98, ("exec", True, "id")), (99, ()), (100, ()), (91, (0, 1000, 1000)), (92, (1, "", "")),
 ])  # fmt: skip
-def test_DESIGN6_channel_that_is_not_ours(mux, client, number, fields):
+def test_N5_channel_that_is_not_ours(mux, client, number, fields):
     """Whatever number it names: no other client's channel hears of it (others_live), and it costs
     the client itself nothing either (U2)."""
     for channel in (0, 1, 2, 77, 0xFFFFFFFF):
@@ -432,7 +432,7 @@ def test_DESIGN6_channel_that_is_not_ours(mux, client, number, fields):
     assert client.data(0) == b"mine\n"
 
 
-def test_DESIGN6_more_data_than_the_window(mux, client):
+def test_N6_more_data_than_the_window(mux, client):
     client.open(0)
     theirs = client.opened(0)
     client.request(theirs, "exec", True, "sleep 3")
@@ -451,7 +451,7 @@ def test_DESIGN6_more_data_than_the_window(mux, client):
     assert mux.memory() - before < 40 << 20
 
 
-def test_DESIGN6_packet_larger_than_agreed(mux, client):
+def test_N6_packet_larger_than_agreed(mux, client):
     client.open(0)
     m = client.wait(91, 0)
     theirs, _window, maximum = m.get_int(), m.get_int(), m.get_int()
@@ -463,7 +463,7 @@ def test_DESIGN6_packet_larger_than_agreed(mux, client):
     assert client.data(0).split() == [b"%d" % (maximum + 1)]  # U2: in pieces that fit
 
 
-def test_DESIGN6_window_overflow(mux, client):
+def test_N6_window_overflow(mux, client):
     """U2: it is as wide as it can be, and not narrow."""
     client.open(0, window=0xFFFFFFFF)
     theirs = client.opened(0)
@@ -474,7 +474,7 @@ def test_DESIGN6_window_overflow(mux, client):
     assert len(client.data(0)) == 3000000
 
 
-def test_DESIGN6_data_after_eof(mux, client):
+def test_N5_data_after_eof(mux, client):
     client.open(0)
     theirs = client.opened(0)
     client.request(theirs, "exec", True, "cat")
@@ -487,7 +487,7 @@ def test_DESIGN6_data_after_eof(mux, client):
     assert client.data(0) == b""
 
 
-def test_DESIGN6_after_close(mux, client):
+def test_N5_after_close(mux, client):
     client.open(0)
     theirs = client.opened(0)
     client.send(97, theirs)
@@ -497,7 +497,7 @@ def test_DESIGN6_after_close(mux, client):
     client.opened(1)
 
 
-def test_DESIGN6_opens_without_end(mux, client):
+def test_N5_opens_without_end(mux, client):
     """Channels of one client are bounded; the refusal is a proper one."""
     for n in range(3000):
         if not client.transport.is_active():
@@ -517,7 +517,7 @@ def test_DESIGN6_opens_without_end(mux, client):
 @pytest.mark.parametrize("kind", ["forwarded-tcpip", "x11", "auth-agent@openssh.com",
                                   "tun@openssh.com", "made-up", "", "session\0", "k" * 5000],
                          ids=["forwarded", "x11", "agent", "tun", "made-up", "empty", "nul", "long"])
-def test_DESIGN6_open_kinds_of_a_client(mux, client, kind):
+def test_N5_open_kinds_of_a_client(mux, client, kind):
     client.open(0, kind, "127.0.0.1", 1, "127.0.0.1", 1)
     try:
         client.wait(92, 0)
@@ -528,7 +528,7 @@ def test_DESIGN6_open_kinds_of_a_client(mux, client, kind):
                                                      or len(kind) > 64)
 
 
-def test_DESIGN6_global_requests_stay_here(mux, client):
+def test_N4_global_requests_stay_here(mux, client):
     """Each is answered once, in order, by us."""
     for name in ("no-more-sessions@openssh.com", "hostkeys-00@openssh.com", "tcpip-forward",
                  "keepalive@openssh.com", "made-up@example.com"):
@@ -622,7 +622,7 @@ def in_thread(*calls):
 
 
 @pytest.mark.parametrize("kind", ["forwarded-tcpip", "x11", "auth-agent@openssh.com", "session"])
-def test_DESIGN6_upstream_opens_are_refused(scripted, kind):
+def test_N7_upstream_opens_are_refused(scripted, kind):
     refused = threading.Event()
 
     def handler(server, channel, name, m):
@@ -645,7 +645,7 @@ def test_DESIGN6_upstream_opens_are_refused(scripted, kind):
     assert done.stdout == b"refused", mux.log()[-2000:]
 
 
-def test_DESIGN6_upstream_global_requests_stay_here(scripted, keys, cleanup):
+def test_N4_upstream_global_requests_stay_here(scripted, keys, cleanup):
     """hostkeys-00 and strangers of the remote never reach a local client."""
     answered = []
 
@@ -679,7 +679,7 @@ def test_DESIGN6_upstream_global_requests_stay_here(scripted, keys, cleanup):
 
 
 @pytest.mark.parametrize("trick", ["unknown", "overrun", "open-success", "reply", "adjust", "close-twice"])
-def test_DESIGN6_confused_server(scripted, trick):
+def test_N5_confused_server(scripted, trick):
     """It hurts its own channel at most (U2; test_slips.py has all the ways); the next call works."""
     done_it = []
 
@@ -724,7 +724,7 @@ def test_DESIGN6_confused_server(scripted, trick):
     assert first.returncode != 0 and (trick != "overrun" or b"broke the protocol" in err)
 
 
-def test_DESIGN6_endless_banner_of_a_server(make_mux, keys):
+def test_N9_endless_banner_of_a_server(make_mux, keys):
     """Lines before the identification string, without end: given up, memory bounded."""
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]

@@ -168,7 +168,7 @@ def test_K5_authority_is_warned_about(make_mux, sshd, keys):
     assert b"WARNING" in terminal.seen and b"certificate authority" in terminal.seen
 
 
-def test_DESIGN6_each_under_its_own_name(make_mux, make_sshd, sshd, keys):
+def test_N11_each_under_its_own_name(make_mux, make_sshd, sshd, keys):
     bastion = make_sshd("bastion", host_keys=[keys.make("host_bastion_only")])
     mux = make_mux(routes=routes_toml({"t": hop(sshd)}, jump=hop(bastion)), known_hosts="")
     terminal = Asked("yes", "yes")

@@ -244,7 +244,7 @@ def test_K5_unknown_marker_is_no_ordinary_entry(make_mux, make_sshd):
 
 
 @pytest.mark.core
-def test_DESIGN6_jump_and_target_keys_never_mixed(make_mux, make_sshd):
+def test_N11_jump_and_target_keys_never_mixed(make_mux, make_sshd):
     """The jump host's key under the target's name, and the reverse, help nobody."""
     target, bastion = make_sshd("target"), make_sshd("bastion")
     swapped = ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Bounded memory and no head-of-line blocking (DESIGN 4): measured, so on the release build."""
+"""Bounded memory and no head-of-line blocking (N10): measured, so on the release build."""
 import os
 import socket
 import subprocess
@@ -57,7 +57,7 @@ def loop(make_mux, make_sshd):
 
 
 @pytest.mark.timeout(400)
-def test_DESIGN4_slow_reader_gets_every_byte(loop):
+def test_N10_slow_reader_gets_every_byte(loop):
     """1 MB/s for 30 s, then unthrottled, 1.2 GB in all; siblings keep their speed meanwhile."""
     total = size_mib(1145) << 20
     fast = speed(loop)
@@ -93,7 +93,7 @@ def test_DESIGN4_slow_reader_gets_every_byte(loop):
 
 
 @pytest.mark.timeout(200)
-def test_DESIGN4_upload_into_a_sleeper(loop, cleanup):
+def test_N10_upload_into_a_sleeper(loop, cleanup):
     """A -D channel whose far end never reads: it stops, and only it."""
     sleeper = socket.create_server(("127.0.0.1", 0))
     held = []
@@ -146,7 +146,7 @@ def test_DESIGN4_upload_into_a_sleeper(loop, cleanup):
 
 
 @pytest.mark.timeout(200)
-def test_DESIGN4_upload_into_remote_sleep(loop):
+def test_N10_upload_into_remote_sleep(loop):
     """`ssh host sleep < /dev/zero`, several at once."""
     fast = speed(loop)
     watch = Watch(loop)
@@ -164,7 +164,7 @@ def test_DESIGN4_upload_into_remote_sleep(loop):
 
 
 @pytest.mark.timeout(120)
-def test_DESIGN4_many_stopped_readers(loop):
+def test_N10_many_stopped_readers(loop):
     """Twenty channels full to the brim: the sum is bounded too."""
     watch = Watch(loop)
     stuck = [loop.start_ssh("loop", "cat /dev/zero", stdin=subprocess.DEVNULL) for _ in range(20)]

@@ -42,7 +42,7 @@ def test_L9_long_commands_reach_servers_that_take_them(mux, bystander):
     assert done.stdout == b"x" * 100000 + b"\n"
 
 
-def test_DESIGN6_request_longer_than_a_peer_must_take(scripted):
+def test_N10_request_longer_than_a_peer_must_take(scripted):
     """RFC 4253 section 6.1: sent all the same, it would end the connection of everybody."""
     server, mux = scripted(lambda *a: True)
     client = Client(mux.port, mux.local_key)
@@ -61,7 +61,7 @@ def test_DESIGN6_request_longer_than_a_peer_must_take(scripted):
         client.stop()
 
 
-def test_DESIGN6_requests_nobody_answers_end_their_channel(scripted):
+def test_N10_requests_nobody_answers_end_their_channel(scripted):
     """A client that answers nothing (it is stopped, say), and a server that keeps asking it."""
 
     def handler(server, channel, name, m):

@@ -320,7 +320,7 @@ def test_B1_chain_of_three(make_mux, make_sshd):
 
 
 def test_no_more_sessions_stays_here(mux):
-    """DESIGN 6: OpenSSH sends it after its own session; passing it on would kill everybody."""
+    """N4: OpenSSH sends it after its own session; passing it on would kill everybody."""
     first = mux.start_ssh("t", "cat")
     done = mux.ssh("t", "echo second", options=["-v"])
     assert b"Requesting no-more-sessions@openssh.com" in done.stderr

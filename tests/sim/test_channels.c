@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Channels between two of ours (RFC 4254; L9, L10, and of DESIGN section 6 "window arithmetic that
- * can overflow", "a client that leaves with an open pending"): data both ways, windows, half
- * close, every order of two CLOSEs, answers, numbers.
+ * Channels between two of ours (RFC 4254; L9, L10, N6 no window overflows, P6 a client that leaves
+ * with an open pending): data both ways, windows, half close, every order of two CLOSEs, answers,
+ * numbers.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -622,7 +622,7 @@ static void messages_pass_unchanged(void **state)
 	pair_release(&p);
 }
 
-/* DESIGN section 6: global requests are answered here, never passed on. */
+/* N4: global requests are answered here, never passed on. */
 static void L6_L10_global_requests_are_answered(void **state)
 {
 	static const char *const kinds[] = { "keepalive@openssh.com",

@@ -86,7 +86,7 @@ static void every_allocation_fails_once(void **state)
 	}
 }
 
-/* --- slow work (DESIGN section 4: nothing over 5 ms on the loop) --- */
+/* --- slow work (docs/DESIGN.md, section 2: nothing over 5 ms on the loop) --- */
 
 static const struct pair_config slow_config = {
 	.c = { .kex = "diffie-hellman-group-exchange-sha256" },

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Identification and key exchange between two of ours: every algorithm, any piece size, strict
- * kex and its violations, guesses, EXT_INFO, host keys (RFC 4253, 4419, 8308; DESIGN section
- * 6: "anything unexpected in the first kex"; B9).
+ * kex and its violations (N2), guesses, EXT_INFO, host keys (RFC 4253, 4419, 8308; B9).
  */
 #include <setjmp.h>
 #include <stdarg.h>

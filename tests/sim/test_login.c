@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Logins of a client of ours at a server of ours: L2 (publickey only), L5 (key types), and of
- * DESIGN section 6 "messages from 80 up before auth is done", "server-side auth messages from a
- * client", "authorising a key other than the one that signed", "a changed user name".
+ * Logins of a client of ours at a server of ours: L2 (publickey only), L5 (key types), N1 (messages
+ * from 80 up before the login, a server's authentication messages from a client), N3 (a key other
+ * than the one that signed, a changed user name).
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every message damaged: each bit or byte changed, cut at each length, in the clear, under each
- * cipher, and as payloads handed to the layers. Nothing may crash, hang or be accepted (DESIGN
- * section 6: "bytes acted on before their authentication tag verified"; S7).
+ * cipher, and as payloads handed to the layers. Nothing may crash, hang or be accepted (N8, S7).
  */
 #include <setjmp.h>
 #include <stdarg.h>

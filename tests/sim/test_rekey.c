@@ -2,7 +2,7 @@
 /*
  * Key exchange again: by bytes, time and packets, from either side and from both at once, while
  * data flows both ways; held messages; clock jumps (RFC 4253 section 9, 4344 section 3;
- * DESIGN section 6 "unbounded queues, also during rekey", "a chacha20 sequence number used twice").
+ * N8: no sequence number twice under one key; N10: bounded queues meanwhile).
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -114,7 +114,7 @@ static void l5_nul_in_a_line(void **state)
 	smx_buf_release(&text);
 }
 
-/* DESIGN §6: only the very blob, not one that begins like it or ends like it. */
+/* L5, N3: only the very blob, not one that begins like it or ends like it. */
 static void l5_equality_is_of_all_bytes(void **state)
 {
 	struct smx_authorized_keys *set = load_expanded("$ed25519_a\n$rsa_a\n", NULL);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The connection protocol to the byte (RFC 4254): which message is taken in which state of a
- * channel, what one costs that has no business there (U2), and what we send (L9, L10; DESIGN
- * section 6).
+ * channel, what one costs that has no business there (U2), and what we send (L9, L10, N4, N6).
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One direction of a relayed channel (L9, DESIGN section 4): order, windows, bounds. */
+/* One direction of a relayed channel (L9, N10): order, windows, bounds. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -301,7 +301,7 @@ static void c3_send_env(void **state)
 	release(&o);
 }
 
-/* R3, DESIGN §6: hostile names never reach ssh, hostile values never a route; each has a reason. */
+/* R3, C3: hostile names never reach ssh, hostile values never a route; each has a reason. */
 static void r3_hostile(void **state)
 {
 	static const char *const names[] = { "-oProxyCommand=x", "a;b", "a$b", "a`b", "a|b",

@@ -538,7 +538,7 @@ static void k4_line_pins_the_key(void **state)
 	smx_buf_release(&again);
 }
 
-/* DESIGN §6: a name may never become a pattern, a second name or a second line. */
+/* K4, R3: a name may never become a pattern, a second name or a second line. */
 static void k4_line_refuses_hosts_that_mean_more(void **state)
 {
 	static const char *const hosts[] = { "*", "h*", "?", "a,b", "!h", "@revoked", "#h", "|1|x",

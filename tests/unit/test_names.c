@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* R3, L8, DESIGN §6: names of routes, hosts, users and variables. */
+/* R3, L8: names of routes, hosts, users and variables. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

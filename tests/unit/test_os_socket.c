@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sockets that don't leave the machine (DESIGN section 4). */
+/* What is set on sockets that stay on the machine, and what the system tells of others (U4). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

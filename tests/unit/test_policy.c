@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* L7, L8, R4, R5, B3, DESIGN §6: what a client may ask for. */
+/* L7, L8, R4, R5, B3: what a client may ask for. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -54,7 +54,7 @@ static void l7_r4_the_three_loopback_names(void **state)
 	}
 }
 
-/* DESIGN §6: no other spelling of a loopback address decides like these three. */
+/* L7: no other spelling of a loopback address decides like these three. */
 static void l7_other_spellings_are_denied(void **state)
 {
 	static const struct smx_view hosts[] = { V(""), V("localhost."), V(".localhost"),
