@@ -589,7 +589,7 @@ class Askpass:
         if answer:
             env["SMX_ASKPASS_ANSWER"] = answer
         return subprocess.run(mux.argv("t", "x", options=[f"-oProxyCommand={command}"]), env=env,
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60, cwd=self.dir,
                               start_new_session=True)
 
 
@@ -612,7 +612,7 @@ def test_A6_A7_askpass_of_a_client(make, scripted, askpass, kind):  # noqa: F811
     assert of_kind(server, "answers") == [("answers", ["12 34"])]
     log = ask.log.read_text()
     assert log.startswith("asked with 1 arguments, prompt none\n") and f"({USER}@127.0.0.1) " in log
-    assert "Code:" in log and not owned.exists()
+    assert "Code:" in log and not owned.exists() and not (ask.dir / "out").exists()
     if kind == "exe":
         assert evil in log
     else:
