@@ -254,7 +254,7 @@ int smx_cli_text_put(struct smx_buf *out, const char *s, size_t columns, int is_
  * (for others that is what they have at least), then whole columns go in the order of drops, and
  * what is too wide even so is cut at the edge. These may be set any time before the printing.
  */
-#define SMX_CLI_TABLE_COLUMNS_MAX 12
+#define SMX_CLI_TABLE_COLUMNS_MAX 13
 struct smx_cli_cell {
 	char *text;
 	enum smx_cli_style style;

@@ -174,10 +174,25 @@ static void scroll(struct top *t, size_t lines, int is_down)
 		t->ui.scroll -= lines < t->ui.scroll ? lines : t->ui.scroll;
 }
 
+/* A slip of the finger must not cut everybody off: locking is asked about, unlocking is not. */
+static void on_lock_key(struct top *t)
+{
+	if (t->model.st.locked)
+		top_feed_command(&t->feed, SMX_CONTROL_UNLOCK);
+	else
+		t->ui.is_asking = 1;
+}
+
 static void on_key(struct top *t, enum top_key key)
 {
 	size_t page = t->ui.page > 1 ? t->ui.page - 1 : 1;
 
+	if (t->ui.is_asking && key != TOP_KEY_NONE && key != TOP_KEY_QUIT) {
+		t->ui.is_asking = 0;
+		if (key == TOP_KEY_YES)
+			top_feed_command(&t->feed, SMX_CONTROL_LOCK);
+		return;
+	}
 	switch (key) {
 	case TOP_KEY_QUIT:
 		end(t, SMX_EXIT_OK);
@@ -200,13 +215,14 @@ static void on_key(struct top *t, enum top_key key)
 		t->ui.sort = (t->ui.sort + 1) % TOP_SORT_COUNT;
 		break;
 	case TOP_KEY_LOCK:
-		top_feed_command(
-			&t->feed, t->model.st.locked ? SMX_CONTROL_UNLOCK : SMX_CONTROL_LOCK);
+		on_lock_key(t);
 		break;
 	case TOP_KEY_REDRAW:
 		t->ui.is_stale = 1;
 		top_feed_ask(&t->feed);
 		break;
+	case TOP_KEY_YES:
+	case TOP_KEY_OTHER:
 	case TOP_KEY_NONE:
 		break;
 	}
@@ -408,6 +424,6 @@ const struct smx_command smx_cmd_top = {
 		"  -V, --version           the version\n"
 		"\n"
 		"Keys: q quits, arrows, Page Up and Page Down (j, k, space, b) scroll, s sorts by\n"
-		"id, traffic, age or name, l locks and unlocks, r looks at once.\n",
+		"id, traffic, age or name, l locks (after a question) and unlocks, r refreshes.\n",
 	.run = run,
 };

@@ -94,6 +94,7 @@ struct top_ui {
 	size_t scroll; /* first line of the body that is shown; put right by top_view_screen */
 	int is_stale; /* what is on the terminal is none of ours: cleared by top_view_screen */
 	size_t page; /* lines of the body that fit, as of the last top_view_screen */
+	int is_asking; /* whether to lock: the last line is the question */
 	const char *note; /* a line above all, or "" */
 	int note_is_bad;
 };
@@ -118,6 +119,8 @@ enum top_key {
 	TOP_KEY_SORT,
 	TOP_KEY_LOCK,
 	TOP_KEY_REDRAW,
+	TOP_KEY_YES,
+	TOP_KEY_OTHER, /* any other character: no answer, and no command */
 };
 
 /* Escape sequences arrive in pieces. Zeroed at first. */

@@ -35,8 +35,11 @@ static enum top_key letter(uint8_t byte)
 	case CONTROL('L'):
 	case 'r':
 		return TOP_KEY_REDRAW;
+	case 'y':
+	case 'Y':
+		return TOP_KEY_YES;
 	default:
-		return TOP_KEY_NONE;
+		return TOP_KEY_OTHER;
 	}
 }
 

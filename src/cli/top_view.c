@@ -215,6 +215,7 @@ static int put_head(const struct top_model *m, const struct top_ui *ui, struct s
 /* A row to be sorted. */
 struct row {
 	size_t index;
+	int is_last; /* below all others, however they are sorted */
 	uint64_t key;
 	const char *name;
 };
@@ -224,6 +225,8 @@ static int by_key(const void *a, const void *b)
 	const struct row *x = a, *y = b;
 	int c = x->name && y->name ? strcmp(x->name, y->name) : 0;
 
+	if (x->is_last != y->is_last)
+		return x->is_last - y->is_last;
 	if (c != 0)
 		return c;
 	if (x->key != y->key)
@@ -274,6 +277,63 @@ static void left_cell(struct smx_cli_table *t, int64_t left_s, const char *none)
 	smx_cli_table_cell(t, "%s", left_s < 0 ? none : smx_cli_text_age((uint64_t)left_s, text));
 }
 
+static int is_tunnel(const struct smx_status_channel *ch)
+{
+	return strcmp(ch->kind, "tunnel") == 0;
+}
+
+/* Adds a name to those that are there, once. */
+static void add_name(char *names, size_t size, const char *name)
+{
+	size_t len = strlen(names), n = strlen(name);
+
+	for (const char *s = names; *s; s += strcspn(s, ","), s += *s == ',')
+		if (strncmp(s, name, n) == 0 && (s[n] == ',' || s[n] == '\0'))
+			return;
+	if (n > 0 && len + n + 2 <= size)
+		(void)snprintf(names + len, size - len, "%s%s", len ? "," : "", name);
+}
+
+/* Whether `key` is "TARGET via VIA". */
+static int leads_there(const struct smx_status_route *route, const char *key)
+{
+	size_t n = strlen(route->target);
+
+	if (strncmp(key, route->target, n) != 0)
+		return 0;
+	if (!*route->via)
+		return key[n] == '\0';
+	return strncmp(key + n, " via ", 5) == 0 && strcmp(key + n + 5, route->via) == 0;
+}
+
+/* The routes of a connection: those of its channels, which is certain, and those that lead there,
+ * unless another connection to the same place logged in with other keys. */
+static void route_cell(
+	struct smx_cli_table *t, const struct smx_status *st, const struct smx_status_connection *c)
+{
+	char names[SMX_STATUS_TEXT_MAX] = "";
+	int has_twin = 0, has_tunnel = 0;
+
+	for (size_t i = 0; i < st->channel_count; i++) {
+		const struct smx_status_channel *ch = &st->channels[i];
+
+		if (ch->connection != c->id)
+			continue;
+		has_tunnel |= is_tunnel(ch);
+		add_name(names, sizeof(names), ch->route);
+	}
+	for (size_t i = 0; i < st->connection_count; i++)
+		has_twin |= strcmp(st->connections[i].key, c->key) == 0 &&
+			    strcmp(st->connections[i].identity, c->identity) != 0;
+	for (size_t i = 0; i < st->route_count && !has_twin; i++)
+		if (leads_there(&st->routes[i], c->key))
+			add_name(names, sizeof(names), st->routes[i].name);
+	if (*names)
+		smx_cli_table_cell(t, "%s", names);
+	else
+		smx_cli_table_styled(t, SMX_STYLE_DIM, "%s", has_tunnel ? "(jump)" : "-");
+}
+
 static void connection_row(struct smx_cli_table *t, const struct top_model *m,
 	const struct top_ui *ui, const struct smx_status_connection *c)
 {
@@ -281,6 +341,7 @@ static void connection_row(struct smx_cli_table *t, const struct top_model *m,
 	char text[SMX_CLI_TEXT_MAX], bars[SPARK_MAX * 3 + 1];
 
 	smx_cli_table_cell(t, "%" PRIu64, c->id);
+	route_cell(t, &m->st, c);
 	smx_cli_connection_cell(t, &m->st, c);
 	smx_cli_state_cell(t, c);
 	smx_cli_table_cell(t, "%s", smx_cli_text_age(c->age_s, text));
@@ -304,11 +365,11 @@ static void connection_row(struct smx_cli_table *t, const struct top_model *m,
 static int put_connections(const struct top_model *m, const struct top_ui *ui, struct smx_buf *out)
 {
 	int is_narrow = ui->look.width > 0 && ui->look.width < 100;
-	const char *const head[] = { "ID", "CONNECTION", "STATE", "AGE", "CH", "RTT",
+	const char *const head[] = { "ID", "ROUTE", "CONNECTION", "STATE", "AGE", "CH", "RTT",
 		is_narrow ? "LEFT" : "IDLE", "LIFE", "IN/s", "OUT/s",
 		is_narrow ? "MINUTE" : "LAST MINUTE", "PATH, WINDOWS" };
-	static const uint8_t widths[] = { 2, 18, 5, 6, 2, 5, 6, 6, 5, 5, 0, 0 };
-	static const uint8_t drops[] = { 11, 3, 6, 10, 0, 4, 5, 2 };
+	static const uint8_t widths[] = { 2, 6, 14, 5, 6, 2, 5, 6, 6, 5, 5, 0, 0 };
+	static const uint8_t drops[] = { 12, 4, 7, 11, 0, 5, 6, 3 };
 	size_t n = m->st.connection_count;
 	struct smx_cli_table t;
 	struct row *rows;
@@ -321,14 +382,14 @@ static int put_connections(const struct top_model *m, const struct top_ui *ui, s
 	for (size_t i = 0; i < n; i++) {
 		const struct smx_status_connection *c = &m->st.connections[i];
 
-		rows[i] = (struct row){ i,
+		rows[i] = (struct row){ i, 0,
 			sort_key(ui->sort, c->id, c->age_s, top_model_rate(m, 0, c->id)),
 			ui->sort == TOP_SORT_NAME ? c->key : NULL };
 	}
 	qsort(rows, n, sizeof(*rows), by_key);
-	init_table(&t, ui, head, widths, SMX_ARRAY_LEN(head), 0x3f9);
-	t.shrink_mask = 0x2;
-	t.hidden_mask = is_narrow ? 1u << 7 : 0;
+	init_table(&t, ui, head, widths, SMX_ARRAY_LEN(head), 0x7f1);
+	t.shrink_mask = 0x6;
+	t.hidden_mask = is_narrow ? 1u << 8 : 0;
 	t.drops = drops;
 	t.drop_count = sizeof(drops);
 	for (size_t i = 0; i < n; i++)
@@ -351,13 +412,12 @@ static void channel_row(
 	struct smx_cli_table *t, const struct top_model *m, const struct smx_status_channel *c)
 {
 	const struct top_rate *rate = top_model_rate(m, 1, c->id);
-	int is_tunnel = strcmp(c->kind, "tunnel") == 0;
-	int64_t pid = is_tunnel ? -1 : pid_of(&m->st, c->client);
+	int64_t pid = is_tunnel(c) ? -1 : pid_of(&m->st, c->client);
 	char text[SMX_CLI_TEXT_MAX];
 	const char *kind;
 
 	smx_cli_table_cell(t, "%" PRIu64, c->id);
-	if (is_tunnel)
+	if (is_tunnel(c))
 		smx_cli_table_styled(t, SMX_STYLE_DIM, "(conn %" PRIu64 ")", c->id);
 	else
 		smx_cli_table_cell(t, "%s", c->route);
@@ -398,7 +458,8 @@ static int put_channels(const struct top_model *m, const struct top_ui *ui, stru
 	for (size_t i = 0; i < n; i++) {
 		const struct smx_status_channel *c = &m->st.channels[i];
 
-		rows[i] = (struct row){ i,
+		/* What runs in tunnels is of interest, not that it does. */
+		rows[i] = (struct row){ i, is_tunnel(c),
 			sort_key(ui->sort, c->id, c->age_s, top_model_rate(m, 1, c->id)),
 			ui->sort == TOP_SORT_NAME ? c->route : NULL };
 	}
@@ -478,6 +539,12 @@ static int put_foot(
 	static const char *const sorts[] = { "id", "traffic", "age", "name" };
 	struct line l = line_begin(out, &ui->look);
 
+	if (ui->is_asking) {
+		line_put(&l, SMX_STYLE_WARN, "%s",
+			ui->look.width < 60 ? "Lock? y/n"
+					    : "Lock, so that new sessions are refused? y/n");
+		return line_end(&l);
+	}
 	line_put(&l, SMX_STYLE_DIM, "q quit  s sort:%s  l %s", sorts[ui->sort],
 		m->st.locked ? "unlock" : "lock");
 	if (ui->page > 0 && body > ui->page)

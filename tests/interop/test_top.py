@@ -226,6 +226,31 @@ def test_B10_top_live_under_a_transfer(mux, screen, sessions):
     assert "BEFORE" in s.lines()
 
 
+def test_B10_top_sessions_before_tunnels(make_mux, make_sshd, screen, sessions):
+    """B10: with its route's name, on a screen that many tunnels would fill."""
+    bastion, target = make_sshd("bastion"), make_sshd("target")
+    routes = {f"r{n}": {**hop(target), "host_key_alias": f"alias{n}"} for n in range(6)}
+    known = bastion.known_hosts()
+    for line in target.known_hosts().splitlines():
+        known += "".join(f"alias{n} {line.split(' ', 1)[1]}\n" for n in range(6))
+    mux = make_mux(routes=routes_toml(routes, jump=hop(bastion)), known_hosts=known)
+    for name in routes:
+        assert mux.ssh(name, "true").returncode == 0
+    sessions(mux, "r5", "sleep 300")
+
+    def settled():
+        kinds = [c["kind"] for c in mux.status()["channels"]]
+        return kinds.count("tunnel") == 6 and kinds.count("session") == 1
+
+    poll(settled, 60, "all tunnels")
+    s = screen(mux, f"{mux.binary} top", rows=15)
+    for _ in range(4):  # however they are sorted
+        text = s.wait(r"^ *\d+ r5 +session +open")
+        assert re.search(r"^ *\d+ r[0-5,r]*\S* +\S+ ", text, re.M)
+        assert re.search(r"^ *\d+ \(jump\) ", text, re.M)
+        s.type("s")
+
+
 def test_B10_top_scrolls(mux, screen, sessions):
     """B10: what does not fit is there for arrow keys."""
     for _ in range(6):
@@ -247,12 +272,19 @@ def test_B10_top_scrolls(mux, screen, sessions):
 
 
 def test_B10_P8_top_locks(make_mux, make_sshd, screen):
-    """B10, P8: l locks and unlocks, and that is plain to see."""
+    """B10, P8: l locks after a question and unlocks, and that is plain to see."""
     mux = own(make_mux, make_sshd)
     s = screen(mux, f"{mux.binary} top; cat")
     s.wait("unlocked$")
     assert "No connections" in s.wait("No channels")
-    s.type("l")
+    for answer in ("n", "Enter", "l"):  # whatever is no yes is a no
+        s.type("l")
+        s.wait("^Lock, so that new sessions are refused\\? y/n$")
+        s.type(answer)
+        s.wait("^q quit")
+        assert mux.status()["locked"] is False
+    s.type("y")  # an answer to no question
+    s.type("l", "y")
     s.wait("^LOCKED: new sessions are refused")
     assert mux.status()["locked"] is True
     s.type("l")

@@ -38,7 +38,7 @@ static int add_channel(struct smx_status *st, uint64_t id, const char *kind, uin
 	uint64_t in, uint64_t out)
 {
 	return smx_status_add_channel(st, &(struct smx_status_channel){ .id = id,
-						  .connection = 3,
+						  .connection = strcmp(kind, "tunnel") ? 5 : 3,
 						  .client = 9,
 						  .route = strcmp(kind, "tunnel") ? "web" : "",
 						  .kind = kind,
@@ -58,6 +58,9 @@ static int fill(struct smx_status *st, uint64_t in)
 	st->uptime_s = 3725;
 	st->port = 2222;
 	(void)((r = smx_status_set_daemon(st, "0.1.0", "/home/u/.ssh", "refused")) != 0 ||
+		(r = smx_status_add_route(st,
+			 &(struct smx_status_route){
+				 .name = "web", .target = "u@web:22", .via = "u@jump:22" })) != 0 ||
 		(r = add_connection(st, 3, "u@jump:22", 61, in + in / 10, 500)) != 0 ||
 		(r = add_connection(st, 5, "u@web:22 via u@jump:22", 60, in, 400)) != 0 ||
 		(r = add_channel(st, 5, "tunnel", 60, in, 400)) != 0 ||
@@ -237,26 +240,28 @@ static void B10_the_view_as_text(void **state)
 		"ssh-mux 0.1.0  up 1h02m  port 2222  unlocked\n"
 		"2 connections, 3 channels, 1 client  in 11.0M/s  out 0B/s  _________#\n"
 		"\n"
-		"ID CONNECTION             STATE    AGE CH   RTT   LEFT  IN/s OUT/s MINUTE\n"
-		" 3 u@jump:22              ready  1m01s  2  14ms 11h58m 11.0M     - _________#\n"
-		" 5 u@web:22 via u@jump:22 ready  1m00s  2  14ms 11h58m 10.0M     - _________#\n"
+		"ID ROUTE  CONNECTION         STATE    AGE CH   RTT   LEFT  IN/s OUT/s MINUTE\n"
+		" 3 (jump) u@jump:22          ready  1m01s  2  14ms 11h58m 11.0M     - "
+		"_________#\n"
+		" 5 web    u@web:22 via u@ju~ ready  1m00s  2  14ms 11h58m 10.0M     - "
+		"_________#\n"
 		"\n"
 		"ID CHANNEL  KIND        STATE CONN CLIENT    AGE    IN   OUT  IN/s OUT/s\n"
-		" 5 (conn 5) tunnel      open     3      -  1m00s 10.0M  400B 10.0M     -\n"
-		"11 web      session     open     3   4800    59s 10.0M   12B 10.0M     -\n"
-		"12 web      streamlocal open     3   4800    58s    0B    0B     -     -\n");
+		"11 web      session     open     5   4800    59s 10.0M   12B 10.0M     -\n"
+		"12 web      streamlocal open     5   4800    58s    0B    0B     -     -\n"
+		" 5 (conn 5) tunnel      open     3      -  1m00s 10.0M  400B 10.0M     -\n");
 	text_is(&m, 40, 0,
 		"ssh-mux 0.1.0  up 1h02m  port 2222\n"
 		"2 conn, 3 chan  in 11.0M/s  out 0B/s\n"
 		"\n"
-		"CONNECTION             STATE  IN/s OUT/s\n"
-		"u@jump:22              ready 11.0M     -\n"
-		"u@web:22 via u@jump:22 ready 10.0M     -\n"
+		"ROUTE  CONNECTION      STATE  IN/s OUT/s\n"
+		"(jump) u@jump:22       ready 11.0M     -\n"
+		"web    u@web:22 via u… ready 10.0M     -\n"
 		"\n"
 		"CHANNEL  KIND           AGE  IN/s OUT/s\n"
-		"(conn 5) tunnel       1m00s 10.0M     -\n"
 		"web      session        59s 10.0M     -\n"
-		"web      streamlocal    58s     -     -\n");
+		"web      streamlocal    58s     -     -\n"
+		"(conn 5) tunnel       1m00s 10.0M     -\n");
 	top_model_release(&m);
 }
 
@@ -343,20 +348,20 @@ static void B10_scrolling_and_sorting(void **state)
 	/* Seven lines, five of them shown: the last ones, however far somebody scrolled. */
 	assert_int_equal(ui.page, 5);
 	assert_int_equal(ui.scroll, 2);
-	assert_memory_equal(grid[7], "12 web ", 7);
+	assert_memory_equal(grid[7], " 5 (conn 5)", 11); /* tunnels are below the sessions */
 	assert_non_null(strstr(grid[8], "lines 3 to 7 of 7"));
 	ui.scroll = 0;
 	ui.sort = TOP_SORT_AGE;
 	smx_buf_reset(&out);
 	assert_int_equal(top_view_screen(&m, &ui, &out), 0);
 	show_on(&out, 80, 8);
-	assert_memory_equal(grid[4], " 5 u@web", 8); /* the younger one */
+	assert_memory_equal(grid[4], " 5 web    u@web", 15); /* the younger one */
 	assert_memory_equal(grid[7], "12 web ", 7);
 	ui.sort = TOP_SORT_TRAFFIC;
 	smx_buf_reset(&out);
 	assert_int_equal(top_view_screen(&m, &ui, &out), 0);
 	show_on(&out, 80, 8);
-	assert_memory_equal(grid[4], " 3 u@jump", 9);
+	assert_memory_equal(grid[4], " 3 (jump) u@jump", 16);
 	smx_buf_release(&out);
 	top_model_release(&m);
 }
@@ -445,8 +450,9 @@ static void B10_keys_and_sequences(void **state)
 		{ ESC "[200~", TOP_KEY_NONE },
 		{ ESC "q", TOP_KEY_QUIT },
 		{ ESC "[\x03", TOP_KEY_QUIT },
-		{ "\xff", TOP_KEY_NONE },
-		{ "x", TOP_KEY_NONE },
+		{ "\xff", TOP_KEY_OTHER },
+		{ "x", TOP_KEY_OTHER },
+		{ "y", TOP_KEY_YES },
 		{ "s", TOP_KEY_SORT },
 		{ "l", TOP_KEY_LOCK },
 	};
@@ -463,6 +469,61 @@ static void B10_keys_and_sequences(void **state)
 		assert_int_equal(key, cases[i].last);
 		assert_int_equal(top_keys_take(&keys, 'j'), TOP_KEY_DOWN); /* and it is over */
 	}
+}
+
+/* Routes of a connection: of its channels, else those that lead there, not of a twin's keys; and
+ * the question before a lock. */
+static void B10_P8_names_of_routes_and_the_question(void **state)
+{
+	struct smx_status_connection c = { .id = 3, .key = "u@web:22", .state = "ready" };
+	struct smx_status_route r = { .target = "u@web:22", .via = "" };
+	struct top_ui ui = { .look = { .is_ascii = 1 }, .rows = 24, .is_asking = 1 };
+	static const char *const names[] = { "a", "ab", "b" };
+	struct smx_status st;
+	struct top_model m;
+	struct smx_buf out;
+
+	(void)state;
+	smx_buf_init(&out, 1 << 20);
+	top_model_init(&m);
+	smx_status_init(&st);
+	for (size_t i = 0; i < SMX_ARRAY_LEN(names); i++) {
+		r.name = names[i];
+		r.via = i == 2 ? "u@jump:22" : "";
+		assert_int_equal(smx_status_add_route(&st, &r), 0);
+	}
+	assert_int_equal(smx_status_add_connection(&st, &c), 0);
+	c.key = "u@web:22 via u@jump:22";
+	assert_int_equal(smx_status_add_connection(&st, &c), 0);
+	c.key = "u@web:2222";
+	assert_int_equal(smx_status_add_connection(&st, &c), 0);
+	assert_int_equal(top_model_take(&m, &st, 1000), 0);
+	assert_int_equal(top_view_text(&m, &ui, &out), 0);
+	assert_non_null(strstr(smx_buf_cstr(&out), " 3  a,ab   u@web:22 "));
+	assert_non_null(strstr(smx_buf_cstr(&out), " 3  b      u@web:22 via u@jump:22 "));
+	assert_non_null(strstr(smx_buf_cstr(&out), " 3  -      u@web:2222 "));
+	smx_buf_reset(&out);
+	/* With other keys to the same place: which route is whose only channels tell. */
+	c.key = "u@web:22";
+	c.identity = "key other";
+	c.id = 4;
+	assert_int_equal(smx_status_add_connection(&m.st, &c), 0);
+	assert_int_equal(smx_status_add_channel(&m.st, &(struct smx_status_channel){ .id = 7,
+							       .connection = 4,
+							       .route = "ab",
+							       .kind = "session",
+							       .state = "open" }),
+		0);
+	assert_int_equal(top_view_text(&m, &ui, &out), 0);
+	assert_non_null(strstr(smx_buf_cstr(&out), " 3  -      u@web:22 (default keys)"));
+	assert_non_null(strstr(smx_buf_cstr(&out), " 4  ab     u@web:22 (key other)"));
+	smx_buf_reset(&out);
+	ui.look.width = 80;
+	assert_int_equal(top_view_screen(&m, &ui, &out), 0);
+	show_on(&out, 80, 24);
+	assert_string_equal(grid[24], "Lock, so that new sessions are refused? y/n");
+	smx_buf_release(&out);
+	top_model_release(&m);
 }
 
 static void failing_allocations(void **state)
@@ -505,6 +566,7 @@ int main(void)
 		cmocka_unit_test(B10_tables_fit_their_width),
 		cmocka_unit_test(rates_in_five_columns),
 		cmocka_unit_test(B10_keys_and_sequences),
+		cmocka_unit_test(B10_P8_names_of_routes_and_the_question),
 		cmocka_unit_test(failing_allocations),
 	};
 
