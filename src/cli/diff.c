@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The shortest script of removed and added lines, after E. W. Myers, "An O(ND) Difference Algorithm
- * and Its Variations" (1986): furthest points on diagonals, one round for each further edit. Texts
- * that are further apart than EDITS_MAX are shown as wholly replaced, which is as good for reading.
+ * The shortest script of removed and added lines between what the two texts begin and end with
+ * alike. Where that is more than LINES_MAX lines it is shown as wholly replaced, which is as good
+ * for reading.
  */
 #include "cli/diff.h"
 
@@ -13,7 +13,7 @@
 #include "base/text.h"
 #include "cli/color.h"
 
-#define EDITS_MAX 1024
+#define LINES_MAX 2000 /* the table has 8 MB then */
 #define CONTEXT   3
 #define LINE_SIZE 4096 /* what is shown of a line */
 
@@ -49,104 +49,73 @@ static int split(struct smx_view text, struct lines *ret)
 /* ---- the script --------------------------------------------------------------------------------
  */
 
-/* The furthest x on diagonal k after d edits; x of round d - 1 are in `last`, centred. */
-static long step(const long *last, long k, long d)
+static void put_ops(struct script *s, char op, size_t n)
 {
-	if (k == -d || (k != d && last[k - 1] < last[k + 1]))
-		return last[k + 1];
-	return last[k - 1] + 1;
+	memset(s->ops + s->n, op, n);
+	s->n += n;
 }
 
-/* Writes the script of the middle backwards from its end; rounds[d] is centred as above. */
-static void walk_back(long *const *rounds, long d, long x, long y, char *end)
+/* The script of a from line x to n and b from line x to m, by way of a table:
+ * common[i][j] lines are common to what follows line i of a and line j of b. */
+static int put_shortest(const struct lines *a, const struct lines *b, size_t x, size_t n, size_t m,
+	struct script *s)
 {
-	for (; d > 0; d--) {
-		const long *last = rounds[d - 1] + d; /* room on both sides of d - 1 */
-		long k = x - y;
-		int down = k == -d || (k != d && last[k - 1] < last[k + 1]);
-		long from_x = down ? last[k + 1] : last[k - 1];
-		long from_y = from_x - (down ? k + 1 : k - 1);
+	size_t rows = n - x + 1, columns = m - x + 1;
+	uint16_t *common = smx_calloc(rows * columns, sizeof(*common));
 
-		while (x > from_x && y > from_y) {
-			*--end = ' ';
-			x--;
-			y--;
-		}
-		*--end = down ? '+' : '-';
-		x = from_x;
-		y = from_y;
-	}
-	while (x-- > 0)
-		*--end = ' ';
-}
-
-/*
- * Rounds of the algorithm; *ret_d is the number of edits, or -1 if there are more than EDITS_MAX.
- * Points beyond an end are kept as they come: no way leads back from there.
- */
-static int find_edits(const struct lines *a, const struct lines *b, long **rounds, long *ret_d)
-{
-	long n = (long)a->n, m = (long)b->n;
-
-	for (long d = 0; d <= EDITS_MAX; d++) {
-		/* Diagonals -d - 1 to d + 1: the neighbours that the next round looks at. */
-		long *now, *last = d ? rounds[d - 1] + d : NULL;
-
-		if ((rounds[d] = smx_calloc(2 * (size_t)d + 3, sizeof(long))) == NULL)
-			return SMX_ENOMEM;
-		now = rounds[d] + d + 1;
-		for (long k = -d; k <= d; k += 2) {
-			long x = d ? step(last, k, d) : 0, y = x - k;
-
-			while (x < n && y < m && smx_view_eq_view(a->v[x], b->v[y])) {
-				x++;
-				y++;
-			}
-			now[k] = x;
-			if (x == n && y == m) {
-				*ret_d = d;
-				return 0;
-			}
-		}
-	}
-	*ret_d = -1;
-	return 0;
-}
-
-static int replace_all(size_t n, size_t m, struct script *ret)
-{
-	ret->n = n + m;
-	if ((ret->ops = smx_malloc(ret->n + 1)) == NULL)
+	if (!common)
 		return SMX_ENOMEM;
-	memset(ret->ops, '-', n);
-	memset(ret->ops + n, '+', m);
+	for (size_t i = rows - 1; i-- > 0;) {
+		for (size_t j = columns - 1; j-- > 0;) {
+			uint16_t *at = common + i * columns + j;
+			uint16_t down = at[columns], right = at[1];
+
+			*at = down > right ? down : right;
+			if (smx_view_eq_view(a->v[x + i], b->v[x + j]))
+				*at = (uint16_t)(at[columns + 1] + 1);
+		}
+	}
+	for (size_t i = 0, j = 0; i < rows - 1 || j < columns - 1;) {
+		const uint16_t *at = common + i * columns + j;
+		int both = i < rows - 1 && j < columns - 1;
+
+		if (both && smx_view_eq_view(a->v[x + i], b->v[x + j])) {
+			put_ops(s, ' ', 1);
+			i++;
+			j++;
+		} else if (j == columns - 1 || (both && at[columns] >= at[1])) {
+			put_ops(s, '-', 1);
+			i++;
+		} else {
+			put_ops(s, '+', 1);
+			j++;
+		}
+	}
+	smx_free(common);
 	return 0;
 }
 
 static int compare(const struct lines *a, const struct lines *b, struct script *ret)
 {
-	long **rounds = smx_calloc(EDITS_MAX + 1, sizeof(*rounds));
-	long d = -1;
-	int r;
+	size_t x = 0, n = a->n, m = b->n;
+	int r = 0;
 
-	if (!rounds)
+	if ((ret->ops = smx_malloc(n + m + 1)) == NULL)
 		return SMX_ENOMEM;
-	if ((r = find_edits(a, b, rounds, &d)) != 0)
-		goto out;
-	if (d >= 0) {
-		/* n - removed == m - added, and removed + added == d */
-		ret->n = (a->n + b->n + (size_t)d) / 2;
-		if ((ret->ops = smx_malloc(ret->n + 1)) == NULL)
-			r = SMX_ENOMEM;
-		else
-			walk_back(rounds, d, (long)a->n, (long)b->n, ret->ops + ret->n);
-	} else {
-		r = replace_all(a->n, b->n, ret);
+	while (x < n && x < m && smx_view_eq_view(a->v[x], b->v[x]))
+		x++;
+	while (n > x && m > x && smx_view_eq_view(a->v[n - 1], b->v[m - 1])) {
+		n--;
+		m--;
 	}
-out:
-	for (long i = 0; i <= EDITS_MAX; i++)
-		smx_free(rounds[i]);
-	smx_free(rounds);
+	put_ops(ret, ' ', x);
+	if (n - x <= LINES_MAX && m - x <= LINES_MAX) {
+		r = put_shortest(a, b, x, n, m, ret);
+	} else {
+		put_ops(ret, '-', n - x);
+		put_ops(ret, '+', m - x);
+	}
+	put_ops(ret, ' ', a->n - n);
 	return r;
 }
 

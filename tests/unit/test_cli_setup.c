@@ -177,7 +177,7 @@ static void C2_the_diff_leads_from_one_text_to_the_other(void **state)
 
 	(void)state;
 	for (int i = 0; i < 400; i++) {
-		/* The last are further apart than the script goes. */
+		/* The last have more lines than are compared. */
 		unsigned size = i < 395 ? 1 + test_rand(&seed) % 40 : 3000;
 		struct smx_buf a, b, d, made;
 
