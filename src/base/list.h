@@ -37,7 +37,9 @@ static inline void smx_list_del(struct smx_list *n)
 	smx_list_init(n);
 }
 
-#define SMX_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+/* clang-format off */
+#define SMX_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+/* clang-format on */
 
 /* The body may delete `it`, but no other node. */
 #define SMX_LIST_FOREACH(it, tmp, head)                               \

@@ -70,11 +70,10 @@ enum smx_exit smx_cli_exit_code(int err);
  */
 int smx_cli_getopt(int argc, char **argv, const char *shorts, const struct option *options,
 	const struct smx_command *cmd, int *ret_exit);
-#define SMX_CLI_COMMON_OPTIONS                                                     \
-	{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, \
-	{                                                                          \
-		NULL, 0, NULL, 0                                                   \
-	}
+/* clang-format off */
+#define SMX_CLI_COMMON_OPTIONS \
+	{ "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 }
+/* clang-format on */
 /* SMX_EXIT_OK, or a complaint about the first argument that is left over. */
 int smx_cli_no_arguments(int argc, char **argv, const struct smx_command *cmd);
 /* Decimal digits only, min <= value <= max. 0 or SMX_EINVAL. */

@@ -4,7 +4,7 @@
 
 enum { PLAIN, ESCAPE, SEQUENCE };
 
-#define CONTROL(letter) ((letter)&0x1f)
+#define CONTROL(letter) (0x1f & (letter))
 
 static enum top_key letter(uint8_t byte)
 {

@@ -16,9 +16,8 @@
 #define COLS_DEFAULT 80
 #define WARNINGS_MAX 2 /* shown on a terminal; `status` shows them all */
 #define SPARK_MAX    30
-#define SPARK_FLOOR                                                                  \
-	4096 /* bytes a second that fill a bar at least: keepalives are no mountains \
-	      */
+/* Bytes a second that fill a bar at least: keepalives are no mountains. */
+#define SPARK_FLOOR 4096
 
 /* The three parts of the view; of the body a part may be shown. Lines end with '\n'. */
 struct view {

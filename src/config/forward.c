@@ -245,7 +245,7 @@ static int check_net(const struct smx_forward_rule *rule, const struct complaint
 
 	memcpy(net, a, sizeof(net));
 	for (unsigned i = rule->n_bits; i < 8 * rule->n_net; i++)
-		net[i / 8] &= (uint8_t) ~(0x80u >> i % 8);
+		net[i / 8] &= (uint8_t)(0xffu ^ (0x80u >> i % 8));
 	if (memcmp(net, a, rule->n_net) == 0)
 		return 0;
 	if (rule->n_net == 4)

@@ -7,7 +7,7 @@
 
 #define COMMANDS_MAX (SMX_PINENTRY_STEPS_MAX * SMX_ASSUAN_LINE_MAX)
 /* Of libgpg-error, whose low 16 bits are the cause. */
-#define CAUSE(code)     ((code)&0xffff)
+#define CAUSE(code)     (0xffff & (code))
 #define TIMED_OUT       62
 #define NO_PINENTRY     86
 #define CANCELED        99

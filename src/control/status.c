@@ -231,10 +231,9 @@ struct field {
 	size_t offset;
 };
 
-#define FIELD(s, type, member)                                          \
-	{                                                               \
-#member, FIELD_##type, offsetof(struct smx_##s, member) \
-	}
+/* clang-format off */
+#define FIELD(s, type, member) { #member, FIELD_##type, offsetof(struct smx_##s, member) }
+/* clang-format on */
 
 static const struct field daemon_fields[] = {
 	FIELD(status, TEXT, version),

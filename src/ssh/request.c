@@ -20,10 +20,9 @@
  *	m  encoded terminal modes
  *	*  whatever follows (last)
  */
-#define NAME(text)                                        \
-	{                                                 \
-		(const uint8_t *)(text), sizeof(text) - 1 \
-	}
+/* clang-format off */
+#define NAME(text) { (const uint8_t *)(text), sizeof(text) - 1 }
+/* clang-format on */
 
 struct shape {
 	struct smx_view name;

@@ -18,10 +18,9 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	return 0;
 }
 
-#define ARGS(text)                                  \
-	{                                           \
-		(const uint8_t *)text, sizeof(text) \
-	}
+/* clang-format off */
+#define ARGS(text) { (const uint8_t *)text, sizeof(text) }
+/* clang-format on */
 
 static void W7_batch_mode_is_read_as_ssh_reads_it(void **state)
 {

@@ -12,10 +12,9 @@
 #include "config/names.h"
 
 /* A string literal as a view, embedded NUL included. */
-#define V(s)                                        \
-	{                                           \
-		(const uint8_t *)(s), sizeof(s) - 1 \
-	}
+/* clang-format off */
+#define V(s) { (const uint8_t *)(s), sizeof(s) - 1 }
+/* clang-format on */
 
 typedef const char *fault_fn(struct smx_view name);
 

@@ -11,10 +11,9 @@
 #include "base/mem.h"
 #include "config/policy.h"
 
-#define V(s)                                        \
-	{                                           \
-		(const uint8_t *)(s), sizeof(s) - 1 \
-	}
+/* clang-format off */
+#define V(s) { (const uint8_t *)(s), sizeof(s) - 1 }
+/* clang-format on */
 
 static char *no_env[] = { NULL };
 static const struct smx_route open_route = { .allow_remote_loopback_any_port = 1,

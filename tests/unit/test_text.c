@@ -17,10 +17,9 @@ struct row {
 	const char *out;
 };
 
-#define ROW(in, out)                    \
-	{                               \
-		in, sizeof(in) - 1, out \
-	}
+/* clang-format off */
+#define ROW(in, out) { in, sizeof(in) - 1, out }
+/* clang-format on */
 
 static const struct row rows[] = {
 	ROW("plain", "plain"),

@@ -80,12 +80,13 @@ struct smx_unix_temp {
 	int dir_fd; /* of its directory, to be read and synced */
 };
 
-#define SMX_UNIX_TEMP_NONE             \
-	{                              \
-		.fd = -1, .dir_fd = -1 \
-	}
+/* clang-format off */
+#define SMX_UNIX_TEMP_NONE { .fd = -1, .dir_fd = -1 }
+/* clang-format on */
 
+/* clang-format off */
 #define SMX_UNIX_GROUP_ANY ((gid_t)-1)
+/* clang-format on */
 
 /* Written, given its mode and its group, and synced. If it can't have that group, the mode is
  * without the group's bits. */
