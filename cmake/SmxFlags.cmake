@@ -1,5 +1,6 @@
 # Warnings, hardening and sanitizers, for every target of the project.
 include(CheckCCompilerFlag)
+include(CheckCSourceCompiles)
 
 set(SMX_WARNINGS -Wall -Wextra -Wshadow -Wpointer-arith -Wwrite-strings -Wcast-qual
 	-Wformat=2 -Wundef -Wvla)
@@ -24,6 +25,8 @@ if(MINGW)
 	add_link_options(-static -fstack-protector-strong -Wl,--dynamicbase,--nxcompat,--high-entropy-va)
 	add_compile_definitions(_WIN32_WINNT=0x0A00 __USE_MINGW_ANSI_STDIO=1)
 endif()
+# Names of source files in messages are the same wherever it is built.
+add_compile_options(-fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 if(NOT MINGW AND NOT APPLE)
 	add_link_options(-Wl,-z,relro,-z,now -Wl,--as-needed)
@@ -38,7 +41,17 @@ elseif(SMX_FUZZ)
 		-fno-sanitize-recover=all -fno-omit-frame-pointer)
 	add_link_options(-fsanitize=address,undefined)
 elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
-	add_compile_definitions(_FORTIFY_SOURCE=2)
+	# A distribution's flags, or its compiler, may have chosen a level already: that one counts.
+	set(CMAKE_REQUIRED_FLAGS -O2)
+	check_c_source_compiles("
+		#ifndef _FORTIFY_SOURCE
+		#error none
+		#endif
+		int main(void) { return 0; }" SMX_HAS_FORTIFY)
+	unset(CMAKE_REQUIRED_FLAGS)
+	if(NOT SMX_HAS_FORTIFY)
+		add_compile_definitions(_FORTIFY_SOURCE=2)
+	endif()
 endif()
 # Asserts guard our own invariants on the path of somebody's servers: they stay in.
 string(REPLACE "-DNDEBUG" "" CMAKE_C_FLAGS_RELEASE "${CMAKE_C_FLAGS_RELEASE}")
