@@ -504,22 +504,19 @@ static int array_add(json_t *array, json_t *item)
 	return item && json_array_append_new(array, item) == 0 ? 0 : SMX_ENOMEM;
 }
 
-/* A new array member of o. */
-static int add_array(json_t *o, const char *key, json_t **ret_view)
+/* A new array member of o, which owns it; NULL without memory. */
+static json_t *add_array(json_t *o, const char *key)
 {
 	json_t *array = json_array();
 
-	if (!array || json_object_set_new(o, key, array) != 0)
-		return SMX_ENOMEM;
-	*ret_view = array;
-	return 0;
+	return array && json_object_set_new(o, key, array) == 0 ? array : NULL;
 }
 
 static int add_items(json_t *o, const char *key, const struct field *fields, size_t field_count,
 	const void *items, size_t item_size, size_t count)
 {
-	json_t *array, *item = NULL;
-	int r = add_array(o, key, &array);
+	json_t *array = add_array(o, key), *item = NULL;
+	int r = array ? 0 : SMX_ENOMEM;
 
 	for (size_t i = 0; i < count && r == 0; i++) {
 		r = make_item(fields, field_count, (const char *)items + i * item_size, &item);
@@ -531,8 +528,8 @@ static int add_items(json_t *o, const char *key, const struct field *fields, siz
 
 static int add_connections(json_t *o, const struct smx_status *st)
 {
-	json_t *array, *item = NULL;
-	int r = add_array(o, "connections", &array);
+	json_t *array = add_array(o, "connections"), *item = NULL;
+	int r = array ? 0 : SMX_ENOMEM;
 
 	for (size_t i = 0; i < st->connection_count && r == 0; i++) {
 		r = make_connection(&st->connections[i], &item);
@@ -544,8 +541,8 @@ static int add_connections(json_t *o, const struct smx_status *st)
 
 static int add_warnings(json_t *o, const struct smx_status *st)
 {
-	json_t *array;
-	int r = add_array(o, "warnings", &array);
+	json_t *array = add_array(o, "warnings");
+	int r = array ? 0 : SMX_ENOMEM;
 
 	for (size_t i = 0; i < st->warning_count && r == 0; i++)
 		r = array_add(array, json_string(st->warnings[i]));
