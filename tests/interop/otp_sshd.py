@@ -2,14 +2,15 @@
 """A sshd that wants a key and then a one-time code: pam_oath with a counter (HOTP), PAM's service
 directory replaced by pam_wrapper, so that nothing of the system's configuration is touched.
 
-sshd with PAM needs root: as a plain user it is started through sudo. The counter in the users
-file tells how many codes were taken, that is, how many logins there were.
+sshd with PAM needs root: as a plain user it is started through sudo (root_helper). The counter in
+the users file tells how many codes were taken, that is, how many logins there were.
 """
 import glob
 import secrets
 import subprocess
 
-from peers import ROOT, SSHD, USER, Sshd, group_members, secret, secret_code
+from peers import ROOT, SSHD, USER, Daemon, Sshd, secret, secret_code
+from root_helper import root
 
 
 def library(name):
@@ -20,14 +21,14 @@ def library(name):
     return None
 
 
-def missing():
-    """Why such a sshd can't run here, or None."""
+def missing(may_ask=False):
+    """Why such a sshd can't run here, or None. may_ask: sudo may ask for a password here."""
     if library("libpam_wrapper.so") is None:
         return "libpam_wrapper.so is not installed"
     if library("security/pam_oath.so") is None:
         return "pam_oath.so is not installed"
-    if not ROOT and subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode != 0:
-        return "sshd with PAM needs root, or sudo without a password"
+    if not ROOT and root(may_ask) is None:
+        return "sshd with PAM needs root, or sudo" + ("" if may_ask else " without a password")
     return None
 
 
@@ -36,7 +37,6 @@ class OtpSshd(Sshd):
 
     def __init__(self, keys, name="bastion", **options):
         self.secret = secret(secrets.token_hex(20))
-        self.prefix = [] if ROOT else ["sudo", "-n"]
         options.setdefault("UsePAM", "yes")
         options.setdefault("KbdInteractiveAuthentication", "yes")
         options.setdefault("AuthenticationMethods", "publickey,keyboard-interactive:pam")
@@ -65,21 +65,23 @@ class OtpSshd(Sshd):
             "PAM_WRAPPER": "1",
             "PAM_WRAPPER_SERVICE_DIR": str(services),
         }
-        if not ROOT:
-            subprocess.run(self.prefix + ["mkdir", "-p", "/run/sshd"], check=True)
-        self.spawn(
-            self.prefix
-            + ["env"]
-            + [f"{k}={v}" for k, v in settings.items()]
-            + [SSHD, "-D", "-e", "-f", self.config_path]
-        )
+        argv = ["env", *(f"{k}={v}" for k, v in settings.items())]
+        argv += [SSHD, "-D", "-e", "-f", self.config_path]
+        if ROOT:
+            self.spawn(argv)
+        else:
+            root().run(["mkdir", "-p", "/run/sshd"])
+            self.log_file = open(self.log_path, "ab")
+            self.proc = root().spawn(argv, self.log_path)
+            Daemon.live.append(self)
         self.wait_port(self.port)
 
     def counter(self):
         """How many codes were taken: the module writes back the number of the last one."""
-        text = subprocess.run(
-            self.prefix + ["cat", str(self.users)], capture_output=True, text=True, check=True
-        ).stdout.split()
+        if ROOT:
+            text = self.users.read_text().split()
+        else:
+            text = root().run(["cat", self.users]).split()
         return int(text[4]) + 1 if len(text) > 4 else 0
 
     used = counter
@@ -93,10 +95,8 @@ class OtpSshd(Sshd):
         return secret_code(code)
 
     def kill(self):
-        if not ROOT and self.proc is not None and self.proc.poll() is None:
-            pids = [str(p) for p in group_members(self.proc.pid)]
-            subprocess.run(self.prefix + ["kill", "-9"] + pids, capture_output=True)
-            self.proc.wait()
+        if not ROOT and self.proc is not None:
+            self.proc.kill()
             self.ended()
             return
         super().kill()
