@@ -189,6 +189,7 @@ int smx_routes_direct(const char *host, uint32_t port, const char *user, int all
 	route->hops[0].dead_after_s = SMX_DEAD_AFTER_S;
 	route->hops[0].pace = 1;
 	route->hops[0].spare = 1;
+	route->hops[0].update_host_keys = 1;
 	route->hops[0].user = smx_strdup(user);
 	if (!route->hops[0].host || !route->hops[0].user)
 		goto no_memory;

@@ -8,6 +8,7 @@
  *	identity_agent = "/run/user/1000/agent"
  *	send_env = ["EDITOR"]
  *	pinentry = "/usr/bin/pinentry-gnome3"		# or "none"
+ *	update_host_keys = true				# K6; unset: true unless known_hosts is set
  *	dead_after = 900				# seconds, 45 to 86400
  *	pace = true					# false: windows of a fixed size
  *	spare = true					# false: no channels in advance
@@ -18,7 +19,7 @@
  *	user = "me"
  *	port = 22
  *	transport, identity, certificate, identities_only, identity_agent, unattended, prompter,
- *	host_key_alias, known_hosts, dead_after, pace, spare
+ *	host_key_alias, known_hosts, dead_after, pace, spare, update_host_keys
  *
  *	[routes.web]					# ssh web
  *	host = "10.0.0.5"				# required, as is user
@@ -83,6 +84,7 @@ struct smx_hop {
 	char **known_hosts; /* files in the place of the user's own (K7), as identity; the first
 			       one gets new keys */
 	size_t n_known_hosts; /* 0: the defaults */
+	int update_host_keys; /* keys that the server proves to have are written there (K6) */
 	char **identity; /* key file paths as written (a leading "~/" is the caller's to expand);
 			    the order decides which key is offered first */
 	size_t n_identity; /* 0: the defaults */
@@ -195,7 +197,7 @@ const struct smx_route *smx_routes_find_target(const struct smx_routes *routes,
  * one the name, which may stand in its words), host_key_alias, known_hosts, identity and
  * certificate (lists, in their order), identities_only and identity_agent of each hop, and their
  * number. That is the pool's key. What decides when and how one is asked (unattended, prompter) or
- * how its connection is kept and used (dead_after, pace, spare) is no part of it.
+ * how its connection is kept and used (dead_after, pace, spare, update_host_keys) is no part of it.
  *
  * Paths are compared as text. Two spellings of one file cost a second login, and never make two
  * people one; mux/prepare.h has put the home in the place of "~/" before.

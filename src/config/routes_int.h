@@ -26,6 +26,7 @@ struct route_draft {
 	unsigned port, dead_after;
 	enum smx_prompter prompter;
 	int direct, identities_only, allow_loopback, unattended, allow_other_users, pace, spare;
+	int update_host_keys;
 	struct smx_strings identity, certificate, known_hosts, transport, send_env, agent_keys;
 	const struct smx_toml *transport_at;
 	const struct smx_toml *jump, *jump_through;
@@ -91,6 +92,8 @@ enum {
 	KEY_CERTIFICATE = 1 << 24,
 	KEY_AGENT_FORWARD = 1 << 28,
 	KEY_TRANSPORT = 1 << 25,
+	KEY_UPDATE_HOST_KEYS = 1 << 26,
+	KEY_ALGORITHMS = 1 << 27,
 };
 int smx_routes_read_keys(struct routes_parser *p, struct route_draft *draft, unsigned section);
 

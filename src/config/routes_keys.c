@@ -65,6 +65,8 @@ static const struct key_spec keys[] = {
 	{ "unattended", KEY_UNATTENDED, ALL_SECTIONS, VALUE_BOOLEAN, AT(unattended) },
 	{ "host_key_alias", KEY_ALIAS, HOST_SECTIONS, VALUE_HOST, AT(host_key_alias) },
 	{ "known_hosts", KEY_KNOWN_HOSTS, ALL_SECTIONS, VALUE_PATHS, AT(known_hosts) },
+	{ "update_host_keys", KEY_UPDATE_HOST_KEYS, ALL_SECTIONS, VALUE_BOOLEAN,
+		AT(update_host_keys) },
 	{ "pinentry", KEY_PINENTRY, SECTION_TOP, VALUE_PROGRAM, AT(pinentry) },
 	{ "prompter", KEY_PROMPTER, ALL_SECTIONS, VALUE_PROMPTER, AT(prompter) },
 	{ "dead_after", KEY_DEAD_AFTER, ALL_SECTIONS, VALUE_DEAD_AFTER, AT(dead_after) },
@@ -150,7 +152,7 @@ static int fail_unknown(struct routes_parser *p, const struct route_draft *draft
 	const struct smx_toml *item, unsigned section)
 {
 	const char *near = nearest_key(item, section);
-	char list[640] = "";
+	char list[768] = "";
 	size_t used = 0;
 
 	if (near)

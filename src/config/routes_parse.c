@@ -199,6 +199,11 @@ static int make_hop(const struct routes_parser *p, const struct route_draft *d, 
 	hop->spare = of->present & KEY_SPARE ? of->spare : 1;
 	of = d->present & KEY_PROMPTER ? d : top;
 	hop->prompter = of->prompter;
+	/* K6: as OpenSSH, not into files that somebody has chosen, unless told to. */
+	of = d->present & KEY_UPDATE_HOST_KEYS ? d : top;
+	hop->update_host_keys = of->present & KEY_UPDATE_HOST_KEYS
+					? of->update_host_keys
+					: !((d->present | top->present) & KEY_KNOWN_HOSTS);
 	if ((d->name[0] && (r = copy_text(d->name, &hop->name)) != 0) ||
 		(r = copy_text(d->host, &hop->host)) != 0 ||
 		(r = copy_text(d->user, &hop->user)) != 0 ||

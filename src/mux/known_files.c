@@ -63,6 +63,44 @@ int known_files_find(const char *ssh_dir, const struct smx_hop *hop, struct know
 	return r;
 }
 
+static void note(struct smx_buf *notes, struct smx_buf *text)
+{
+	if (!smx_buf_len(text))
+		return;
+	if (smx_buf_len(notes))
+		(void)smx_buf_put_str(notes, "; ");
+	/* What exceeds the cap is left out. */
+	(void)smx_buf_put(notes, smx_buf_view(text), smx_buf_len(text));
+}
+
+static int read_one(struct smx_known_hosts *kh, const char *path, int is_own, struct smx_buf *notes)
+{
+	struct smx_buf text, err;
+	int r;
+
+	smx_buf_init(&text, SMX_KNOWN_HOSTS_TEXT_MAX);
+	smx_buf_init(&err, PREPARED_NOTES_MAX);
+	r = smx_os_file_read(path, SMX_KNOWN_HOSTS_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, &err);
+	if (r == SMX_ENOTFOUND)
+		r = 0;
+	else if (r == 0)
+		r = smx_known_hosts_add_text(kh, path, smx_buf_as_view(&text), NULL);
+	if (r != 0)
+		note(notes, &err);
+	smx_buf_release(&text);
+	smx_buf_release(&err);
+	return is_own ? r : 0;
+}
+
+int known_files_read(const struct known_files *f, struct smx_known_hosts *kh, struct smx_buf *notes)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < f->n; i++)
+		r = read_one(kh, f->paths[i], i < f->n_own, notes);
+	return r;
+}
+
 void known_files_release(struct known_files *f)
 {
 	while (f->n)

@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "config/routes.h"
+#include "trust/known_hosts.h"
 
 #define KNOWN_FILES_SYSTEM 2
 #define KNOWN_FILES_MAX    (SMX_IDENTITIES_MAX + KNOWN_FILES_SYSTEM)
@@ -24,6 +25,12 @@ struct known_files {
 
 /* hop: NULL for what routes without `known_hosts` have. SMX_ENOMEM, or no home for a "~/". */
 int known_files_find(const char *ssh_dir, const struct smx_hop *hop, struct known_files *ret);
+/*
+ * Reads them into kh, in their order; what is missing is left out. Blocks. What is wrong with one
+ * is added to notes, and the error if it is one of the user's own.
+ */
+int known_files_read(
+	const struct known_files *f, struct smx_known_hosts *kh, struct smx_buf *notes);
 void known_files_release(struct known_files *f);
 
 #endif

@@ -131,25 +131,6 @@ int prepare_expand_routes(struct smx_routes *routes)
 
 /* --- on a worker thread --- */
 
-static int add_known_hosts(struct prepared *res, const char *path, int is_own)
-{
-	struct smx_buf text, err;
-	int r;
-
-	smx_buf_init(&text, SMX_KNOWN_HOSTS_TEXT_MAX);
-	smx_buf_init(&err, PREPARED_NOTES_MAX);
-	r = smx_os_file_read(path, SMX_KNOWN_HOSTS_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, &err);
-	if (r == SMX_ENOTFOUND)
-		r = 0;
-	else if (r == 0)
-		r = smx_known_hosts_add_text(res->known_hosts, path, smx_buf_as_view(&text), NULL);
-	if (r != 0)
-		prepared_note(res, &err);
-	smx_buf_release(&text);
-	smx_buf_release(&err);
-	return is_own ? r : 0;
-}
-
 /* K7: and searched here, for the loop has no time for twenty thousand hashed names. */
 static int read_known_hosts(const struct prepare *p)
 {
@@ -158,10 +139,8 @@ static int read_known_hosts(const struct prepare *p)
 
 	if (!(res->known_hosts_path = smx_strdup(p->known.paths[0])))
 		return SMX_ENOMEM;
-	r = smx_known_hosts_new(&res->known_hosts);
-	for (size_t i = 0; r == 0 && i < p->known.n; i++)
-		r = add_known_hosts(res, p->known.paths[i], i < p->known.n_own);
-	if (r != 0)
+	if ((r = smx_known_hosts_new(&res->known_hosts)) != 0 ||
+		(r = known_files_read(&p->known, res->known_hosts, &res->notes)) != 0)
 		return r;
 	return smx_known_hosts_narrow(res->known_hosts, p->known_host, p->known_port);
 }

@@ -15,8 +15,10 @@
 #include "mux/program.h"
 #include "mux/prompt.h"
 #include "mux/remote_forward.h"
+#include "mux/rotate.h"
 #include "mux/say.h"
 #include "mux/tunnel.h"
+#include "ssh/hostkeys.h"
 
 #define LOGIN_TIMEOUT_MS  (90 * 1000)
 #define HOST_KEY_ALGS_MAX 1024
@@ -113,6 +115,7 @@ static int on_host_key(struct link *l, struct smx_view blob)
 		up->failure.kind = ATTEMPT_HOST_KEY;
 	if (r != SMX_EAGAIN)
 		return r;
+	up->is_new_host_key = q.is_new_accepted;
 	up->host_key = hostkey_ask_start(up->entry, up->prepared, &q, on_host_key_asked, up);
 	smx_buf_release(&q.plain);
 	return up->host_key ? SMX_EAGAIN : SMX_EHOSTKEY;
@@ -153,10 +156,6 @@ static void on_open(struct link *l, struct smx_conn_event *ev)
 	}
 	if (remote_forward_open(l->owner, ev))
 		return;
-	if (smx_view_eq(ev->kind, "auth-agent@openssh.com")) {
-		agent_forward_open(l->owner, ev);
-		return;
-	}
 	r = smx_conn_open_fail(&l->conn, ev->chan, SMX_OPEN_ADMINISTRATIVELY_PROHIBITED,
 		"ssh-mux accepts no channels from the remote");
 	if (r != 0)
@@ -165,7 +164,18 @@ static void on_open(struct link *l, struct smx_conn_event *ev)
 
 static int on_global_reply(struct link *l, struct smx_conn_event *ev)
 {
-	return remote_forward_reply(l->owner, ev);
+	return remote_forward_reply(l->owner, ev) || rotate_reply(l->owner, ev);
+}
+
+/* Keepalives of the server are answered here as any request that we don't know: by a failure. */
+static void on_global(struct link *l, struct smx_conn_event *ev)
+{
+	int r;
+
+	if (smx_view_eq(ev->kind, SMX_HOSTKEYS_KIND))
+		rotate_listed(l->owner, ev->data);
+	if (ev->want_reply && (r = smx_conn_answer_global(&l->conn, ev->number, 0, 0, 0)) != 0)
+		link_fail(l, r, NULL);
 }
 
 int upstream_is_failed_login(const struct upstream *up)
@@ -225,6 +235,7 @@ static void on_dead(struct link *l, int r, const char *why)
 	prepare_cancel(up->prepare);
 	dial_cancel(up->dial);
 	hostkey_ask_cancel(up->host_key);
+	rotate_cancel(up->rotate);
 	forget_login(up);
 	up->link = NULL;
 	if (up->has_tunnel_req) {
@@ -239,7 +250,7 @@ static void on_dead(struct link *l, int r, const char *why)
 }
 
 static const struct link_ops upstream_link_ops = { on_host_key, on_ready, on_auth, on_open, on_dead,
-	"conn", on_life, NULL, on_global_reply };
+	"conn", on_life, on_global, on_global_reply };
 
 /* --- the carrier --- */
 

@@ -37,6 +37,9 @@ struct upstream {
 	int has_tunnel_req;
 	struct login *login;
 	struct hostkey_ask *host_key; /* being asked about */
+	int is_new_host_key; /* accept-new: nobody has ever vouched for it */
+	int was_listed; /* K6: the server has said which host keys it has */
+	struct rotate *rotate; /* and what that means is being found out */
 	uint64_t born_ms, idle_since_ms, deadline_ms; /* deadline: of dial and login */
 	uint64_t ready_ms; /* when it was logged in */
 	unsigned n_opened, n_sessions; /* channels, sessions that the server has given */

@@ -508,6 +508,7 @@ int smx_known_hosts_next(const struct smx_known_hosts *kh, const char *host, uin
 			.marker = e->marker,
 			.type_view = e->type,
 			.blob_view = e->blob,
+			.hosts_view = e->hosts,
 			.without_port = how == NAMES_PLAIN,
 			.source_view = kh->sources[e->source],
 			.line = e->line,
@@ -515,6 +516,27 @@ int smx_known_hosts_next(const struct smx_known_hosts *kh, const char *host, uin
 		return 1;
 	}
 	*cursor = kh->n_entries;
+	return 0;
+}
+
+int smx_known_hosts_elsewhere(
+	const struct smx_known_hosts *kh, const char *host, uint16_t port, struct smx_view key_blob)
+{
+	struct names names;
+	int r;
+
+	if ((r = names_of(host, port, &names)) != 0)
+		return r;
+	for (size_t i = 0; i < kh->n_entries; i++) {
+		const struct entry *e = kh->entries[i];
+
+		if (e->marker != SMX_KNOWN_PLAIN || !smx_view_eq_view(e->blob, key_blob))
+			continue;
+		if ((r = entry_matches(kh, e, &names)) < 0)
+			return r;
+		if (r != NAMES_EXACT)
+			return 1;
+	}
 	return 0;
 }
 

@@ -100,6 +100,7 @@ struct smx_known_entry {
 	enum smx_known_marker marker;
 	struct smx_view type_view; /* key type's wire name; empty for SKIPPED */
 	struct smx_view blob_view; /* empty for SKIPPED */
+	struct smx_view hosts_view; /* names and patterns as they stand there; empty if hashed */
 	int without_port; /* names the host without its port */
 	const char *source_view;
 	unsigned line;
@@ -111,6 +112,13 @@ struct smx_known_entry {
  */
 int smx_known_hosts_next(const struct smx_known_hosts *kh, const char *host, uint16_t port,
 	size_t *cursor, struct smx_known_entry *ret);
+
+/*
+ * Whether the key stands in a plain line of its own that does not name the host. 1, 0, or an error
+ * of the check; 0 for all keys after smx_known_hosts_narrow. Costs a search.
+ */
+int smx_known_hosts_elsewhere(const struct smx_known_hosts *kh, const char *host, uint16_t port,
+	struct smx_view key_blob);
 
 /*
  * Appends the key types known for the host as a name-list ("ssh-ed25519,ssh-rsa", maybe

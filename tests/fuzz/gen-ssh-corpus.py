@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Writes the seeds of the fuzz targets of src/ssh into tests/fuzz/corpus/: one input for each
 message and phase, small enough to read in a hex dump. Running it again gives the same files."""
+import base64
 import pathlib
 import struct
 
@@ -241,6 +242,34 @@ def main():
     write("agent", "list", string(keys) + string(b"\x05"))
     write("agent", "signature", string(b"\x0e" + SIG))
     write("agent", "many", string(b"\x0c" + u32(0xFFFFFFFF) + keys))
+    host_keys()
+
+
+def host_keys():
+    """K6."""
+    other = string("ssh-ed25519") + string(bytes(range(1, 33)))
+    known = base64.b64encode(BLOB).decode()
+    line = f"[host.example]:2222 ssh-ed25519 {known}\n"
+    old = base64.b64encode(string("ssh-ed25519") + string(bytes(range(2, 34)))).decode()
+    texts = {
+        "one": line,
+        "old": f"# mine\n[host.example]:2222 ssh-ed25519 {old} c\r\n{line}x\n",
+        "no_end": line[:-1],
+        "marker": f"@revoked * ssh-ed25519 {old}\n{line}",
+        "list": f"a,b,{line}",
+        "two": f"[host.example]:2222,[::1]:2222 ssh-ed25519 {old}\n{line}",
+        "elsewhere": f"other ssh-ed25519 {old}\n[host.example]:2222 ssh-ed25519 {old}\n{line}",
+        "wildcard": f"*.example ssh-ed25519 {known}\n",
+    }
+    listed = string(BLOB) + string(other)
+    for name, text in texts.items():
+        write("hostkeys", name, messages(listed, SIG + SIG, text.encode()))
+    write("hostkeys", "same", messages(string(BLOB), SIG, texts["old"].encode()))
+    write("hostkeys", "unknown", messages(string(BLOB) + string(string("ssh-new") + b"x"), SIG))
+    write("hostkeys", "twice", messages(string(BLOB) + string(BLOB)))
+    write("hostkeys", "cut", messages(listed[:-1]))
+    write("hostkeys", "cut_proof", messages(listed, SIG))
+    write("hostkeys", "more_proof", messages(string(BLOB), SIG + SIG))
 
 
 main()

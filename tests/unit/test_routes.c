@@ -400,7 +400,8 @@ static void l8_send_env_of_route_and_top(void **state)
 #define ROUTE_KEYS                                                                              \
 	"host, port, user, direct, transport, jump, allow_remote_loopback_any_port, forwards, " \
 	"remote_forwards, jump_through, send_env, identity, certificate, identities_only, "     \
-	"identity_agent, unattended, host_key_alias, known_hosts, prompter, dead_after, "       \
+	"identity_agent, unattended, host_key_alias, known_hosts, update_host_keys, prompter, " \
+	"dead_after, "                                                                          \
 	"pace, spare, agent_forward"
 #define AGENT_RIGHT                                                                             \
 	"must be true, false, \"confirm\", or keys: fingerprints (\"SHA256:...\") or files of " \
@@ -472,7 +473,8 @@ static void r3_errors(void **state)
 		{ JUMP "direct = true\n",
 			"f:4:1: [jump] key \"direct\": unknown key; the keys here are host, port, "
 			"user, transport, identity, certificate, identities_only, identity_agent, "
-			"unattended, host_key_alias, known_hosts, prompter, dead_after, pace, "
+			"unattended, host_key_alias, known_hosts, update_host_keys, prompter, "
+			"dead_after, pace, "
 			"spare" },
 		{ "[jmp]\n", "f:1:2: key \"jmp\": unknown key; did you mean \"jump\"?" },
 		{ "[route.web]\n", "f:1:2: key \"route\": unknown key; did you mean \"routes\"?" },
@@ -633,7 +635,8 @@ static void r3_errors(void **state)
 			"port, user, transport, identity, certificate, identities_only, "
 			"identity_agent, "
 			"unattended, "
-			"host_key_alias, known_hosts, prompter, dead_after, pace, spare" },
+			"host_key_alias, known_hosts, update_host_keys, prompter, dead_after, "
+			"pace, spare" },
 		/* L8 */
 		{ ROUTE "send_env = ['OK', 'LD_PRELOAD']\n",
 			"f:4:1: [routes.web] key \"send_env\": \"LD_PRELOAD\" is never passed on: "
