@@ -61,7 +61,7 @@ static size_t sequence_len(uint32_t c, const uint8_t *p, size_t n)
 	return n;
 }
 
-void smx_sanitize(const char *text, size_t n, char *out, size_t size)
+static void sanitize(const char *text, size_t n, char line_end, char *out, size_t size)
 {
 	const uint8_t *p = (const uint8_t *)text;
 	size_t len, used = 0;
@@ -79,7 +79,10 @@ void smx_sanitize(const char *text, size_t n, char *out, size_t size)
 		}
 		if (c >= 0x80 && c <= 0x9f) {
 			len += sequence_len(c, p + len, n - len);
-		} else if (c == '\n' || c == '\r' || c == '\t') {
+		} else if (c == '\n' || c == '\r') {
+			len += line_end == '\n' && c == '\r' && n > 1 && p[1] == '\n';
+			out[used++] = line_end;
+		} else if (c == '\t') {
 			out[used++] = ' ';
 		} else if (c < 0x20 || c == 0x7f || is_deceptive(c) || (c == '?' && len == 1)) {
 			out[used++] = '?';
@@ -94,4 +97,14 @@ void smx_sanitize(const char *text, size_t n, char *out, size_t size)
 	}
 	if (size)
 		out[used] = '\0';
+}
+
+void smx_sanitize(const char *text, size_t n, char *out, size_t size)
+{
+	sanitize(text, n, ' ', out, size);
+}
+
+void smx_sanitize_lines(const char *text, size_t n, char *out, size_t size)
+{
+	sanitize(text, n, '\n', out, size);
 }

@@ -12,6 +12,8 @@
  * bytes that are not UTF-8 become '?', line ends and tabs become spaces (A7).
  */
 void smx_sanitize(const char *text, size_t n, char *out, size_t size);
+/* The same, but line ends stay: "\n", "\r" and "\r\n" are each a "\n" (A14). */
+void smx_sanitize_lines(const char *text, size_t n, char *out, size_t size);
 
 /* The first character of n >= 1 bytes. Returns its length, 0 if it is not UTF-8 (RFC 3629). */
 size_t smx_utf8_decode(const uint8_t *p, size_t n, uint32_t *ret);
