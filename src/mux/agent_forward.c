@@ -12,6 +12,7 @@
 #include "mux/agent_end.h"
 #include "mux/agent_pipe.h"
 #include "mux/prompt.h"
+#include "mux/question.h"
 #include "mux/say.h"
 #include "mux/upstream.h"
 #include "os/os.h"
@@ -21,6 +22,7 @@
 #define REFUSALS_LOGGED 3
 #define TEXT_SIZE       1500
 #define NAME_SIZE       200
+#define PURPOSE_SIZE    41
 #define REQUEST_MAX     (4 + SMX_AGENT_MSG_MAX)
 
 enum loan_state {
@@ -201,7 +203,7 @@ static void describe_purpose(struct smx_view data, char *out, size_t size)
 {
 	struct smx_view name = { NULL, 0 };
 	enum smx_agent_purpose purpose = smx_agent_purpose(data, &name);
-	char clean[NAME_SIZE];
+	char clean[PURPOSE_SIZE]; /* the remote's own words: they stay within their line */
 
 	smx_sanitize((const char *)name.p, name.len, clean, sizeof(clean));
 	switch (purpose) {
@@ -240,13 +242,14 @@ static void ask(struct loan *ln, const struct smx_agent_request *req)
 	describe_key(ln, req->blob, key, sizeof(key));
 	describe_purpose(req->data, purpose, sizeof(purpose));
 	(void)snprintf(text, sizeof(text),
-		"\nssh-mux: %s asks your agent for a signature, %s\n"
+		"ssh-mux: %s asks your agent for a signature\n"
+		"purpose: %s\n"
 		"key: %s\n"
 		"Allow it (yes/no)? ",
 		host, purpose, key);
 	ln->state = LOAN_ASKING;
-	ln->prompt =
-		prompt_start_permission(ln->up->entry, ln->lender->asker, text, on_decided, ln);
+	ln->prompt = prompt_start_permission(ln->up->entry, ln->lender->asker,
+		question_of_permission(target, text), on_decided, ln);
 	if (!ln->prompt)
 		fail_request(ln, "agent_forward wants a person's consent, and nobody can be asked");
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A place where the person of somebody who waits for a login can be asked (A6, B5): an attached
- * client (attach.c), or the terminal or SSH_ASKPASS of a client of a control socket (guest_ask.c).
- * What waits in the pool names its place (open_req); prompt.c decides who is asked.
+ * A place where a person can be asked (A6, B5): an attached client (attach.c), the terminal or
+ * SSH_ASKPASS of a client of a control socket (caller_ask.c), the terminal of a foreground serve
+ * (serve_ask.c), a window on the daemon's desktop (window_ask.c). What waits in the pool names its
+ * place (open_req); prompt.c decides who is asked, and a place renders the question (question.h).
  */
 #ifndef SMX_MUX_ASKER_H
 #define SMX_MUX_ASKER_H
@@ -11,15 +12,7 @@
 
 struct asker;
 struct prompt;
-
-/* Valid during the call. */
-struct asker_question {
-	const char *text; /* for a terminal, as it is; "\n" ends lines */
-	const char *plain; /* for a program that knows OpenSSH's own words (A14) */
-	const char *extra; /* what OpenSSH would say on stderr before it, with line ends; or "" */
-	int echo; /* the answer may be shown */
-	int is_permission; /* of yes or no; an askpass is told as by OpenSSH (SSH_ASKPASS_PROMPT) */
-};
+struct question;
 
 enum asker_state {
 	ASKER_FREE, /* a question can be shown now */
@@ -33,10 +26,11 @@ struct asker_ops {
 	/* W7: its user has said that nobody is to be asked for it, anywhere. NULL: never. */
 	int (*is_batch)(struct asker *a);
 	/*
-	 * Of one that is free. 0: one of prompt_answered and prompt_displaced follows, later,
-	 * unless `unask` comes first. Else it can't be shown, and `state` says so from now on.
+	 * Of one that is free: part `at` of q, which lives until then. 0: one of prompt_answered,
+	 * prompt_closed and prompt_displaced follows, later, unless `unask` comes first. Else it
+	 * can't be shown; of a client, `state` says so from now on.
 	 */
-	int (*ask)(struct asker *a, struct prompt *p, const struct asker_question *q);
+	int (*ask)(struct asker *a, struct prompt *p, const struct question *q, size_t at);
 	void (*unask)(struct asker *a);
 	/* A17: what it waits for is asked elsewhere, in a line without our name. NULL: not told. */
 	void (*tell)(struct asker *a, const char *text);
@@ -47,6 +41,7 @@ struct asker_ops {
 /* Embedded in what it is. */
 struct asker {
 	const struct asker_ops *ops;
+	int is_ours; /* the daemon's own place: who cancels there does so for all who wait */
 };
 
 static inline enum asker_state asker_state(struct asker *a)

@@ -9,6 +9,7 @@
 #include "control/frame.h"
 #include "mux/control.h"
 #include "mux/door.h"
+#include "mux/question.h"
 
 /* Of less the copy costs nothing. */
 #define DIRECT_READ_LEAST 4096
@@ -172,20 +173,39 @@ static enum attempt_place attach_place(struct asker *asker)
 	return a->host && !a->cannot_ask ? a->place : ATTEMPT_NOWHERE;
 }
 
-static int attach_ask(struct asker *asker, struct prompt *p, const struct asker_question *q)
+/* At the beginning of a line; behind an answer there is one. */
+static int put_text(
+	const struct attach *a, const struct question *q, size_t at, struct smx_buf *out)
+{
+	int r;
+
+	if (a->place == ATTEMPT_ASKPASS)
+		return question_put_askpass(q, at, out); /* A14: what an editor looks for */
+	r = at == 0 ? smx_buf_put_str(out, "\n") : 0;
+	return r == 0 ? question_put_terminal(q, at, out) : r;
+}
+
+static int attach_ask(struct asker *asker, struct prompt *p, const struct question *q, size_t at)
 {
 	struct attach *a = attach_of(asker);
-	/* A14: an editor looks for OpenSSH's words. */
-	const char *text = a->place == ATTEMPT_ASKPASS ? q->plain : q->text;
-	struct smx_ask ask = { ++a->ask_id, 0, smx_view_of(text, strlen(text)) };
+	struct smx_ask ask = { .id = ++a->ask_id };
+	struct smx_buf text;
+	int r;
 
-	if (q->echo)
-		ask.flags |= SMX_ASK_ECHO;
-	if (q->is_permission)
-		ask.flags |= SMX_ASK_CONFIRM;
-	a->prompt = p;
-	control_client_queue_ask(a->host, &ask);
-	return 0;
+	smx_buf_init(&text, QUESTION_TEXT_MAX + 1);
+	if ((r = put_text(a, q, at, &text)) == 0) {
+		ask.text = smx_buf_as_view(&text);
+		if (q->parts[at].echo)
+			ask.flags |= SMX_ASK_ECHO;
+		if (question_hint(q))
+			ask.flags |= SMX_ASK_CONFIRM;
+		a->prompt = p;
+		control_client_queue_ask(a->host, &ask);
+	} else {
+		a->cannot_ask = 1;
+	}
+	smx_buf_release(&text);
+	return r;
 }
 
 static void attach_unask(struct asker *asker)

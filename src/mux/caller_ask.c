@@ -12,12 +12,14 @@
 #include "mux/caller_config.h"
 #include "mux/passenger_int.h"
 #include "mux/prompt.h"
+#include "mux/question.h"
 #include "mux/say.h"
 #include "os/caller.h"
 #include "os/os.h"
 
 #define ENV_MAX         4096 /* variables */
 #define DEFAULT_ASKPASS "/usr/bin/ssh-askpass"
+#define HINT            "SSH_ASKPASS_PROMPT="
 #define LOOK_AFTER_MS   900 /* of waiting: then its settings matter */
 #define SUSPENDED_MS    900 /* a job that was sent to the background is there by then */
 
@@ -45,7 +47,8 @@ struct caller_ask {
 	struct caller_config *config; /* being asked for settings */
 	struct caller_settings settings;
 	int has_settings;
-	struct asker_question question; /* that waits for them; copied */
+	const struct question *question; /* that waits for them, or NULL */
+	size_t at; /* its part */
 	struct prompt *prompt; /* being asked */
 	struct ask_process *process;
 	uint64_t tty; /* where it is asked */
@@ -99,7 +102,6 @@ static const char *get_var(const struct caller_ask *a, const char *name)
 /* SSH_ASKPASS_PROMPT is set by ssh alone, and for no question of ours (A14). */
 static int read_env(struct caller_ask *a)
 {
-	static const char hint[] = "SSH_ASKPASS_PROMPT=";
 	char *s, *end;
 	size_t n = 0;
 
@@ -109,7 +111,7 @@ static int read_env(struct caller_ask *a)
 	s = (char *)a->env.data + a->env.off;
 	end = s + smx_buf_len(&a->env);
 	for (; s < end && n < ENV_MAX; s += strlen(s) + 1)
-		if (strchr(s, '=') && strncmp(s, hint, sizeof(hint) - 1) != 0)
+		if (strchr(s, '=') && strncmp(s, HINT, sizeof(HINT) - 1) != 0)
 			a->vars[n++] = s;
 	a->n_vars = n;
 	a->agent = get_var(a, "SSH_AUTH_SOCK");
@@ -244,17 +246,9 @@ static int open_tty(const struct caller_ask *a, int *ret_fd)
 	return smx_os_caller_open_tty(a->caller, fds, SMX_ARRAY_LEN(fds), ret_fd);
 }
 
-static void drop_question(struct caller_ask *a)
-{
-	smx_free((char *)(uintptr_t)a->question.text);
-	smx_free((char *)(uintptr_t)a->question.plain);
-	smx_free((char *)(uintptr_t)a->question.extra);
-	a->question = (struct asker_question){ .text = NULL };
-}
-
 static void stop_asking(struct caller_ask *a)
 {
-	drop_question(a);
+	a->question = NULL;
 	ask_process_cancel(a->process);
 	a->process = NULL;
 	a->prompt = NULL;
@@ -334,7 +328,7 @@ static void on_askpass(void *arg, int code, struct smx_view answer)
 	}
 }
 
-static int start_terminal(struct caller_ask *a, const struct asker_question *q)
+static int start_terminal(struct caller_ask *a, const struct question *q, size_t at)
 {
 	const char *args[] = { "ssh-mux", "prompt", "--terminal", NULL, NULL };
 	struct ask_process_start start = { .args = args };
@@ -342,14 +336,14 @@ static int start_terminal(struct caller_ask *a, const struct asker_question *q)
 	char *self;
 	int fd, r;
 
-	if (q->echo)
+	if (q->parts[at].echo)
 		args[3] = "--echo";
 	if ((r = smx_os_self_path(&self)) != 0)
 		return r;
 	smx_buf_init(&text, ASK_PROCESS_TEXT_MAX);
 	/* At the beginning of a line, as ssh, rather than after an empty one. */
 	if ((r = smx_buf_put_str(&text, "\r")) == 0 &&
-		(r = smx_buf_put_str(&text, q->text + (*q->text == '\n'))) == 0)
+		(r = question_put_terminal(q, at, &text)) == 0)
 		r = smx_buf_cstr(&text) ? open_tty(a, &fd) : SMX_ENOMEM;
 	if (r == 0) {
 		start.file = self;
@@ -362,27 +356,46 @@ static int start_terminal(struct caller_ask *a, const struct asker_question *q)
 	return r;
 }
 
-static int start_askpass(struct caller_ask *a, const struct asker_question *q)
+/* hint: SSH_ASKPASS_PROMPT, or NULL. */
+static int run_askpass(struct caller_ask *a, const char *text, const char *hint)
 {
-	const char *args[] = { a->askpass, q->plain, NULL };
+	const char *args[] = { a->askpass, text, NULL };
 	const struct ask_process_start start = {
 		.file = a->askpass, .args = args, .env = a->vars, .tty = -1
 	};
-	static char confirm[] = "SSH_ASKPASS_PROMPT=confirm";
+	char var[sizeof(HINT) + 16];
 	int r;
 
-	a->vars[a->n_vars] = q->is_permission ? confirm : NULL;
+	(void)snprintf(var, sizeof(var), HINT "%s", hint ? hint : "");
+	a->vars[a->n_vars] = hint ? var : NULL;
 	r = ask_process_new(a->mux, &start, on_askpass, a, &a->process);
 	a->vars[a->n_vars] = NULL;
-	if (r == 0 && *q->extra)
-		passenger_tell(a->passenger, q->extra);
 	return r;
 }
 
-static int start_question(struct caller_ask *a, const struct asker_question *q)
+static int start_askpass(struct caller_ask *a, const struct question *q, size_t at)
+{
+	struct smx_buf text, before;
+	int r;
+
+	smx_buf_init(&text, QUESTION_TEXT_MAX);
+	smx_buf_init(&before, QUESTION_TEXT_MAX);
+	if ((r = question_put_askpass(q, at, &text)) == 0 &&
+		(r = question_put_before(q, at, &before)) == 0)
+		r = smx_buf_cstr(&text) && smx_buf_cstr(&before)
+			    ? run_askpass(a, smx_buf_cstr(&text), question_hint(q))
+			    : SMX_ENOMEM;
+	if (r == 0 && smx_buf_len(&before))
+		passenger_tell(a->passenger, smx_buf_cstr(&before));
+	smx_buf_release(&text);
+	smx_buf_release(&before);
+	return r;
+}
+
+static int start_question(struct caller_ask *a, const struct question *q, size_t at)
 {
 	struct mux_ids ids = ids_of(a);
-	int r = a->way == WAY_TERMINAL ? start_terminal(a, q) : start_askpass(a, q);
+	int r = a->way == WAY_TERMINAL ? start_terminal(a, q, at) : start_askpass(a, q, at);
 
 	if (r != 0) {
 		say_warn(&ids, "the client can't be asked %s: %s",
@@ -399,7 +412,7 @@ static void on_settings(void *arg, const struct caller_settings *s)
 {
 	struct caller_ask *a = arg;
 	struct mux_ids ids = ids_of(a);
-	struct asker_question q = a->question;
+	const struct question *q = a->question;
 	int r = 0;
 
 	a->config = NULL;
@@ -410,11 +423,11 @@ static void on_settings(void *arg, const struct caller_settings *s)
 		a->is_batch = 1;
 		a->way = WAY_NONE;
 	}
-	if (!a->prompt || !q.text)
+	if (!a->prompt || !q)
 		return;
 	if (a->way != WAY_NONE)
-		r = start_question(a, &q);
-	drop_question(a);
+		r = start_question(a, q, a->at);
+	a->question = NULL;
 	if (r != 0 || a->way == WAY_NONE)
 		displace(a);
 }
@@ -428,26 +441,17 @@ static int ask_settings(struct caller_ask *a)
 	return !a->has_settings;
 }
 
-static int keep_question(struct caller_ask *a, const struct asker_question *q)
-{
-	a->question = (struct asker_question){ .text = smx_strdup(q->text),
-		.plain = smx_strdup(q->plain),
-		.extra = smx_strdup(q->extra),
-		.echo = q->echo,
-		.is_permission = q->is_permission };
-	if (a->question.text && a->question.plain && a->question.extra)
-		return 0;
-	drop_question(a);
-	return SMX_ENOMEM;
-}
-
-static int ask_ask(struct asker *asker, struct prompt *p, const struct asker_question *q)
+static int ask_ask(struct asker *asker, struct prompt *p, const struct question *q, size_t at)
 {
 	struct caller_ask *a = ask_of(asker);
-	int r = ask_settings(a) ? keep_question(a, q) : start_question(a, q);
+	int r = 0;
 
-	if (r != 0)
+	if (ask_settings(a)) {
+		a->question = q;
+		a->at = at;
+	} else if ((r = start_question(a, q, at)) != 0) {
 		return r;
+	}
 	a->prompt = p;
 	a->tty = a->way == WAY_TERMINAL ? smx_os_caller_tty_id(a->caller) : 0;
 	return 0;

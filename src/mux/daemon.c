@@ -20,7 +20,9 @@
 #include "mux/mux.h"
 #include "mux/pool.h"
 #include "mux/reload.h"
+#include "mux/serve_ask.h"
 #include "mux/upstream.h"
+#include "mux/window_ask.h"
 #include "os/os.h"
 
 #define TICK_MS         1000
@@ -245,7 +247,10 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	smx_list_init(&m.dismissed);
 	smx_list_init(&m.callers);
 	attempts_init(&m.attempts);
-	if ((r = lane_new(&loop, CLIENTS_MAX, 0, &m.lane)) == 0 &&
+	m.places[0] = serve_ask_new(&m);
+	m.places[1] = window_ask_new(&m);
+	r = m.places[0] && m.places[1] ? 0 : SMX_ENOMEM;
+	if (r == 0 && (r = lane_new(&loop, CLIENTS_MAX, 0, &m.lane)) == 0 &&
 		(r = lane_new(&loop, STRANGERS_UNAUTH_MAX, 1, &m.strangers_lane)) == 0)
 		r = start(&m);
 	is_left = run(&m);
@@ -262,6 +267,8 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	attempts_release(&m.attempts);
 	smx_pool_release(&m.pool);
 	greetings_release(&m.greetings);
+	serve_ask_free(m.places[0]);
+	window_ask_free(m.places[1]);
 	keyring_free(m.keyring);
 	smx_key_free(m.host_key);
 	smx_routes_unref(m.routes);

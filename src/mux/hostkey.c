@@ -274,7 +274,7 @@ static int make_question(const struct prepared *p, const struct smx_hop *hop, co
 		return r;
 	smx_buf_init(&text, sizeof(ret->text) - 1);
 	(void)smx_buf_printf(&text,
-		"\nssh-mux: the authenticity of host '%s' (%s port %u) can't be established: %s.\n",
+		"ssh-mux: the authenticity of host '%s' (%s port %u) can't be established: %s.\n",
 		host, hop->host, hop->port, j->what);
 	(void)smx_buf_printf(&text, "%.*s key fingerprint is %s\n", (int)type.len,
 		(const char *)type.p, ret->fingerprint);

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "crypto/randomart.h"
 #include "mux/prompt.h"
+#include "mux/question.h"
 #include "mux/say.h"
 #include "os/os.h"
 
@@ -167,7 +168,11 @@ static void on_answer(void *arg, int r, const struct smx_view *answers, size_t n
 
 static int ask(struct hostkey_ask *a, const char *text, const char *plain)
 {
-	a->prompt = prompt_start_text(a->entry, text, plain, on_answer, a);
+	const struct smx_hop *hop = &a->entry->hops[a->entry->n_hops - 1];
+	char whom[600];
+
+	(void)snprintf(whom, sizeof(whom), "%s@%s", hop->user, hop->host);
+	a->prompt = prompt_start(a->entry, question_of_host_key(whom, text, plain), on_answer, a);
 	return a->prompt ? 0 : SMX_ENOTFOUND;
 }
 

@@ -15,6 +15,7 @@
 #include "mux/keyload.h"
 #include "mux/pool.h"
 #include "mux/prompt.h"
+#include "mux/question.h"
 #include "mux/say.h"
 #include "mux/server_words.h"
 #include "os/os.h"
@@ -25,6 +26,7 @@
 	"to answer it, run: ssh-mux connect NAME (or come through ssh-mux proxy, or run ssh-mux " \
 	"serve in the foreground of a terminal)"
 #define WHY_SIZE         1600
+#define WHOM_SIZE        600
 #define AGENTS_MAX       ATTEMPT_AGENTS_MAX /* asked for their keys, one after another */
 #define ASKERS_MAX       64
 #define ASKED_MAX        3 /* as ssh: NumberOfPasswordPrompts */
@@ -345,30 +347,46 @@ static const char *note_of(const struct login *lg)
 	if (lg->n_closed)
 		return "The window before was closed without an answer. Close this one too to end "
 		       "the login.";
-	return lg->was_refused ? "The answer before was not accepted." : NULL;
+	if (!lg->was_refused)
+		return NULL;
+	return lg->is_password ? "that password was not accepted" : "that answer was not accepted";
 }
 
-static void ask(struct login *lg, const struct smx_auth_info_request *request, int is_password)
+/* Takes q over. note: or NULL. */
+static void start_prompt(struct login *lg, struct question *q, const char *note, prompt_cb *cb)
 {
-	char for_whom[600];
-
-	lg->is_password = is_password;
+	if (q && note && question_set_note(q, note) != 0) {
+		question_free(q);
+		q = NULL;
+	}
 	lg->wants_person = 1;
-	(void)snprintf(for_whom, sizeof(for_whom), "%s@%s", lg->hop->user, lg->hop->host);
-	lg->prompt =
-		prompt_start(lg->entry, for_whom, is_password ? PROMPT_PASSWORD : PROMPT_OF_SERVER,
-			request, note_of(lg), on_answers, lg);
+	lg->prompt = prompt_start(lg->entry, q, cb, lg);
+}
+
+static void name_whom(const struct login *lg, char *out, size_t size)
+{
+	(void)snprintf(out, size, "%s@%s", lg->hop->user, lg->hop->host);
+}
+
+/* request: NULL: the password is asked for. */
+static void ask(struct login *lg, const struct smx_auth_info_request *request)
+{
+	const char *note = note_of(lg);
+	char whom[WHOM_SIZE];
+	struct question *q;
+
+	name_whom(lg, whom, sizeof(whom));
+	q = request ? question_of_server(whom, request) : question_of_password(whom);
+	if (q && lg->was_refused) {
+		q->try = lg->n_asked + (request != NULL);
+		q->tries = ASKED_MAX;
+	}
+	lg->is_password = !request;
+	lg->was_refused = 0; /* said once: a round that follows is asked for the first time */
+	start_prompt(lg, q, note, on_answers);
 	lg->lacks_person |= !lg->prompt;
 	if (!lg->prompt)
 		finish(lg, SMX_EDENIED, "permission denied: the server asks a question; " NOBODY);
-}
-
-static void ask_password(struct login *lg)
-{
-	struct smx_auth_info_request request = { .n_prompts = 1 };
-
-	request.prompts[0].text = smx_view_of("Password: ", 10);
-	ask(lg, &request, 1);
 }
 
 static void show(struct login *lg, struct smx_view text)
@@ -384,7 +402,7 @@ static void on_info_request(struct login *lg, const struct smx_auth_info_request
 
 	if (request->n_prompts) {
 		lg->kbdint_was_asked = 1;
-		ask(lg, request, 0);
+		ask(lg, request);
 		return;
 	}
 	/* A13: shown. It is answered without a person, but not for ever. */
@@ -415,7 +433,7 @@ static int choose_asking(struct login *lg)
 		return 0;
 	if (!can_kbdint) {
 		lg->n_asked++;
-		ask_password(lg);
+		ask(lg, NULL);
 		return 1;
 	}
 	lg->kbdint_was_asked = 0;
@@ -706,15 +724,11 @@ static void on_passphrase(void *arg, int r, const struct smx_view *answers, size
 static void ask_passphrase(struct login *lg)
 {
 	const char *path = lg->candidates.all[lg->next - 1].locked->path;
-	struct smx_auth_info_request request = { .n_prompts = 1 };
-	char for_whom[600], text[900];
+	const char *note = lg->n_passphrases++ ? "wrong passphrase, try again" : NULL;
+	char whom[WHOM_SIZE];
 
-	lg->wants_person = 1;
-	(void)snprintf(for_whom, sizeof(for_whom), "%s@%s", lg->hop->user, lg->hop->host);
-	(void)snprintf(text, sizeof(text), "Enter passphrase for key '%.800s': ", path);
-	request.prompts[0].text = smx_view_of(text, strlen(text));
-	lg->prompt = prompt_start(lg->entry, for_whom, PROMPT_PASSPHRASE, &request,
-		lg->n_passphrases++ ? "Wrong passphrase, try again." : NULL, on_passphrase, lg);
+	name_whom(lg, whom, sizeof(whom));
+	start_prompt(lg, question_of_passphrase(whom, path), note, on_passphrase);
 	if (!lg->prompt)
 		give_up_key(lg, "its passphrase can't be asked for");
 }

@@ -37,6 +37,7 @@
 #define MUX_STOP_MS 1500
 
 /* All of this is about one daemon. */
+#define MUX_PLACES      2
 #define MUX_END_SIGNALS 3 /* smx_os_end_signal */
 
 struct mux {
@@ -55,8 +56,7 @@ struct mux {
 	struct smx_list clients, entries;
 	struct attempts attempts; /* logins that failed (U5) */
 	uint64_t network_stamp; /* of the addresses, while a login waits for the network; or 0 */
-	int terminal_is_busy; /* a question is shown there */
-	int pinentry_is_busy; /* and there */
+	struct asker *places[MUX_PLACES]; /* of our own to ask at (A6): serve_ask, window_ask */
 	struct greetings greetings; /* how logins are begun (B13) */
 	struct smx_list prompts; /* being asked or waiting for it */
 	struct smx_list dismissed; /* open_req, to be refused (A17) */

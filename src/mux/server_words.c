@@ -4,51 +4,66 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
+#include "base/rows.h"
 #include "base/text.h"
+#include "mux/question.h"
 #include "mux/say.h"
 
-#define LINE_SIZE 400 /* a longer one is cut */
-#define TEXT_SIZE 1024
+#define LOG_COLUMNS 300 /* a longer line is broken */
+#define WHOM_SIZE   320
+#define TAKEN       9 /* columns of "ssh-mux: ", which a place puts before a line */
+#define LINES_SIZE  (64 * 1024)
 
-/* Takes the first line off *text, without its end. 0: there is none. */
-static int next_line(struct smx_view *text, struct smx_view *ret)
+/* As lines, each with who says it. */
+static void show(const struct pool_entry *e, const char *whom, struct smx_view text)
 {
-	const uint8_t *end;
-	size_t n;
+	struct smx_view rest, row;
+	struct smx_buf rows;
+	char *line;
 
-	if (text->len == 0)
-		return 0;
-	end = memchr(text->p, '\n', text->len);
-	n = end ? (size_t)(end - text->p) : text->len;
-	*ret = (struct smx_view){ text->p, n };
-	n += end != NULL;
-	text->p += n;
-	text->len -= n;
-	while (ret->len && (ret->p[ret->len - 1] == '\r' || ret->p[ret->len - 1] == ' '))
-		ret->len--;
-	return 1;
+	smx_buf_init(&rows, LINES_SIZE);
+	if (question_put_said(whom, text, TAKEN, SERVER_WORDS_LINES, &rows) == 0) {
+		rest = smx_buf_as_view(&rows);
+		while (smx_rows_next(&rest, &row)) {
+			if ((line = smx_strndup((const char *)row.p, row.len)) != NULL)
+				pool_tell(e, line);
+			smx_free(line);
+		}
+	}
+	smx_buf_release(&rows);
+}
+
+/* Whole lines, so that what a program looks for is found. */
+static void note(const struct mux_ids *ids, const char *whom, struct smx_view text, char *last)
+{
+	struct smx_view rest, row;
+	struct smx_buf rows;
+	size_t n = 0;
+
+	smx_buf_init(&rows, LINES_SIZE);
+	if (smx_rows_put(&rows, text, LOG_COLUMNS) == 0) {
+		rest = smx_buf_as_view(&rows);
+		while (smx_rows_next(&rest, &row) && n < SERVER_WORDS_LINES) {
+			if (!row.len)
+				continue;
+			n++;
+			say_info(ids, "%s says: %.*s", whom, (int)row.len, (const char *)row.p);
+			(void)snprintf(last, SERVER_WORDS_LAST, "%.*s",
+				row.len < SERVER_WORDS_LAST ? (int)row.len : SERVER_WORDS_LAST - 1,
+				(const char *)row.p);
+		}
+	}
+	smx_buf_release(&rows);
 }
 
 void server_words(struct pool_entry *e, const struct mux_ids *ids, struct smx_view text, char *last)
 {
 	const struct smx_hop *hop = &e->hops[e->n_hops - 1];
-	size_t n_lines = 0;
-	char clean[LINE_SIZE], whom[LINE_SIZE], shown[TEXT_SIZE];
-	struct smx_view line;
+	char clean[WHOM_SIZE], whom[WHOM_SIZE];
 
-	(void)snprintf(shown, sizeof(shown), "%.150s@%.150s", hop->user, hop->host);
-	smx_sanitize(shown, strlen(shown), whom, sizeof(whom));
-	while (next_line(&text, &line)) {
-		smx_sanitize((const char *)line.p, line.len, clean, sizeof(clean));
-		if (!clean[strspn(clean, " ")])
-			continue;
-		if (++n_lines > SERVER_WORDS_LINES) {
-			pool_tell(e, "the server says more than a screen holds");
-			return;
-		}
-		(void)snprintf(shown, sizeof(shown), "%s says: %s", whom, clean);
-		say_info(ids, "%s", shown);
-		pool_tell(e, shown);
-		(void)snprintf(last, SERVER_WORDS_LAST, "%.*s", SERVER_WORDS_LAST - 1, clean);
-	}
+	(void)snprintf(whom, sizeof(whom), "%.150s@%.150s", hop->user, hop->host);
+	smx_sanitize(whom, strlen(whom), clean, sizeof(clean));
+	note(ids, clean, text, last);
+	show(e, clean, text);
 }

@@ -13,7 +13,7 @@ import pytest
 
 import otp_sshd
 from fake_pinentry import Pinentry
-from peers import descendants, hop, poll, routes_toml
+from peers import USER, descendants, hop, poll, routes_toml
 from test_prompts import OK, Person, Query, of_kind, scripted, start, text_of  # noqa: F401
 from test_proxy import proxied
 
@@ -47,9 +47,9 @@ def test_A6_code_by_pinentry(scripted, desk):  # noqa: F811
     assert mux.ssh("t", "x").stdout == b"in\n"
     assert of_kind(server, "answers") == [("answers", ["12%34"])]
     assert mux.pinentry.said("SETTITLE") == ["ssh-mux"]
-    assert mux.pinentry.said("SETPROMPT") == ["Code: "]
+    assert mux.pinentry.said("SETPROMPT") == [f"({USER}@127.0.0.1) Code: "]
     desc, = mux.pinentry.said("SETDESC")
-    assert desc.startswith("ssh-mux: login to ") and "Look at your phone" in desc
+    assert desc == f"ssh-mux: login to {USER}@127.0.0.1%0A | Look at your phone"
     assert "12%34" not in mux.log()
     gone(mux)
 
@@ -65,7 +65,7 @@ def test_A6_P7_one_window_for_all(scripted, desk):  # noqa: F811
 
 def test_A6_several_prompts_by_pinentry(scripted, desk):  # noqa: F811
     server = scripted(rounds=[Query("", "Both", ("User: ", True), CODE),
-                              Query("", "", ("x" * 80 + ": ", False)), OK])
+                              Query("", "", ("x" * 70 + ": ", False)), OK])
     mux = desk(server, "me", "123", "long")
     assert mux.ssh("t", "x").stdout == b"in\n"
     assert [a for _, a in of_kind(server, "answers")] == [["me", "123"], ["long"]]
@@ -73,7 +73,7 @@ def test_A6_several_prompts_by_pinentry(scripted, desk):  # noqa: F811
     assert all("login to" in d for d in mux.pinentry.said("SETDESC"))
     assert "Both" in mux.pinentry.said("SETDESC")[1]
     assert mux.pinentry.said("SETPROMPT")[2] == "Answer: "
-    assert "x" * 80 in mux.pinentry.said("SETDESC")[2]
+    assert "%0A | " + "x" * 70 in mux.pinentry.said("SETDESC")[2]
 
 
 def test_A6_A7_nothing_of_the_servers_is_a_command(scripted, desk):  # noqa: F811
