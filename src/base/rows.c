@@ -162,6 +162,7 @@ static int put_line(struct smx_buf *out, struct smx_view line, size_t columns)
 {
 	struct row row = { out, columns, 0 };
 	size_t n_blanks = 0, len, before = smx_buf_len(out);
+	int is_long = smx_rows_width(line) > columns; /* it is no picture */
 	struct smx_view word = { line.p, 0 };
 	uint32_t c;
 	int r = 0;
@@ -176,7 +177,7 @@ static int put_line(struct smx_buf *out, struct smx_view line, size_t columns)
 			r = put_word(&row, n_blanks, word);
 			n_blanks = 0;
 		}
-		if (n_blanks < columns / (row.used ? 1 : 2))
+		if (n_blanks < columns / 2 && (row.used || !is_long))
 			n_blanks++;
 		word = (struct smx_view){ line.p, 0 };
 	}

@@ -295,6 +295,7 @@ static int split_words(const struct question *q, size_t at, size_t columns, size
 {
 	struct smx_view last, words = view(q->parts[at].words);
 	int is_apart = words.len && words.p[words.len - 1] == ' ', r;
+	const char *text;
 	size_t before;
 
 	if (at == 0 && (r = smx_rows_put(rows, view(q->lines), columns)) != 0)
@@ -310,6 +311,9 @@ static int split_words(const struct question *q, size_t at, size_t columns, size
 	if ((r = smx_buf_put(ret_last, last.p, last.len)) != 0)
 		return r;
 	smx_buf_truncate(rows, smx_buf_len(rows) - last.len - 1);
+	if (!(text = smx_buf_cstr(ret_last)))
+		return SMX_ENOMEM;
+	smx_buf_consume(ret_last, strspn(text, " "));
 	if (smx_rows_width(smx_buf_as_view(ret_last)) + (size_t)is_apart > room) {
 		if ((r = smx_rows_put(rows, smx_buf_as_view(ret_last), room - 1)) != 0)
 			return r;

@@ -211,7 +211,7 @@ static void A14_a_picture_stays_one_and_blanks_do_not(void **state)
 		     " |    _   _\n"
 		     " |   / \\ / \\\n"
 		     " |  ( j | P )\n"
-		     "(" WHOM ")   Letters:");
+		     "(" WHOM ") Letters:");
 	question_free(q);
 }
 
