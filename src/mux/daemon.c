@@ -244,6 +244,7 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	smx_list_init(&m.entries);
 	greetings_init(&m.greetings);
 	smx_list_init(&m.prompts);
+	smx_list_init(&m.agent_waits);
 	smx_list_init(&m.dismissed);
 	smx_list_init(&m.callers);
 	attempts_init(&m.attempts);

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "mux/agent_io.h"
+#include "mux/agent_wait.h"
 #include "mux/asker.h"
 #include "mux/candidates.h"
 #include "mux/holdback.h"
@@ -47,6 +48,7 @@ struct login {
 	size_t n_agents;
 	int is_own_agent, has_tried_own; /* the last of them: not a client's */
 	struct agent_io *agent; /* a question under way */
+	struct agent_wait *agent_wait; /* it is a signature (A15) */
 	int is_listing, wants_choice, is_last_partial;
 	int is_listed_again; /* since the session is known (A11) */
 	int began_with_key; /* and no answer yet (B13) */
@@ -616,6 +618,8 @@ static void on_signed(void *arg, int r, struct smx_view message)
 
 	link_touch(lg->link);
 	lg->agent = NULL;
+	agent_wait_end(lg->agent_wait);
+	lg->agent_wait = NULL;
 	if (r == 0)
 		r = smx_agent_parse_signature(message, &signature);
 	if (r != 0)
@@ -661,6 +665,7 @@ static void sign(struct login *lg)
 		lg->agent = agent_ask(lg->mux->loop, lg->agents[lg->n_agents - 1], &out, 1,
 			AGENT_SIGN_TIMEOUT_MS, on_signed, lg);
 		r = lg->agent ? 0 : SMX_ENOMEM;
+		lg->agent_wait = agent_wait_start(lg->entry, candidate_signer(c));
 	}
 out:
 	smx_buf_release(&data);
@@ -896,6 +901,7 @@ void login_free(struct login *lg)
 	if (!lg)
 		return;
 	agent_cancel(lg->agent);
+	agent_wait_end(lg->agent_wait);
 	prompt_cancel(lg->prompt);
 	keyload_cancel(lg->keyload);
 	forget_key(lg);

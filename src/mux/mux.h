@@ -59,6 +59,7 @@ struct mux {
 	struct asker *places[MUX_PLACES]; /* of our own to ask at (A6): serve_ask, window_ask */
 	struct greetings greetings; /* how logins are begun (B13) */
 	struct smx_list prompts; /* being asked or waiting for it */
+	struct smx_list agent_waits; /* agents that wait for a person (A15) */
 	struct smx_list dismissed; /* open_req, to be refused (A17) */
 	uint64_t next_id; /* of clients and upstreams, for the log and status */
 	struct window_budget windows;

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "mux/agent_wait.h"
 #include "mux/asker.h"
 #include "mux/holdback.h"
 #include "mux/prepare.h"
@@ -536,6 +537,8 @@ void pool_open(struct mux *m, struct smx_routes *routes, const struct smx_route 
 	pool_assign(e);
 	if (asker && !smx_list_empty(&m->prompts))
 		prompt_welcome(m, asker);
+	if (asker && !smx_list_empty(&m->agent_waits))
+		agent_wait_welcome(m, asker);
 }
 
 void pool_again(struct open_req *req)
