@@ -12,9 +12,9 @@
 /*
  * Appends the text to out, cleaned (A7), as rows that each end with "\n" and take `columns` columns
  * at most, so that no terminal of that width begins a row by itself. Line breaks are kept. Of
- * blanks, in whatever script, those at the end of a line, where a row is broken and at the beginning
- * of a line that has to be broken are left out; of empty lines, those at both ends and all but one
- * of several. Words that are longer than a row are broken, but:
+ * blanks, in whatever script, those at the end of a line, where a row is broken and at the
+ * beginning of a line that has to be broken are left out; of empty lines, those at both ends and
+ * all but one of several. Words that are longer than a row are broken, but:
  * - of a line that is drawn (one character again and again) what does not fit is left out;
  * - a web address stays whole, in a row by itself, for it is to be copied. It has no blanks, which
  *   all that we ask has.
