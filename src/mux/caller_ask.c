@@ -34,7 +34,8 @@ struct caller_ask {
 	struct asker asker;
 	struct smx_list node; /* mux->callers */
 	struct mux *mux;
-	struct passenger *passenger;
+	struct caller_wait wait; /* owner NULL: it is gone */
+	uint64_t born_ms;
 	struct smx_os_caller *caller; /* NULL: not known */
 	int has_looked;
 	enum way way;
@@ -64,9 +65,9 @@ static struct caller_ask *ask_of(const struct asker *asker)
 
 static struct mux_ids ids_of(const struct caller_ask *a)
 {
-	const struct passenger *p = a->passenger;
+	const struct passenger_owner *o = a->wait.owner;
 
-	return (struct mux_ids){ 0, p->id, p->owner ? p->owner->id : 0, p->route };
+	return (struct mux_ids){ 0, a->wait.id, o ? o->id : 0, o ? o->route->name : "" };
 }
 
 /* --- what it has said about being asked --- */
@@ -159,7 +160,7 @@ static void choose_way(struct caller_ask *a)
 /* Once, when it is asked for: a client that meets a connection that is there costs nothing. */
 static void look(struct caller_ask *a)
 {
-	const struct passenger_owner *o = a->passenger->owner;
+	const struct passenger_owner *o = a->wait.owner;
 	struct smx_buf args;
 	struct mux_ids ids;
 	int r;
@@ -208,7 +209,7 @@ static enum asker_state ask_state(struct asker *asker)
 	look(a);
 	if (a->prompt)
 		return ASKER_BUSY;
-	if (!a->passenger->owner || a->way == WAY_NONE)
+	if (!a->wait.owner || a->way == WAY_NONE)
 		return ASKER_NEVER;
 	if (a->way == WAY_ASKPASS)
 		return ASKER_FREE;
@@ -239,9 +240,10 @@ static int ask_is_batch(struct asker *asker)
 
 static int open_tty(const struct caller_ask *a, int *ret_fd)
 {
-	const struct passenger *p = a->passenger;
-	const int fds[] = { p->in ? input_terminal(p->in) : -1,
-		p->err ? output_terminal(p->err) : -1, p->out ? output_terminal(p->out) : -1 };
+	const struct passenger *p = a->wait.passenger;
+	const int fds[] = { p && p->in ? input_terminal(p->in) : -1,
+		p && p->err ? output_terminal(p->err) : -1,
+		p && p->out ? output_terminal(p->out) : -1 };
 
 	return smx_os_caller_open_tty(a->caller, fds, SMX_ARRAY_LEN(fds), ret_fd);
 }
@@ -385,8 +387,8 @@ static int start_askpass(struct caller_ask *a, const struct question *q, size_t 
 		r = smx_buf_cstr(&text) && smx_buf_cstr(&before)
 			    ? run_askpass(a, smx_buf_cstr(&text), question_hint(q))
 			    : SMX_ENOMEM;
-	if (r == 0 && smx_buf_len(&before))
-		passenger_tell(a->passenger, smx_buf_cstr(&before));
+	if (r == 0 && smx_buf_len(&before) && a->wait.passenger)
+		passenger_tell(a->wait.passenger, smx_buf_cstr(&before));
 	smx_buf_release(&text);
 	smx_buf_release(&before);
 	return r;
@@ -493,19 +495,26 @@ static const struct asker_ops ops = { .state = ask_state,
 
 /* --- its life --- */
 
-struct caller_ask *caller_ask_new(struct passenger *p)
+struct caller_ask *caller_ask_new(const struct caller_wait *wait)
 {
 	struct caller_ask *a = smx_calloc(1, sizeof(*a));
 
 	if (!a)
 		return NULL;
 	a->asker.ops = &ops;
-	a->mux = p->mux;
-	a->passenger = p;
+	a->mux = wait->mux;
+	a->wait = *wait;
+	a->born_ms = mux_now(a->mux);
 	smx_buf_init(&a->env, SMX_OS_CALLER_BYTES_MAX);
 	smx_list_init(&a->node);
 	smx_list_add_tail(&a->mux->callers, &a->node);
 	return a;
+}
+
+void caller_ask_leave(struct caller_ask *a)
+{
+	if (a)
+		a->wait.owner = NULL;
 }
 
 struct asker *caller_ask_asker(struct caller_ask *a)
@@ -540,22 +549,22 @@ void caller_ask_free(struct caller_ask *a)
  */
 static void watch_time(struct caller_ask *a)
 {
-	struct passenger *p = a->passenger;
-	uint64_t age = mux_now(a->mux) - p->born_ms;
+	const struct open_req *req = a->wait.req;
+	uint64_t age = mux_now(a->mux) - a->born_ms;
 	const struct smx_hop *hop;
 
-	if (age < LOOK_AFTER_MS || !p->owner || !p->req.entry || p->req.up || a->prompt ||
-		!pool_is_silent(p->req.entry))
+	if (age < LOOK_AFTER_MS || !a->wait.owner || !req || !req->entry || req->up || a->prompt ||
+		!pool_is_silent(req->entry))
 		return;
 	look(a);
 	if (ask_settings(a) || !a->settings.connect_timeout_ms ||
 		age < a->settings.connect_timeout_ms)
 		return;
-	hop = smx_route_target(p->owner->route);
-	(void)snprintf(p->dismissal, sizeof(p->dismissal),
+	hop = smx_route_target(a->wait.owner->route);
+	(void)snprintf(a->wait.dismissal, CALLER_DISMISSAL_SIZE,
 		"connect to host %.255s port %u: Connection timed out", hop->host, hop->port);
 	a->was_asked = 1; /* ssh has waited, and is not to begin anew */
-	pool_dismiss(p->req.entry, &a->asker, p->dismissal);
+	pool_dismiss(req->entry, &a->asker, a->wait.dismissal);
 }
 
 void caller_ask_tick(struct mux *m)

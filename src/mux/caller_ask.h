@@ -12,11 +12,27 @@
 #include "mux/asker.h"
 #include "mux/mux.h"
 
-struct caller_ask;
-struct passenger;
+#define CALLER_DISMISSAL_SIZE 600
 
-/* For a passenger whose channel is about to be asked for. NULL: no memory. */
-struct caller_ask *caller_ask_new(struct passenger *p);
+struct caller_ask;
+struct open_req;
+struct passenger;
+struct passenger_owner;
+
+/* What waits for a login, and for whose sake. */
+struct caller_wait {
+	struct mux *mux;
+	const struct passenger_owner *owner; /* of the process that is asked */
+	struct passenger *passenger; /* whose streams are there, or NULL */
+	struct open_req *req; /* what waits; NULL: for nothing that has a time of its own */
+	char *dismissal; /* with req: of CALLER_DISMISSAL_SIZE bytes, and outlives it */
+	uint64_t id; /* for the log; or 0 */
+};
+
+/* wait is copied; what it names must be there until caller_ask_leave. NULL: no memory. */
+struct caller_ask *caller_ask_new(const struct caller_wait *wait);
+/* Its client is gone, and nobody is asked any more, though something may wait still. NULL works. */
+void caller_ask_leave(struct caller_ask *a);
 struct asker *caller_ask_asker(struct caller_ask *a);
 /* It answered a question, or its person would not: ssh is not to ask again by itself. */
 int caller_ask_was_asked(const struct caller_ask *a);

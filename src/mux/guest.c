@@ -173,14 +173,19 @@ static void on_tty_failed(struct passenger_owner *o, uint32_t session)
 	guest_replied(g, smx_mux4_put_tty_failure(&g->out, session));
 }
 
+void guest_finish(struct guest *g)
+{
+	g->is_ending = 1;
+	g->idle_since_ms = mux_now(g->mux);
+	flush(g);
+}
+
 static void on_over(struct passenger_owner *o)
 {
 	struct guest *g = of_owner(o);
 
 	g->passenger = NULL;
-	g->is_ending = 1;
-	g->idle_since_ms = mux_now(g->mux);
-	flush(g);
+	guest_finish(g);
 }
 
 static const struct passenger_owner_ops owner_ops = { on_opened, on_refused, on_exited,

@@ -61,6 +61,9 @@ void guest_resume(struct guest *g);
 /* Polls for what there is to be read, and (is_writing) for room to write. */
 int guest_poll(struct guest *g, int is_writing);
 
+/* There is nothing more for it: it ends when it has its replies. */
+void guest_finish(struct guest *g);
+
 /* --- guest_info.c: `ssh -O conninfo`, `ssh -O channels` --- */
 
 void guest_inform(struct guest *g, const struct smx_mux4_request *req);

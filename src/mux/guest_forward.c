@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/policy.h"
+#include "mux/caller_ask.h"
 #include "mux/forward.h"
 #include "mux/listener.h"
 #include "mux/remote_listener.h"
@@ -18,8 +19,9 @@
 #include "os/door.h"
 #include "os/os.h"
 
-#define TEXT_SIZE 600
-#define PORT_MAX  65535
+#define TEXT_SIZE     600
+#define PORT_MAX      65535
+#define DENIED_STATUS 255 /* of ssh itself, where there is no session */
 
 /* On one or the other. */
 struct hold {
@@ -29,11 +31,20 @@ struct hold {
 	struct remote_hold remote;
 	uint32_t request; /* for it, while the server has not answered */
 	int wants_port; /* the answer says which port it is */
+	struct caller_ask *ask; /* its person, until the server has answered; or NULL */
 };
+
+static void end_asking(struct hold *h)
+{
+	h->remote.asker = NULL;
+	caller_ask_free(h->ask);
+	h->ask = NULL;
+}
 
 static void forget(struct hold *h)
 {
 	smx_list_del(&h->node);
+	end_asking(h);
 	smx_free(h);
 }
 
@@ -145,6 +156,7 @@ static void on_answered(struct remote_hold *rh, uint32_t port, const char *why)
 	uint32_t id = h->request;
 	char text[TEXT_SIZE + 20];
 
+	end_asking(h);
 	if (port == UINT32_MAX) {
 		forget(h);
 		(void)snprintf(text, sizeof(text), "ssh-mux: %s", why);
@@ -179,16 +191,19 @@ static const struct remote_hold_ops remote_ops = { on_answered, on_lost };
 static void open_remote(struct guest *g, const struct smx_mux4_request *req, struct hold *h)
 {
 	struct remote_listener *l = remote_listener_find(g->mux, g->route, req);
+	const struct caller_wait wait = { .mux = g->mux, .owner = &g->owner };
 	char text[TEXT_SIZE];
 
 	h->remote.ops = &remote_ops;
+	if (!l && (h->ask = caller_ask_new(&wait)))
+		h->remote.asker = caller_ask_asker(h->ask);
 	h->request = req->id;
 	h->wants_port = req->listen_port == 0;
 	g->is_opening = 1;
 	if (l) {
 		remote_listener_hold(l, &h->remote);
-	} else if (remote_listener_new(
-			   g->mux, g->route, req, &h->remote, NULL, text, sizeof(text)) != 0) {
+	} else if (remote_listener_new(g->mux, g->route, req, &h->remote, text, sizeof(text)) !=
+		   0) {
 		g->is_opening = 0;
 		forget(h);
 		refuse(g, req, text);
@@ -266,11 +281,14 @@ struct stay {
 	struct open_req req;
 	uint32_t id;
 	int is_done;
+	struct caller_ask *ask; /* its person, or NULL */
+	char dismissal[CALLER_DISMISSAL_SIZE];
 };
 
 static void stay_free(struct stay *s)
 {
 	open_req_release(&s->req);
+	caller_ask_free(s->ask);
 	smx_free(s);
 }
 
@@ -290,8 +308,24 @@ static void on_opened(
 	(void)chan;
 	(void)specific;
 	s->is_done = 1;
+	s->req.asker = NULL;
+	caller_ask_free(s->ask);
+	s->ask = NULL;
 	guest_replied(g, smx_mux4_put_opened(&g->out, s->id, (uint32_t)g->id));
 	guest_resume(g);
+}
+
+/* As of a session: it was asked, and ssh is not to ask once more by itself. */
+static void end_denied(struct guest *g, struct stay *s, const char *text)
+{
+	struct asker *asker = caller_ask_asker(s->ask);
+
+	asker->ops->tell(asker, text);
+	guest_replied(g, smx_mux4_put_opened(&g->out, s->id, (uint32_t)g->id));
+	if (!g->is_closed)
+		guest_replied(g, smx_mux4_put_exit(&g->out, (uint32_t)g->id, DENIED_STATUS));
+	if (!g->is_closed)
+		guest_finish(g);
 }
 
 static void on_failed(struct open_req *req, uint32_t code, const char *text)
@@ -302,8 +336,11 @@ static void on_failed(struct open_req *req, uint32_t code, const char *text)
 
 	(void)code;
 	g->stay = NULL;
+	if (s->ask && caller_ask_was_asked(s->ask))
+		end_denied(g, s, text);
+	else
+		guest_refuse(g, id, text);
 	stay_free(s);
-	guest_refuse(g, id, text);
 	guest_resume(g);
 }
 
@@ -315,6 +352,7 @@ static void on_released(struct open_req *req)
 void guest_stay(struct guest *g, const struct smx_mux4_request *req)
 {
 	struct smx_view none = { NULL, 0 };
+	struct caller_wait wait = { .mux = g->mux, .owner = &g->owner };
 	struct stay *s;
 
 	/* Clients up to 9.3 stay in the foreground then, and none says whether it should. */
@@ -334,6 +372,10 @@ void guest_stay(struct guest *g, const struct smx_mux4_request *req)
 	s->req.opened = on_opened;
 	s->req.failed = on_failed;
 	s->req.released = on_released;
+	wait.req = &s->req;
+	wait.dismissal = s->dismissal;
+	if ((s->ask = caller_ask_new(&wait)))
+		s->req.asker = caller_ask_asker(s->ask);
 	g->stay = s;
 	g->is_opening = 1;
 	pool_open(g->mux, g->routes, g->route, g->route->n_hops, &s->req);
@@ -347,6 +389,7 @@ void guest_leave(struct guest *g)
 		return;
 	g->stay = NULL;
 	s->guest = NULL;
+	caller_ask_leave(s->ask);
 	if (s->is_done)
 		stay_free(s);
 	else

@@ -489,6 +489,7 @@ static const struct endpoint_ops passenger_ops = { passenger_event, passenger_li
 static void detach(struct passenger *p)
 {
 	lend_no_more(p);
+	caller_ask_leave(p->ask);
 	p->owner = NULL;
 	close_streams(p);
 	smx_list_del(&p->source.node);
@@ -687,8 +688,9 @@ struct passenger *passenger_accept(struct passenger_owner *o,
 void passenger_start(struct passenger *p)
 {
 	const struct smx_route *route = p->owner->route;
+	const struct caller_wait wait = { p->mux, p->owner, p, &p->req, p->dismissal, p->id };
 
-	p->ask = p->is_connection ? NULL : caller_ask_new(p);
+	p->ask = p->is_connection ? NULL : caller_ask_new(&wait);
 	p->req.asker = p->ask ? caller_ask_asker(p->ask) : NULL;
 	pool_open(p->mux, p->owner->routes, route, route->n_hops, &p->req);
 }

@@ -172,11 +172,12 @@ static int request_tty(struct passenger *p)
 /* B4: the guest has looked whether it may. As a real master: no answer is wanted. */
 static int request_agent(struct passenger *p)
 {
+	const struct caller_wait wait = { p->mux, p->owner, p, NULL, NULL, p->id };
 	struct smx_buf none;
 	int r;
 
 	if (p->owner->route->agent.must_confirm)
-		p->consent = caller_ask_new(p);
+		p->consent = caller_ask_new(&wait);
 	if ((r = agent_lend(&p->lender, p->ep.link->owner, p->owner->route, NULL, p->wish.agent,
 		     p->consent ? caller_ask_asker(p->consent) : NULL)) != 0)
 		return r;

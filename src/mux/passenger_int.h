@@ -4,10 +4,9 @@
 #define SMX_MUX_PASSENGER_INT_H
 
 #include "mux/agent_forward.h"
+#include "mux/caller_ask.h"
 #include "mux/passenger.h"
 #include "os/os.h"
-
-struct caller_ask;
 
 #define PASSENGER_TEXT_SIZE 600
 
@@ -23,7 +22,7 @@ struct passenger {
 	struct passenger_owner *owner; /* NULL once it is gone */
 	struct endpoint ep; /* the channel */
 	struct open_req req;
-	char dismissal[PASSENGER_TEXT_SIZE]; /* why it waits no more */
+	char dismissal[CALLER_DISMISSAL_SIZE]; /* why it waits no more */
 	struct caller_ask *ask; /* its person, until the channel is open */
 	struct source source; /* from the stream, on the link's lists */
 	struct source grants;

@@ -126,6 +126,9 @@ void remote_listener_release(struct remote_hold *h, int keep)
 {
 	struct remote_listener *l = h->listener;
 
+	/* Who is asked for the login goes with the first that wanted it. */
+	if (h->asker && l->has_forward && l->forward.req.asker == h->asker)
+		l->forward.req.asker = NULL;
 	let_go(h);
 	if (!l->is_given_up && l->stands && keep)
 		l->is_kept = 1;
@@ -145,6 +148,7 @@ static void on_answered(struct remote_forward *f, uint32_t port, const char *why
 	struct mux_ids ids = ids_of(l);
 	char name[TEXT_SIZE], text[TEXT_SIZE + 400];
 
+	f->req.asker = NULL;
 	if (port != UINT32_MAX) {
 		l->stands = 1;
 		answer_all(l, port, NULL);
@@ -240,8 +244,7 @@ int remote_listener_is_allowed(const struct mux *m, const struct smx_route *rout
 }
 
 int remote_listener_new(struct mux *m, const struct smx_route *route,
-	const struct smx_mux4_request *req, struct remote_hold *h, struct asker *asker, char *text,
-	size_t size)
+	const struct smx_mux4_request *req, struct remote_hold *h, char *text, size_t size)
 {
 	struct remote_listener *l;
 	int r;
@@ -269,7 +272,7 @@ int remote_listener_new(struct mux *m, const struct smx_route *route,
 	smx_list_add_tail(&m->remote_listeners, &l->node);
 	m->n_remote_listeners++;
 	remote_listener_hold(l, h);
-	remote_forward_start(&l->forward, m->routes, route, asker); /* l may be gone after it */
+	remote_forward_start(&l->forward, m->routes, route, h->asker); /* l may be gone after it */
 	return 0;
 }
 

@@ -33,6 +33,9 @@ struct remote_hold {
 	struct smx_list node; /* remote_listener->holds */
 	const struct remote_hold_ops *ops;
 	struct remote_listener *listener; /* NULL: it holds none (any more) */
+	/* Where its person is asked if there must be a login, or NULL: there until the answer, or
+	 * until it is released. */
+	struct asker *asker;
 	int is_waiting; /* for the server's answer */
 };
 
@@ -59,12 +62,10 @@ int remote_listener_is_allowed(const struct mux *m, const struct smx_route *rout
 	const struct smx_mux4_request *req, char *text, size_t size);
 /*
  * Asks for a new one, which h holds, with its ops set: it is answered, maybe before this returns.
- * SMX_ELIMIT, SMX_ENOMEM: it is not, and text says why. asker: where the client's
- * person is asked if there must be a login, or NULL; it must be there until the answer.
+ * SMX_ELIMIT, SMX_ENOMEM: it is not, and text says why.
  */
 int remote_listener_new(struct mux *m, const struct smx_route *route,
-	const struct smx_mux4_request *req, struct remote_hold *h, struct asker *asker, char *text,
-	size_t size);
+	const struct smx_mux4_request *req, struct remote_hold *h, char *text, size_t size);
 /* Another one who wants it: answered as well, maybe now. */
 void remote_listener_hold(struct remote_listener *l, struct remote_hold *h);
 /* keep: it is to stay, if it stands. */

@@ -577,6 +577,61 @@ def test_W7_batch_mode_does_not_make_the_daemon_ask(keys, cleanup, tmp_path):
     assert (tmp_path / "asked").exists(), world.mux.log()
 
 
+def new_routes(world, top=None, **route):
+    """Other ones than the world has, once they are read."""
+    since = len(world.mux.log())
+    world.mux.put("ssh-mux-routes.toml", routes_toml({"t": hop(world.bastion, **route)}, top=top))
+    os.kill(world.mux.pid, signal.SIGHUP)
+    poll(lambda: "routes" in world.mux.log()[since:] or "reload" in world.mux.log()[since:], 20)
+
+
+@pytest.mark.parametrize("how", ["-R", "-N -R", "-N -L"])
+def test_W2_a_forward_that_needs_a_login_asks_as_a_session_does(world, how):
+    """At the terminal, once, and ssh does not go on by itself."""
+    new_routes(world, remote_forwards=["localhost:*"], allow_remote_loopback_any_port=True)
+    port, screen = peers.free_port(), world.screen()
+    options = [*how.split(), f"{port}:127.0.0.1:{world.bastion.port}"]
+    command = [] if "-N" in how else ["echo arrived-$((40 + 2)); sleep 60"]
+    run(screen, world.line(*command, options=options))
+    screen.wait(ASK, "One-time password")
+    screen.type(world.code(), "Enter")
+    if command:
+        screen.wait("arrived-42")
+    poll(lambda: peers.listening(port) and world.used(), 20, "the forward")
+    assert world.used() == 1 and len(world.mux.connections()) == 1
+    screen.type("C-c")
+    screen.wait("ready>")
+    poll(lambda: not peers.listening(port), 20, "the forward's end")
+    screen.check_usable()
+
+
+def test_W2_ssh_N_whose_codes_were_wrong_asks_no_more(world):
+    new_routes(world, allow_remote_loopback_any_port=True)
+    screen = world.screen()
+    run(screen, world.line(options=["-N", "-L", f"{peers.free_port()}:127.0.0.1:1"]) + "; echo code=$?")
+    for n in (1, 2, 3):
+        poll(lambda: screen.run("capture-pane", "-p", "-t", "t").count(ASK) == n, 30, "question")
+        screen.type("000000", "Enter")
+    shown = screen.wait("code=255")
+    assert "permission denied" in shown and shown.count("One-time password") == 3
+    screen.check_usable()
+
+
+@pytest.mark.parametrize("how", ["-R", "-N -L"])
+def test_W7_batch_mode_of_a_forward_makes_nobody_ask(keys, cleanup, tmp_path, how):
+    world = World(keys, cleanup)
+    pinentry = tmp_path / "pinentry"
+    pinentry.write_text(f"#!/bin/sh\ntouch {tmp_path}/asked\n")
+    pinentry.chmod(0o700)
+    new_routes(world, top={"pinentry": str(pinentry)}, remote_forwards=["localhost:*"],
+               allow_remote_loopback_any_port=True)
+    options = [*how.split(), f"{peers.free_port()}:127.0.0.1:1"]
+    screen = world.screen()
+    run(screen, world.line("true", options=["-o", "BatchMode=yes", *options]) + "; echo code=$?")
+    screen.wait("code=255")
+    assert not (tmp_path / "asked").exists()
+
+
 @pytest.mark.parametrize("how", ["ours", "plain"])
 def test_W7_a_job_in_the_background_is_not_asked(world, how):
     """It is stopped as plain ssh is, and the shell's keys stay the shell's."""

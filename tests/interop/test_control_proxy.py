@@ -284,4 +284,5 @@ def test_W2_a_stopped_daemon_ends_proxy_mode(make_sshd, make_mux):
     with client.start("echo ready; cat") as p:
         assert p.stdout.readline() == b"ready\n"
         assert mux.control("stop").returncode == 0
+        mux.proc.wait(20)
         assert p.wait(20) == 255

@@ -387,6 +387,7 @@ def test_U10_a_killed_client_and_a_stopped_daemon_leave_no_remote_forward(make_s
     s.sendall(b"one")
     assert s.recv(10) == b"one"
     assert mux.control("stop").returncode == 0
+    mux.proc.wait(20)
     with s, contextlib.suppress(ConnectionResetError):
         assert s.recv(10) == b""
     gone(two)
