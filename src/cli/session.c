@@ -196,6 +196,10 @@ static void on_notice(struct uplink *u, struct smx_view text)
 	/* While it waits for the login there is no program yet. */
 	if ((!s->has_pty && s->has_opened) || s->err.fd < 0 || !smx_os_is_terminal(s->err.fd))
 		return;
+	if (!s->has_opened) {
+		uplink_print_notice(u, text); /* before a question that may come behind it */
+		return;
+	}
 	uplink_notice_line(u, text, line, sizeof(line));
 	s->n_ours += strlen(line);
 	check(s, smx_buf_put(&s->err.waiting, line, strlen(line)));

@@ -322,7 +322,9 @@ void uplink_notice_line(struct uplink *u, struct smx_view text, char *out, size_
 
 	u->noticed_ns = now;
 	smx_sanitize((const char *)text.p, text.len, clean, sizeof(clean));
-	(void)snprintf(out, size, "%sssh-mux: %s\r\n", is_first ? "\r\n" : "", clean);
+	(void)snprintf(out, size, "%s%s%s\r\n", is_first ? "\r\n" : "",
+		strncmp(clean, SMX_NOTICE_MARK, strlen(SMX_NOTICE_MARK)) == 0 ? "" : "ssh-mux: ",
+		clean);
 }
 
 void uplink_print_notice(struct uplink *u, struct smx_view text)

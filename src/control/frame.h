@@ -24,6 +24,8 @@ enum smx_frame_type {
 	SMX_FRAME_NOTICE = 0x80, /* daemon: one line for the person at a terminal */
 };
 
+#define SMX_NOTICE_MARK " | " /* a NOTICE that begins so is a server's row: as it is (A14) */
+
 #define SMX_ASK_ECHO    1 /* the answer may be shown */
 #define SMX_ASK_CONFIRM 2 /* yes or no (or a fingerprint) is asked */
 

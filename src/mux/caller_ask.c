@@ -472,7 +472,9 @@ static void ask_tell(struct asker *asker, const char *text)
 
 	if (ask_state(asker) != ASKER_FREE || a->way != WAY_TERMINAL || open_tty(a, &fd) != 0)
 		return;
-	(void)snprintf(line, sizeof(line), "\rssh-mux: %.500s\r\n", text);
+	(void)snprintf(line, sizeof(line), "\r%s%.560s\r\n",
+		strncmp(text, SMX_NOTICE_MARK, strlen(SMX_NOTICE_MARK)) == 0 ? "" : "ssh-mux: ",
+		text);
 	smx_os_tty_tell(fd, line);
 	smx_os_ipc_close(fd);
 }

@@ -391,11 +391,11 @@ static void ask(struct login *lg, const struct smx_auth_info_request *request)
 		finish(lg, SMX_EDENIED, "permission denied: the server asks a question; " NOBODY);
 }
 
-static void show(struct login *lg, struct smx_view text)
+static void show(struct login *lg, struct smx_view text, struct smx_view more)
 {
 	struct mux_ids ids = { .conn = lg->link->id, .route = lg->entry->route->name };
 
-	server_words(lg->entry, &ids, text, lg->said);
+	server_words(lg->entry, &ids, text, more, lg->said);
 }
 
 static void on_info_request(struct login *lg, const struct smx_auth_info_request *request)
@@ -408,8 +408,7 @@ static void on_info_request(struct login *lg, const struct smx_auth_info_request
 		return;
 	}
 	/* A13: shown. It is answered without a person, but not for ever. */
-	show(lg, request->name);
-	show(lg, request->instruction);
+	show(lg, request->name, request->instruction);
 	r = ++lg->n_rounds > EMPTY_ROUNDS_MAX ? SMX_EPROTOCOL
 					      : smx_auth_client_send_answers(&lg->auth, NULL, 0);
 	if (r != 0)
@@ -811,7 +810,7 @@ int login_handle(struct login *lg, struct smx_view payload)
 	case SMX_AUTH_EV_NONE:
 		break;
 	case SMX_AUTH_EV_BANNER:
-		show(lg, ev.text);
+		show(lg, ev.text, (struct smx_view){ NULL, 0 });
 		break;
 	case SMX_AUTH_EV_CHOOSE:
 		on_choose(lg, was, ev.is_partial);

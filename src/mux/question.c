@@ -14,7 +14,6 @@
 #define LABEL_MAX      60 /* columns; longer ones are no label of a field */
 #define PLAIN_COLUMNS  200 /* of rows in an SSH_ASKPASS */
 #define WHOM_MAX       600
-#define SAID_WHOM_MAX  34 /* columns of a name that is repeated in each line */
 #define ANSWER_LABEL   "Answer: "
 
 static struct smx_view view(const char *s)
@@ -192,6 +191,7 @@ static const struct extent terminal_max = { 17, SIZE_MAX };
 /* A line of Assuan has a thousand bytes, and % takes three. */
 static const struct extent window_max = { 16, 620 };
 static const struct extent plain_max = { 20, SIZE_MAX };
+static const struct extent said_max = { 20, SIZE_MAX };
 
 static struct extent extent_of(struct smx_view row)
 {
@@ -339,8 +339,7 @@ static int put_head(const struct question *q, size_t at, const char *prefix, str
 	return r == 0 ? smx_buf_put_str(out, "\n") : r;
 }
 
-/* With how often it was tried, or empty. */
-static int put_note(const struct question *q, size_t at, struct smx_buf *out)
+int question_put_note(const struct question *q, size_t at, struct smx_buf *out)
 {
 	int r;
 
@@ -374,7 +373,7 @@ int question_put_terminal(const struct question *q, size_t at, struct smx_buf *o
 	smx_buf_init(&rows, QUESTION_TEXT_MAX);
 	smx_buf_init(&last, QUESTION_TEXT_MAX);
 	smx_buf_init(&note, QUESTION_TEXT_MAX);
-	if ((r = put_note(q, at, &note)) == 0 && smx_buf_len(&note))
+	if ((r = question_put_note(q, at, &note)) == 0 && smx_buf_len(&note))
 		r = smx_buf_cstr(&note) ? smx_buf_printf(out, "ssh-mux: %s\n", smx_buf_cstr(&note))
 					: SMX_ENOMEM;
 	if (r == 0 && !question_is_confirm(q))
@@ -418,15 +417,20 @@ int question_put_askpass(const struct question *q, size_t at, struct smx_buf *ou
 
 int question_put_before(const struct question *q, size_t at, struct smx_buf *out)
 {
+	struct smx_buf said;
 	int r = 0;
 
 	if (at > 0)
 		return 0;
+	smx_buf_init(&said, QUESTION_TEXT_MAX);
 	if (q->note)
 		r = smx_buf_put_str(out, "Permission denied, please try again.\n");
-	return r == 0 && q->lines
-		       ? question_put_said(q->whom, view(q->lines), 0, plain_max.rows, out)
-		       : r;
+	if (r == 0 && q->lines && (r = question_put_said(q->whom, view(q->lines), &said)) == 0 &&
+		smx_buf_len(&said))
+		r = smx_buf_cstr(&said) ? smx_buf_printf(out, "ssh-mux: %s", smx_buf_cstr(&said))
+					: SMX_ENOMEM;
+	smx_buf_release(&said);
+	return r;
 }
 
 /* Without "(yes/no/…)? " at its end: the buttons of the window say what can be answered. */
@@ -497,40 +501,17 @@ int question_put_window(const struct question *q, size_t at, int is_own, struct 
 
 /* --- said --- */
 
-/* "whom says: " in few columns; what is cut off is seen to be. */
-static void make_mark(const char *whom, char *out, size_t size)
+int question_put_said(const char *whom, struct smx_view text, struct smx_buf *out)
 {
-	char name[SAID_WHOM_MAX + 1], clean[SAID_WHOM_MAX + 1];
-	int is_long = strlen(whom) > SAID_WHOM_MAX;
-
-	(void)snprintf(name, sizeof(name), "%.*s%s", is_long ? SAID_WHOM_MAX - 3 : SAID_WHOM_MAX,
-		whom, is_long ? "..." : "");
-	smx_sanitize(name, strlen(name), clean, sizeof(clean)); /* half a character */
-	(void)snprintf(out, size, "%s says: ", clean);
-}
-
-int question_put_said(
-	const char *whom, struct smx_view text, size_t taken, size_t max, struct smx_buf *out)
-{
-	char mark[SAID_WHOM_MAX + 16];
-	struct smx_view rest, row;
+	char clean[WHOM_MAX];
 	struct smx_buf rows;
-	size_t n = 0;
 	int r;
 
-	make_mark(whom, mark, sizeof(mark));
 	smx_buf_init(&rows, 2 * SMX_AUTH_MSG_MAX);
-	r = smx_rows_put(&rows, text, QUESTION_COLUMNS - taken - smx_rows_width(view(mark)));
-	rest = smx_buf_as_view(&rows);
-	while (r == 0 && smx_rows_next(&rest, &row)) {
-		if (row.len == 0)
-			continue;
-		if (++n > max) {
-			r = smx_buf_put_str(out, "the server says more than a screen holds\n");
-			break;
-		}
-		r = put_row(out, mark, row);
-	}
+	smx_sanitize(whom, strlen(whom), clean, sizeof(clean));
+	r = smx_rows_put(&rows, text, MARKED_COLUMNS);
+	if (r == 0 && smx_buf_len(&rows) && (r = smx_buf_printf(out, "%s says:\n", clean)) == 0)
+		r = put_rows(out, QUESTION_MARK, smx_buf_as_view(&rows), said_max);
 	smx_buf_release(&rows);
 	return r;
 }

@@ -17,12 +17,13 @@
 #define SMX_MUX_QUESTION_H
 
 #include "base/buf.h"
+#include "control/frame.h"
 #include "ssh/auth_msg.h"
 
 #define QUESTION_ROWS     24 /* of a screen */
 #define QUESTION_COLUMNS  79 /* the last column of 80 is left alone */
 #define QUESTION_TEXT_MAX (32 * 1024) /* of all that is rendered here */
-#define QUESTION_MARK     " | "
+#define QUESTION_MARK     SMX_NOTICE_MARK
 
 enum question_kind {
 	QUESTION_OF_SERVER, /* its own words */
@@ -82,11 +83,13 @@ int question_put_before(const struct question *q, size_t at, struct smx_buf *out
 int question_put_window(const struct question *q, size_t at, int is_own, struct smx_buf *ret_desc,
 	struct smx_buf *ret_label);
 
+/* What was wrong with the answer before, and which try this is; or nothing. */
+int question_put_note(const struct question *q, size_t at, struct smx_buf *out);
+
 /*
- * What a server says and asks nothing about (A12, A13): rows "whom says: text", each with its "\n",
- * that fit behind `taken` columns. At most max rows; what is more is said.
+ * What a server says and asks nothing about (A12, A13): a line "whom says:", and its rows, marked;
+ * each with its "\n", a screen of them at most. Nothing if it says nothing.
  */
-int question_put_said(
-	const char *whom, struct smx_view text, size_t taken, size_t max, struct smx_buf *out);
+int question_put_said(const char *whom, struct smx_view text, struct smx_buf *out);
 
 #endif

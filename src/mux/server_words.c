@@ -12,10 +12,9 @@
 
 #define LOG_COLUMNS 300 /* a longer line is broken */
 #define WHOM_SIZE   320
-#define TAKEN       9 /* columns of "ssh-mux: ", which a place puts before a line */
 #define LINES_SIZE  (64 * 1024)
 
-/* As lines, each with who says it. */
+/* As lines, the first of which says who speaks. */
 static void show(const struct pool_entry *e, const char *whom, struct smx_view text)
 {
 	struct smx_view rest, row;
@@ -23,7 +22,7 @@ static void show(const struct pool_entry *e, const char *whom, struct smx_view t
 	char *line;
 
 	smx_buf_init(&rows, LINES_SIZE);
-	if (question_put_said(whom, text, TAKEN, SERVER_WORDS_LINES, &rows) == 0) {
+	if (question_put_said(whom, text, &rows) == 0) {
 		rest = smx_buf_as_view(&rows);
 		while (smx_rows_next(&rest, &row)) {
 			if ((line = smx_strndup((const char *)row.p, row.len)) != NULL)
@@ -57,13 +56,20 @@ static void note(const struct mux_ids *ids, const char *whom, struct smx_view te
 	smx_buf_release(&rows);
 }
 
-void server_words(struct pool_entry *e, const struct mux_ids *ids, struct smx_view text, char *last)
+void server_words(struct pool_entry *e, const struct mux_ids *ids, struct smx_view text,
+	struct smx_view more, char *last)
 {
 	const struct smx_hop *hop = &e->hops[e->n_hops - 1];
 	char clean[WHOM_SIZE], whom[WHOM_SIZE];
+	struct smx_buf both;
 
 	(void)snprintf(whom, sizeof(whom), "%.150s@%.150s", hop->user, hop->host);
 	smx_sanitize(whom, strlen(whom), clean, sizeof(clean));
-	note(ids, clean, text, last);
-	show(e, clean, text);
+	smx_buf_init(&both, LINES_SIZE);
+	if (smx_buf_put(&both, text.p, text.len) == 0 && smx_buf_put_str(&both, "\n") == 0 &&
+		smx_buf_put(&both, more.p, more.len) == 0) {
+		note(ids, clean, smx_buf_as_view(&both), last);
+		show(e, clean, smx_buf_as_view(&both));
+	}
+	smx_buf_release(&both);
 }

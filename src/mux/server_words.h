@@ -13,11 +13,12 @@
 
 struct mux_ids;
 
-#define SERVER_WORDS_LINES 20
+#define SERVER_WORDS_LINES 20 /* in the log */
 #define SERVER_WORDS_LAST  200 /* of the last line, for status */
 
-/* last: of SERVER_WORDS_LAST bytes; gets the last line that says something, or stays. */
-void server_words(
-	struct pool_entry *e, const struct mux_ids *ids, struct smx_view text, char *last);
+/* text, more: a name and what belongs to it, or one of them empty. last: of SERVER_WORDS_LAST
+ * bytes; gets the last line that says something, or stays. */
+void server_words(struct pool_entry *e, const struct mux_ids *ids, struct smx_view text,
+	struct smx_view more, char *last);
 
 #endif

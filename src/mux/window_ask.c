@@ -56,8 +56,8 @@ static enum smx_prompter prompter_of(const struct window_ask *w)
 
 static int start(struct window_ask *w)
 {
-	struct smx_pinentry_question q = { .title = "ssh-mux", .error = w->question->note };
-	struct smx_buf desc, label;
+	struct smx_pinentry_question q = { .title = "ssh-mux" };
+	struct smx_buf desc, label, note;
 	struct pinentry_choice c;
 	int r;
 
@@ -66,21 +66,24 @@ static int start(struct window_ask *w)
 	w->is_window = c.is_window;
 	if (c.is_window)
 		q.title = "ssh-mux OTP";
-	if (w->at > 0)
-		q.error = NULL;
 	smx_buf_init(&desc, QUESTION_TEXT_MAX);
 	smx_buf_init(&label, QUESTION_TEXT_MAX);
-	r = question_put_window(w->question, w->at, c.is_window, &desc, &label);
+	smx_buf_init(&note, QUESTION_TEXT_MAX);
+	if ((r = question_put_note(w->question, w->at, &note)) == 0)
+		r = question_put_window(w->question, w->at, c.is_window, &desc, &label);
 	if (r == 0 && smx_buf_len(&desc) && smx_buf_view(&desc)[smx_buf_len(&desc) - 1] == '\n')
 		smx_buf_truncate(&desc, smx_buf_len(&desc) - 1);
 	if (r == 0) {
 		q.description = smx_buf_cstr(&desc);
+		q.error = smx_buf_len(&note) ? smx_buf_cstr(&note) : NULL;
 		q.prompt = smx_buf_len(&label) ? smx_buf_cstr(&label) : NULL;
-		r = q.description ? pinentry_ask(w->mux, &c, &q, on_pinentry, w, &w->pinentry)
-				  : SMX_ENOMEM;
+		r = q.description && !q.prompt == !smx_buf_len(&label)
+			    ? pinentry_ask(w->mux, &c, &q, on_pinentry, w, &w->pinentry)
+			    : SMX_ENOMEM;
 	}
 	smx_buf_release(&desc);
 	smx_buf_release(&label);
+	smx_buf_release(&note);
 	pinentry_choice_release(&c);
 	return r;
 }

@@ -11,7 +11,7 @@ import pytest
 
 import masters
 import pyssh
-from peers import poll, routes_toml
+from peers import USER, poll, routes_toml
 
 BANNER = "# This host wants one more check.\r\n# To go on, visit: https://login.example/a/1234\r\n"
 ROUNDS = [
@@ -98,10 +98,11 @@ def test_A12_A13_shown_where_a_question_would_be(talker, door):
     """While the login waits for a person at another place, he reads at his terminal for what."""
     mux = talker(BANNER, ROUNDS)
     child = terminal(mux, *doors(mux)[door])
+    child.expect(f"ssh-mux: {USER}@127.0.0.1 says:\r+\n")
     for text in ("# To go on, visit: https://login.example/a/1234", "Sign-in",
                  "To sign in, open https://example.org/device", "and enter the code ABCD-1234",
                  "Match the number: 42", "Signed in. Your password expires in 3 days."):  # fmt: skip
-        child.expect(f"127.0.0.1 says: {re.escape(text)}\r+\n")
+        child.expect(re.escape(f" | {text}") + "\r+\n")
     # It stands in the log and in status as well.
     assert "says: # To go on, visit: https://login.example/a/1234" in mux.log()
     assert any("it says: Signed in." in w for w in mux.status()["warnings"]), mux.status()["warnings"]
@@ -123,9 +124,11 @@ def test_A12_A7_a_servers_text_is_no_terminals(talker):
     assert child.exitstatus == 0
     said = [line.strip() for line in child.before.split("\n") if line.strip()]
     assert "\x1b" not in child.before and "\x07" not in child.before
-    assert said[0].endswith("says: red?") and "says: ssh-mux: Enter passphrase" in said[1], said
-    assert all(line.startswith("ssh-mux: ") and " says: " in line for line in said[:20]), said
-    assert "line 99" not in child.before and len([s for s in said if "says: " in s]) == 20, said
+    assert said.pop() == "in"
+    assert said[0] == f"ssh-mux: {USER}@127.0.0.1 says:" and said[1] == "| red?", said
+    assert said[2] == "| ssh-mux: Enter passphrase for key '/home/me/.ssh/id':", said
+    assert all(line.startswith("|") for line in said[2:]) and len(said) <= 22, said
+    assert said[-1] == "| line 99" and any(line.endswith(" more lines)") for line in said), said
 
 
 def test_A12_programs_find_nothing_of_it(talker):

@@ -433,7 +433,7 @@ def test_A4_A7_the_script_gets_its_data_by_the_pipe_alone(shell, scripted):  # n
     assert "mine" not in question["text"] and "[31m" not in question["text"]
     double_at.plan(0, "answer " + secret("a\\\"b'"))
     second = double_at.question(1)
-    assert second["label"] == "Code" and second["error"] == ""
+    assert second["label"] == f"({USER}@127.0.0.1) Code" and second["error"] == ""
     double_at.plan(1, "answer 2")
     assert client.communicate(timeout=60)[0] == b"in\n"
     assert of_kind(server, "answers") == [("answers", ["a\\\"b'"]), ("answers", ["2"])]
@@ -463,7 +463,7 @@ def test_A5_powershell_says_that_a_code_was_wrong(shell, bastion):
     client = mux.start_ssh("t", "echo in")
     assert double_at.question()["error"] == ""
     double_at.plan(0, "answer 000000")
-    assert double_at.question(1)["error"] == "The answer before was not accepted."
+    assert double_at.question(1)["error"] == "that answer was not accepted (try 2 of 3)"
     double_at.plan(1, f"answer {bastion.code()}")
     assert client.communicate(timeout=60)[0] == b"in\n"
 
