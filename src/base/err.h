@@ -45,7 +45,8 @@ enum smx_err_class { SMX_CLASS_NONE, SMX_CLASS_PEER, SMX_CLASS_LOCAL, SMX_CLASS_
 	X(-32, DENIED, PEER, "permission denied")                             \
 	X(-33, IDENT, PEER, "not an SSH-2 server or client")                  \
 	X(-34, KEEPALIVE, PEER, "no answer to keepalives")                    \
-	X(-35, REFUSED, PEER, "refused by the other side")
+	X(-35, REFUSED, PEER, "refused by the other side")                    \
+	X(-36, WEAK, PEER, "RSA key shorter than 2048 bits, which is always refused")
 
 enum smx_err {
 #define SMX_ERR_ENUM(code, name, class, text) SMX_E##name = (code),

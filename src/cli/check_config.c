@@ -403,8 +403,7 @@ static int check_agent(struct check *c, const char *name, const char *place)
 	char *expanded, *path;
 	int r;
 
-	if (!name || strcmp(name, "none") == 0 || strcmp(name, SMX_OS_AGENT_USUAL) == 0 ||
-		was_seen(c, name))
+	if (!name || strcmp(name, "none") == 0 || smx_agent_variable(name) || was_seen(c, name))
 		return 0;
 	if (!(expanded = prepare_expand(name)))
 		return SMX_ENOMEM;

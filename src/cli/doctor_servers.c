@@ -233,7 +233,7 @@ static void check_agent(struct doctor *d, struct key_files *k, const char *agent
 	char *name, *path;
 	int r;
 
-	if (!agent || strcmp(agent, "none") == 0 || strcmp(agent, SMX_OS_AGENT_USUAL) == 0 ||
+	if (!agent || strcmp(agent, "none") == 0 || smx_agent_variable(agent) ||
 		!see(&k->agents, agent) || !(name = doctor_expand(d, agent)))
 		return;
 	r = smx_os_agent_path(name, &path);

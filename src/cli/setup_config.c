@@ -635,6 +635,8 @@ static int is_allowed(const struct smx_route *route, unsigned what)
 		what &= ~(unsigned)SMX_IMPORT_NEEDS_LISTEN;
 	if (route->agent.is_allowed)
 		what &= ~(unsigned)SMX_IMPORT_NEEDS_AGENT;
+	if (smx_route_target(route)->algorithms)
+		what &= ~(unsigned)SMX_IMPORT_NEEDS_ALGORITHMS;
 	return what == 0;
 }
 

@@ -55,6 +55,7 @@ static void release_host(struct import_host *h)
 	smx_free(h->user);
 	smx_free(h->host_key_alias);
 	smx_free(h->identity_agent);
+	smx_free(h->algorithms);
 	smx_free(h->name);
 	smx_strings_release(&h->identity);
 	smx_strings_release(&h->certificate);

@@ -100,6 +100,7 @@ enum smx_import_need_kind {
 	SMX_IMPORT_NEEDS_FORWARD = 1, /* -L, -D */
 	SMX_IMPORT_NEEDS_LISTEN = 2, /* -R */
 	SMX_IMPORT_NEEDS_AGENT = 4,
+	SMX_IMPORT_NEEDS_ALGORITHMS = 16, /* A16: old ones */
 	SMX_IMPORT_NEEDS_OTHER = 8, /* what no key of a route allows */
 };
 struct smx_import_need {

@@ -276,6 +276,18 @@ static int take_keys(struct smx_import *im, struct import_host *h, const struct 
 	return r;
 }
 
+/* "$NAME" and nothing else. */
+static int is_variable(struct smx_view v)
+{
+	if (v.len < 2 || v.p[0] != '$' || (v.p[1] >= '0' && v.p[1] <= '9'))
+		return 0;
+	for (size_t i = 1; i < v.len; i++)
+		if (!((v.p[i] | 0x20) >= 'a' && (v.p[i] | 0x20) <= 'z') &&
+			!(v.p[i] >= '0' && v.p[i] <= '9') && v.p[i] != '_')
+			return 0;
+	return 1;
+}
+
 static int take_agent(struct smx_import *im, struct import_host *h, struct smx_view v)
 {
 	const char *fault = NULL, *path;
@@ -290,11 +302,13 @@ static int take_agent(struct smx_import *im, struct import_host *h, struct smx_v
 		h->identity_agent = smx_strdup(smx_view_eq(v, "none") ? "none" : "SSH_AUTH_SOCK");
 		return h->identity_agent ? 0 : SMX_ENOMEM;
 	}
+	if (is_variable(v)) {
+		/* A10: it may be another one each time that ssh is called. */
+		h->identity_agent = smx_strndup((const char *)v.p, v.len);
+		return h->identity_agent ? 0 : SMX_ENOMEM;
+	}
 	smx_buf_init(&b, SMX_CONFIG_PATH_MAX);
-	if (v.len > 1 && v.p[0] == '$' && v.p[1] != '{')
-		r = put_env(im, (const char *)v.p + 1, v.len - 1, &b);
-	else
-		r = expand(im, h, v, 1, &b);
+	r = expand(im, h, v, 1, &b);
 	if (r == SMX_ENOMEM)
 		goto out;
 	if (r != 0)

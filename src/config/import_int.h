@@ -33,6 +33,7 @@ struct import_host {
 	struct smx_strings needs; /* what it asks for besides a login, for people (W3) */
 	unsigned needs_what; /* bits of enum smx_import_need_kind */
 	struct smx_strings forwards, remote_forwards; /* items that would allow it */
+	char *algorithms; /* likewise (A16), or NULL */
 	size_t jumps[SMX_HOPS_MAX];
 	size_t n_jumps;
 

@@ -9,7 +9,10 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "config/algorithms.h"
 #include "config/import_int.h"
+#include "crypto/cipher.h"
+#include "crypto/kex.h"
 
 #define VALUE_MAX 256
 #define SHOWN_MAX 80
@@ -91,6 +94,38 @@ static int need(struct import_host *h, unsigned what, const char *text)
 		if (strcmp(h->needs.v[i], text) == 0)
 			return 0;
 	return smx_strings_add(&h->needs, text);
+}
+
+/*
+ * A16: a list that has none of those that are always offered. If some of it can be added, that is
+ * proposed; else no route leads there.
+ */
+static int take_needed(struct import_host *h, const char *list, struct smx_view v)
+{
+	int is_macs = strcmp(list, "macs") == 0, r;
+	const char *usual = is_macs ? smx_mac_names() : smx_kex_names();
+	struct smx_view rest = v, one;
+	char text[VALUE_MAX], clean[SHOWN_MAX];
+	struct smx_buf names;
+	unsigned n = 0;
+
+	if (!is_macs && strcmp(list, "kexalgorithms") != 0)
+		return 0;
+	while (next_name(&rest, &one))
+		if (has_name(usual, one))
+			return 0;
+	smx_buf_init(&names, SMX_ALGORITHMS_MAX);
+	r = is_macs ? smx_algorithms_addable(v, &names, &n) : 0;
+	if (r == 0 && n && !h->algorithms &&
+		!(h->algorithms = smx_strndup(
+			  (const char *)smx_buf_view(&names), smx_buf_len(&names))))
+		r = SMX_ENOMEM;
+	smx_buf_release(&names);
+	if (r == SMX_ENOMEM)
+		return r;
+	smx_sanitize((const char *)v.p, v.len, clean, sizeof(clean));
+	(void)snprintf(text, sizeof(text), "%s %s", is_macs ? "MACs" : "KexAlgorithms", clean);
+	return need(h, n ? SMX_IMPORT_NEEDS_ALGORITHMS : SMX_IMPORT_NEEDS_OTHER, text);
 }
 
 /* Algorithms that ssh has to be told to use are old ones. */
@@ -221,7 +256,8 @@ int import_take_needs(struct smx_import *im, struct import_host *h, struct smx_v
 		else
 			r = take_plain(h, key, value);
 		for (size_t i = 0; r == 0 && i < IMPORT_LISTS; i++)
-			if (smx_view_eq(key, lists[i]))
+			if (smx_view_eq(key, lists[i]) &&
+				(r = take_needed(h, lists[i], value)) == 0)
 				r = take_list(im, h, i, value);
 	}
 	return r;

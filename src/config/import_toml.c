@@ -114,6 +114,9 @@ static int put_needs(struct smx_buf *out, const struct import_host *h)
 		(r = propose_items(out, "forwards", &h->forwards)) != 0 ||
 		(r = propose_items(out, "remote_forwards", &h->remote_forwards)) != 0)
 		return r;
+	if (h->algorithms &&
+		(r = smx_buf_printf(out, "#algorithms = \"+%s\"\n", h->algorithms)) != 0)
+		return r;
 	return h->needs_what & SMX_IMPORT_NEEDS_AGENT
 		       ? smx_buf_put_str(out, "#agent_forward = true\n")
 		       : 0;

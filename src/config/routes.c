@@ -71,6 +71,7 @@ void smx_hop_release(struct smx_hop *hop)
 	smx_free(hop->user);
 	smx_free(hop->host_key_alias);
 	smx_free(hop->identity_agent);
+	smx_free(hop->algorithms);
 	smx_strings_release(&identity);
 	smx_strings_release(&transport);
 	smx_strings_release(&certificate);
@@ -221,6 +222,7 @@ static int same_place(const struct smx_hop *a, const struct smx_hop *b)
 {
 	return a->port == b->port && same_text(a->host, b->host) && same_text(a->user, b->user) &&
 	       same_text(a->host_key_alias, b->host_key_alias) &&
+	       same_text(a->algorithms, b->algorithms) &&
 	       same_texts(a->known_hosts, a->n_known_hosts, b->known_hosts, b->n_known_hosts) &&
 	       same_texts(a->transport, a->n_transport, b->transport, b->n_transport) &&
 	       (!a->n_transport || same_text(a->name, b->name));
@@ -277,7 +279,7 @@ const struct smx_route *smx_routes_twin(
 static int has_identity(const struct smx_hop *hop)
 {
 	return hop->n_identity || hop->n_certificate || hop->identities_only ||
-	       hop->identity_agent || hop->host_key_alias || hop->n_known_hosts;
+	       hop->identity_agent || hop->host_key_alias || hop->n_known_hosts || hop->algorithms;
 }
 
 static int put_identity(const struct smx_hop *hop, struct smx_buf *out)
@@ -296,6 +298,8 @@ static int put_identity(const struct smx_hop *hop, struct smx_buf *out)
 		r = smx_buf_printf(out, ", host key of %s", hop->host_key_alias);
 	for (size_t i = 0; r == 0 && i < hop->n_known_hosts; i++)
 		r = smx_buf_printf(out, "%s%s", i ? ", " : ", host keys in ", hop->known_hosts[i]);
+	if (r == 0 && hop->algorithms)
+		r = smx_buf_printf(out, ", algorithms %s", hop->algorithms);
 	return r;
 }
 
@@ -319,4 +323,13 @@ void smx_hop_known_name(const struct smx_hop *hop, const char **ret_host, uint16
 {
 	*ret_host = hop->host_key_alias ? hop->host_key_alias : hop->host;
 	*ret_port = hop->host_key_alias ? SMX_DEFAULT_SSH_PORT : hop->port;
+}
+
+const char *smx_agent_variable(const char *named)
+{
+	static const char usual[] = "SSH_AUTH_SOCK";
+
+	if (!named || strcmp(named, usual) == 0)
+		return usual;
+	return named[0] == '$' ? named + 1 : NULL;
 }

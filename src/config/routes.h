@@ -9,6 +9,7 @@
  *	send_env = ["EDITOR"]
  *	pinentry = "/usr/bin/pinentry-gnome3"		# or "none"
  *	update_host_keys = true				# K6; unset: true unless known_hosts is set
+ *	algorithms = "+hmac-sha1"			# offered besides (A16)
  *	dead_after = 900				# seconds, 45 to 86400
  *	pace = true					# false: windows of a fixed size
  *	spare = true					# false: no channels in advance
@@ -19,7 +20,7 @@
  *	user = "me"
  *	port = 22
  *	transport, identity, certificate, identities_only, identity_agent, unattended, prompter,
- *	host_key_alias, known_hosts, dead_after, pace, spare, update_host_keys
+ *	host_key_alias, known_hosts, dead_after, pace, spare, update_host_keys, algorithms
  *
  *	[routes.web]					# ssh web
  *	host = "10.0.0.5"				# required, as is user
@@ -84,6 +85,7 @@ struct smx_hop {
 	char **known_hosts; /* files in the place of the user's own (K7), as identity; the first
 			       one gets new keys */
 	size_t n_known_hosts; /* 0: the defaults */
+	char *algorithms; /* old ones to offer besides (A16, config/algorithms.h), or NULL */
 	int update_host_keys; /* keys that the server proves to have are written there (K6) */
 	char **identity; /* key file paths as written (a leading "~/" is the caller's to expand);
 			    the order decides which key is offered first */
@@ -99,8 +101,8 @@ struct smx_hop {
 	int spare; /* the next session's channel is opened beforehand (B12) */
 	int unattended; /* nobody is asked, by design: logins without a person only (K2) */
 	enum smx_prompter prompter; /* the window that asks for its logins */
-	char *identity_agent; /* socket, "none", "SSH_AUTH_SOCK", or NULL for the usual order (A1)
-			       */
+	char *identity_agent; /* socket, "none", "SSH_AUTH_SOCK", "$NAME" of a variable (A10), or
+				 NULL for the usual order (A1) */
 };
 
 /* B4: what a client may lend to the remote of its agent, if it asks to. All zero: nothing. */
@@ -194,16 +196,18 @@ const struct smx_route *smx_routes_find_target(const struct smx_routes *routes,
 
 /*
  * P1: 1 if both lead to the same place as the same person: user, host, port, transport (and with
- * one the name, which may stand in its words), host_key_alias, known_hosts, identity and
- * certificate (lists, in their order), identities_only and identity_agent of each hop, and their
- * number. That is the pool's key. What decides when and how one is asked (unattended, prompter) or
- * how its connection is kept and used (dead_after, pace, spare, update_host_keys) is no part of it.
+ * one the name, which may stand in its words), host_key_alias, known_hosts, algorithms, identity
+ * and certificate (lists, in their order), identities_only and identity_agent of each hop, and
+ * their number. That is the pool's key. What decides when and how one is asked (unattended,
+ * prompter) or how its connection is kept and used (dead_after, pace, spare, update_host_keys) is
+ * no part of it.
  *
  * Paths are compared as text. Two spellings of one file cost a second login, and never make two
  * people one; mux/prepare.h has put the home in the place of "~/" before.
  */
 int smx_hops_equal(const struct smx_hop *a, size_t n_a, const struct smx_hop *b, size_t n_b);
-/* The same without the identities: user, host, port, host_key_alias and known_hosts of each hop. */
+/* The same without the identities: user, host, port, host_key_alias, known_hosts and so on of each
+ * hop. */
 int smx_hops_same_place(const struct smx_hop *a, size_t n_a, const struct smx_hop *b, size_t n_b);
 /*
  * The first route before this one that leads to the same place with other identities, so that the
@@ -217,6 +221,11 @@ const struct smx_route *smx_routes_twin(
  * these, agent none via default keys". Nothing if no hop has any of it. SMX_ENOMEM, SMX_ELIMIT.
  */
 int smx_hops_identity(const struct smx_hop *hops, size_t n_hops, struct smx_buf *out);
+/*
+ * A10: the environment variable that says where the agent listens, for a value of identity_agent
+ * ("SSH_AUTH_SOCK" for NULL); into `named` or static. NULL: none does, it is a path or "none".
+ */
+const char *smx_agent_variable(const char *named);
 /* What to pass to trust/known_hosts.h: the alias (port 22, as OpenSSH does) or host and port. */
 void smx_hop_known_name(const struct smx_hop *hop, const char **ret_host, uint16_t *ret_port);
 

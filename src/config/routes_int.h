@@ -22,7 +22,7 @@ struct route_draft {
 	const struct smx_toml *node;
 	char name[SMX_ROUTE_NAME_MAX + 1]; /* "" for the top level and [jump] */
 	unsigned present; /* bit of each key that was given */
-	char *host, *user, *host_key_alias, *identity_agent, *pinentry;
+	char *host, *user, *host_key_alias, *identity_agent, *pinentry, *algorithms;
 	unsigned port, dead_after;
 	enum smx_prompter prompter;
 	int direct, identities_only, allow_loopback, unattended, allow_other_users, pace, spare;

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "config/algorithms.h"
 #include "config/routes_int.h"
 #include "config/transport.h"
 
@@ -14,7 +15,7 @@ enum value_kind {
 	VALUE_PORT,
 	VALUE_DEAD_AFTER,
 	VALUE_BOOLEAN,
-	VALUE_PATH,
+	VALUE_AGENT,
 	VALUE_PATHS,
 	VALUE_PROGRAM,
 	VALUE_ARGV,
@@ -25,6 +26,7 @@ enum value_kind {
 	VALUE_REMOTE_FORWARDS,
 	VALUE_THROUGH,
 	VALUE_AGENT_FORWARD,
+	VALUE_ALGORITHMS,
 	VALUE_TABLE, /* read by the caller */
 };
 
@@ -38,6 +40,7 @@ struct key_spec {
 
 #define HOST_SECTIONS (SECTION_JUMP | SECTION_ROUTE)
 #define ALL_SECTIONS  (SECTION_TOP | SECTION_JUMP | SECTION_ROUTE)
+#define ENV_NAME_MAX  128
 #define AT(member)    offsetof(struct route_draft, member)
 
 static const struct key_spec keys[] = {
@@ -61,12 +64,13 @@ static const struct key_spec keys[] = {
 	{ "certificate", KEY_CERTIFICATE, ALL_SECTIONS, VALUE_PATHS, AT(certificate) },
 	{ "identities_only", KEY_IDENTITIES_ONLY, ALL_SECTIONS, VALUE_BOOLEAN,
 		AT(identities_only) },
-	{ "identity_agent", KEY_IDENTITY_AGENT, ALL_SECTIONS, VALUE_PATH, AT(identity_agent) },
+	{ "identity_agent", KEY_IDENTITY_AGENT, ALL_SECTIONS, VALUE_AGENT, AT(identity_agent) },
 	{ "unattended", KEY_UNATTENDED, ALL_SECTIONS, VALUE_BOOLEAN, AT(unattended) },
 	{ "host_key_alias", KEY_ALIAS, HOST_SECTIONS, VALUE_HOST, AT(host_key_alias) },
 	{ "known_hosts", KEY_KNOWN_HOSTS, ALL_SECTIONS, VALUE_PATHS, AT(known_hosts) },
 	{ "update_host_keys", KEY_UPDATE_HOST_KEYS, ALL_SECTIONS, VALUE_BOOLEAN,
 		AT(update_host_keys) },
+	{ "algorithms", KEY_ALGORITHMS, ALL_SECTIONS, VALUE_ALGORITHMS, AT(algorithms) },
 	{ "pinentry", KEY_PINENTRY, SECTION_TOP, VALUE_PROGRAM, AT(pinentry) },
 	{ "prompter", KEY_PROMPTER, ALL_SECTIONS, VALUE_PROMPTER, AT(prompter) },
 	{ "dead_after", KEY_DEAD_AFTER, ALL_SECTIONS, VALUE_DEAD_AFTER, AT(dead_after) },
@@ -210,6 +214,22 @@ static const char *program_fault(struct smx_view v)
 	return v.p[0] == '/' || is_drive_path(v) ? NULL : "must be an absolute path, or \"none\"";
 }
 
+/* A10: a path or a word, or a variable's name behind a "$". */
+static const char *agent_fault(struct smx_view v)
+{
+	static const char right[] = "must have the name of an environment variable after \"$\"";
+
+	if (v.len == 0 || v.p[0] != '$')
+		return path_fault(v);
+	if (v.len == 1 || v.len > ENV_NAME_MAX || (v.p[1] >= '0' && v.p[1] <= '9'))
+		return right;
+	for (size_t i = 1; i < v.len; i++)
+		if (!((v.p[i] | 0x20) >= 'a' && (v.p[i] | 0x20) <= 'z') &&
+			!(v.p[i] >= '0' && v.p[i] <= '9') && v.p[i] != '_')
+			return right;
+	return NULL;
+}
+
 /* The fault of an item's string; the item must be one. */
 static const char *string_fault(enum value_kind kind, struct smx_view v)
 {
@@ -222,6 +242,8 @@ static const char *string_fault(enum value_kind kind, struct smx_view v)
 		return smx_send_env_fault(v);
 	case VALUE_PROGRAM:
 		return program_fault(v);
+	case VALUE_AGENT:
+		return agent_fault(v);
 	default:
 		return path_fault(v);
 	}
@@ -412,6 +434,27 @@ static int read_argv(struct routes_parser *p, const struct route_draft *draft,
 	return r;
 }
 
+/* A16. */
+static int read_algorithms(struct routes_parser *p, const struct route_draft *draft,
+	const struct smx_toml *item, char **to)
+{
+	struct smx_buf why;
+	int r;
+
+	if (item->type != SMX_TOML_STRING)
+		return smx_routes_fail(p, draft, item,
+			"must be a string, as \"+hmac-sha1\", not %s",
+			smx_toml_type_name(item->type));
+	smx_buf_init(&why, SMX_ROUTES_ERROR_MAX);
+	if (smx_algorithms_check(string_of(item), &why) != 0)
+		r = smx_routes_fail(p, draft, item, "%s",
+			smx_buf_cstr(&why) ? smx_buf_cstr(&why) : "is not right");
+	else
+		r = (*to = smx_strdup(item->string)) ? 0 : SMX_ENOMEM;
+	smx_buf_release(&why);
+	return r;
+}
+
 static int read_value(struct routes_parser *p, struct route_draft *draft,
 	const struct smx_toml *item, const struct key_spec *spec)
 {
@@ -420,7 +463,7 @@ static int read_value(struct routes_parser *p, struct route_draft *draft,
 	switch (spec->kind) {
 	case VALUE_HOST:
 	case VALUE_USER:
-	case VALUE_PATH:
+	case VALUE_AGENT:
 	case VALUE_PROGRAM:
 		return read_string(p, draft, item, spec->kind, to);
 	case VALUE_PATHS:
@@ -447,6 +490,8 @@ static int read_value(struct routes_parser *p, struct route_draft *draft,
 		return smx_routes_read_through(p, draft, item, to);
 	case VALUE_AGENT_FORWARD:
 		return read_agent_forward(p, draft, item);
+	case VALUE_ALGORITHMS:
+		return read_algorithms(p, draft, item, to);
 	case VALUE_TABLE:
 		if (item->type != SMX_TOML_TABLE)
 			return smx_routes_fail(p, draft, item, "must be a table, not %s",

@@ -68,6 +68,7 @@ static void release_draft(struct route_draft *d)
 	smx_free(d->user);
 	smx_free(d->host_key_alias);
 	smx_free(d->identity_agent);
+	smx_free(d->algorithms);
 	smx_free(d->pinentry);
 	smx_strings_release(&d->identity);
 	smx_strings_release(&d->certificate);
@@ -211,6 +212,10 @@ static int make_hop(const struct routes_parser *p, const struct route_draft *d, 
 		return r;
 	of = d->present & KEY_IDENTITY_AGENT ? d : top;
 	if ((r = copy_text(of->identity_agent, &hop->identity_agent)) != 0)
+		return r;
+	of = d->present & KEY_ALGORITHMS ? d : top;
+	if (of->algorithms && of->algorithms[0] &&
+		(r = copy_text(of->algorithms, &hop->algorithms)) != 0)
 		return r;
 	of = d->present & KEY_KNOWN_HOSTS ? d : top;
 	if ((r = copy_strings(&of->known_hosts, &hop->known_hosts, &hop->n_known_hosts)) != 0)

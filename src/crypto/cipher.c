@@ -40,6 +40,9 @@ static const struct smx_mac_alg macs[] = {
 	{ "hmac-sha2-512-etm@openssh.com", 64, 64, 1 },
 	{ "hmac-sha2-256", 32, 32, 0 },
 	{ "hmac-sha2-512", 64, 64, 0 },
+	/* A16. HMAC is not broken with SHA-1, but nobody should begin with it. */
+	{ "hmac-sha1-etm@openssh.com", 20, 20, 1 },
+	{ "hmac-sha1", 20, 20, 0 },
 };
 
 static const struct cipher_entry *entry_of(const struct smx_cipher_alg *alg)
@@ -87,6 +90,11 @@ const char *smx_mac_names(void)
 {
 	return "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,"
 	       "hmac-sha2-256,hmac-sha2-512";
+}
+
+const char *smx_mac_old_names(void)
+{
+	return "hmac-sha1-etm@openssh.com,hmac-sha1";
 }
 
 int smx_protect_new(struct smx_protect **ret, const struct smx_cipher_alg *cipher,

@@ -53,6 +53,8 @@ const struct smx_mac_alg *smx_mac_find(struct smx_view name);
 /* Our preference, as a name-list: aes128-gcm first where the CPU has AES, chacha20 first else. */
 const char *smx_cipher_names(void);
 const char *smx_mac_names(void);
+/* Those that are offered only to a server for which somebody names them (A16). */
+const char *smx_mac_old_names(void);
 
 struct smx_protect;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * AES in counter mode (RFC 4344) with HMAC-SHA-2 (RFC 6668), as RFC 4253 section 6.4 has
- * it and as encrypt-then-MAC. The counter runs on from packet to packet.
+ * AES in counter mode (RFC 4344) with HMAC-SHA-2 (RFC 6668) or HMAC-SHA-1, as RFC 4253 section 6.4
+ * has it and as encrypt-then-MAC. The counter runs on from packet to packet.
  */
 #include <string.h>
 
@@ -21,12 +21,23 @@ static const char *evp_name(const struct smx_cipher_alg *alg)
 	}
 }
 
+static const char *digest_name(const struct smx_mac_alg *mac)
+{
+	switch (mac->tag_len) {
+	case 20:
+		return "SHA1";
+	case 32:
+		return "SHA256";
+	default:
+		return "SHA512";
+	}
+}
+
 static int ctr_init(
 	struct smx_protect *p, const uint8_t *key, const uint8_t *iv, const uint8_t *mac_key)
 {
 	p->ctx = smx_cipher_ctx_new(evp_name(p->cipher), p->encrypt, key, iv);
-	p->mac_ctx = smx_mac_ctx_new(
-		"HMAC", p->mac->tag_len == 32 ? "SHA256" : "SHA512", mac_key, p->mac->key_len);
+	p->mac_ctx = smx_mac_ctx_new("HMAC", digest_name(p->mac), mac_key, p->mac->key_len);
 	return p->ctx && p->mac_ctx ? 0 : SMX_ECRYPTO;
 }
 

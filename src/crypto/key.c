@@ -127,7 +127,7 @@ int smx_key_classify(const EVP_PKEY *pkey, enum smx_key_type *ret_type)
 		int bits = EVP_PKEY_get_bits(pkey);
 
 		if (bits < SMX_RSA_MIN_BITS || bits > SMX_RSA_MAX_BITS)
-			return SMX_EFORMAT;
+			return bits < SMX_RSA_MIN_BITS ? SMX_EWEAK : SMX_EFORMAT;
 		*ret_type = SMX_KEY_RSA;
 		return 0;
 	}
@@ -188,9 +188,12 @@ static int rsa_from_numbers(struct smx_view e, struct smx_view n, EVP_PKEY **ret
 
 	if (!bld || !bn_e || !bn_n)
 		goto out;
+	r = SMX_EWEAK;
+	if (BN_num_bits(bn_n) < SMX_RSA_MIN_BITS)
+		goto out;
 	r = SMX_EFORMAT;
-	if (BN_num_bits(bn_n) < SMX_RSA_MIN_BITS || BN_num_bits(bn_n) > SMX_RSA_MAX_BITS ||
-		!BN_is_odd(bn_n) || !BN_is_odd(bn_e) || BN_is_one(bn_e))
+	if (BN_num_bits(bn_n) > SMX_RSA_MAX_BITS || !BN_is_odd(bn_n) || !BN_is_odd(bn_e) ||
+		BN_is_one(bn_e))
 		goto out;
 	r = SMX_ECRYPTO;
 	if (OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, bn_n) == 1 &&

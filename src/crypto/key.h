@@ -33,8 +33,8 @@ const char *smx_key_type_name(enum smx_key_type type);
 
 /*
  * A plain public key (no certificate). SMX_EUNSUPPORTED for other types (certificates
- * among them), SMX_EFORMAT / ETRUNCATED / ETRAILING / ETOOBIG for a bad one (an RSA key outside
- * SMX_RSA_MIN_BITS to SMX_RSA_MAX_BITS, a point off its curve).
+ * among them), SMX_EFORMAT / ETRUNCATED / ETRAILING / ETOOBIG for a bad one (an RSA key above
+ * SMX_RSA_MAX_BITS, a point off its curve); SMX_EWEAK for one below SMX_RSA_MIN_BITS.
  */
 int smx_key_from_blob(struct smx_key **ret, struct smx_view blob);
 int smx_key_generate_ed25519(struct smx_key **ret);

@@ -361,7 +361,7 @@ static int read_rsa(struct smx_rd *rd, EVP_PKEY **ret)
 			r = SMX_ECRYPTO;
 	}
 	if (r == 0 && BN_num_bits(num[RSA_N]) < SMX_RSA_MIN_BITS)
-		r = SMX_EFORMAT;
+		r = SMX_EWEAK;
 	if (r == 0 && (r = rsa_complete(num)) == 0)
 		r = rsa_build(num, ret);
 	for (int i = 0; i < RSA_NUMBERS; i++)

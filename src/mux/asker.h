@@ -34,8 +34,9 @@ struct asker_ops {
 	void (*unask)(struct asker *a);
 	/* A17: what it waits for is asked elsewhere, in a line without our name. NULL: not told. */
 	void (*tell)(struct asker *a, const char *text);
-	/* A1: where its agent listens; NULL: it has none. */
-	const char *(*agent)(const struct asker *a);
+	/* A1, A10: where the agent listens that this variable of its environment names, which is
+	 * mostly SMX_OS_AGENT_USUAL; the caller's to free. NULL: it has none. */
+	char *(*agent)(const struct asker *a, const char *variable);
 };
 
 /* Embedded in what it is. */
@@ -59,9 +60,9 @@ static inline int asker_is_batch(struct asker *a)
 	return a->ops->is_batch && a->ops->is_batch(a);
 }
 
-static inline const char *asker_agent(const struct asker *a)
+static inline char *asker_agent(const struct asker *a, const char *variable)
 {
-	return a->ops->agent ? a->ops->agent(a) : NULL;
+	return a->ops->agent ? a->ops->agent(a, variable) : NULL;
 }
 
 #endif

@@ -7,9 +7,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "control/frame.h"
+#include "mux/client_var.h"
 #include "mux/control.h"
 #include "mux/door.h"
 #include "mux/question.h"
+#include "os/os.h"
 
 /* Of less the copy costs nothing. */
 #define DIRECT_READ_LEAST 4096
@@ -226,12 +228,16 @@ static void attach_tell(struct asker *asker, const char *text)
 		attach_notice(a, text);
 }
 
-/* While it is there. */
-static const char *attach_agent(const struct asker *asker)
+/* While it is there. The usual one it has told itself, with its request. */
+static char *attach_agent(const struct asker *asker, const char *variable)
 {
 	const struct attach *a = attach_of(asker);
 
-	return a->host ? a->agent : NULL;
+	if (!a->host)
+		return NULL;
+	if (strcmp(variable, SMX_OS_AGENT_USUAL) == 0)
+		return a->agent ? smx_strdup(a->agent) : NULL;
+	return client_var(control_client_pid(a->host), variable);
 }
 
 static int attach_is_batch(struct asker *asker)

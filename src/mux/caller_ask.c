@@ -43,7 +43,6 @@ struct caller_ask {
 	struct smx_buf env; /* strings */
 	char **vars; /* in env, without what we set; NULL behind the last */
 	size_t n_vars;
-	const char *agent; /* in env */
 	char *askpass;
 	struct caller_config *config; /* being asked for settings */
 	struct caller_settings settings;
@@ -115,7 +114,6 @@ static int read_env(struct caller_ask *a)
 		if (strchr(s, '=') && strncmp(s, HINT, sizeof(HINT) - 1) != 0)
 			a->vars[n++] = s;
 	a->n_vars = n;
-	a->agent = get_var(a, "SSH_AUTH_SOCK");
 	return 0;
 }
 
@@ -479,12 +477,14 @@ static void ask_tell(struct asker *asker, const char *text)
 	smx_os_ipc_close(fd);
 }
 
-static const char *ask_agent(const struct asker *asker)
+static char *ask_agent(const struct asker *asker, const char *variable)
 {
 	struct caller_ask *a = ask_of(asker);
+	const char *path;
 
 	look(a);
-	return a->agent && *a->agent ? a->agent : NULL;
+	path = a->vars ? get_var(a, variable) : NULL;
+	return path && *path ? smx_strdup(path) : NULL;
 }
 
 static const struct asker_ops ops = { .state = ask_state,

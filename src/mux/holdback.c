@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "mux/asker.h"
 #include "mux/prepare.h"
 #include "mux/say.h"
@@ -41,14 +42,16 @@ static int has_new_agent(const struct pool_entry *e, const struct attempt *a)
 {
 	struct asker *askers[ASKERS_MAX];
 	size_t n = pool_askers(e, askers, ASKERS_MAX);
-	const char *path;
+	const char *variable = smx_agent_variable(a->hops[a->n_hops - 1].identity_agent);
+	int is_new = 0;
+	char *path;
 
-	if (a->hops[a->n_hops - 1].identity_agent)
-		return 0;
-	for (size_t i = 0; i < n; i++)
-		if ((path = asker_agent(askers[i])) != NULL && !attempt_has_agent(a, path))
-			return 1;
-	return 0;
+	for (size_t i = 0; variable && !is_new && i < n; i++) {
+		path = asker_agent(askers[i], variable);
+		is_new = path && !attempt_has_agent(a, path);
+		smx_free(path);
+	}
+	return is_new;
 }
 
 /* --- the answer --- */

@@ -307,7 +307,7 @@ static void on_packet(struct link *l, struct smx_view payload)
 
 static void transport_failed(struct link *l, int r)
 {
-	char text[sizeof(l->why)], reason[160];
+	char text[sizeof(l->why)], reason[200];
 	const char *raw = smx_transport_reason(l->t);
 
 	smx_sanitize(raw, strlen(raw), reason, sizeof(reason)); /* A7 */

@@ -105,31 +105,34 @@ static int was_asked(const struct login *lg, const char *path)
 }
 
 /* That of a client who waits for this login. Several of one session have the same: once. */
-static char *attached_agent(const struct login *lg)
+static char *attached_agent(const struct login *lg, const char *variable)
 {
 	struct asker *askers[ASKERS_MAX];
 	size_t n = pool_askers(lg->entry, askers, ASKERS_MAX);
-	const char *path;
+	char *path;
 
-	for (size_t i = 0; i < n; i++)
-		if ((path = asker_agent(askers[i])) != NULL && !was_asked(lg, path))
-			return smx_strdup(path);
+	for (size_t i = 0; i < n; i++) {
+		path = asker_agent(askers[i], variable);
+		if (path && smx_os_agent_is_place(path) && !was_asked(lg, path))
+			return path;
+		smx_free(path);
+	}
 	return NULL;
 }
 
 /*
  * A1: the agent that the route names and no other ("none" is none); else, and where it names
- * whatever $SSH_AUTH_SOCK says (A10), those of the clients that wait for this login now, then the
- * usual one of our own environment: a service has none there, or one that is long gone. NULL: there
- * is no other.
+ * whatever a variable says (A10), those of the clients that wait for this login now, then the one
+ * of our own environment: a service has none there, or one that is long gone. NULL: there is no
+ * other.
  */
 static char *next_agent(struct login *lg)
 {
 	const char *named = lg->hop->identity_agent;
-	int is_usual = !named || strcmp(named, SMX_OS_AGENT_USUAL) == 0;
+	const char *variable = smx_agent_variable(named);
 	char *name = NULL, *path = NULL;
 
-	if (is_usual && lg->n_agents < AGENTS_MAX - 1 && (path = attached_agent(lg))) {
+	if (variable && lg->n_agents < AGENTS_MAX - 1 && (path = attached_agent(lg, variable))) {
 		lg->is_own_agent = 0;
 		return path;
 	}

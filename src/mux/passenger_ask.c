@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "config/policy.h"
 #include "mux/caller_ask.h"
-#include "os/caller.h"
+#include "mux/client_var.h"
 #include "ssh/transport.h"
 
 void passenger_wish_release(struct wish *w)
@@ -21,28 +21,6 @@ void passenger_wish_release(struct wish *w)
 	w->agent = NULL;
 }
 
-static char *clients_agent(const struct passenger_owner *o)
-{
-	static const char name[] = SMX_OS_AGENT_USUAL "=";
-	struct smx_os_caller *caller = NULL;
-	char *path = NULL;
-	const char *s, *end;
-	struct smx_buf env;
-
-	smx_buf_init(&env, SMX_OS_CALLER_BYTES_MAX + 1);
-	if (smx_os_caller_new(o->pid, &caller) == 0 && smx_os_caller_env(caller, &env) == 0 &&
-		smx_put_u8(&env, 0) == 0) {
-		s = (const char *)smx_buf_view(&env);
-		end = s + smx_buf_len(&env);
-		for (; s < end && !path; s += strlen(s) + 1)
-			if (strncmp(s, name, sizeof(name) - 1) == 0)
-				path = smx_strdup(s + sizeof(name) - 1);
-	}
-	smx_os_caller_free(caller);
-	smx_buf_release(&env);
-	return path;
-}
-
 /*
  * B4: the agent of the client, which is that of its environment, as ssh would use it; else the one
  * that a login to the target would ask (A1). Without any the server is not asked to take one.
@@ -50,7 +28,7 @@ static char *clients_agent(const struct passenger_owner *o)
 static char *find_agent(const struct passenger_owner *o)
 {
 	const char *named = smx_route_target(o->route)->identity_agent;
-	char *path = clients_agent(o);
+	char *path = client_var(o->pid, SMX_OS_AGENT_USUAL);
 
 	if (path && smx_os_agent_is_place(path) && smx_os_agent_is_there(path))
 		return path;

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "config/algorithms.h"
 #include "mux/dial.h"
 #include "mux/ending.h"
 #include "mux/holdback.h"
@@ -208,6 +209,8 @@ static void on_dead(struct link *l, int r, const char *why)
 	struct mux_ids ids = ids_of_upstream(up);
 	char text[600];
 
+	if (r == SMX_ENEGOTIATION)
+		upstream_explain_lack(up);
 	if (up->state < UPSTREAM_READY && up->login)
 		login_note_failure(up->login, &up->failure);
 	up->has_failed = upstream_is_failed_login(up);
@@ -261,12 +264,15 @@ static int start_link(struct upstream *up, uv_tcp_t *tcp, struct carrier *carrie
 		.pool = &up->entry->mux->pool,
 		.software = MUX_SOFTWARE,
 	};
-	struct smx_buf algs;
+	struct smx_buf algs, macs;
 	int r;
 
 	smx_buf_init(&algs, HOST_KEY_ALGS_MAX);
-	if ((r = hostkey_algs(up->prepared, up->hop, &algs)) == 0) {
+	smx_buf_init(&macs, HOST_KEY_ALGS_MAX);
+	if ((r = hostkey_algs(up->prepared, up->hop, &algs)) == 0 &&
+		(r = smx_algorithms_macs(up->hop->algorithms, &macs)) == 0) {
 		config.host_key_algs = smx_buf_cstr(&algs);
+		config.macs = smx_buf_cstr(&macs);
 		up->state = UPSTREAM_LOGIN;
 		up->failure.kind = ATTEMPT_NETWORK; /* until the server speaks of the login */
 		r = tcp ? link_start_tcp(up->link, tcp, &config)
@@ -274,6 +280,7 @@ static int start_link(struct upstream *up, uv_tcp_t *tcp, struct carrier *carrie
 		tcp = NULL;
 	}
 	smx_buf_release(&algs);
+	smx_buf_release(&macs);
 	if (tcp) {
 		/* Nobody took it: let the link close it. */
 		up->link->tcp = tcp;

@@ -116,6 +116,8 @@ void upstream_give(
 
 /* U6: whether its end is that of a login: it never logged in, or died before its first channel. */
 int upstream_is_failed_login(const struct upstream *up);
+/* A16: of a server with which there is no common algorithm, what it has and what could be done. */
+void upstream_explain_lack(struct upstream *up);
 const char *upstream_state_name(const struct upstream *up);
 
 #endif

@@ -2,8 +2,11 @@
 /* The path of an upstream: whether it lives, and what becomes of who waits on it (P4, B11, U3, U4).
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/err.h"
+#include "base/text.h"
+#include "config/algorithms.h"
 #include "mux/say.h"
 #include "mux/tunnel.h"
 #include "mux/upstream.h"
@@ -226,4 +229,21 @@ uint64_t upstream_deadline(const struct upstream *up)
 		return UINT64_MAX;
 	in = input_of(up);
 	return smx_live_deadline(&l->live, &l->rules, &in, mux_now(l->mux));
+}
+
+void upstream_explain_lack(struct upstream *up)
+{
+	const char *offer, *what = smx_transport_lack(up->link->t, &offer);
+	char clean[240];
+	struct smx_buf advice;
+
+	if (!what || up->cause[0])
+		return;
+	smx_sanitize(offer, strlen(offer), clean, sizeof(clean)); /* A7 */
+	smx_buf_init(&advice, SMX_ALGORITHMS_ADVICE_MAX);
+	(void)smx_algorithms_advise(what, smx_view_of(offer, strlen(offer)), &advice);
+	(void)snprintf(up->cause, sizeof(up->cause), "no common %s: the server offers %s; %.180s",
+		what, clean[0] ? clean : "none",
+		smx_buf_cstr(&advice) ? smx_buf_cstr(&advice) : "");
+	smx_buf_release(&advice);
 }

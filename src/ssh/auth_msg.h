@@ -8,7 +8,8 @@
 
 #define SMX_AUTH_MSG_MAX     34000
 #define SMX_AUTH_PROMPTS_MAX 16 /* prompts of one INFO_REQUEST */
-#define SMX_AUTH_TEXT_MAX    8192 /* each text of an INFO_REQUEST or a banner */
+/* Each text of an INFO_REQUEST or a banner: OpenSSH takes what a packet holds (A16). */
+#define SMX_AUTH_TEXT_MAX (256 * 1024)
 
 /*
  * A key that is offered. With the server's host key it is a request of the method

@@ -165,3 +165,32 @@ int smx_kexinit_negotiate(struct smx_view client, struct smx_view server, enum s
 	*ret = algs;
 	return 0;
 }
+
+struct smx_view smx_kexinit_peer_offer(
+	struct smx_view client, struct smx_view server, enum smx_role role, const char *what)
+{
+	static const struct {
+		const char *what;
+		enum list first, last;
+	} classes[] = {
+		{ "key exchange", LIST_KEX, LIST_KEX },
+		{ "host key", LIST_HOST_KEY, LIST_HOST_KEY },
+		{ "cipher", LIST_CIPHER_C2S, LIST_CIPHER_S2C },
+		{ "MAC", LIST_MAC_C2S, LIST_MAC_S2C },
+		{ "compression", LIST_COMP_C2S, LIST_COMP_S2C },
+	};
+	struct smx_view c[N_LISTS], s[N_LISTS], name;
+	struct smx_view *peer = role == SMX_CLIENT ? s : c;
+	int follows;
+
+	if (parse(client, c, &follows) != 0 || parse(server, s, &follows) != 0)
+		return (struct smx_view){ NULL, 0 };
+	for (size_t i = 0; i < SMX_ARRAY_LEN(classes); i++) {
+		if (strcmp(what, classes[i].what) != 0)
+			continue;
+		for (unsigned l = classes[i].first; l <= classes[i].last; l++)
+			if (choose(c[l], s[l], &name) != 0)
+				return peer[l];
+	}
+	return (struct smx_view){ NULL, 0 };
+}

@@ -35,5 +35,11 @@ int smx_kexinit_build(struct smx_buf *out, enum smx_role role, const struct smx_
  */
 int smx_kexinit_negotiate(struct smx_view client, struct smx_view server, enum smx_role role,
 	struct smx_algs *ret, const char **ret_what);
+/*
+ * After that: the peer's list of that name (of the direction that has nothing in common), a view
+ * into its payload; empty if there is none. role: ours.
+ */
+struct smx_view smx_kexinit_peer_offer(
+	struct smx_view client, struct smx_view server, enum smx_role role, const char *what);
 
 #endif

@@ -12,7 +12,8 @@
 #include "ssh/msg.h"
 #include "ssh/transport_int.h"
 
-#define HASH_INPUT_MAX     (2 * SMX_KEXINIT_MAX + SMX_KEY_BLOB_MAX + 4 * SMX_KEX_PUBLIC_MAX + 2048)
+#define HASH_INPUT_MAX \
+	(2 * SMX_KEXINIT_MAX + SMX_KEY_BLOB_MAX + 4 * SMX_KEX_PUBLIC_MAX + 2048 + SMX_IDENT_MAX)
 #define GEX_PREFERRED_BITS 3072
 
 void smx_work_free(struct smx_work *w)
@@ -133,6 +134,22 @@ static int client_first_message(struct smx_transport *t)
 	return 0;
 }
 
+/* A16: for who has to say what the other side would have had. */
+static void note_lack(
+	struct smx_transport *t, struct smx_view self, struct smx_view peer, const char *what)
+{
+	int is_client = t->role == SMX_CLIENT;
+	struct smx_view offer = smx_kexinit_peer_offer(
+		is_client ? self : peer, is_client ? peer : self, t->role, what);
+
+	t->lack = what;
+	if (offer.len >= sizeof(t->lack_offer))
+		offer.len = sizeof(t->lack_offer) - 1;
+	if (offer.len)
+		memcpy(t->lack_offer, offer.p, offer.len);
+	t->lack_offer[offer.len] = '\0';
+}
+
 static int on_kexinit(struct smx_transport *t, struct smx_view payload)
 {
 	struct smx_view self, peer;
@@ -151,8 +168,10 @@ static int on_kexinit(struct smx_transport *t, struct smx_view payload)
 	r = t->role == SMX_CLIENT ? smx_kexinit_negotiate(self, peer, t->role, &t->algs, &what)
 				  : smx_kexinit_negotiate(peer, self, t->role, &t->algs, &what);
 	if (r != 0) {
-		if (r == SMX_ENEGOTIATION)
+		if (r == SMX_ENEGOTIATION) {
 			transport_set_reason(t, smx_view_of(what, strlen(what)));
+			note_lack(t, self, peer, what);
+		}
 		return r;
 	}
 	if (t->n_kex == 0) {

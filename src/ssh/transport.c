@@ -9,7 +9,6 @@
 #include "ssh/msg.h"
 #include "ssh/transport_int.h"
 
-#define PRE_IDENT_MAX 16384 /* lines a server may send before its identification */
 /* Packets before the first NEWKEYS; sequence numbers must not be moved far in the clear. */
 #define PRE_KEX_PACKETS_MAX 256
 #define EXT_INFO_MAX        1024
@@ -41,7 +40,7 @@ static int begin_bare(struct smx_transport *t)
 
 static int begin(struct smx_transport *t)
 {
-	char line[SMX_IDENT_MAX + 3];
+	char line[SMX_IDENT_OWN_MAX + 3];
 	int r;
 
 	(void)snprintf(line, sizeof(line), "%s\r\n", t->ident_self);
@@ -55,6 +54,7 @@ int smx_transport_new(
 {
 	struct smx_transport *t = smx_calloc(1, sizeof(*t));
 	const char *host_key_algs = config->host_key_algs;
+	char line[SMX_IDENT_OWN_MAX + 3];
 	int n, r;
 
 	if (!t)
@@ -87,8 +87,11 @@ int smx_transport_new(
 		else if (!host_key_algs)
 			host_key_algs = smx_key_type_name(smx_key_get_type(t->host_key));
 	}
-	n = snprintf(t->ident_self, sizeof(t->ident_self), "SSH-2.0-%s", config->software);
-	if (n < 0 || n > SMX_IDENT_MAX - 2)
+	n = snprintf(line, sizeof(line), "SSH-2.0-%s", config->software);
+	if (n < 0 || n > SMX_IDENT_OWN_MAX - 2)
+		goto fail;
+	r = SMX_ENOMEM;
+	if (!(t->ident_self = smx_strdup(line)))
 		goto fail;
 	if ((r = copy_list(&t->offer_kex, config->kex)) != 0 ||
 		(r = copy_list(&t->offer_host_key, host_key_algs)) != 0 ||
@@ -108,6 +111,8 @@ void smx_transport_free(struct smx_transport *t)
 	if (!t)
 		return;
 	smx_packets_release(&t->pk);
+	smx_free(t->ident_self);
+	smx_free(t->ident_peer);
 	smx_free(t->offer_kex);
 	smx_free(t->offer_host_key);
 	smx_free(t->offer_ciphers);
@@ -154,22 +159,27 @@ static int take_ident(struct smx_transport *t, struct smx_view line)
 	static const char v20[] = "SSH-2.0-", v199[] = "SSH-1.99-";
 	size_t skip = 0;
 
-	if (line.len > SMX_IDENT_MAX - 2)
-		return SMX_EIDENT;
 	if (line.len > sizeof(v20) - 1 && memcmp(line.p, v20, sizeof(v20) - 1) == 0)
 		skip = sizeof(v20) - 1;
 	else if (line.len > sizeof(v199) - 1 && memcmp(line.p, v199, sizeof(v199) - 1) == 0)
 		skip = sizeof(v199) - 1;
 	if (skip == 0 || memchr(line.p, 0, line.len))
 		return SMX_EIDENT;
-	memcpy(t->ident_peer, line.p, line.len);
-	t->ident_peer[line.len] = '\0';
+	if (!(t->ident_peer = smx_strndup((const char *)line.p, line.len)))
+		return SMX_ENOMEM;
 	t->has_ident = 1;
 	return 0;
 }
 
+static int refuse_ident(struct smx_transport *t, const char *why)
+{
+	transport_set_reason(t, smx_view_of(why, strlen(why)));
+	return SMX_EIDENT;
+}
+
 static int read_ident(struct smx_transport *t)
 {
+	static const char too_long[] = "a line of more than 8192 bytes before the key exchange";
 	struct smx_view raw, line;
 	const uint8_t *lf;
 	int r;
@@ -177,23 +187,23 @@ static int read_ident(struct smx_transport *t)
 	while (!t->has_ident) {
 		raw = smx_packets_rx_raw(&t->pk);
 		lf = raw.len ? memchr(raw.p, '\n', raw.len) : NULL;
-		if (!lf) {
-			if (t->role == SMX_SERVER && raw.len >= SMX_IDENT_MAX)
-				return SMX_EIDENT;
-			return t->pre_ident_len + raw.len > PRE_IDENT_MAX ? SMX_EIDENT : SMX_EAGAIN;
-		}
-		line = (struct smx_view){ raw.p, (size_t)(lf - raw.p) };
-		t->pre_ident_len += line.len + 1;
-		if (t->pre_ident_len > PRE_IDENT_MAX)
-			return SMX_EIDENT;
+		line = (struct smx_view){ raw.p, lf ? (size_t)(lf - raw.p) : raw.len };
+		if (line.len >= SMX_IDENT_MAX)
+			return refuse_ident(t, too_long);
+		if (!lf)
+			return SMX_EAGAIN;
 		smx_packets_rx_skip(&t->pk, line.len + 1);
 		if (line.len && line.p[line.len - 1] == '\r')
 			line.len--;
 		/* Only a server may send other lines first. */
 		if (line.len >= 4 && memcmp(line.p, "SSH-", 4) == 0)
 			r = take_ident(t, line);
+		else if (t->role == SMX_SERVER)
+			r = SMX_EIDENT;
 		else
-			r = t->role == SMX_SERVER ? SMX_EIDENT : 0;
+			r = ++t->n_pre_ident < SMX_IDENT_LINES_MAX
+				    ? 0
+				    : refuse_ident(t, "1024 lines and no identification");
 		if (r != 0)
 			return r;
 	}
@@ -725,7 +735,7 @@ uint64_t smx_transport_n_kex(const struct smx_transport *t)
 
 const char *smx_transport_peer_software(const struct smx_transport *t)
 {
-	const char *dash = strchr(t->ident_peer, '-');
+	const char *dash = t->ident_peer ? strchr(t->ident_peer, '-') : NULL;
 
 	dash = dash ? strchr(dash + 1, '-') : NULL;
 	return dash ? dash + 1 : "";
@@ -761,4 +771,10 @@ struct smx_view smx_transport_session_signature(const struct smx_transport *t)
 const char *smx_transport_reason(const struct smx_transport *t)
 {
 	return t->reason;
+}
+
+const char *smx_transport_lack(const struct smx_transport *t, const char **ret_offer)
+{
+	*ret_offer = t->lack ? t->lack_offer : NULL;
+	return t->lack;
 }

@@ -22,7 +22,13 @@
 #include "ssh/packet.h"
 
 #define SMX_SESSION_ID_MAX SMX_HASH_MAX
-#define SMX_IDENT_MAX      255 /* with CR LF, RFC 4253 section 4.2 */
+/*
+ * Identification with its CR LF. RFC 4253 section 4.2 allows 255 bytes, which is what we send at
+ * most; OpenSSH takes 8192, and as many in each of 1024 lines that a server may send before (A16).
+ */
+#define SMX_IDENT_OWN_MAX   255
+#define SMX_IDENT_MAX       8192
+#define SMX_IDENT_LINES_MAX 1024
 /* Messages sent while a key exchange runs wait; more of them than this end the connection. */
 #define SMX_HELD_MAX (1024 * 1024)
 /*
@@ -145,6 +151,11 @@ struct smx_view smx_transport_session_signature(const struct smx_transport *t);
 int smx_transport_takes_hostbound(const struct smx_transport *t);
 /* server-sig-algs of the peer's EXT_INFO; "" if it sent none. */
 const char *smx_transport_server_sig_algs(const struct smx_transport *t);
+/*
+ * After SMX_ENEGOTIATION: the list with nothing in common ("MAC", static) and the peer's names in
+ * it, as far as they are kept; else NULL. Not sanitised.
+ */
+const char *smx_transport_lack(const struct smx_transport *t, const char **ret_offer);
 /* Why it failed: text of the peer's DISCONNECT, or what could not be agreed. Not sanitised. */
 const char *smx_transport_reason(const struct smx_transport *t);
 

@@ -7,6 +7,7 @@
 #include "ssh/transport.h"
 
 #define REASON_SIZE 256
+#define LACK_SIZE   1024 /* what is longer is cut */
 
 enum kex_step {
 	KEX_IDLE,
@@ -38,9 +39,10 @@ struct smx_transport {
 	const struct smx_key *host_key;
 	char *offer_kex, *offer_host_key, *offer_ciphers, *offer_macs;
 
-	char ident_self[SMX_IDENT_MAX + 1], ident_peer[SMX_IDENT_MAX + 1]; /* without CR LF */
+	char *ident_self; /* without CR LF */
+	char *ident_peer; /* as that, once has_ident */
 	int has_ident;
-	size_t pre_ident_len;
+	unsigned n_pre_ident; /* lines before it */
 
 	enum kex_step step;
 	size_t late_bytes; /* of other messages behind the peer's KEXINIT */
@@ -68,6 +70,8 @@ struct smx_transport {
 	unsigned n_pings_due; /* answers the peer owes us */
 	struct smx_probes probes;
 	char reason[REASON_SIZE];
+	const char *lack; /* the list with nothing in common, and the peer's */
+	char lack_offer[LACK_SIZE];
 };
 
 /* kexrun.c. All return 0 or the error that ends the connection. */

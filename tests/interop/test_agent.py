@@ -110,6 +110,24 @@ def test_A10_the_usual_agent_is_the_clients_too(bare, agent, make_agent, keys):
     assert done.stdout == b"in\n", said(done)
 
 
+@pytest.mark.parametrize("call", ["connect", "proxy"])
+def test_A10_another_variable_of_the_clients(bare, agent, make_agent, keys, call):
+    """A10: identity_agent = "$NAME", as IdentityAgent of an ssh_config has it: the variable of the
+    client that waits, and not its usual agent; else the daemon's own."""
+    wrong = make_agent(keys.make("stranger"))
+    ask = {"connect": lambda mux, env: connect(mux, "t", "echo in", env=env),
+           "proxy": lambda mux, env: proxy(mux, "echo in", env=env)}[call]
+    mux = bare(route={"identity_agent": "$WORK_AGENT"})
+    done = ask(mux, dict(client_env(wrong.sock), WORK_AGENT=str(agent.sock)))
+    assert done.stdout == b"in\n", said(done)
+    mux = bare(route={"identity_agent": "$WORK_AGENT"})
+    done = ask(mux, dict(client_env(agent.sock), WORK_AGENT=str(wrong.sock)))
+    assert denied(done) or b"ermission denied" in done.stderr, said(done)
+    mux = bare(route={"identity_agent": "$WORK_AGENT"}, env={"WORK_AGENT": str(agent.sock)})
+    done = ask(mux, client_env(wrong.sock))
+    assert done.stdout == b"in\n", said(done)
+
+
 @pytest.mark.parametrize("how", ["nothing", "closed", "dead", "mute", "empty"])
 def test_A1_dead_agent_of_the_client_falls_through(bare, agent, make_agent, tmp_path, how):
     """A1: the daemon's own is asked where the client's is gone, breaks off, says nothing, or has

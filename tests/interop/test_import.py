@@ -685,6 +685,12 @@ Host hop
     HostName 192.0.2.7
 Host *.lab
     ProxyJump me@gate
+Host mac
+    HostName 192.0.2.10
+    MACs hmac-sha1,umac-64@openssh.com
+Host sntrup
+    HostName 192.0.2.11
+    KexAlgorithms sntrup761x25519-sha512@openssh.com
 Host w
     ProxyCommand ssh -q -W %h:%p plain
 Host plain
@@ -714,6 +720,11 @@ def test_W3_what_a_host_asks_for_is_told_and_proposed(place):
     assert "BindAddress 192.0.2.9" in lines["card"] and "DynamicForward" in lines["card"]
     assert not lines.keys() & {"alone", "gate", "hop", "through", "plain"}
     toml = place.routes.read_text()
+    # A16: lists without anything that is always offered; what can be added is proposed.
+    assert "MACs hmac-sha1,umac-64@openssh.com" in lines["mac"]
+    assert '#algorithms = "+hmac-sha1"\n' in block(toml, "mac")
+    assert lines["sntrup"] == "KexAlgorithms sntrup761x25519-sha512@openssh.com"
+    assert toml.count("#algorithms") == 1
     dev = block(toml, "dev")
     assert '#forwards = ["[::1]:80", "db.internal:5432", "/run/x.sock"]\n' in dev
     assert '#remote_forwards = ["23229"]\n' in dev and "#agent_forward = true" in dev
@@ -721,7 +732,7 @@ def test_W3_what_a_host_asks_for_is_told_and_proposed(place):
     assert {n for n, r in routes.items() if r.get("jump_through")} == {"gate", "hop", "plain"}
     assert "forwards" not in routes["dev"]
     allowed = place.routes.with_name("allowed.toml")
-    allowed.write_text(re.sub("^#(forwards) =", r"\1 =", toml, flags=re.M))
+    allowed.write_text(re.sub("^#(forwards|algorithms) =", r"\1 =", toml, flags=re.M))
     allowed.chmod(0o600)
     done = subprocess.run([BINARY, "check-config", "--config", allowed], env=place.env, text=True,
                           capture_output=True, timeout=60, stdin=subprocess.DEVNULL)

@@ -129,7 +129,8 @@ static void S7_questions_are_bounded(void **state)
 		size_t len;
 		int r;
 	} rows[] = {
-		{ SMX_AUTH_PROMPTS_MAX, SMX_AUTH_TEXT_MAX, 0 },
+		{ SMX_AUTH_PROMPTS_MAX, 8192, 0 },
+		{ 1, SMX_AUTH_TEXT_MAX, 0 },
 		{ SMX_AUTH_PROMPTS_MAX + 1, 1, SMX_ETOOBIG },
 		{ 1, SMX_AUTH_TEXT_MAX + 1, SMX_ETOOBIG },
 	};

@@ -68,7 +68,7 @@ static void r1_the_routes_file_parses(void **state)
 		s[1] = ' ';
 		n_switched++;
 	}
-	assert_int_equal(n_switched, 21);
+	assert_int_equal(n_switched, 22);
 	routes = example_routes(text);
 	assert_true(smx_routes_find(routes, "db")->allow_remote_loopback_any_port == 0);
 	assert_int_equal(smx_routes_find(routes, "db")->n_send_env, 1);

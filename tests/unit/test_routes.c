@@ -397,11 +397,12 @@ static void l8_send_env_of_route_and_top(void **state)
 	smx_routes_unref(routes);
 }
 
-#define ROUTE_KEYS                                                                              \
-	"host, port, user, direct, transport, jump, allow_remote_loopback_any_port, forwards, " \
-	"remote_forwards, jump_through, send_env, identity, certificate, identities_only, "     \
-	"identity_agent, unattended, host_key_alias, known_hosts, update_host_keys, prompter, " \
-	"dead_after, "                                                                          \
+#define ROUTE_KEYS                                                                                \
+	"host, port, user, direct, transport, jump, allow_remote_loopback_any_port, forwards, "   \
+	"remote_forwards, jump_through, send_env, identity, certificate, identities_only, "       \
+	"identity_agent, unattended, host_key_alias, known_hosts, update_host_keys, algorithms, " \
+	"prompter, "                                                                              \
+	"dead_after, "                                                                            \
 	"pace, spare, agent_forward"
 #define AGENT_RIGHT                                                                             \
 	"must be true, false, \"confirm\", or keys: fingerprints (\"SHA256:...\") or files of " \
@@ -473,7 +474,8 @@ static void r3_errors(void **state)
 		{ JUMP "direct = true\n",
 			"f:4:1: [jump] key \"direct\": unknown key; the keys here are host, port, "
 			"user, transport, identity, certificate, identities_only, identity_agent, "
-			"unattended, host_key_alias, known_hosts, update_host_keys, prompter, "
+			"unattended, host_key_alias, known_hosts, update_host_keys, algorithms, "
+			"prompter, "
 			"dead_after, pace, "
 			"spare" },
 		{ "[jmp]\n", "f:1:2: key \"jmp\": unknown key; did you mean \"jump\"?" },
@@ -635,7 +637,8 @@ static void r3_errors(void **state)
 			"port, user, transport, identity, certificate, identities_only, "
 			"identity_agent, "
 			"unattended, "
-			"host_key_alias, known_hosts, update_host_keys, prompter, dead_after, "
+			"host_key_alias, known_hosts, update_host_keys, algorithms, prompter, "
+			"dead_after, "
 			"pace, spare" },
 		/* L8 */
 		{ ROUTE "send_env = ['OK', 'LD_PRELOAD']\n",

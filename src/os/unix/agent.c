@@ -20,7 +20,9 @@ int smx_os_agent_path(const char *name, char **ret_path)
 	char *copy;
 
 	if (!path || strcmp(path, SMX_OS_AGENT_USUAL) == 0)
-		path = getenv("SSH_AUTH_SOCK");
+		path = getenv(SMX_OS_AGENT_USUAL);
+	else if (path[0] == '$')
+		path = getenv(path + 1);
 	if (!path || !path[0])
 		return SMX_ENOTFOUND;
 	if ((copy = smx_strdup(path)) == NULL)

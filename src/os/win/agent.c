@@ -114,6 +114,13 @@ int smx_os_agent_path(const char *name, char **ret_path)
 
 	if (name && _stricmp(name, "pageant") == 0)
 		return pageant_path(ret_path);
+	if (name && name[0] == '$') {
+		if ((r = smx_win_getenv(name + 1, &value)) != 0)
+			return r == SMX_ENOMEM ? r : SMX_ENOTFOUND;
+		r = pipe_path(value, ret_path);
+		smx_free(value);
+		return r == 0 || r == SMX_ENOMEM ? r : SMX_ENOTFOUND;
+	}
 	if (name && strcmp(name, SMX_OS_AGENT_USUAL) != 0) {
 		/* What is no pipe stays, so that who opens it can say so. */
 		if ((r = pipe_path(name, ret_path)) != SMX_EINVAL)
