@@ -122,6 +122,35 @@ def proxy(world, args, report):
                  rows)
 
 
+# ---- transport -----------------------------------------------------------------------------------
+
+
+def transport(world, args, report):
+    """R7: the same transfers with `nc` between the daemon and sshd as over TCP, in turn."""
+    size = args.size.mib << 20
+    per_gib = GIB / size
+    rows = []
+    for cipher in args.cipher:
+        tcp, program = world.side("ssh-mux", cipher), world.transported(cipher)
+        for direction in ("down", "up"):
+            got = {side.name: [] for side in (tcp, program)}
+            for n in range(args.size.rounds):
+                for side in rotated([tcp, program], n):
+                    got[side.name].append(transfer(world, side, direction, size))
+            wall = {name: [t[0] * per_gib for t in got[name]] for name in got}
+            relay = {name: [t[2] * per_gib for t in got[name]] for name in got}
+            speed = 1 / ratio(wall, program.name, tcp.name)
+            for name in got:
+                rows.append([
+                    direction, cipher, name, f"{1024 / median(wall[name]):.0f}",
+                    times(1 / ratio(wall, name, tcp.name)), f"{median(relay[name]):.2f}",
+                    times(ratio(relay, name, tcp.name))])
+            report.target(f"transport {direction}, {cipher}: throughput, × TCP's", speed, 0.8,
+                          at_least=True)
+    report.table(f"Over a program instead of TCP, {args.size.mib} MiB; CPU in seconds per GiB",
+                 ["way", "cipher", "side", "MiB/s", "× TCP", "daemon", "daemon × TCP's"], rows)
+
+
 # ---- latency -------------------------------------------------------------------------------------
 
 

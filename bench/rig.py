@@ -116,7 +116,8 @@ class World:
         return thing
 
     def make_mux(self):
-        routes = {"t": hop(self.sshd, allow_remote_loopback_any_port=True)}
+        routes = {"t": hop(self.sshd, allow_remote_loopback_any_port=True),
+                  "program": hop(self.sshd, transport=["nc", "%h", "%p"])}
         return self.add(Mux(self.keys, routes=routes_toml(routes), args=["--log-level", "info"],
                             known_hosts=self.sshd.known_hosts()))
 
@@ -139,10 +140,15 @@ class World:
 """)
         return path
 
-    def mux_config(self, mux):
+    def transported(self, cipher="default"):
+        """The daemon's local server, with a program between it and sshd instead of TCP."""
+        config = self.mux_config(self.mux, "program")
+        return Side("ssh-mux, nc", config, self.mux.pid, cipher_options(cipher))
+
+    def mux_config(self, mux, route="t"):
         host_key = (mux.ssh_dir / "ssh-mux-host-key.pub").read_text()
-        return self.config(f"mux{mux.port}", mux.port, "local",
-                           f"[127.0.0.1]:{mux.port} {host_key}", user="t")
+        return self.config(f"mux{mux.port}{route}", mux.port, "local",
+                           f"[127.0.0.1]:{mux.port} {host_key}", user=route)
 
     def master(self, cipher):
         """A ControlMaster whose connection uses this cipher; it serves SOCKS as well."""

@@ -123,9 +123,19 @@ int smx_algorithms_addable(struct smx_view names, struct smx_buf *out, unsigned 
 	return r;
 }
 
+/* Whether any of them is one that libcrypto would have to have. */
+static int has_lacking(struct smx_view names)
+{
+	struct smx_view name;
+
+	while (smx_namelist_next(&names, &name))
+		if (is_lacking(name))
+			return 1;
+	return 0;
+}
+
 int smx_algorithms_advise(const char *what, struct smx_view offer, struct smx_buf *out)
 {
-	struct smx_view rest = offer, name;
 	struct smx_buf names;
 	unsigned n = 0;
 	int r;
@@ -140,16 +150,13 @@ int smx_algorithms_advise(const char *what, struct smx_view offer, struct smx_bu
 		r = smx_buf_put_str(out,
 			"signatures with SHA-1 are never accepted: its owner has to switch on "
 			"rsa-sha2-256, or give it an ed25519 key");
-	else if (strcmp(what, "MAC") == 0 || strcmp(what, "key exchange") == 0)
-		r = smx_buf_put_str(out, "ssh-mux has none of these, and no key allows them");
+	else if (has_lacking(offer))
+		r = smx_buf_put_str(out,
+			"ssh-mux has none of these, since its libcrypto has not, and no key of the "
+			"route allows them");
 	else
-		r = smx_buf_put_str(out, "no key of the route allows these");
-	while (r == 0 && !n && smx_namelist_next(&rest, &name))
-		if (is_lacking(name)) {
-			r = smx_buf_put_str(out, " (the libcrypto of this ssh-mux lacks umac and "
-						 "sntrup761)");
-			break;
-		}
+		r = smx_buf_put_str(
+			out, "ssh-mux has none of these, and no key of the route allows them");
 	smx_buf_release(&names);
 	return r;
 }
