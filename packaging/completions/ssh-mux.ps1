@@ -8,17 +8,17 @@ Register-ArgumentCompleter -Native -CommandName 'ssh-mux', 'ssh-mux.exe' -Script
     param($wordToComplete, $commandAst, $cursorPosition)
 
     $commands = [ordered]@{
-        'install'       = 'import, set up and start at login, in one go'
+        'install'       = 'import, set up, and start the daemon at each login'
         'uninstall'     = 'stop, and remove what install made'
         'import-config' = 'make the routes file from an existing ssh configuration'
         'setup-config'  = 'tell ssh about the routes'
         'check-config'  = 'check the routes file and what it names'
-        'doctor'        = 'find what is wrong, and say what to do'
+        'doctor'        = 'find what is wrong, and print the remedy'
         'serve'         = 'run the local SSH server in the foreground'
         'daemon'        = 'start the daemon in the background'
-        'connect'       = 'a shell or a command, without an ssh client'
-        'login'         = 'log in, so that the calls to come find it done'
-        'proxy'         = 'a ProxyCommand that asks where you are'
+        'connect'       = 'open a shell or run a command, without an ssh client'
+        'login'         = 'log in, for all later calls'
+        'proxy'         = 'be the ProxyCommand of ssh, and ask where you are'
         'status'        = 'show routes, connections and clients'
         'top'           = 'watch connections and channels live'
         'lock'          = 'refuse new sessions, keep the open ones'

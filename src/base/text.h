@@ -18,4 +18,7 @@ void smx_sanitize_lines(const char *text, size_t n, char *out, size_t size);
 /* The first character of n >= 1 bytes. Returns its length, 0 if it is not UTF-8 (RFC 3629). */
 size_t smx_utf8_decode(const uint8_t *p, size_t n, uint32_t *ret);
 
+/* "1 key", "2 keys". */
+#define SMX_PLURAL(n) ((n) == 1 ? "" : "s")
+
 #endif

@@ -200,9 +200,10 @@ static int check_authorized_keys(struct check *c)
 		if ((r = read_public_keys(c, set)) != 0)
 			goto out;
 		say(c, FINDING_WARNING, path,
-			"is missing, so every id_*.pub beside it may log in (%zu keys); write the "
+			"is missing, so every id_*.pub next to it may log in (%zu key%s); write "
+			"the "
 			"keys you mean into it",
-			smx_authorized_keys_count(set));
+			smx_authorized_keys_count(set), SMX_PLURAL(smx_authorized_keys_count(set)));
 	}
 	c->n_keys = smx_authorized_keys_count(set);
 	if (found == 0 && c->n_keys == 0)
@@ -575,21 +576,20 @@ static int run(int argc, char **argv)
 const struct smx_command smx_cmd_check_config = {
 	.name = "check-config",
 	.summary = "check the routes file and what it names",
-	.usage =
-		"usage: ssh-mux check-config [--config FILE]\n"
-		"\n"
-		"Read what the daemon reads, without one: the routes file, the authorised keys, "
-		"the\n"
-		"host key, known_hosts, and the key files and agents that routes name. Nothing is\n"
-		"connected to, and nothing is changed.\n"
-		"\n"
-		"  -c, --config FILE  routes (default: ssh-mux-routes.toml in the SSH directory)\n"
-		"  -h, --help         this text\n"
-		"  -V, --version      the version\n"
-		"\n"
-		"Each finding is a line, FILE:LINE:COLUMN: error|warning|note: what; remedy. The\n"
-		"exit code is 78 if there are errors, else 0.\n"
-		"\n"
-		"The SSH directory is ~/.ssh, or $SSH_MUX_SSH_DIR.\n",
+	.usage = "usage: ssh-mux check-config [--config FILE]\n"
+		 "\n"
+		 "Check what the daemon reads, without starting it: the routes file, the\n"
+		 "authorised keys, the host key, known_hosts, and the key files and agents that\n"
+		 "routes name. Nothing is connected to, and nothing is changed.\n"
+		 "\n"
+		 "  -c, --config FILE  routes file (default: ssh-mux-routes.toml in the SSH\n"
+		 "                     directory)\n"
+		 "  -h, --help         show this text\n"
+		 "  -V, --version      show the version\n"
+		 "\n"
+		 "Each finding is a line, FILE:LINE:COLUMN: error|warning|note: what; remedy. The\n"
+		 "exit code is 78 if there are errors, else 0.\n"
+		 "\n"
+		 "The SSH directory is ~/.ssh, or $SSH_MUX_SSH_DIR.\n",
 	.run = run,
 };

@@ -290,8 +290,8 @@ static void print_usage(FILE *to)
 	for (size_t i = 0; i < SMX_ARRAY_LEN(commands); i++)
 		fprintf(to, "  %-13s %s\n", commands[i]->name, commands[i]->summary);
 	fprintf(to, "\n"
-		    "  -h, --help     this text; ssh-mux COMMAND --help for a command\n"
-		    "  -V, --version  the version\n");
+		    "  -h, --help     show this text; ssh-mux COMMAND --help: a command's\n"
+		    "  -V, --version  show the version\n");
 }
 
 static int unknown_command(const char *word)

@@ -16,11 +16,11 @@ static int io_failed(int err)
 {
 	switch (err) {
 	case SMX_EEOF:
-		return smx_cli_fail(SMX_EXIT_UNAVAILABLE, "look into its log",
-			"the daemon closed the connection");
+		return smx_cli_fail(
+			SMX_EXIT_UNAVAILABLE, "see its log", "the daemon closed the connection");
 	case SMX_ETIMEOUT:
 		return smx_cli_fail(
-			SMX_EXIT_UNAVAILABLE, "look into its log", "the daemon does not answer");
+			SMX_EXIT_UNAVAILABLE, "see its log", "the daemon does not answer");
 	case SMX_EFORMAT:
 	case SMX_ETOOBIG:
 		return smx_cli_fail(SMX_EXIT_PROTOCOL,

@@ -69,6 +69,6 @@ const struct smx_command smx_cmd_routes = {
 	.summary = "",
 	.usage = "usage: ssh-mux __routes\n"
 		 "\n"
-		 "The names of the routes, one a line, for completions in shells.\n",
+		 "Print the names of the routes, one per line, for completions in shells.\n",
 	.run = run,
 };

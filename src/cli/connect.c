@@ -53,7 +53,7 @@ static int read_host_key(struct smx_buf *blob)
 		r = smx_pubkey_line_parse(line, blob, &rest);
 	}
 	if (r != 0)
-		r = smx_cli_fail(smx_cli_exit_code(r), "a restart of the daemon writes it anew",
+		r = smx_cli_fail(smx_cli_exit_code(r), "restart the daemon, which writes it again",
 			"the daemon's host key %s: %s", path ? path : HOST_KEY_PUB_FILE,
 			smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
 								: smx_strerror(r));
@@ -122,25 +122,25 @@ static int run(int argc, char **argv)
 
 const struct smx_command smx_cmd_connect = {
 	.name = "connect",
-	.summary = "a shell or a command, without an ssh client",
-	.usage = "usage: ssh-mux connect [-t | -T] NAME [COMMAND...]\n"
-		 "       ssh-mux connect [-t | -T] USER@NAME[:PORT] [COMMAND...]\n"
-		 "       ssh-mux connect [-t | -T] USER@HOST[:PORT] [COMMAND...]\n"
-		 "\n"
-		 "A shell, or COMMAND, at the end of route NAME, over the login that all share. A\n"
-		 "daemon is started if none runs, and what the login needs (a one-time code, a\n"
-		 "password) is asked here. USER@NAME goes the way of route NAME, with its jump\n"
-		 "hosts and keys, and logs in as USER. USER@HOST that is the target of a route\n"
-		 "goes its way, any other directly.\n"
-		 "\n"
-		 "  -t             with a terminal, also for a command\n"
-		 "  -T             without, also for a shell\n"
-		 "  -h, --help     this text\n"
-		 "  -V, --version  the version\n"
-		 "\n"
-		 "The exit code is the command's; 128 and the number of the signal that ended it;\n"
-		 "255 if ssh-mux failed; 64 for a wrong command line. Ctrl-C and the like go to "
-		 "the\n"
-		 "remote; at the beginning of a line, ~. ends the session and ~~ is one ~.\n",
+	.summary = "open a shell or run a command, without an ssh client",
+	.usage =
+		"usage: ssh-mux connect [-t | -T] NAME [COMMAND...]\n"
+		"       ssh-mux connect [-t | -T] USER@NAME[:PORT] [COMMAND...]\n"
+		"       ssh-mux connect [-t | -T] USER@HOST[:PORT] [COMMAND...]\n"
+		"\n"
+		"Open a shell, or run COMMAND, on route NAME over the shared login. A daemon is\n"
+		"started if none runs, and what the login needs (a one-time code, a password) is\n"
+		"asked here. USER@NAME takes the path of route NAME, with its jump hosts and\n"
+		"keys, and logs in as USER. USER@HOST that is the target of a route takes that\n"
+		"route's path, any other is reached directly.\n"
+		"\n"
+		"  -t             with a terminal, also for a command\n"
+		"  -T             without a terminal, also for a shell\n"
+		"  -h, --help     show this text\n"
+		"  -V, --version  show the version\n"
+		"\n"
+		"The exit code is the command's; 128 plus the number of the signal that ended\n"
+		"it; 255 if ssh-mux failed; 64 for a wrong command line. Ctrl-C and the like go\n"
+		"to the remote; at the beginning of a line, ~. ends the session and ~~ is one ~.\n",
 	.run = run,
 };

@@ -335,27 +335,25 @@ out:
 const struct smx_command smx_cmd_daemon = {
 	.name = "daemon",
 	.summary = "start the daemon in the background",
-	.usage =
-		"usage: ssh-mux daemon [OPTION]...\n"
-		"\n"
-		"Starts the daemon in the background, away from the terminal, with the routes of\n"
-		"ssh-mux-routes.toml in the SSH directory if it is there. connect and proxy start\n"
-		"one by themselves. It asks nothing itself: questions go to who comes by connect\n"
-		"or proxy. Its log is ssh-mux.log in the SSH directory, which at 5 MB becomes\n"
-		"ssh-mux.log.old.\n"
-		"\n"
-		"  -c, --config FILE       the routes\n"
-		"  -p, --port PORT         local port (default: 2222 if it is free, else none)\n"
-		"      --no-listen         no local port: connect and proxy only\n"
-		"      --timeout SECONDS   close a connection that nobody uses after this "
-		"(default: 600)\n"
-		"      --max-lifetime SECONDS\n"
-		"                          close any connection after this, 0 for never (default: "
-		"43200)\n"
-		"      --log-level LEVEL   error, warn, info or debug (default: info)\n"
-		"                          (or by the variable SSH_MUX_LOG)\n"
-		"      --foreground        stay in the foreground, for a service manager\n"
-		"  -h, --help              this text\n"
-		"  -V, --version           the version\n",
+	.usage = "usage: ssh-mux daemon [OPTION]...\n"
+		 "\n"
+		 "Start the daemon in the background, away from the terminal, with the routes of\n"
+		 "ssh-mux-routes.toml in the SSH directory if that exists. connect, login and\n"
+		 "proxy start one automatically. It has no terminal to ask at: connect, login and\n"
+		 "proxy clients are asked. Its log is ssh-mux.log in the SSH directory, which at\n"
+		 "5 MB becomes ssh-mux.log.old.\n"
+		 "\n"
+		 "  -c, --config FILE       routes file\n"
+		 "  -p, --port PORT         local port (default: 2222 if it is free, else none)\n"
+		 "      --no-listen         no local port: connect and proxy only\n"
+		 "      --timeout SECONDS   close an unused connection after this (default: 600)\n"
+		 "      --max-lifetime SECONDS\n"
+		 "                          close any connection after this, 0 for never\n"
+		 "                          (default: 43200)\n"
+		 "      --log-level LEVEL   error, warn, info or debug (default: info)\n"
+		 "                          (or by the variable SSH_MUX_LOG)\n"
+		 "      --foreground        stay in the foreground, for a service manager\n"
+		 "  -h, --help              show this text\n"
+		 "  -V, --version           show the version\n",
 	.run = run,
 };

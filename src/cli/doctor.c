@@ -404,24 +404,24 @@ static int run(int argc, char **argv)
 
 const struct smx_command smx_cmd_doctor = {
 	.name = "doctor",
-	.summary = "find what is wrong, and say what to do",
-	.usage =
-		"usage: ssh-mux doctor [OPTION]... [NAME]\n"
-		"\n"
-		"Check files, keys, the daemon, the ssh client, servers and editors, and say what "
-		"to\n"
-		"do about each finding. Nothing is changed, and nobody is logged in. With the NAME "
-		"of\n"
-		"a route: that route only, and whether its first server can be reached.\n"
-		"\n"
-		"      --config FILE  routes file (ssh-mux-routes.toml in the SSH directory)\n"
-		"  -p, --port PORT    port that SSH clients should use (the daemon's, or 2222)\n"
-		"      --ssh-bin FILE the ssh to look at (the one in PATH)\n"
-		"      --json         one JSON object, for programs\n"
-		"  -h, --help         this text\n"
-		"  -V, --version      the version\n"
-		"\n"
-		"Exit code: 0 if nothing failed, 1 if something did; notes and warnings don't "
-		"count.\n",
+	.summary = "find what is wrong, and print the remedy",
+	.usage = "usage: ssh-mux doctor [OPTION]... [NAME]\n"
+		 "\n"
+		 "Check files, keys, the daemon, the ssh client, servers and editors, and print\n"
+		 "the remedy for each finding. Nothing is changed, and no login is made. With the\n"
+		 "NAME of a route: check that route only, and whether its first server can be\n"
+		 "reached.\n"
+		 "\n"
+		 "      --config FILE      routes file (default: ssh-mux-routes.toml in the SSH\n"
+		 "                         directory)\n"
+		 "  -p, --port PORT        port that SSH clients should use (default: the\n"
+		 "                         daemon's, or 2222)\n"
+		 "      --ssh-bin PROGRAM  the ssh to look at (default: ssh in PATH)\n"
+		 "      --json             print one JSON object, for programs\n"
+		 "  -h, --help             show this text\n"
+		 "  -V, --version          show the version\n"
+		 "\n"
+		 "Exit code: 0 if nothing failed, 1 if something did; notes and warnings don't\n"
+		 "count.\n",
 	.run = run,
 };

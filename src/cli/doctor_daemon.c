@@ -191,11 +191,11 @@ static void say_absent(struct doctor *d, int is_taken)
 			"no daemon runs");
 	else
 		doctor_say(d, d->via == DOCTOR_VIA_TCP ? DOCTOR_FAIL : DOCTOR_WARN,
-			is_taken ? "none can have that port: do what is said above" : start_one(d),
+			is_taken ? "none can have that port: see above" : start_one(d),
 			"no daemon runs%s",
 			d->via == DOCTOR_VIA_TCP && !is_taken
 				? ", so ssh gets \"Connection refused\""
-			: d->via == DOCTOR_VIA_CONTROL ? ", so each ssh logs in by itself"
+			: d->via == DOCTOR_VIA_CONTROL ? ", so each ssh logs in on its own"
 						       : "");
 }
 

@@ -163,8 +163,8 @@ static const char *remake_key(struct doctor *d, const char *path)
 
 	(void)snprintf(bad, sizeof(bad), "%s.bad", path);
 	smx_os_advice(SMX_OS_ADVICE_MOVE, path, bad, move, sizeof(move));
-	return doctor_fix(d, "for a new one, %s%s%s (and start the daemon anew)", move,
-		smx_os_then(), doctor_command(d, "setup-config"));
+	return doctor_fix(d, "for a new one, %s%s%s (and restart the daemon)", move, smx_os_then(),
+		doctor_command(d, "setup-config"));
 }
 
 static void check_host_key(struct doctor *d)

@@ -90,7 +90,7 @@ static void add_public_keys(struct doctor *d, const char *list, struct smx_buf *
 		smx_os_advice(SMX_OS_ADVICE_COPY, path, list, copy, sizeof(copy));
 		smx_free(path);
 		doctor_say(d, DOCTOR_WARN, doctor_fix(d, "for this key alone, %s", copy),
-			"there is no %s, so whoever has the key of any id_*.pub beside it may log "
+			"there is no %s, so whoever has the key of any id_*.pub next to it may log "
 			"in (%zu of them)",
 			list, n);
 	}

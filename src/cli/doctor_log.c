@@ -155,7 +155,7 @@ static void check_limits(struct doctor *d)
 	if (smx_os_raise_file_limit(&files) == 0 && files < FILES_ENOUGH)
 		doctor_say(d, DOCTOR_WARN,
 			"raise the hard limit (ulimit -Hn 4096 as root, or limits.conf), log in "
-			"anew",
+			"again",
 			"a process may have only %" PRIu64 " files open: enough for some %" PRIu64
 			" sessions",
 			files, files > 64 ? (files - 32) / 2 : files / 4);

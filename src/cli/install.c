@@ -314,29 +314,28 @@ out:
 
 const struct smx_command smx_cmd_install = {
 	.name = "install",
-	.summary = "import, set up and start at login, in one go",
+	.summary = "import, set up, and start the daemon at each login",
 	.usage = "usage: ssh-mux install [OPTION]...\n"
 		 "\n"
-		 "Makes the routes file from your ssh configuration unless there is one, as\n"
-		 "import-config does; tells ssh about the routes, as setup-config does; and has\n"
-		 "systemd or launchd run the daemon now and from each login on, or prints the\n"
-		 "command for that. The program is copied into the SSH directory, unless it is\n"
-		 "the system's. Run again, it changes what has to be changed and nothing else.\n"
-		 "ssh-mux uninstall takes it back.\n"
+		 "Make the routes file from your ssh configuration unless there is one, as\n"
+		 "import-config does; tell ssh about the routes, as setup-config does; and have\n"
+		 "systemd or launchd start the daemon now and at each login, or print the command\n"
+		 "for that. The program is copied into the SSH directory, unless it is the\n"
+		 "system's. A second run changes only what has to be changed. ssh-mux uninstall\n"
+		 "removes it all.\n"
 		 "\n"
-		 "  -c, --config FILE      the routes (default: ssh-mux-routes.toml in the SSH\n"
+		 "  -c, --config FILE      routes file (default: ssh-mux-routes.toml in the SSH\n"
 		 "                         directory)\n"
 		 "  -p, --port PORT        local port (default: 2222)\n"
-		 "      --timeout SECONDS  close a connection that nobody uses after this\n"
-		 "                         (default: 600)\n"
-		 "      --via HOW          how ssh comes to ssh-mux: control (default; Unix), tcp\n"
+		 "      --timeout SECONDS  close an unused connection after this (default: 600)\n"
+		 "      --via HOW          how ssh reaches ssh-mux: control (default; Unix), tcp\n"
 		 "                         (default on Windows) or proxy: see setup-config --help\n"
-		 "      --except NAMES     leave these hosts to ssh (with commas between them)\n"
-		 "      --all              with tcp and proxy: also hosts that want what ssh-mux\n"
+		 "      --except NAMES     leave these hosts to ssh (separated by commas)\n"
+		 "      --all              with tcp and proxy: also hosts that need what ssh-mux\n"
 		 "                         can't do, see setup-config --help\n"
-		 "      --ssh-bin PROGRAM  the ssh to ask (default: that of PATH)\n"
+		 "      --ssh-bin PROGRAM  the ssh to ask (default: ssh in PATH)\n"
 		 "  -y, --yes              restart the daemon even if that ends open channels\n"
-		 "  -h, --help             this text\n"
-		 "  -V, --version          the version\n",
+		 "  -h, --help             show this text\n"
+		 "  -V, --version          show the version\n",
 	.run = run,
 };

@@ -20,9 +20,9 @@ const struct smx_command smx_cmd_lock = {
 	.usage = "usage: ssh-mux lock\n"
 		 "\n"
 		 "Refuse new sessions and forwards, and those that still wait for a login, until\n"
-		 "`ssh-mux unlock`; what is open goes on.\n"
+		 "`ssh-mux unlock`; open ones go on.\n"
 		 "\n"
-		 "  -h, --help     this text\n"
-		 "  -V, --version  the version\n",
+		 "  -h, --help     show this text\n"
+		 "  -V, --version  show the version\n",
 	.run = run,
 };

@@ -114,7 +114,7 @@ void smx_cli_log_start(struct smx_serve_options *o, int is_detached)
 	if (r == 0)
 		smx_log_set_sink(sink, NULL);
 	else
-		log_warn("no log file, what is said is said here only: %s", text_of(&err, r));
+		log_warn("no log file, messages appear here only: %s", text_of(&err, r));
 	if (bad_level)
 		log_warn("the variable " LEVEL_VARIABLE
 			 " must be error, warn, info or debug, not %s; it is taken as info",

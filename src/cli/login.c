@@ -80,7 +80,7 @@ static void on_ended(struct uplink *u, int r)
 	if (!lg->has_answer)
 		lg->code = smx_cli_fail(
 			r == SMX_EEOF || r == 0 ? SMX_EXIT_UNAVAILABLE : smx_cli_exit_code(r),
-			"look into the daemon's log", "the connection to the daemon broke off: %s",
+			"see the daemon's log", "the connection to the daemon broke off: %s",
 			smx_strerror(r ? r : SMX_EEOF));
 }
 
@@ -151,22 +151,22 @@ static int run(int argc, char **argv)
 
 const struct smx_command smx_cmd_login = {
 	.name = "login",
-	.summary = "log in, so that the calls to come find it done",
-	.usage = "usage: ssh-mux login [--renew] NAME\n"
-		 "       ssh-mux login [--renew] USER@NAME[:PORT]\n"
-		 "       ssh-mux login [--renew] USER@HOST[:PORT]\n"
-		 "\n"
-		 "Log in to route NAME, or to USER@HOST, and leave the login to all programs that\n"
-		 "come later. What it needs (a one-time code, a password) is asked here. At a\n"
-		 "terminal it is tried at once, whatever failed before. A daemon is started if\n"
-		 "none runs.\n"
-		 "\n"
-		 "      --renew    log in again before the old login ends: new sessions go to the\n"
-		 "                 fresh connection, those that are open stay on the old one\n"
-		 "  -h, --help     this text\n"
-		 "  -V, --version  the version\n"
-		 "\n"
-		 "The exit code is 0 if there is a login now, 69 if it failed, 77 if ssh-mux is\n"
-		 "locked.\n",
+	.summary = "log in, for all later calls",
+	.usage =
+		"usage: ssh-mux login [--renew] NAME\n"
+		"       ssh-mux login [--renew] USER@NAME[:PORT]\n"
+		"       ssh-mux login [--renew] USER@HOST[:PORT]\n"
+		"\n"
+		"Log in to route NAME, or to USER@HOST, for all later calls. What the login needs\n"
+		"(a one-time code, a password) is asked here. At a terminal it is tried at once,\n"
+		"whatever failed before. A daemon is started if none runs.\n"
+		"\n"
+		"      --renew    log in again before the old login ends: new sessions use the\n"
+		"                 fresh connection, open ones stay on the old one\n"
+		"  -h, --help     show this text\n"
+		"  -V, --version  show the version\n"
+		"\n"
+		"The exit code is 0 if there is a login now, 69 if it failed, 77 if ssh-mux is\n"
+		"locked.\n",
 	.run = run,
 };

@@ -162,7 +162,7 @@ const struct smx_command smx_cmd_prompt = {
 	.usage = "usage: ssh-mux prompt [--script] [--terminal [--echo]]\n"
 		 "\n"
 		 "Asks in a window what the daemon wants to know, and speaks the protocol of a\n"
-		 "pinentry (Assuan) on its standard streams. The daemon starts it by itself where "
+		 "pinentry (Assuan) on its standard streams. The daemon starts it where "
 		 "a\n"
 		 "desktop is the place to ask (Windows).\n"
 		 "\n"
@@ -171,7 +171,7 @@ const struct smx_command smx_cmd_prompt = {
 		 "control\n"
 		 "                 socket has; one question, which is read up to a NUL\n"
 		 "      --echo     what is typed there is shown\n"
-		 "  -h, --help     this text\n"
-		 "  -V, --version  the version\n",
+		 "  -h, --help     show this text\n"
+		 "  -V, --version  show the version\n",
 	.run = run,
 };

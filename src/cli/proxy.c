@@ -229,7 +229,7 @@ static int proxy(const struct smx_control_target *to, int is_batch)
 		return smx_cli_fail(SMX_EXIT_USAGE, "use it as a ProxyCommand of ssh",
 			"standard input and output must be pipes or sockets");
 	return smx_cli_fail(r == SMX_EEOF ? SMX_EXIT_UNAVAILABLE : smx_cli_exit_code(r),
-		"look into the daemon's log", "the connection to the daemon broke off: %s",
+		"see the daemon's log", "the connection to the daemon broke off: %s",
 		smx_strerror(r));
 }
 
@@ -256,11 +256,11 @@ static int run(int argc, char **argv)
 
 const struct smx_command smx_cmd_proxy = {
 	.name = "proxy",
-	.summary = "a ProxyCommand that asks where you are",
+	.summary = "be the ProxyCommand of ssh, and ask where you are",
 	.usage =
 		"usage: ssh-mux proxy [--batch] NAME [USER [HOST [PORT]]]\n"
 		"\n"
-		"Carries an SSH client to the daemon's local server, to route NAME. What the\n"
+		"Carry an SSH client to the daemon's local server, to route NAME. What the\n"
 		"login needs (a one-time code, a password) is asked at your terminal, or by\n"
 		"the SSH_ASKPASS of your environment. For ssh_config, with the host, the port\n"
 		"and the user of the route:\n"
@@ -271,14 +271,14 @@ const struct smx_command smx_cmd_proxy = {
 		"      ProxyCommand ssh-mux proxy web '%r' %h %p\n"
 		"      HostKeyAlias ssh-mux\n"
 		"\n"
-		"Another USER or PORT than the route's (ssh root@web, ssh -p 2222 web) goes the\n"
-		"route's way and logs in there; another HOST is refused. ssh must ask for the\n"
+		"Another USER or PORT than the route's (ssh root@web, ssh -p 2222 web) takes the\n"
+		"route's path and logs in there; another HOST is refused. ssh must ask for the\n"
 		"same user as its ProxyCommand. ssh is let in once the login is made, so ssh -f\n"
 		"and ConnectTimeout mean what they mean without ssh-mux.\n"
 		"\n"
-		"      --batch    ask nothing, as BatchMode; it is understood by itself where ssh\n"
-		"                 has it on its command line (Linux)\n"
-		"  -h, --help     this text\n"
-		"  -V, --version  the version\n",
+		"      --batch    ask nothing, as BatchMode; automatic where ssh has BatchMode on\n"
+		"                 its command line (Linux)\n"
+		"  -h, --help     show this text\n"
+		"  -V, --version  show the version\n",
 	.run = run,
 };

@@ -601,7 +601,7 @@ static void on_uplink_ended(struct uplink *u, int r)
 		return;
 	if (s->has_opened && !s->chan)
 		return; /* the rest is written first */
-	fail(s, "the daemon ended the connection; look into its log");
+	fail(s, "the daemon ended the connection; see its log");
 }
 
 /* --- life --- */

@@ -649,7 +649,7 @@ static void on_need(void *arg, const struct smx_import_need *need)
 	if (!route || is_allowed(route, need->what))
 		return;
 	if (s->via == SMX_SETUP_VIA_CONTROL) {
-		printf("%s: %s: ssh connects by itself where ssh-mux can't do that\n", need->name,
+		printf("%s: %s: ssh connects directly where ssh-mux can't do that\n", need->name,
 			need->text);
 	} else if (s->o->all) {
 		printf("%s: %s: ssh-mux can't do that\n", need->name, need->text);
@@ -924,31 +924,31 @@ const struct smx_command smx_cmd_setup_config = {
 	.usage =
 		"usage: ssh-mux setup-config [OPTION]...\n"
 		"\n"
-		"Make ssh, scp, git, editors and all else that reads your ssh config use the\n"
-		"routes: write one Host block per route into ssh-mux-hosts.conf and put one "
-		"Include\n"
-		"line on top of config. What is yours in config stays as it is. A second run\n"
+		"Make ssh, scp, git, editors and all else that reads your ssh configuration use\n"
+		"the routes: write one Host block per route into ssh-mux-hosts.conf and put one\n"
+		"Include line on top of config. The rest of config stays as it is. A second run\n"
 		"changes nothing; one with another --via changes the blocks.\n"
 		"\n"
-		"  -c, --config FILE  routes (default: ssh-mux-routes.toml in the SSH directory)\n"
+		"  -c, --config FILE  routes file (default: ssh-mux-routes.toml in the SSH\n"
+		"                     directory)\n"
 		"  -p, --port PORT    the local server's port (default: 2222)\n"
-		"      --via WAY      control: ssh uses the shared connection at a socket, and\n"
-		"                     connects by itself without the daemon (default; Unix);\n"
+		"      --via HOW      control: ssh uses the shared connection at a socket, and\n"
+		"                     connects directly without the daemon (default; Unix);\n"
 		"                     tcp: it connects to the local port (default on Windows);\n"
 		"                     proxy: it runs ssh-mux proxy, which starts the daemon if\n"
 		"                     needed and asks for codes and host keys where ssh runs\n"
-		"      --all          with tcp and proxy: also hosts that want what ssh-mux can't\n"
+		"      --all          with tcp and proxy: also hosts that need what ssh-mux can't\n"
 		"                     do (they are listed, and left to ssh otherwise)\n"
 		"  -n, --dry-run      show what would change as a diff, and write nothing\n"
-		"      --for-app      print what programs without an ssh configuration need: "
-		"host,\n"
-		"                     port, user, key file, the host key; ssh is told nothing\n"
-		"      --json         the same as one JSON object\n"
+		"      --for-app      print what programs without an ssh configuration need:\n"
+		"                     host, port, user, key file, the host key; your ssh\n"
+		"                     configuration is not touched\n"
+		"      --json         with --for-app: print it as one JSON object\n"
 		"      --ssh-bin PROGRAM\n"
 		"                     the ssh that is asked which options it knows (default: ssh\n"
 		"                     in PATH)\n"
-		"  -h, --help         this text\n"
-		"  -V, --version      the version\n"
+		"  -h, --help         show this text\n"
+		"  -V, --version      show the version\n"
 		"\n"
 		"The SSH directory is ~/.ssh, or $SSH_MUX_SSH_DIR.\n",
 	.run = run,

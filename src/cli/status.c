@@ -356,12 +356,12 @@ const struct smx_command smx_cmd_status = {
 	.usage =
 		"usage: ssh-mux status [--json | --color=WHEN]\n"
 		"\n"
-		"Show what the daemon serves: its routes, the pooled connections and who uses "
+		"Show what the daemon serves: its routes, the pooled connections and who uses\n"
 		"them.\n"
 		"\n"
-		"      --json        one JSON object, for programs\n"
+		"      --json        print one JSON object, for programs\n"
 		"      --color=WHEN  always, never or auto: at a terminal, unless NO_COLOR is set\n"
-		"  -h, --help        this text\n"
-		"  -V, --version     the version\n",
+		"  -h, --help        show this text\n"
+		"  -V, --version     show the version\n",
 	.run = run,
 };

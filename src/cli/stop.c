@@ -37,9 +37,9 @@ const struct smx_command smx_cmd_stop = {
 	.summary = "close all connections and end the daemon",
 	.usage = "usage: ssh-mux stop\n"
 		 "\n"
-		 "Close all connections and end the daemon. Returns when it has ended.\n"
+		 "Close all connections, end the daemon, and wait until it has ended.\n"
 		 "\n"
-		 "  -h, --help     this text\n"
-		 "  -V, --version  the version\n",
+		 "  -h, --help     show this text\n"
+		 "  -V, --version  show the version\n",
 	.run = run,
 };

@@ -151,8 +151,8 @@ static void on_tick(uv_timer_t *timer)
 	struct top *t = SMX_CONTAINER(timer, struct top, timer);
 
 	if (t->is_once && uv_now(&t->loop) - t->begun_ms > t->interval_ms + ONCE_TIMEOUT_MS) {
-		end(t, smx_cli_fail(SMX_EXIT_UNAVAILABLE, "look into its log",
-			       "the daemon does not answer"));
+		end(t, smx_cli_fail(
+			       SMX_EXIT_UNAVAILABLE, "see its log", "the daemon does not answer"));
 		return;
 	}
 	/* A note has been read by now; what still holds is said again. */
@@ -408,22 +408,21 @@ static int run(int argc, char **argv)
 const struct smx_command smx_cmd_top = {
 	.name = "top",
 	.summary = "watch connections and channels live",
-	.usage =
-		"usage: ssh-mux top [-i SECONDS] [--once] [--color=WHEN]\n"
-		"\n"
-		"What goes over the pooled connections, live: their state, age, round trip, how\n"
-		"long they last, and the bytes a second in and out; below, the channels. B, K, M,\n"
-		"G are multiples of 1024 bytes; \"in\" comes from the remote.\n"
-		"\n"
-		"  -i, --interval SECONDS  between two looks, from 0.2 to 60 (default: 1)\n"
-		"      --once              one view as plain text, after one interval\n"
-		"      --color=WHEN        always, never or auto: at a terminal, unless NO_COLOR "
-		"is\n"
-		"                          set\n"
-		"  -h, --help              this text\n"
-		"  -V, --version           the version\n"
-		"\n"
-		"Keys: q quits, arrows, Page Up and Page Down (j, k, space, b) scroll, s sorts by\n"
-		"id, traffic, age or name, l locks (after a question) and unlocks, r refreshes.\n",
+	.usage = "usage: ssh-mux top [-i SECONDS] [--once] [--color=WHEN]\n"
+		 "\n"
+		 "Show the pooled connections live: their routes, state, age, round trip, time\n"
+		 "left, and the bytes per second in and out; below them the channels. B, K, M, G\n"
+		 "are multiples of 1024 bytes; \"in\" comes from the remote.\n"
+		 "\n"
+		 "  -i, --interval SECONDS  time between refreshes, 0.2 to 60 (default: 1)\n"
+		 "      --once              print one view as plain text, after one interval\n"
+		 "      --color=WHEN        always, never or auto: at a terminal, unless NO_COLOR\n"
+		 "                          is set\n"
+		 "  -h, --help              show this text\n"
+		 "  -V, --version           show the version\n"
+		 "\n"
+		 "Keys: q quits, arrows, Page Up and Page Down (j, k, space, b) scroll, s sorts\n"
+		 "by id, traffic, age or name, l locks (after a question) and unlocks, r\n"
+		 "refreshes.\n",
 	.run = run,
 };

@@ -449,13 +449,13 @@ const struct smx_command smx_cmd_uninstall = {
 	.summary = "stop, and remove what install made",
 	.usage = "usage: ssh-mux uninstall [--purge]\n"
 		 "\n"
-		 "Ends the daemon and takes back what install made: the service, the copy of the\n"
+		 "End the daemon and remove what install made: the service, the copy of the\n"
 		 "program, ssh-mux-hosts.conf with its Include line in your ssh configuration,\n"
 		 "which is otherwise left as it is, ssh-mux-known-hosts and ssh-mux-local-key.\n"
 		 "The routes, the authorised keys, the host key and the logs stay.\n"
 		 "\n"
 		 "      --purge    remove these as well\n"
-		 "  -h, --help     this text\n"
-		 "  -V, --version  the version\n",
+		 "  -h, --help     show this text\n"
+		 "  -V, --version  show the version\n",
 	.run = run,
 };

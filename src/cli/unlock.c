@@ -21,7 +21,7 @@ const struct smx_command smx_cmd_unlock = {
 		 "\n"
 		 "Accept new sessions again after `ssh-mux lock`.\n"
 		 "\n"
-		 "  -h, --help     this text\n"
-		 "  -V, --version  the version\n",
+		 "  -h, --help     show this text\n"
+		 "  -V, --version  show the version\n",
 	.run = run,
 };

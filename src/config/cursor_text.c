@@ -8,7 +8,7 @@
 #define MARK "rem Made by ssh-mux setup-config"
 /* cmd.exe looks for labels by blocks of the file, and misses some where a line has no CR. */
 #define EOL  "\r\n"
-#define HEAD "@echo off" EOL MARK ", which writes it anew; ssh-mux uninstall removes it." EOL
+#define HEAD "@echo off" EOL MARK ", which writes it again; ssh-mux uninstall removes it." EOL
 
 int smx_cursor_path_is_fit(const char *path)
 {
@@ -85,12 +85,12 @@ int smx_cursor_askpass_text(struct smx_buf *out)
 	size_t before = smx_buf_len(out);
 	int r;
 
-	r = smx_buf_put_str(out, HEAD
-		"rem What " SMX_CURSOR_SSH_FILE " has put in the place of the editor's own." EOL
-		"setlocal EnableExtensions DisableDelayedExpansion" EOL
-		"if not defined SSH_MUX_ASKPASS exit /b 1" EOL
-		"set \"SSH_ASKPASS=%SSH_MUX_ASKPASS%\"" EOL "\"%SSH_MUX_ASKPASS%\" %*" EOL
-		"exit /b %ERRORLEVEL%" EOL);
+	r = smx_buf_put_str(out,
+		HEAD "rem What " SMX_CURSOR_SSH_FILE " has put instead of the editor's own." EOL
+		     "setlocal EnableExtensions DisableDelayedExpansion" EOL
+		     "if not defined SSH_MUX_ASKPASS exit /b 1" EOL
+		     "set \"SSH_ASKPASS=%SSH_MUX_ASKPASS%\"" EOL "\"%SSH_MUX_ASKPASS%\" %*" EOL
+		     "exit /b %ERRORLEVEL%" EOL);
 	if (r != 0)
 		smx_buf_truncate(out, before);
 	return r;

@@ -19,7 +19,7 @@ static int put_top(const struct smx_hosts_conf *o, struct smx_buf *out)
 		"# What is changed here is lost: change the routes, and run it again.\n"
 		"# While the daemon runs, ssh finds the shared connection of a route at its "
 		"control\n"
-		"# socket. Otherwise, and for another user or port, it connects by itself.\n",
+		"# socket. Otherwise, and for another user or port, it connects directly.\n",
 		o->routes_path);
 }
 

@@ -180,7 +180,7 @@ static int put_header(const struct smx_import *im, struct smx_buf *out)
 	return smx_buf_printf(out,
 		"# Routes of ssh-mux: one for each Host alias of\n"
 		"# %s\n"
-		"# as `ssh -G` resolved it. To make this file anew from there, which loses what "
+		"# as `ssh -G` resolved it. To make this file again from there, which loses what "
 		"is\n"
 		"# changed here: ssh-mux import-config --write --force\n"
 		"#\n"

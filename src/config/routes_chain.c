@@ -103,12 +103,10 @@ static int resolve_one(struct routes_parser *p, struct route_draft *d, unsigned 
 		return 0;
 	d->state = DRAFT_VISITING;
 	if (d->direct && d->jump)
-		r = smx_routes_fail(
-			p, d, d->jump, "excludes \"direct = true\"; leave one of them away");
+		r = smx_routes_fail(p, d, d->jump, "excludes \"direct = true\"; omit one of them");
 	else if (d->transport.n && d->jump && !is_none(d->jump))
 		r = smx_routes_fail(p, d, d->jump,
-			"excludes \"transport\", which is the way by itself; leave one of them "
-			"away");
+			"excludes \"transport\", which is the whole path; omit one of them");
 	else if (!d->jump && !d->direct && !d->transport.n && p->has_jump)
 		r = add_hop(p, d, ROUTE_HOP_JUMP);
 	else if (d->jump && d->jump->type == SMX_TOML_ARRAY)

@@ -142,7 +142,7 @@ int smx_service_unit_text(const struct smx_service_spec *spec, struct smx_buf *o
 		return SMX_EUNSUPPORTED;
 	command_of(spec, 1, &c);
 	(void)((r = smx_buf_put_str(out,
-			"# " MARK ", which writes it anew; ssh-mux uninstall removes it.\n"
+			"# " MARK ", which writes it again; ssh-mux uninstall removes it.\n"
 			"# Settings of your own go into a drop-in: systemctl --user edit ssh-mux\n"
 			"\n"
 			"[Unit]\n"
@@ -243,7 +243,7 @@ int smx_service_plist_text(const struct smx_service_spec *spec, struct smx_buf *
 		"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
 		"<!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" "
 		"\"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">\n"
-		"<!-- " MARK ", which writes it anew; ssh-mux uninstall removes it. -->\n"
+		"<!-- " MARK ", which writes it again; ssh-mux uninstall removes it. -->\n"
 		"<plist version=\"1.0\">\n"
 		"<dict>\n"
 		"\t<key>Label</key>\n"
@@ -374,7 +374,7 @@ int smx_service_script_text(const struct smx_service_spec *spec, struct smx_buf 
 		return SMX_EUNSUPPORTED;
 	command_of(spec, 1, &c);
 	(void)((r = smx_buf_put_str(out,
-			"' " MARK ", which writes it anew; ssh-mux uninstall removes it.\r\n"
+			"' " MARK ", which writes it again; ssh-mux uninstall removes it.\r\n"
 			"' Starts the daemon at logon, without a window.\r\n"
 			"Option Explicit\r\n"
 			"Dim shell, command\r\n"

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "config/names.h"
 #include "mux/control.h"
 #include "mux/door.h"
@@ -158,8 +159,8 @@ static void tell_start(const struct mux *m)
 
 	if (m->door)
 		(void)snprintf(where, sizeof(where), "127.0.0.1 port %u", m->opts->port);
-	log_info("ssh-mux %s serves on %s: process %lld, %zu routes", SMX_VERSION, where,
-		(long long)smx_os_pid(), m->routes->n_routes);
+	log_info("ssh-mux %s serves on %s: process %lld, %zu route%s", SMX_VERSION, where,
+		(long long)smx_os_pid(), m->routes->n_routes, SMX_PLURAL(m->routes->n_routes));
 }
 
 static int start(struct mux *m)

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "base/mem.h"
 #include "os/os.h"
 #include "trust/authorized_keys.h"
@@ -180,10 +181,11 @@ static void add_public_keys(struct keyring *k, struct smx_authorized_keys *set)
 	}
 	smx_os_names_free(names, n);
 	(void)snprintf(k->warning, sizeof(k->warning),
-		"SECURITY DOWNGRADE: %.300s is missing, so every id_*.pub beside it may log in "
-		"(%zu keys); "
+		"SECURITY DOWNGRADE: %.300s is missing, so every id_*.pub next to it may log in "
+		"(%zu key%s); "
 		"write the keys you mean into it",
-		k->path, smx_authorized_keys_count(set));
+		k->path, smx_authorized_keys_count(set),
+		SMX_PLURAL(smx_authorized_keys_count(set)));
 	if (is_news)
 		log_warn("%s", k->warning);
 }

@@ -305,12 +305,12 @@ static void deny(struct login *lg)
 			"(ssh-add -L lists what yours has)",
 			absent);
 	(void)snprintf(why, sizeof(why),
-		"%s@%s: permission denied (the server accepts: %s); %zu keys "
+		"%s@%s: permission denied (the server accepts: %s); %zu key%s "
 		"offered%s%s%s%s%s%s%s%s",
 		lg->hop->user, lg->hop->host, lg->auth.methods[0] ? lg->auth.methods : "nothing",
-		lg->n_offered, *lg->prompt_note ? "; " : "", lg->prompt_note,
-		*lg->key_note ? "; " : "", lg->key_note, *lg->agent_note ? "; " : "",
-		lg->agent_note, *notes ? "; " : "", notes);
+		lg->n_offered, SMX_PLURAL(lg->n_offered), *lg->prompt_note ? "; " : "",
+		lg->prompt_note, *lg->key_note ? "; " : "", lg->key_note,
+		*lg->agent_note ? "; " : "", lg->agent_note, *notes ? "; " : "", notes);
 	smx_buf_release(&copy);
 	finish(lg, SMX_EDENIED, why);
 }

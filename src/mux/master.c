@@ -102,8 +102,7 @@ static int is_left_to_ssh(const struct smx_route *route, int fd)
 	else
 		is_left = ssh.is_background && ssh.has_forwards;
 	if (is_left)
-		log_info(
-			"control client of route \"%s\" connects by itself: %s", route->name, text);
+		log_info("control client of route \"%s\" connects directly: %s", route->name, text);
 	smx_os_caller_free(caller);
 	smx_buf_release(&args);
 	return is_left;

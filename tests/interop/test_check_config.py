@@ -326,7 +326,7 @@ def test_L5_keys_are_judged(box, keys):
     assert box.has("warning", path, "no key in it")
     (box.dir / "ssh-mux-authorized-keys").unlink()
     box.put("id_a.pub", public)
-    assert box.has("warning", path, "is missing", "id_*.pub", "(1 keys)")
+    assert box.has("warning", path, "is missing", "id_*.pub", "(1 key)")
     assert not box.errors()
 
 

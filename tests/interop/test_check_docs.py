@@ -100,6 +100,8 @@ MISTAKES = {
                                            "uninstall has --louder, which ssh-mux has not"),
     "a completion that lacks an option": ("packaging/completions/_ssh-mux", lambda t: t.replace("--purge", "--purg"),
                                           "lacks --purge"),
+    "a command with another text in a completion": ("src/cli/unlock.c", replaced('.summary = "', '.summary = "sing: '),
+                                                    'unlock is said to "sing: accept new sessions again"'),
     "a key that is undocumented": (ROUTES, lambda t: t.replace("`dead_after`", "`died_after`"),
                                    "the key dead_after is missing"),
     "a key that is gone": (ROUTES, replaced("jump_through = true", "jump_over = true"), "the routes file has no key jump_over"),

@@ -439,7 +439,7 @@ def test_B10_W3_control_sockets(patient):
                    "setup-config$")
     hosts.write_text(good)
     patient.mux.stop()
-    patient.expect("warn", "no daemon runs, so each ssh logs in by itself", "daemon")
+    patient.expect("warn", "no daemon runs, so each ssh logs in on its own", "daemon")
     patient.expect("ok", "shares the connection of ssh-mux for 1 of 1 route", "")
 
 

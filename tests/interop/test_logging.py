@@ -80,7 +80,7 @@ def test_D4_serve_logs_to_the_file_beside_stderr(serving):
     assert levels(text_of(mux)) == {"info", "debug"}
     assert stat.S_IMODE(log_of(mux).stat().st_mode) == 0o600
     first, last = lines_of(mux, "serves on"), text_of(mux).splitlines()[-1]
-    assert re.search(rf"port {mux.port}: process {mux.pid}, 1 routes$", first[0])
+    assert re.search(rf"port {mux.port}: process {mux.pid}, 1 route$", first[0])
     assert last.endswith(f"info stopped: process {mux.pid}")
 
 
@@ -92,7 +92,7 @@ def test_D4_daemon_writes_each_line_once(idle):
     idle.stop()
     lines = text_of(idle).splitlines()
     assert lines[0] == "before" and len(lines) == len(set(lines))
-    assert [line for line in lines if "serves on" in line][0].endswith(f"process {pid}, 1 routes")
+    assert [line for line in lines if "serves on" in line][0].endswith(f"process {pid}, 1 route")
     assert all(LINE.fullmatch(line) for line in lines[1:])
 
 
@@ -328,7 +328,7 @@ def test_D4_failed_login_names_its_cause(serving, keys):
     mux.start()
     mux.ssh("t", "true")
     line, = lines_of(mux, " info conn=", 'route="t" login to ', "ended: ")
-    assert "permission denied (the server accepts: publickey); 1 keys offered" in line
+    assert "permission denied (the server accepts: publickey); 1 key offered" in line
 
 
 # ---- what is never in it -----------------------------------------------------------------------

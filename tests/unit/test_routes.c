@@ -673,8 +673,8 @@ static void r3_errors(void **state)
 		{ ROUTE "jump = \"a\\u001b\"\n",
 			"f:4:1: [routes.web] key \"jump\": there is no such route" },
 		{ ROUTE "direct = true\njump = 'x'\n", "f:5:1: [routes.web] key \"jump\": excludes "
-						       "\"direct = true\"; leave one of "
-						       "them away" },
+						       "\"direct = true\"; omit one of "
+						       "them" },
 		/* not TOML */
 		{ ROUTE "port = 22\nport = 23\n", "f:5:" },
 		{ "\xff\n", "f:1:1: " },

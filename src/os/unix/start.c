@@ -116,7 +116,7 @@ void smx_os_advice(enum smx_os_advice what, const char *a, const char *b, char *
 		break;
 	case SMX_OS_ADVICE_START_AGENT:
 		(void)snprintf(
-			out, size, "start an agent and log in anew, or take that setting away");
+			out, size, "start an agent and log in again, or remove that setting");
 		break;
 	case SMX_OS_ADVICE_END_PROCESS:
 		(void)snprintf(out, size, "stop its process (a hung one by kill -9)");

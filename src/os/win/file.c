@@ -160,9 +160,9 @@ static int write_all(HANDLE h, const uint8_t *p, size_t len, const char *path, s
 
 	for (; len > 0; p += n, len -= n)
 		if (!WriteFile(h, p, len < (1u << 30) ? (DWORD)len : 1u << 30, &n, NULL))
-			return smx_win_fail(err, "cannot write beside", path, GetLastError());
+			return smx_win_fail(err, "cannot write next to", path, GetLastError());
 	if (!FlushFileBuffers(h))
-		return smx_win_fail(err, "cannot write beside", path, GetLastError());
+		return smx_win_fail(err, "cannot write next to", path, GetLastError());
 	return 0;
 }
 
@@ -187,11 +187,11 @@ static int temp_make(const struct smx_win_place *pl, const char *path, const voi
 	}
 	if (h == INVALID_HANDLE_VALUE) {
 		smx_free(t.wide);
-		return smx_win_fail(err, "cannot write beside", path, e);
+		return smx_win_fail(err, "cannot write next to", path, e);
 	}
 	r = write_all(h, data, len, path, err);
 	if (!CloseHandle(h) && r == 0)
-		r = smx_win_fail(err, "cannot write beside", path, GetLastError());
+		r = smx_win_fail(err, "cannot write next to", path, GetLastError());
 	if (r != 0)
 		temp_drop(&t);
 	else
