@@ -25,7 +25,8 @@ def checker():
 
 
 def found_with(checker, name, mistake):
-    path = TOP / name
+    # Files of the source are found wherever they are.
+    path = TOP / name if "/" in name or name.endswith(".md") else next((TOP / "src").rglob(name))
     checker.overlay[path] = mistake(path.read_text())
     try:
         return checker.check_all()
@@ -64,12 +65,13 @@ MISTAKES = {
                                        "SMX_BLOCK_LEN is 540672, not 512 KiB"),
     "a stale time": (DESIGN, replaced("90 s<!-- const: LOGIN_TIMEOUT_MS", "60 s<!-- const: LOGIN_TIMEOUT_MS"),
                      "LOGIN_TIMEOUT_MS is 90000, not 60 s"),
-    "a constant that is gone": (DESIGN, replaced("`LINK_TX_HIGH`", "`LINK_TX_LOW`"), "there is no constant LINK_TX_LOW"),
-    "a reference to no section": ("src/mux/stdio.h", added("/* docs/DESIGN.md, section 99 */"), "has no section 99"),
-    "a reference broken over lines": ("src/mux/stdio.h", added("/*\n * see docs/DESIGN.md,\n * section 99\n */"),
+    "a constant that is gone": (DESIGN, replaced("`LINK_TX_HIGH`", "`LINK_TX_LOW`"),
+                                "there is no constant LINK_TX_LOW"),
+    "a reference to no section": ("stdio.h", added("/* docs/DESIGN.md, section 99 */"), "has no section 99"),
+    "a reference broken over lines": ("stdio.h", added("/*\n * see docs/DESIGN.md,\n * section 99\n */"),
                                       "has no section 99"),
     "a reference within a document": (DESIGN, added("Much of it is true (section 99)."), "there is no section 99 here"),
-    "a reference to another document": ("src/mux/stdio.h", added("/* DESIGN §6 */"), 'write "docs/DESIGN.md, section N"'),
+    "a reference to another document": ("stdio.h", added("/* DESIGN §6 */"), 'write "docs/DESIGN.md, section N"'),
     "a link to no heading": (README, added("[there](docs/ROUTES.md#nowhere)"), "no heading #nowhere in ROUTES.md"),
     "a link to no file": (README, added("[there](docs/NOWHERE.md)"), "no file docs/NOWHERE.md"),
     "a file that is gone": (DESIGN, added("It is in `mux/nowhere.c`."), "no file mux/nowhere.c"),
@@ -82,7 +84,7 @@ MISTAKES = {
     "a row with a cell too many": (ROUTES, replaced("| `direct` | `false` |", "| `direct` | | `false` |"),
                                    "a row of 4 cells in a table of 3"),
     "an open code fence": (README, added("```"), "a code fence that is not closed"),
-    "an id without a row": ("src/mux/stdio.h", added("/* as L77 says */"), "L77: there is no such row"),
+    "an id without a row": ("stdio.h", added("/* as L77 says */"), "L77: there is no such row"),
     "a test's id without a row": ("tests/unit/test_buf.c", added("static void u77_it(void **state)"),
                                   "there is no row U77"),
     "a row without a test": (REQUIREMENTS, replaced("## P: the pool\n", "- **L77** It sings.\n\n## P: the pool\n"),
@@ -92,20 +94,23 @@ MISTAKES = {
     "a listed row that is none": (REQUIREMENTS, replaced("| H2 |", "| L77, H2 |"), "L77 is listed and has no row"),
     "an option that is gone": ("docs/GUIDE.md", added("Run `ssh-mux install --louder`."),
                                "--louder is no option of ssh-mux install"),
-    "an option of another command": (README, added("    ssh-mux lock --via proxy"), "--via is no option of ssh-mux lock"),
+    "an option of another command": (README, added("    ssh-mux lock --via proxy"),
+                                     "--via is no option of ssh-mux lock"),
     "a command that is gone": ("docs/GUIDE.md", added("Run `ssh-mux sing`."), "ssh-mux has no command sing"),
-    "a help that the man page has not": ("src/cli/unlock.c", replaced("  -h, --help", "  -x, --louder  more\\n  -h, --help"),
-                                         "unlock lacks --louder"),
+    "a help that the man page has not": ("stop.c", replaced("  -h, --help", "  -x, --louder  more\\n  -h, --help"),
+                                         "stop lacks --louder"),
     "a man page with more than the help": ("docs/man/ssh-mux.1", replaced(".It Fl -purge", ".It Fl -louder"),
                                            "uninstall has --louder, which ssh-mux has not"),
     "a completion that lacks an option": ("packaging/completions/_ssh-mux", lambda t: t.replace("--purge", "--purg"),
                                           "lacks --purge"),
-    "a command with another text in a completion": ("src/cli/unlock.c", replaced('.summary = "', '.summary = "sing: '),
-                                                    'unlock is said to "sing: accept new sessions again"'),
+    "a command with another text in a completion": ("stop.c", replaced('.summary = "', '.summary = "sing: '),
+                                                    'stop is said to "sing: close all connections'),
     "a key that is undocumented": (ROUTES, lambda t: t.replace("`dead_after`", "`died_after`"),
                                    "the key dead_after is missing"),
-    "a key that is gone": (ROUTES, replaced("jump_through = true", "jump_over = true"), "the routes file has no key jump_over"),
-    "a key in an example": ("docs/GUIDE.md", replaced('user = "deploy"', 'usr = "deploy"'), "the routes file has no key usr"),
+    "a key that is gone": (ROUTES, replaced("jump_through = true", "jump_over = true"),
+                         "the routes file has no key jump_over"),
+    "a key in an example": ("docs/GUIDE.md", replaced('user = "deploy"', 'usr = "deploy"'),
+                            "the routes file has no key usr"),
     "a stale figure": (README, lambda t: t.replace("0.93", "0.88"), "bench/RESULTS.md has no 0.88 for"),
     "a figure without a source": (README, replaced("| 0.93 |", "| 0.93 (0.99) |"), "0.99: say after this text where"),
     "a line that is too long": (README, added("long " * 30), "columns"),
