@@ -115,6 +115,7 @@ static inline struct fixture *make(const char *software)
 {
 	static char name[] = "t";
 	struct fixture *f = &fixture;
+	char ident[64];
 
 	memset(f, 0, sizeof(*f));
 	f->loop.time = BEGIN;
@@ -139,8 +140,9 @@ static inline struct fixture *make(const char *software)
 	smx_list_add_tail(&f->mux.entries, &f->entry.node);
 	f->link = link_new(&f->mux, &test_ops, &f->up);
 	f->link->t = clear_transport(&f->mux.pool, SMX_CLIENT, SMX_PHASE_CONNECTION, NULL);
-	(void)snprintf(
-		f->link->t->ident_peer, sizeof(f->link->t->ident_peer), "SSH-2.0-%s", software);
+	(void)snprintf(ident, sizeof(ident), "SSH-2.0-%s", software);
+	smx_free(f->link->t->ident_peer);
+	f->link->t->ident_peer = smx_strdup(ident);
 	smx_conn_init(&f->link->conn, f->link->t);
 	f->up = (struct upstream){ .entry = &f->entry,
 		.hop = &f->hop,
