@@ -89,6 +89,10 @@ int guest_poll(struct guest *g, int is_writing)
 {
 	int events = is_writing ? UV_READABLE | UV_WRITABLE : UV_READABLE;
 
+	/* Starting it again costs the system two calls for each reply. */
+	if (g->events == events)
+		return 0;
+	g->events = events;
 	return uv_poll_start(&g->poll, events, on_event) == 0 ? 0 : SMX_ESYS;
 }
 

@@ -26,6 +26,7 @@ struct guest {
 	uint64_t id, born_ms, idle_since_ms;
 	int64_t pid;
 	uv_poll_t poll;
+	int events; /* that are polled for */
 	int fd;
 	struct smx_buf in, out;
 	int fds[GUEST_FDS_MAX]; /* that came and were not asked for yet */

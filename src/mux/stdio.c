@@ -20,7 +20,7 @@ struct base {
 	void (*call)(void *arg);
 	void *arg;
 	void (*release)(struct base *b);
-	unsigned has_poll : 1, is_working : 1, is_freed : 1;
+	unsigned has_poll : 1, is_null : 1, is_working : 1, is_freed : 1;
 };
 
 struct input {
@@ -50,6 +50,7 @@ static int base_init(struct base *b, struct mux *m, struct smx_os_stdio *os,
 	b->arg = arg;
 	b->release = release;
 	b->poll.data = b->work.data = b;
+	b->is_null = smx_os_stdio_is_null(os) != 0;
 	b->events = is_writable ? UV_WRITABLE : UV_READABLE;
 	if (fd < 0)
 		return 0;
@@ -137,7 +138,7 @@ struct input *input_new(struct mux *m, struct smx_os_stdio *os, void (*ready)(vo
 		return NULL;
 	}
 	if (base_init(&in->base, m, os, ready, arg, input_release) == 0 &&
-		(in->base.has_poll || (in->block = smx_malloc(FILE_READ))))
+		(in->base.has_poll || in->base.is_null || (in->block = smx_malloc(FILE_READ))))
 		return in;
 	base_free(&in->base);
 	return NULL;
@@ -167,7 +168,7 @@ int input_read(struct input *in, void *p, size_t size, size_t *ret_len)
 {
 	int r;
 
-	if (!in->base.has_poll)
+	if (!in->base.has_poll && !in->base.is_null)
 		return read_block(in, p, size, ret_len);
 	r = smx_os_stdio_read(in->base.os, p, size, ret_len);
 	if (r == SMX_EAGAIN && uv_poll_start(&in->base.poll, in->base.events, on_readable) == 0)
@@ -320,7 +321,7 @@ void output_write(struct output *o, struct smx_view data)
 	size_t n;
 	int r = 0;
 
-	if (o->base.has_poll && smx_buf_len(&o->queue) == 0)
+	if ((o->base.has_poll || o->base.is_null) && smx_buf_len(&o->queue) == 0)
 		while (data.len && !o->is_broken &&
 			(r = smx_os_stdio_write(o->base.os, data.p, data.len, &n)) == 0) {
 			data.p += n;

@@ -80,6 +80,8 @@ int smx_os_stdio_new(int fd, int is_output, struct smx_os_stdio **ret);
  * block on the disk: for worker threads.
  */
 int smx_os_stdio_poll_fd(const struct smx_os_stdio *s, int *ret_is_writable);
+/* It is /dev/null: there is nothing to poll either, and no call ever blocks. */
+int smx_os_stdio_is_null(const struct smx_os_stdio *s);
 /* For smx_os_terminal_size and _modes; -1: it is no terminal. */
 int smx_os_stdio_terminal(const struct smx_os_stdio *s);
 /* SMX_EAGAIN, SMX_EEOF (its end, or it can't be read), SMX_ESYS. */

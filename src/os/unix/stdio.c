@@ -35,6 +35,7 @@ enum kind {
 	KIND_OWN_SOCKET, /* the same */
 	KIND_SOCKET,
 	KIND_FILE,
+	KIND_NULL, /* /dev/null, as half of all calls have it: no thread and no call for it */
 	KIND_BROKEN, /* not open for this direction, or nobody is at the other end */
 };
 
@@ -205,6 +206,14 @@ static int take_own(struct smx_os_stdio *s, int own)
 	return SMX_EUNSUPPORTED;
 }
 
+static int is_null(const struct stat *st)
+{
+	struct stat nothing;
+
+	return S_ISCHR(st->st_mode) && stat("/dev/null", &nothing) == 0 &&
+	       st->st_rdev == nothing.st_rdev;
+}
+
 static int set_kind(struct smx_os_stdio *s)
 {
 	struct stat st;
@@ -225,6 +234,10 @@ static int set_kind(struct smx_os_stdio *s)
 		return take_own(s, reopen(s->fd, s->is_output));
 	if (!S_ISCHR(st.st_mode))
 		return SMX_EUNSUPPORTED;
+	if (is_null(&st)) {
+		s->kind = KIND_NULL;
+		return 0;
+	}
 	if (isatty(s->fd)) {
 		s->is_terminal = 1;
 		return take_own(s, reopen_terminal(s->fd, &st, s->is_output));
@@ -323,6 +336,11 @@ int smx_os_stdio_poll_fd(const struct smx_os_stdio *s, int *ret_is_writable)
 	return s->kind == KIND_SOCKET ? s->poll_fd : -1;
 }
 
+int smx_os_stdio_is_null(const struct smx_os_stdio *s)
+{
+	return s->kind == KIND_NULL;
+}
+
 int smx_os_stdio_terminal(const struct smx_os_stdio *s)
 {
 	return s->is_terminal && s->kind == KIND_OWN ? s->fd : -1;
@@ -342,7 +360,7 @@ int smx_os_stdio_read(struct smx_os_stdio *s, void *p, size_t size, size_t *ret_
 {
 	ssize_t n;
 
-	if (s->kind == KIND_BROKEN)
+	if (s->kind == KIND_BROKEN || s->kind == KIND_NULL)
 		return SMX_EEOF;
 	do {
 		n = is_socket(s) ? recv(s->fd, p, size, MSG_DONTWAIT) : read(s->fd, p, size);
@@ -361,6 +379,10 @@ int smx_os_stdio_write(struct smx_os_stdio *s, const void *p, size_t len, size_t
 
 	if (s->kind == KIND_BROKEN)
 		return SMX_EEOF;
+	if (s->kind == KIND_NULL) {
+		*ret_len = len;
+		return 0;
+	}
 	do {
 		n = is_socket(s) ? send(s->fd, p, len, MSG_DONTWAIT | MSG_NOSIGNAL)
 				 : write(s->fd, p, len);
@@ -383,11 +405,11 @@ void smx_os_stdio_free(struct smx_os_stdio *s)
 
 int smx_os_stdio_has_nothing(int fd)
 {
-	struct stat st, nothing;
+	struct stat st;
 
 	if (fstat(fd, &st) != 0 || !S_ISCHR(st.st_mode))
 		return 0;
-	return isatty(fd) || (stat("/dev/null", &nothing) == 0 && st.st_rdev == nothing.st_rdev);
+	return isatty(fd) || is_null(&st);
 }
 
 int smx_os_size_signal(void)

@@ -110,6 +110,12 @@ int smx_os_stdio_poll_fd(const struct smx_os_stdio *s, int *ret_is_writable)
 	return -1;
 }
 
+int smx_os_stdio_is_null(const struct smx_os_stdio *s)
+{
+	(void)s;
+	return 0;
+}
+
 int smx_os_stdio_terminal(const struct smx_os_stdio *s)
 {
 	(void)s;
