@@ -179,12 +179,13 @@ static enum attempt_place attach_place(struct asker *asker)
 static int put_text(
 	const struct attach *a, const struct question *q, size_t at, struct smx_buf *out)
 {
+	size_t columns = a->place == ATTEMPT_PINENTRY ? QUESTION_BOX : QUESTION_COLUMNS;
 	int r;
 
 	if (a->place == ATTEMPT_ASKPASS)
 		return question_put_askpass(q, at, out); /* A14: what an editor looks for */
 	r = at == 0 ? smx_buf_put_str(out, "\n") : 0;
-	return r == 0 ? question_put_terminal(q, at, out) : r;
+	return r == 0 ? question_put_terminal(q, at, columns, out) : r;
 }
 
 static int attach_ask(struct asker *asker, struct prompt *p, const struct question *q, size_t at)

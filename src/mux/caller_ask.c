@@ -343,7 +343,7 @@ static int start_terminal(struct caller_ask *a, const struct question *q, size_t
 	smx_buf_init(&text, ASK_PROCESS_TEXT_MAX);
 	/* At the beginning of a line, as ssh, rather than after an empty one. */
 	if ((r = smx_buf_put_str(&text, "\r")) == 0 &&
-		(r = question_put_terminal(q, at, &text)) == 0)
+		(r = question_put_terminal(q, at, QUESTION_COLUMNS, &text)) == 0)
 		r = smx_buf_cstr(&text) ? open_tty(a, &fd) : SMX_ENOMEM;
 	if (r == 0) {
 		start.file = self;

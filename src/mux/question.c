@@ -9,7 +9,8 @@
 #include "base/rows.h"
 #include "base/text.h"
 
-#define MARKED_COLUMNS (QUESTION_COLUMNS - (sizeof(QUESTION_MARK) - 1))
+#define MARK_COLUMNS   (sizeof(QUESTION_MARK) - 1)
+#define MARKED_COLUMNS (QUESTION_COLUMNS - MARK_COLUMNS)
 #define PROMPT_LEAST   24 /* columns that a prompt needs behind "(whom) " */
 #define LABEL_MAX      60 /* columns; longer ones are no label of a field */
 #define PLAIN_COLUMNS  200 /* of rows in an SSH_ASKPASS */
@@ -365,7 +366,7 @@ static size_t room_for_prompt(const struct question *q, size_t columns)
 	return taken < columns ? columns - taken : 0;
 }
 
-int question_put_terminal(const struct question *q, size_t at, struct smx_buf *out)
+int question_put_terminal(const struct question *q, size_t at, size_t columns, struct smx_buf *out)
 {
 	struct smx_buf rows, last, note;
 	int r;
@@ -382,7 +383,7 @@ int question_put_terminal(const struct question *q, size_t at, struct smx_buf *o
 		goto out;
 	if (q->kind != QUESTION_OF_SERVER) {
 		r = smx_buf_put_str(out, q->parts[at].words);
-	} else if ((r = split_words(q, at, MARKED_COLUMNS, room_for_prompt(q, QUESTION_COLUMNS),
+	} else if ((r = split_words(q, at, columns - MARK_COLUMNS, room_for_prompt(q, columns),
 			    &rows, &last)) == 0 &&
 		   (r = put_rows(out, QUESTION_MARK, smx_buf_as_view(&rows), terminal_max)) == 0) {
 		r = put_prompt(q, &last, out);
@@ -469,8 +470,9 @@ static int put_window_of_server(
 	smx_buf_init(&rows, QUESTION_TEXT_MAX);
 	smx_buf_init(&last, QUESTION_TEXT_MAX);
 	/* All parts of a round show what it is about. */
-	if ((r = at > 0 ? smx_rows_put(&rows, view(q->lines), MARKED_COLUMNS) : 0) == 0 &&
-		(r = split_words(q, at, MARKED_COLUMNS, room, &rows, &last)) == 0 &&
+	if ((r = at > 0 ? smx_rows_put(&rows, view(q->lines), QUESTION_BOX - MARK_COLUMNS) : 0) ==
+			0 &&
+		(r = split_words(q, at, QUESTION_BOX - MARK_COLUMNS, room, &rows, &last)) == 0 &&
 		(r = put_rows(desc, QUESTION_MARK, smx_buf_as_view(&rows), window_max)) == 0)
 		r = smx_buf_len(&last) ? put_prompt(q, &last, label)
 				       : smx_buf_put_str(label, ANSWER_LABEL);

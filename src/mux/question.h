@@ -22,6 +22,7 @@
 
 #define QUESTION_ROWS     24 /* of a screen */
 #define QUESTION_COLUMNS  79 /* the last column of 80 is left alone */
+#define QUESTION_BOX      74 /* columns in a box on such a screen, as pinentry-curses draws it */
 #define QUESTION_TEXT_MAX (32 * 1024) /* of all that is rendered here */
 #define QUESTION_MARK     SMX_NOTICE_MARK
 
@@ -68,10 +69,11 @@ const char *question_hint(const struct question *q);
 /*
  * The part `at`, as it is asked. Errors of smx_buf, SMX_ENOMEM.
  *
- * terminal: lines end with "\n", which the place makes CR LF where it is needed; the last line has
+ * terminal: of QUESTION_COLUMNS, or QUESTION_BOX where a client's pinentry draws it; lines end with
+ * "\n", which the place makes CR LF where it is needed; the last line has
  * no end, there the person types.
  */
-int question_put_terminal(const struct question *q, size_t at, struct smx_buf *out);
+int question_put_terminal(const struct question *q, size_t at, size_t columns, struct smx_buf *out);
 /* OpenSSH's own words, for an SSH_ASKPASS. */
 int question_put_askpass(const struct question *q, size_t at, struct smx_buf *out);
 /* What OpenSSH would say on standard error before the part, each line with its end; or nothing. */

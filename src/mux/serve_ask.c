@@ -77,7 +77,7 @@ static int ask_ask(struct asker *asker, struct prompt *p, const struct question 
 
 	smx_buf_reset(&s->text);
 	if ((r = smx_buf_put_str(&s->text, at == 0 ? "\n" : "")) != 0 ||
-		(r = question_put_terminal(q, at, &s->text)) != 0)
+		(r = question_put_terminal(q, at, QUESTION_COLUMNS, &s->text)) != 0)
 		return r;
 	if (!smx_buf_cstr(&s->text))
 		return SMX_ENOMEM;

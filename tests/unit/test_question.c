@@ -135,7 +135,7 @@ static char *terminal(const struct question *q, size_t at)
 	char *s;
 
 	smx_buf_init(&out, QUESTION_TEXT_MAX);
-	assert_int_equal(question_put_terminal(q, at, &out), 0);
+	assert_int_equal(question_put_terminal(q, at, QUESTION_COLUMNS, &out), 0);
 	s = smx_strdup(smx_buf_cstr(&out));
 	smx_buf_release(&out);
 	return s;
@@ -545,6 +545,24 @@ static void check_said(const char *text)
 	smx_buf_release(&out);
 }
 
+/* A box of 74 columns breaks no row of them, but for a web address. */
+static void check_box(const char *rows)
+{
+	char line[QUESTION_TEXT_MAX];
+	struct screen s;
+
+	for (const char *p = rows, *end; *p; p = end + 1) {
+		end = strchr(p, '\n');
+		assert_non_null(end);
+		assert_true(starts_with(p, QUESTION_MARK));
+		(void)snprintf(line, sizeof(line), "%.*s", (int)(end - p), p);
+		memset(&s, 0, sizeof(s));
+		show(&s, line);
+		assert_true((s.row == 0 && s.column <= QUESTION_BOX) ||
+			    !strchr(line + strlen(QUESTION_MARK), ' '));
+	}
+}
+
 static void check_window(const struct question *q, size_t at)
 {
 	struct smx_buf desc, label;
@@ -560,8 +578,13 @@ static void check_window(const struct question *q, size_t at)
 	p = smx_buf_cstr(&desc);
 	assert_true(starts_with(p, "ssh-mux: login to "));
 	assert_true(strlen(p) < 800);
-	for (p = strchr(p, '\n'); p && p[1]; p = strchr(p + 1, '\n'))
-		assert_true(starts_with(p + 1, QUESTION_MARK));
+	check_box(strchr(p, '\n') + 1);
+	smx_buf_reset(&desc);
+	assert_int_equal(question_put_terminal(q, at, QUESTION_BOX, &desc), 0);
+	/* The last line is the label. */
+	p = smx_buf_cstr(&desc);
+	smx_buf_truncate(&desc, (size_t)(strrchr(p, '\n') + 1 - p));
+	check_box(strchr(smx_buf_cstr(&desc), '\n') + 1);
 	smx_buf_release(&desc);
 	smx_buf_release(&label);
 }
