@@ -99,7 +99,7 @@ static void caps(void **state)
 	uint8_t *text;
 
 	(void)state;
-	smx_buf_init(&b, 100000);
+	smx_buf_init(&b, SMX_AUTH_TEXT_MAX + 1000);
 	for (size_t i = 0; i < SMX_ARRAY_LEN(counts); i++) {
 		for (int k = 0; k < 3; k++)
 			assert_int_equal(smx_put_cstr(&b, ""), 0);
