@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "ssh/transport_int.h"
 
 static inline struct smx_transport *clear_transport(struct smx_pool *pool, enum smx_role role,
@@ -29,7 +30,8 @@ static inline struct smx_transport *clear_transport(struct smx_pool *pool, enum 
 	/* The identification and KEXINIT are nobody's business here. */
 	smx_transport_tx_free(t, smx_transport_tx_take(t));
 	t->has_ident = 1;
-	(void)strcpy(t->ident_peer, "SSH-2.0-peer");
+	smx_free(t->ident_peer);
+	t->ident_peer = smx_strdup("SSH-2.0-peer");
 	t->n_kex = 1;
 	t->step = KEX_IDLE;
 	t->sent_kexinit = 0;

@@ -493,9 +493,10 @@ void side_restart(struct side *s, const char *ident, int with_marks, int follows
 
 	smx_transport_tx_free(t, smx_transport_tx_take(t));
 	t->pk.tx_seq = 0;
-	if (ident)
+	if (ident) {
 		smx_free(t->ident_self);
-	t->ident_self = smx_strdup(ident);
+		t->ident_self = smx_strdup(ident);
+	}
 	(void)snprintf(line, sizeof(line), "%s\r\n", t->ident_self);
 	side_inject_raw(s, line, strlen(line));
 	smx_buf_reset(&t->kexinit_self);
