@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "config/unit_template.h" /* packaging/ssh-mux.service.in */
 
 #define MARK "Made by ssh-mux install"
 
@@ -142,52 +143,10 @@ int smx_service_unit_text(const struct smx_service_spec *spec, struct smx_buf *o
 		return SMX_EUNSUPPORTED;
 	command_of(spec, 1, &c);
 	(void)((r = smx_buf_put_str(out,
-			"# " MARK ", which writes it again; ssh-mux uninstall removes it.\n"
-			"# Settings of your own go into a drop-in: systemctl --user edit ssh-mux\n"
-			"\n"
-			"[Unit]\n"
-			"Description=One login per server, shared by every SSH client\n"
-			"StartLimitIntervalSec=60\n"
-			"StartLimitBurst=5\n"
-			"\n"
-			"[Service]\n"
-			"# It is started when its socket answers.\n"
-			"Type=notify\n")) != 0 ||
+			"# " MARK ", which replaces it; ssh-mux uninstall removes it.\n")) != 0 ||
+		(r = smx_buf_put_str(out, unit_head)) != 0 ||
 		(r = put_unit_environment(out, spec->ssh_dir)) != 0 ||
-		(r = put_exec(out, &c)) != 0 ||
-		(r = smx_buf_put_str(out,
-			 "Restart=on-failure\n"
-			 "RestartSec=2\n"
-			 "# Usage, a file that is missing, permissions, configuration: these "
-			 "stay.\n"
-			 "RestartPreventExitStatus=64 66 77 78\n"
-			 "TimeoutStartSec=30\n"
-			 "TimeoutStopSec=15\n"
-			 "UMask=0077\n"
-			 "# A service has no SSH_AUTH_SOCK, or that of a session long gone. Name "
-			 "your\n"
-			 "# agent in the routes file (identity_agent); that of who comes by\n"
-			 "# ssh-mux proxy or connect is used as it is.\n"
-			 "\n"
-			 "# What a user's service manager can really enforce: filters of system "
-			 "calls.\n"
-			 "# Options that mount or drop capabilities have no effect here, or fail, "
-			 "or\n"
-			 "# make a user namespace in which root's files seem to be somebody "
-			 "else's.\n"
-			 "NoNewPrivileges=yes\n"
-			 "LockPersonality=yes\n"
-			 "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK\n"
-			 "RestrictNamespaces=yes\n"
-			 "RestrictRealtime=yes\n"
-			 "RestrictSUIDSGID=yes\n"
-			 "SystemCallArchitectures=native\n"
-			 "SystemCallFilter=@system-service\n"
-			 "# Libraries take this for an old kernel and do without.\n"
-			 "SystemCallErrorNumber=ENOSYS\n"
-			 "\n"
-			 "[Install]\n"
-			 "WantedBy=default.target\n")) != 0);
+		(r = put_exec(out, &c)) != 0 || (r = smx_buf_put_str(out, unit_tail)) != 0);
 	return finish(out, before, r);
 }
 
