@@ -629,6 +629,7 @@ static struct passenger *new_passenger(
 	p->grants.drain = on_grant;
 	smx_list_init(&p->source.node);
 	smx_list_init(&p->grants.node);
+	smx_list_init(&p->req.node); /* released as well if it comes to nothing before */
 	(void)snprintf(p->route, sizeof(p->route), "%s", o->route->name);
 	smx_buf_init(&p->wish.term, SMX_MUX4_MESSAGE_MAX);
 	smx_buf_init(&p->wish.modes, 4096);

@@ -2,8 +2,9 @@
 /*
  * A preloaded library that makes one allocation in N fail, for a while, in the program itself.
  *
- * The file that CHAOS_ALLOC names is mapped and holds four u32: one in how many fails (0: none),
- * calls that could have failed, calls that did, a seed. Only calls by the executable and by the
+ * The file that CHAOS_ALLOC names is mapped and holds five u32: one in how many fails (0: none),
+ * calls that could have failed, calls that did, a seed; and how many calls there are to be until
+ * one fails, that one included (0: it is not counted). Only calls by the executable and by the
  * libraries that CHAOS_ALLOC_ALSO names (parts of their names, separated by colons) count: libuv
  * aborts where its own table of watchers can't grow, which is no mistake of its user.
  *
@@ -26,7 +27,7 @@
 #define EARLY_SIZE 65536
 
 struct control {
-	_Atomic uint32_t one_in, asked, failed, seed;
+	_Atomic uint32_t one_in, asked, failed, seed, until;
 };
 
 static struct control *control;
@@ -130,29 +131,48 @@ __attribute__((constructor)) static void start(void)
 	control = p;
 }
 
+static int fails(void)
+{
+	atomic_fetch_add(&control->failed, 1);
+	errno = ENOMEM;
+	return 1;
+}
+
+/* Whether it is the one that was counted down to. */
+static int is_the_one(void)
+{
+	uint32_t left = atomic_load(&control->until);
+
+	while (left && !atomic_compare_exchange_weak(&control->until, &left, left - 1))
+		;
+	return left == 1;
+}
+
 static int is_due(const void *caller)
 {
 	uint32_t one_in, x;
 	unsigned i;
 
-	if (!control ||
-		(one_in = atomic_load_explicit(&control->one_in, memory_order_relaxed)) == 0)
+	if (!control)
+		return 0;
+	one_in = atomic_load_explicit(&control->one_in, memory_order_relaxed);
+	if (one_in == 0 && atomic_load_explicit(&control->until, memory_order_relaxed) == 0)
 		return 0;
 	for (i = 0; i < n_ranges; i++)
 		if ((uintptr_t)caller >= ranges[i].from && (uintptr_t)caller < ranges[i].to)
 			break;
 	if (i == n_ranges)
 		return 0;
+	if (is_the_one())
+		return fails();
+	if (one_in == 0)
+		return 0;
 	/* A counter, mixed: no state that threads could spoil. */
 	x = atomic_fetch_add(&control->asked, 1) + control->seed;
 	x = (x ^ (x >> 16)) * 0x7feb352du;
 	x = (x ^ (x >> 15)) * 0x846ca68bu;
 	x ^= x >> 16;
-	if (x % one_in != 0)
-		return 0;
-	atomic_fetch_add(&control->failed, 1);
-	errno = ENOMEM;
-	return 1;
+	return x % one_in == 0 && fails();
 }
 
 void *malloc(size_t n)

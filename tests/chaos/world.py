@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import shutil
 import struct
 import subprocess
 import sys
@@ -55,13 +56,16 @@ class FailingMemory:
                         "-fPIC", "-o", self.library, HERE / "failing_malloc.c", "-ldl"], check=True)
         self.path = self.dir / "switch"
         self.seed = seed & 0xffffffff
-        self.path.write_bytes(struct.pack("4I", 0, 0, 0, self.seed))
+        self.path.write_bytes(struct.pack("5I", 0, 0, 0, self.seed, 0))
 
-    def environment(self, env):
+    def environment(self, env, also="jansson:tomlplusplus:stdc++:crypto"):
         # AddressSanitizer wants to stand first; what this one passes on goes to it all the same.
         options = env.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
         return dict(env, LD_PRELOAD=str(self.library), CHAOS_ALLOC=str(self.path),
-                    CHAOS_ALLOC_ALSO="jansson:tomlplusplus:stdc++:crypto", ASAN_OPTIONS=options)
+                    CHAOS_ALLOC_ALSO=also, ASAN_OPTIONS=options)
+
+    def stop(self):
+        shutil.rmtree(self.dir, ignore_errors=True)
 
     def one_in(self, n):
         with open(self.path, "r+b") as f:
@@ -69,7 +73,17 @@ class FailingMemory:
 
     def counts(self):
         """How many were asked for, how many failed."""
-        return struct.unpack("4I", self.path.read_bytes())[1:3]
+        return struct.unpack("5I", self.path.read_bytes())[1:3]
+
+    def count_down(self, n):
+        """The n-th from now on fails; 0: none."""
+        with open(self.path, "r+b") as f:
+            f.seek(16)
+            f.write(struct.pack("I", n))
+
+    def left(self):
+        """Of what was counted down from."""
+        return struct.unpack("5I", self.path.read_bytes())[4]
 
 
 class ChaosMux(Mux):
