@@ -260,6 +260,14 @@ static int list_again(struct login *lg)
 
 /* --- methods --- */
 
+static int is_rsa(struct smx_view blob)
+{
+	struct smx_view type;
+
+	return smx_blob_type(blob, &type) == 0 &&
+	       (smx_view_eq(type, "ssh-rsa") || smx_view_eq(type, "ssh-rsa-cert-v01@openssh.com"));
+}
+
 /* The signature algorithm for a key blob; NULL-terminated in out. */
 static int choose_alg(
 	const struct login *lg, struct smx_view blob, char *out, size_t size, uint32_t *ret_flags)
@@ -508,6 +516,7 @@ static void sign(struct login *lg);
  * B13: the key to begin with, put first, or NULL. It is offered with its signature at once, which
  * saves the round trips of asking for the methods and for the key. A key of a file may always be,
  * one of an agent if it opened the last login or is the only one, for the agent may ask somebody.
+ * But one of RSA not before the server has said which of its signatures it takes (A1).
  */
 static const struct candidate *first_key(struct login *lg)
 {
@@ -522,7 +531,7 @@ static const struct candidate *first_key(struct login *lg)
 		if (last.len && smx_view_eq_view(last, candidate_blob(&all[i])))
 			at = i;
 	c = all[at];
-	if (c.locked)
+	if (c.locked || (is_rsa(candidate_blob(&c)) && !*smx_transport_server_sig_algs(lg->t)))
 		return NULL;
 	if (!c.key && lg->candidates.n > 1 && !smx_view_eq_view(last, candidate_blob(&c)))
 		return NULL;

@@ -128,7 +128,7 @@ static void on_ready(struct link *l)
 
 	/* From here on the server counts it. */
 	up->failure.kind = ATTEMPT_REFUSED;
-	login_begin(up->login);
+	up->is_ready = 1;
 }
 
 static int on_auth(struct link *l, struct smx_view payload)
@@ -142,6 +142,12 @@ static void on_life(struct link *l)
 {
 	struct upstream *up = l->owner;
 
+	if (up->is_ready) {
+		/* Now, and not before: what came along with its NEWKEYS may say which signatures
+		 * the server takes (RFC 8308), and the first key is sent without asking (B13). */
+		up->is_ready = 0;
+		login_begin(up->login);
+	}
 	if (up->n_pending)
 		spares_alive(up);
 }

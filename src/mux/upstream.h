@@ -49,6 +49,7 @@ struct upstream {
 	unsigned n_warned; /* ending.c: so many of its warnings are over */
 	int is_used_up; /* U6: it gives no more sessions, though none is left */
 	int has_failed; /* once dead: upstream_is_failed_login */
+	int is_ready; /* the key exchange is over, and the login is to begin */
 	int is_probed; /* since the login */
 	int is_known_good; /* its login has been told to the memory of those that failed (U5) */
 	struct attempt_failure failure; /* what its end would be remembered as */

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Each cipher, MAC, key exchange and key type at least once, as client and as server, against
 OpenSSH (B9). One daemon; what differs is what its peers allow."""
+import asyncio
+import pathlib
+import socket
 import subprocess
+import threading
 
+import asyncssh
 import pytest
 
-from peers import hop, routes_toml
+from peers import hop, routes_toml, short_dir
 
 CIPHERS = [
     "chacha20-poly1305@openssh.com", "aes128-gcm@openssh.com", "aes256-gcm@openssh.com",
@@ -142,6 +147,90 @@ def test_A1_rsa_sha2_only(make_mux, make_sshd, keys, algorithm):
     mux.check_works()
     assert f"kex: host key algorithm: {algorithm}" in target.log()
     assert "signature algorithm ssh-rsa" not in target.log()
+
+
+class OneAlgorithm:
+    """A server (AsyncSSH) that takes signatures of one algorithm, and says so (RFC 8308)."""
+
+    def __init__(self, host_key, user, algorithm):
+        self.host_key = host_key
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
+        start = self.begin(server_host_keys=[str(host_key)], signature_algs=[algorithm],
+                           authorized_client_keys=f"{user}.pub", process_factory=self.run)
+        self.server = asyncio.run_coroutine_threadsafe(start, self.loop).result(20)
+        self.port = self.server.sockets[0].getsockname()[1]
+
+    @staticmethod
+    async def begin(**options):
+        return await asyncssh.create_server(asyncssh.SSHServer, "127.0.0.1", 0, **options)
+
+    @staticmethod
+    def run(process):
+        process.stdout.write("in\n")
+        process.exit(0)
+
+    def known_hosts(self):
+        words = pathlib.Path(f"{self.host_key}.pub").read_text().split()[:2]
+        return f"[127.0.0.1]:{self.port} {' '.join(words)}\n"
+
+    def stop(self):
+        self.loop.call_soon_threadsafe(self.server.close)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(20)
+
+
+class AgentTap:
+    """A socket before that of a real agent, which keeps what the agent is asked."""
+
+    def __init__(self, agent):
+        self.agent, self.dir, self.asked = agent, short_dir("tap"), []
+        self.sock = self.dir / "a"
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(self.sock))
+        self.listener.listen()
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            with client, client.makefile("rb") as asks, socket.socket(socket.AF_UNIX) as real:
+                real.connect(str(self.agent.sock))
+                answers = real.makefile("rb")
+                while head := asks.read(4):
+                    self.asked.append(asks.read(int.from_bytes(head, "big")))
+                    real.sendall(head + self.asked[-1])
+                    head = answers.read(4)
+                    client.sendall(head + answers.read(int.from_bytes(head, "big")))
+
+    def flags(self):
+        """Of each signature that was asked for: the last field (SSH_AGENTC_SIGN_REQUEST)."""
+        return [int.from_bytes(m[-4:], "big") for m in self.asked if m[0] == 13]
+
+    def stop(self):
+        self.listener.close()
+
+
+@pytest.mark.parametrize("algorithm", ["rsa-sha2-256", "rsa-sha2-512"])
+@pytest.mark.parametrize("of_agent", [False, True])
+def test_A1_rsa_as_the_server_takes_it(make_mux, make_agent, cleanup, keys, algorithm, of_agent):
+    """Of the two the one that the server names, in the first request already; also of an agent,
+    which signs as it is told."""
+    user = keys.make("only_user_rsa", "rsa")
+    server = cleanup(OneAlgorithm(keys.make("host_one_rsa"), user, algorithm))
+    route = hop(server) if of_agent else hop(server, identity=str(user))
+    agent = cleanup(AgentTap(make_agent(user))) if of_agent else None
+    mux = make_mux(routes=routes_toml({"t": route}), known_hosts=server.known_hosts(),
+                   identity=False, agent=agent)
+    done = mux.ssh("t", "echo in")
+    assert done.stdout == b"in\n", (done, mux.log()[-2000:])
+    if of_agent:
+        # The flags of the agent protocol: this server would look at the name only.
+        assert agent.flags() == [{"rsa-sha2-256": 2, "rsa-sha2-512": 4}[algorithm]]
 
 
 def test_A1_sha1_only_server_is_refused(make_mux, make_sshd, keys):
