@@ -16,20 +16,17 @@ from peers import hop, kill_quietly, poll, routes_toml
 
 # Where the daemon is when it is killed, and how often; 200 in all.
 KILLS = {"start": 80, "client": 30, "pin": 30, "rotate": 30, "reload": 30}
+assert sum(KILLS.values()) == 200
 # A line of the log, whole: it begins with a time and has a level.
 LOG_LINE = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (debug|info|warn|error) .+$")
 FILLER = "2026-01-01T00:00:00.000Z info filler " + "x" * 80
-
-
-def test_C8_there_are_200_kills():
-    """C8: the issue's number."""
-    assert sum(KILLS.values()) == 200
 
 
 def kill_daemon(mux):
     """As the kernel's out-of-memory killer would; whoever it started ends by itself."""
     kill_quietly(mux.proc.pid)
     assert mux.proc.wait(20) == -signal.SIGKILL, mux.log()[-2000:]
+    mux.n_killed += 1
     mux.ended()
 
 
@@ -73,8 +70,10 @@ def check_files(mux, fixed):
     return left
 
 
-def check_next_start(mux, fixed, route="t"):
-    """The dead one is known to be dead, the next one serves, and leaves no trace of the other."""
+def check_next_start(mux, fixed, where, route="t"):
+    """The dead one is known to be dead, the next one serves, and leaves no trace of the other.
+    Daemons were killed as often as KILLS says."""
+    assert mux.n_killed == KILLS[where]
     done = mux.control("status")
     assert done.returncode != 0 and "no daemon" in done.stderr, done
     (mux.ssh_dir / "ssh-mux-host-key.pub").unlink(missing_ok=True)  # so that there is a write
@@ -94,6 +93,7 @@ def killable(make_mux, make_sshd, keys):
         routes[f"n{n}"] = hop(target, unattended=True, host_key_alias=f"name{n}.example")
     mux = make_mux(routes=routes_toml(routes, jump=hop(bastion)), start=False,
                    known_hosts=bastion.known_hosts())
+    mux.n_killed = 0
     mux.fixed = {p: p.read_text() for p in (mux.routes_path,
                                             mux.ssh_dir / "ssh-mux-authorized-keys")}
     return mux
@@ -120,7 +120,7 @@ def test_C8_killed_while_it_starts(killable):
         key, public = mux.ssh_dir / "ssh-mux-host-key", mux.ssh_dir / "ssh-mux-host-key.pub"
         seen.add((bool(left), key.exists(), public.exists()))
     assert len(seen) > 1, "the moments differ"
-    check_next_start(mux, mux.fixed)
+    check_next_start(mux, mux.fixed, "start")
 
 
 def stop_clients(clients):
@@ -141,7 +141,7 @@ def test_C8_killed_with_its_first_clients(killable):
         for c in clients:
             c.communicate(timeout=20)
             assert c.returncode == 255
-    check_next_start(mux, mux.fixed)
+    check_next_start(mux, mux.fixed, "client")
 
 
 def test_C8_killed_while_it_pins_host_keys(killable, keys):
@@ -167,7 +167,7 @@ def test_C8_killed_while_it_pins_host_keys(killable, keys):
         assert all(l.split()[1:3] == [kind, blob] for l in lines)
         pinned_before = len(names)
     assert pinned_before > 0
-    check_next_start(mux, mux.fixed)
+    check_next_start(mux, mux.fixed, "pin")
 
 
 def test_C8_D4_killed_while_it_logs(killable):
@@ -193,7 +193,7 @@ def test_C8_D4_killed_while_it_logs(killable):
     assert 0 < rotated
     for path in (log, old):
         path.unlink(missing_ok=True)
-    check_next_start(mux, mux.fixed)
+    check_next_start(mux, mux.fixed, "rotate")
 
 
 def test_C8_killed_while_it_reads_its_routes_again(killable):
@@ -215,4 +215,4 @@ def test_C8_killed_while_it_reads_its_routes_again(killable):
         kill_daemon(mux)
         check_files(mux, {p: p.read_text() for p in mux.fixed})
         assert all(p.read_text().startswith(mux.fixed[p]) for p in mux.fixed)
-    check_next_start(mux, {})
+    check_next_start(mux, {}, "reload")

@@ -15,7 +15,8 @@ import pytest
 from peers import BINARY
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-EXE = TOP / "build/mingw/ssh-mux.exe"
+# scripts/wine-check runs this when it has built the program.
+EXE = pathlib.Path(os.environ.get("SMX_WINE_BUILD", TOP / "build/mingw")) / "ssh-mux.exe"
 
 
 def package(out):

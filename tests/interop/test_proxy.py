@@ -107,8 +107,8 @@ def test_L3_proxy_unknown_route_is_said(plain):
 
 def test_L2_proxy_still_wants_a_key(plain, keys):
     other = keys.make("stranger")
-    done = run(plain, "true", options=[f"-oIdentityFile={other}"], user="t")
     # ssh adds the file of the configuration too; a stranger's alone is refused.
+    assert run(plain, "true", options=[f"-oIdentityFile={other}"]).returncode == 0
     config = plain.config_path.read_text().replace(str(plain.local_key), str(other))
     plain.config_path.write_text(config)
     done = run(plain, "true")
@@ -121,6 +121,7 @@ def test_D1_proxy_whose_daemon_does_not_start_says_so(plain):
     plain.routes_path.write_text("[routes.t]\nhost = 5\n")
     done = run(plain, "true")
     assert done.returncode == 255 and b"the daemon did not start" in done.stderr
+    assert f"{plain.routes_path}:2:1: [routes.t] key \"host\"".encode() in done.stderr
 
 
 def test_P6_proxy_killed_mid_stream(plain):
