@@ -5,6 +5,7 @@ Python that runs as that user:  python3 - MODE PORT [SECONDS] < stranger.py
 	look     connects and shows what it is sent
 	flood    connects and connects, and keeps the last ones
 	hold     connects and connects, and never lets go
+	rate     connects 300 times, and counts who is greeted
 	rubbish  connects and says what is no SSH
 	dh       asks for the dearest key exchange there is, and leaves before it is answered
 	ping     exchanges keys, pings, and reads nothing
@@ -41,6 +42,18 @@ def look(port, seconds):
     except OSError:
         closed = True
     return {"got": got.hex(), "closed": closed, "seconds": time.monotonic() - began}
+
+
+def rate(port):
+    """Each leaves as soon as it has its answer, so that none stands in another's way."""
+    began, greeted = time.monotonic(), 0
+    for _ in range(300):
+        with connect(port) as s:
+            try:
+                greeted += s.recv(8) == b"SSH-2.0-"
+            except ConnectionError:
+                pass
+    return {"greeted": greeted, "seconds": time.monotonic() - began}
 
 
 def until(seconds, once):
@@ -147,6 +160,8 @@ def main():
         HELD = 900
     if mode == "look":
         result = look(port, seconds)
+    elif mode == "rate":
+        result = rate(port)
     elif mode == "ping":
         result = ping(port, seconds)
     else:

@@ -18,7 +18,7 @@ from peers import SSH, USER, Sshd, hop, poll, routes_toml
 from pyssh import Server, message
 from test_proxy import run as proxy
 
-FAILURE, IDENTITIES = 5, 12
+FAILURE, IDENTITIES, SIGNATURE = 5, 12, 14
 REQUEST_IDENTITIES, SIGN, REMOVE_ALL, LOCK, EXTENSION = 11, 13, 19, 22, 27
 
 
@@ -215,6 +215,11 @@ def test_B4_only_named_keys_are_lent(world, door, agent, route):
     use = f"-o IdentitiesOnly=yes -o IdentityFile={world.other}.pub"
     done = run(door, route, agent, f"cd /; {world.to_third(use)}")
     assert done.returncode == 255 and "third" not in done.stdout, done
+    # ssh asks for what is listed only; a program of its own asks for what it likes.
+    program = raw_client(world.target.dir / "raw.py")
+    done = run(door, route, agent,
+               f"/usr/bin/python3 {program} {sign_request(world.other)} {sign_request(world.lent)}")
+    assert done.stdout.split() == [str(FAILURE), str(SIGNATURE)], done
 
 
 def test_B4_a_named_key_that_is_not_there_lends_none(world, door, agent):
@@ -431,6 +436,13 @@ def test_B4_lock_stops_it(world, door, agent):
     one.stdin.close()
     assert fingerprint(world.lent).encode() in one.stdout.read()
     assert one.wait(30) == 0
+
+
+def sign_request(key):
+    """For the agent, in hexadecimal digits."""
+    with open(f"{key}.pub", encoding="ascii") as f:
+        blob = base64.b64decode(f.read().split()[1])
+    return (bytes([SIGN]) + string(blob) + string(b"data") + struct.pack(">I", 0)).hex()
 
 
 def raw_client(path):

@@ -12,6 +12,7 @@ import pytest
 
 from attach_client import Control
 from peers import hop, poll, routes_toml
+from test_prompts import OK, Query, of_kind, scripted  # noqa: F401
 
 HELLO = b'{"ssh_mux":"hello","version":1}\n'
 
@@ -158,6 +159,22 @@ def test_S7_answers_to_nothing_are_ignored(daemon):
     client.send(frame(0x11, struct.pack(">IB", 7, 0) + b"secret"))
     time.sleep(0.5)
     assert len(daemon.status()["clients"]) == 1
+
+
+@pytest.mark.parametrize("answer", [b"12\x003", b"1" * 2000])
+def test_A6_an_answer_that_is_no_text_goes_nowhere(make_mux, scripted, answer):  # noqa: F811
+    """Cut at the NUL, or at what there is room for, it would be another one."""
+    server = scripted(rounds=[Query("", "", ("Code: ", False)), OK])
+    mux = make_mux(routes=routes_toml({"t": server.hop()}), known_hosts=server.known_hosts())
+    client = Client(mux)
+    client.send(HELLO + b'{"id":1,"cmd":"login","route":"t","asks":"terminal"}\n')
+    assert client.line()["ok"]
+    length, kind = struct.unpack(">IB", client.f.read(5))
+    assert kind == 0x10
+    number = client.f.read(length - 1)[:4]
+    client.send(frame(0x11, number + b"\0" + answer))
+    client.is_dropped()
+    assert not of_kind(server, "answers") and "permission denied" in mux.log()
 
 
 def test_S7_too_many_clients_are_told(daemon):

@@ -58,6 +58,18 @@ def test_A8_a_public_key_picks_that_of_the_agent(make_mux, make_sshd, crowd, key
     assert "identity" not in checked.stdout, checked.stdout
 
 
+def test_A1_named_keys_of_the_agent_come_before_those_of_files(make_mux, make_sshd, crowd, keys, tmp_path):
+    """A file that the route names first is tried when the agent's named key was: nobody opens files
+    for nothing, and each key that is offered in vain is one of the few tries."""
+    agent, key = crowd
+    target = strict(make_sshd, key)
+    other = keys.make("of_no_use")
+    mux = make_mux(target, identity=False, agent=agent,
+                   route={"identity": [str(other), f"{key}.pub"], "identities_only": True})
+    mux.check_works()
+    assert offered(target) == 1, target.log()
+
+
 def test_A8_without_the_agents_key_the_remedy_is_said(make_mux, make_sshd, crowd, keys, tmp_path):
     """No other key of the agent's is offered, and the text says what is missing."""
     agent, key = crowd

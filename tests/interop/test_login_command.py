@@ -138,6 +138,28 @@ def test_A6_login_that_is_killed_takes_its_question_back(keys, cleanup, make_mux
 
 
 @needs_otp
+def test_A17_who_waited_already_is_told(keys, cleanup, make_mux, pump):
+    """Both came before there was a question: one is asked, the other learns what it waits for."""
+    server = cleanup(otp_sshd.OtpSshd(keys, "server"))
+    path = pump(server.port)
+    known = server.known_hosts().replace(f":{server.port} ", f":{path.port} ")
+    mux = make_mux(routes=routes_toml({"t": dict(hop(server), port=path.port)}), known_hosts=known)
+    path.flow.clear()
+    people = [Terminal(lambda question: None) for _ in range(2)]
+    clients = [subprocess.Popen([mux.binary, "connect", "t", "true"], env=mux.env, stdin=p.slave,
+                                stdout=p.slave, stderr=p.slave, start_new_session=True,
+                                preexec_fn=p.controlling) for p in people]
+    poll(lambda: mux.log().count("client authenticated") == 2, 20, "both clients")
+    time.sleep(1)  # until their sessions are asked for
+    path.flow.set()
+    poll(lambda: sorted((b"ssh-mux: login to" in p.seen, b"waiting for the login" in p.seen)
+                        for p in people) == [(False, True), (True, False)], 30, "the question")
+    for client in clients:
+        os.killpg(client.pid, signal.SIGKILL)
+        client.wait()
+
+
+@needs_otp
 def test_P8_lock_ends_a_login_that_waits(keys, cleanup, make_mux):
     server = cleanup(otp_sshd.OtpSshd(keys, "server"))
     mux = make_mux(server)

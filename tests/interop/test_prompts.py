@@ -210,6 +210,17 @@ def of_kind(server, kind):
     return [entry for entry in server.log if entry[0] == kind]
 
 
+def test_A2_what_was_right_is_behind_one(scripted, start):
+    """Three wrong answers are the end (test_A3_three_wrong…); after one that was right they are
+    counted from the beginning, and the same method may be asked for again."""
+    ask = Query("", "", ("Code: ", False))
+    server = scripted(rounds=[ask, FAILED, ask, FAILED, ask, PARTIAL, ask, FAILED, ask, OK])
+    person = Person("one", "two", "right", "three", "right too")
+    mux = start(server, person)
+    assert mux.ssh("t", "true").stdout == b"in\n"
+    assert len(of_kind(server, "answers")) == 5
+
+
 def test_A2_several_prompts_in_a_round(scripted, start):
     server = scripted(rounds=[
         Query("Zwei Fragen", "Answer both of them", ("Name: ", True), ("PIN: ", False)),
@@ -399,7 +410,7 @@ def test_A1_passphrase_cancelled(locked_sshd, locked, start):
     person = Person("\x03")
     begin = time.monotonic()
     done = start(locked_sshd, person, identity=locked).ssh("t", "true")
-    assert done.returncode == 255 and "cancelled" in text_of(done)
+    assert done.returncode == 255 and "the question was cancelled" in text_of(done)
     assert time.monotonic() - begin < 15
 
 
@@ -474,6 +485,8 @@ def test_A1_the_file_must_hold_the_key_that_was_offered(keys, make_sshd, start, 
     person = Person(PASSPHRASE)
     done = start(make_sshd(accept=[other]), person, top={"identity": str(path)}).ssh("t", "true")
     assert done.returncode == 255 and person.typed == 1 and "permission denied" in text_of(done)
+    # Not the server's word on a signature: none was made.
+    assert f"{path}: malformed message" in text_of(done)
 
 
 def test_B2_passphrase_login_needs_a_person(locked, make_sshd, start):

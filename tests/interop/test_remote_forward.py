@@ -192,6 +192,15 @@ def forward(address, port):
     return bytearray(string(address) + port.to_bytes(4, "big"))
 
 
+def test_B4_so_many_of_a_client_and_no_more(place):
+    """Each is a listener at the server: CLIENT_FORWARDS_MAX."""
+    peer = rawpeer.connect(place.port, place.local_key, "any")
+    request = msg(80, "tcpip-forward", True, forward("localhost", 0))
+    peer.send(*[request] * 129)
+    assert [peer.expect(81, 82)[0] for _ in range(129)] == [81] * 128 + [82]
+    peer.close()
+
+
 def test_B4_answers_come_in_the_order_of_the_requests(place):
     peer = rawpeer.connect(place.port, place.local_key, "any")
     no, yes = forward("0.0.0.0", 0), forward("localhost", 0)

@@ -145,6 +145,14 @@ def test_U9_other_users_are_let_in_on_request(shared, make_shared):
 
 
 @as_root
+def test_U9_strangers_are_let_in_at_a_rate(shared):
+    """U9: 64 at once, and then 20 in a second; the owner's own are not counted."""
+    seen = Stranger("rate", shared.port, 0).result(60)
+    assert 60 <= seen["greeted"] <= 64 + 20 * seen["seconds"] + 1, seen
+    assert all(greeting(shared).startswith(b"SSH-2.0-") for _ in range(30))
+
+
+@as_root
 def test_S5_another_user_at_the_control_endpoint(alone):
     """S5: even where the permissions of the socket and its directory have been opened by hand."""
     path = next(alone.run_dir.rglob("*.sock"))

@@ -143,6 +143,17 @@ def test_R7_one_that_fails_is_said_with_its_words(make_mux, make_sshd, plugin):
     assert len(runs()) == 1 and target.logins() == 0
 
 
+def test_R7_U5_a_program_that_is_not_there_is_not_tried_without_end(make_mux, make_sshd):
+    """As a host that can't be reached: the calls after it are told when it is tried again."""
+    target = make_sshd()
+    mux = make_mux(routes=routes_toml({"t": transport(target, "/nowhere/plugin", "%h")}),
+                   known_hosts=target.known_hosts())
+    for _ in range(4):
+        done = mux.ssh("t", "true")
+        assert done.returncode == 255 and b"/nowhere/plugin can't be run" in done.stderr, done
+    assert b"next try in" in done.stderr, done
+
+
 def test_R7_its_stderr_is_logged_and_shown(make_mux, make_sshd, plugin):
     """Without what a terminal would obey."""
     program, _ = plugin

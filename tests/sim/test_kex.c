@@ -251,6 +251,26 @@ static void endless_banner(void **state)
 	}
 }
 
+/* Also where the identification comes in the end, and all of it in one piece. */
+static void a_banner_that_is_too_long(void **state)
+{
+	static const char ident[] = "SSH-2.0-x\r\n";
+	static char text[17000 + sizeof(ident)];
+	struct pair p;
+
+	(void)state;
+	for (size_t i = 0; i < 17000; i++)
+		text[i] = i % 10 == 9 ? '\n' : 'b';
+	memcpy(text + 17000, ident, sizeof(ident));
+	assert_int_equal(pair_init(&p, NULL, NULL), 0);
+	side_restart(&p.s, NULL, 1, 0);
+	p.s.wire_len = 0;
+	side_inject_raw(&p.s, text, strlen(text));
+	pair_run(&p);
+	assert_int_equal(p.c.r, SMX_EIDENT);
+	pair_release(&p);
+}
+
 /* --- strict kex (OpenSSH PROTOCOL 1.10) and its violations --- */
 
 static const uint8_t ignore_msg[] = { SMX_MSG_IGNORE, 0, 0, 0, 1, 'x' };
@@ -690,6 +710,7 @@ int main(void)
 		cmocka_unit_test(nothing_in_common),
 		cmocka_unit_test(identification),
 		cmocka_unit_test(endless_banner),
+		cmocka_unit_test(a_banner_that_is_too_long),
 		cmocka_unit_test(strict_kexinit_comes_first),
 		cmocka_unit_test(strict_nothing_between),
 		cmocka_unit_test(nothing_of_higher_layers_before_newkeys),

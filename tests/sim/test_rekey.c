@@ -27,10 +27,14 @@ static void flow_through_rekeys(uint64_t c_bytes, uint64_t s_bytes, const char *
 		.c = { .kex = kex, .ciphers = cipher, .macs = mac, .rekey_bytes = c_bytes },
 		.s = { .kex = kex, .ciphers = cipher, .macs = mac, .rekey_bytes = s_bytes },
 	};
+	uint8_t session[SMX_HASH_MAX];
+	struct smx_view id;
 	struct pair p;
 
 	assert_int_equal(pair_init(&p, &config, NULL), 0);
 	pair_login(&p);
+	id = smx_transport_session_id(p.c.t);
+	memcpy(session, id.p, id.len);
 	(void)pair_open(&p.c);
 	(void)pair_open(&p.s);
 	pair_run(&p);
@@ -65,6 +69,10 @@ static void flow_through_rekeys(uint64_t c_bytes, uint64_t s_bytes, const char *
 	}
 	assert_int_equal(smx_transport_n_kex(p.c.t), smx_transport_n_kex(p.s.t));
 	assert_true(smx_transport_n_kex(p.c.t) > (c_bytes || s_bytes ? 8u : 1u));
+	/* RFC 4253 section 7.2: that of the first exchange, for ever. */
+	assert_int_equal(smx_transport_session_id(p.c.t).len, id.len);
+	assert_memory_equal(smx_transport_session_id(p.c.t).p, session, id.len);
+	assert_memory_equal(smx_transport_session_id(p.s.t).p, session, id.len);
 	assert_int_equal(smx_transport_held_len(p.c.t) + smx_transport_held_len(p.s.t), 0);
 	pair_release(&p);
 }

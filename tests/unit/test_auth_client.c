@@ -196,6 +196,25 @@ static void A2_partial_success_is_told(void **state)
 	tear_down(&x);
 }
 
+/* A server that says yes to another key than the one it was asked about gets no signature. */
+static void A1_only_the_key_that_was_asked_about_is_taken(void **state)
+{
+	static const char *const other[] = { "ssh-ed25519", "another key", NULL };
+	static const char *const same[] = { "ssh-ed25519", "the key", NULL };
+	struct box x;
+
+	(void)state;
+	set_up(&x);
+	assert_int_equal(smx_auth_client_probe_key(
+				 &x.a, smx_view_of("ssh-ed25519", 11), smx_view_of("the key", 7)),
+		0);
+	drop_output(&x);
+	assert_int_equal(say(&x, SMX_MSG_USERAUTH_PK_OK, other, -1), SMX_EPROTOCOL);
+	assert_int_equal(say(&x, SMX_MSG_USERAUTH_PK_OK, same, -1), 0);
+	assert_int_equal(x.ev.type, SMX_AUTH_EV_SIGN);
+	tear_down(&x);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -203,6 +222,7 @@ int main(void)
 		cmocka_unit_test(S7_questions_are_bounded),
 		cmocka_unit_test(A3_a_password_that_must_be_changed),
 		cmocka_unit_test(A2_partial_success_is_told),
+		cmocka_unit_test(A1_only_the_key_that_was_asked_about_is_taken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,7 +18,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "crypto/kex.h"
+#include "crypto/kex_priv.h"
 #include "util_data.h"
 
 static struct smx_kex *make(const char *name)
@@ -341,6 +341,34 @@ static size_t near_prime(BIGNUM *(*prime)(BIGNUM *), int add, uint8_t *out)
 	n = BN_bn2bin(p, out + 1);
 	BN_free(p);
 	return (size_t)n + 1;
+}
+
+/* Twice the strength of the group, at least: a shorter exponent is what would be searched for. */
+static void B9_dh_exponents_are_long_enough(void **state)
+{
+	static const struct {
+		const char *name;
+		int bits;
+	} rows[] = { { "diffie-hellman-group14-sha256", 224 },
+		{ "diffie-hellman-group16-sha512", 304 },
+		{ "diffie-hellman-group18-sha512", 400 } };
+	const struct smx_kex_alg *alg;
+	struct smx_buf public;
+	struct smx_kex *k;
+
+	(void)state;
+	for (size_t i = 0; i < SMX_ARRAY_LEN(rows); i++) {
+		alg = smx_kex_find(test_str(rows[i].name));
+		if (!alg)
+			continue; /* not one of ours */
+		smx_buf_init(&public, SMX_KEX_PUBLIC_MAX);
+		assert_int_equal(smx_kex_new(&k, alg), 0);
+		assert_int_equal(smx_kex_start(k, &public), 0);
+		assert_true(BN_num_bits(k->x) >= rows[i].bits);
+		smx_kex_free(k);
+		smx_buf_release(&public);
+	}
+	assert_non_null(smx_kex_find(test_str(rows[0].name)));
 }
 
 static void dh_values_out_of_range_are_refused(void **state)
@@ -700,6 +728,7 @@ int main(void)
 		cmocka_unit_test(groups_agree_with_plain_arithmetic),
 		cmocka_unit_test(x25519_values_of_small_order_are_refused),
 		cmocka_unit_test(points_off_the_curve_are_refused),
+		cmocka_unit_test(B9_dh_exponents_are_long_enough),
 		cmocka_unit_test(dh_values_out_of_range_are_refused),
 		cmocka_unit_test(dh_values_at_the_edge_are_taken),
 		cmocka_unit_test(gex_groups_are_checked),

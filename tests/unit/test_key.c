@@ -368,6 +368,23 @@ static void inner_names_are_checked(void **state)
 	smx_buf_release(&sig);
 }
 
+/* A good key of one curve that calls itself one of another is none. */
+static void the_curve_is_that_of_the_type(void **state)
+{
+	static const char other[] = "ecdsa-sha2-nistp256";
+	struct smx_key *k = load_private("ecdsa_384"), *wrong = NULL;
+	struct smx_buf blob;
+
+	(void)state;
+	smx_buf_init(&blob, SMX_KEY_BLOB_MAX);
+	assert_int_equal(smx_key_to_blob(k, &blob), 0);
+	memcpy(blob.data + blob.off + 4, other, sizeof(other) - 1);
+	assert_int_equal(smx_key_from_blob(&wrong, test_view(&blob)), SMX_EFORMAT);
+	assert_null(wrong);
+	smx_key_free(k);
+	smx_buf_release(&blob);
+}
+
 /* RFC 8332 wants the full length; some signers strip leading zeros, some do not. */
 static void rsa_signatures_with_leading_zeros(void **state)
 {
@@ -658,6 +675,7 @@ int main(void)
 		cmocka_unit_test(ecdsa_of_every_length),
 		cmocka_unit_test(B9_damaged_signatures_are_refused),
 		cmocka_unit_test(inner_names_are_checked),
+		cmocka_unit_test(the_curve_is_that_of_the_type),
 		cmocka_unit_test(rsa_signatures_with_leading_zeros),
 		cmocka_unit_test(L5_security_keys_need_a_touch),
 		cmocka_unit_test(which_algorithm_fits_which_key),

@@ -145,8 +145,9 @@ static const struct verdict_case verdict_cases[] = {
 	{ "K5 skipped line beside a match", "@pinned h $ed25519_b\nh $ed25519_a\n", "h", 22,
 		"ed25519_a", MATCH, 2, 0, 1, 0 },
 	{ "K1 malformed hashes name nobody",
-		"|1|AAAA|AAAA $ed25519_a\n|2|x|y $ed25519_a\n|1|sYWboTILGCsEoQrmtQIx5qboxa4= "
-		"$ed25519_a\n| $ed25519_a\n|1|| $ed25519_a\n",
+		"|1|AAAA|AAAA $ed25519_a\n|1|sYWboTILGCsEoQrmtQIx5qboxa4= $ed25519_a\n"
+		"|2|sYWboTILGCsEoQrmtQIx5qboxa4=|OS8TFj/5ECgoXzVVqKvIhFrMoF0= $ed25519_a\n"
+		"| $ed25519_a\n|1|| $ed25519_a\n",
 		"h", 22, "ed25519_a", UNKNOWN, 0, 0, 0, 0 },
 	{ "K1 host without a key", "h\n", "h", 22, "ed25519_a", UNKNOWN, 0, 0, 1, 0 },
 	{ "K1 marker without a host", "@revoked\n@cert-authority \n", "h", 22, "ed25519_a", UNKNOWN,

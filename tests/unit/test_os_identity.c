@@ -26,7 +26,7 @@ static void put(const char *from, const char *name)
 	size_t n;
 	FILE *f;
 
-	(void)snprintf(path, sizeof(path), "%s/keys/%s", SMX_TEST_DATA, from);
+	(void)snprintf(path, sizeof(path), "%s/%s", SMX_TEST_DATA, from);
 	assert_non_null(f = fopen(path, "rb"));
 	n = fread(text, 1, sizeof(text), f);
 	assert_int_equal(fclose(f), 0);
@@ -41,18 +41,20 @@ static int setup(void **state)
 {
 	(void)state;
 	assert_non_null(mkdtemp(dir));
-	put("ecdsa_256", "plain");
-	put("ecdsa_256.cert", "plain-cert.pub");
-	put("ecdsa_256.pub", "public.pub");
-	put("ecdsa_256_aes128-ctr", "locked");
-	put("ecdsa_256_aes128-ctr.pub", "locked.pub");
+	put("keys/ecdsa_256", "plain");
+	put("keys/ecdsa_256.cert", "plain-cert.pub");
+	put("keys/ecdsa_256.pub", "public.pub");
+	put("keys/ecdsa_256_aes128-ctr", "locked");
+	put("keys/ecdsa_256_aes128-ctr.pub", "locked.pub");
+	put("certs/ed25519.cert", "host-cert.pub");
+	put("certs/user.cert", "user-cert.pub");
 	return 0;
 }
 
 static int teardown(void **state)
 {
 	static const char *const names[] = { "plain", "plain-cert.pub", "public.pub", "locked",
-		"locked.pub" };
+		"locked.pub", "host-cert.pub", "user-cert.pub" };
 	char path[256];
 
 	(void)state;
@@ -92,6 +94,24 @@ static void a8_a9_what_a_name_is(void **state)
 	prepared_clear(&p);
 }
 
+/* A host's certificate is nobody's to log in with. */
+static void a9_a_users_certificate_and_no_other(void **state)
+{
+	struct prepared p = { .n_keys = 0 };
+	char path[256];
+
+	(void)state;
+	smx_buf_init(&p.notes, PREPARED_NOTES_MAX);
+	(void)snprintf(path, sizeof(path), "%s/host-cert.pub", dir);
+	assert_int_equal(identity_read_cert(&p, path, 1), 0);
+	assert_int_equal(p.n_certs, 0);
+	assert_non_null(strstr(smx_buf_cstr(&p.notes), "no certificate of a user's key"));
+	(void)snprintf(path, sizeof(path), "%s/user-cert.pub", dir);
+	assert_int_equal(identity_read_cert(&p, path, 1), 0);
+	assert_int_equal(p.n_certs, 1);
+	prepared_clear(&p);
+}
+
 static void without_memory(void **state)
 {
 	long before = smx_mem_alive(), n = 0;
@@ -114,6 +134,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a8_a9_what_a_name_is),
+		cmocka_unit_test(a9_a_users_certificate_and_no_other),
 		cmocka_unit_test(without_memory),
 	};
 

@@ -109,6 +109,11 @@ static void l5_a_change_right_after_another_counts(void **state)
 	assert_int_equal(reads_of_fifty(), 0);
 	put_key(KEYRING_FILE, 3);
 	assert_true(!may_enter(2) && may_enter(3));
+	/* Files of one size, many of them within a tick of the clock that stamps them. */
+	for (unsigned n = 0; n < 1000; n++) {
+		put_key(KEYRING_FILE, 1 + n % 2);
+		assert_true(may_enter(1 + n % 2) && !may_enter(2 - n % 2));
+	}
 	keyring_free(ring);
 }
 

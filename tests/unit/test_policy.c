@@ -151,7 +151,10 @@ static void l8_environment(void **state)
 		V("LANG\0"), V("LC_"), V("LC"), V("LC_*"), V("LC_A=B"), V("LC_A\n"), V("LC_A\0B"),
 		V("XLC_ALL"), V("TERMINFO"), V("TERM2"), V("PATH"), V("LD_PRELOAD"), V("BASH_ENV"),
 		V("SSH_AUTH_SOCK"), V("GIT_PROTOCOL_X"), V("GIT_SSH"), V("TZDIR"), V("FOO"),
-		V("FO"), V("FOOO") };
+		V("FO"), V("FOOO"), V("DISPLAY"), V("EDITOR"), V("VISUAL"), V("PAGER"), V("LESS"),
+		V("COLUMNS"), V("LINES"), V("HOSTNAME"), V("LS_COLORS"), V("GREP_OPTIONS"),
+		V("GIT_AUTHOR_NAME"), V("WAYLAND_DISPLAY"), V("TERM_PROGRAM"), V("CLICOLOR"),
+		V("FORCE_COLOR"), V("INPUTRC"), V("http_proxy"), V("PROMPT"), V("PWD") };
 	static char foo[] = "FOO", bar[] = "BAR";
 	char *names[] = { foo, bar };
 	const struct smx_route with_env = { .send_env = names, .n_send_env = 2 };
@@ -177,6 +180,27 @@ static void l8_environment(void **state)
 	assert_false(smx_policy_env_ok(&open_route, smx_view_of(long_name, sizeof(long_name))));
 }
 
+/* "Exactly": of all names of two to four letters there are three. */
+static void l8_short_names_exactly(void **state)
+{
+	char name[5] = "";
+	unsigned n = 0, left;
+
+	(void)state;
+	for (size_t len = 2; len <= 4; len++) {
+		for (unsigned all = 0; all < (len == 4          ? 456976u
+						     : len == 3 ? 17576u
+								: 676u);
+			all++) {
+			left = all;
+			for (size_t i = 0; i < len; i++, left /= 26)
+				name[i] = (char)('A' + left % 26);
+			n += smx_policy_env_ok(&open_route, smx_view_of(name, len)) != 0;
+		}
+	}
+	assert_int_equal(n, 3); /* TZ, LANG, TERM */
+}
+
 static void l7_each_denial_says_why(void **state)
 {
 	(void)state;
@@ -197,6 +221,7 @@ int main(void)
 		cmocka_unit_test(l7_one_byte_off_is_denied),
 		cmocka_unit_test(b3_streamlocal),
 		cmocka_unit_test(l8_environment),
+		cmocka_unit_test(l8_short_names_exactly),
 		cmocka_unit_test(l7_each_denial_says_why),
 	};
 

@@ -663,6 +663,10 @@ static void r3_errors(void **state)
 		{ ROUTE "jump = ['x', 'web']\n[routes.x]\nhost = 'x'\nuser = 'x'\n",
 			"f:4:1: [routes.web] key \"jump\": goes round in a circle: \"web\" is "
 			"passed twice" },
+		{ ROUTE "jump = ['y', 'x']\n[routes.x]\nhost = 'x'\nuser = 'x'\n"
+			"transport = ['nc']\n[routes.y]\nhost = 'y'\nuser = 'y'\n",
+			"f:4:1: [routes.web] key \"jump\": leads to \"x\" from another host, "
+			"which excludes its \"transport\"" },
 		{ ROUTE "jump = ['x', 'x']\n[routes.x]\nhost = 'x'\nuser = 'x'\n",
 			"f:4:1: [routes.web] key \"jump\": goes round in a circle: \"x\" is passed "
 			"twice" },

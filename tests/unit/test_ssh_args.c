@@ -108,12 +108,32 @@ static void w3_what_is_none(void **state)
 	assert_int_equal(got.stdio_port, 0);
 }
 
+/* As in ssh's configuration: the first value that is found. */
+static void w7_the_first_batch_mode_counts(void **state)
+{
+	static const struct {
+		const char *words;
+		int is_batch;
+	} cases[] = {
+		{ "ssh|-oBatchMode=yes|gate", 1 },
+		{ "ssh|-oBatchMode=yes|-oBatchMode=no|gate", 1 },
+		{ "ssh|-o|BatchMode no|-oBatchMode=yes|gate", 0 },
+		{ "ssh|gate|x|-oBatchMode=yes", 0 },
+	};
+	char text[512];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(read_words(cases[i].words, text).is_batch, cases[i].is_batch);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(w3_where_the_target_is),
 		cmocka_unit_test(w3_what_is_none),
 		cmocka_unit_test(w7_background_and_forwards),
+		cmocka_unit_test(w7_the_first_batch_mode_counts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,6 +68,9 @@ static const struct row rows[] = {
 	ROW("a\x1b(0b", "a?(0b"),
 	/* not UTF-8: overlong, surrogate, too large, cut */
 	ROW("\xc0\x9b[m", "?m"), /* the second byte is CSI by itself, and "[" ends it */
+	ROW("\xe0\xa1\x81", "\xe0\xa1\x81"), /* the shortest form there is … */
+	ROW("\xe0\x81\x81", "?"), /* … and "A" in a longer one: 0x81 by itself is left out */
+	ROW("\xf0\x8f\xbf\xbf", "???"),
 	ROW("\xed\xa0\x80", "??"), /* 0x80 to 0x9f by themselves are C1 controls: left out */
 	ROW("\xf4\x90\x80\x80", "?"), /* 0x90 is DCS, which never ends here */
 	ROW("\xe6\x97", "?"),

@@ -212,6 +212,26 @@ static void U8_limits_hold_whatever_happens(void **state)
 			window_release(&windows[i]);
 }
 
+/* Each grew while it was alone, and what it was granted is still out when the next one comes. */
+static void U8_all_together_have_a_limit(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 8; i++) {
+		window_init(&windows[i], &shares[i]);
+		windows[i].max = 64u << 20;
+		for (int n = 0; n < 40; n++)
+			move(&windows[i]);
+		windows[i].taken = windows[i].size;
+		window_granted(&windows[i], 0);
+		for (int n = 0; n < 10; n++)
+			window_budget_tick(&budget);
+		assert_true(budget.grown <= WINDOW_ALL_GROWN);
+	}
+	assert_true(budget.grown > WINDOW_ALL_GROWN / 4 * 3);
+	for (int i = 0; i < 8; i++)
+		window_release(&windows[i]);
+}
+
 static void U8_what_a_client_makes_us_keep_is_bounded(void **state)
 {
 	struct share *s = &shares[0];
@@ -238,6 +258,7 @@ int main(void)
 		TEST(U8_a_link_with_many_channels_has_no_more_than_another),
 		TEST(U8_large_windows_make_room_for_others),
 		TEST(U8_limits_hold_whatever_happens),
+		TEST(U8_all_together_have_a_limit),
 		TEST(U8_what_a_client_makes_us_keep_is_bounded),
 	};
 
