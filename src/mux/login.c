@@ -10,16 +10,15 @@
 #include "base/text.h"
 #include "mux/agent_io.h"
 #include "mux/agent_wait.h"
-#include "mux/asker.h"
 #include "mux/candidates.h"
 #include "mux/holdback.h"
 #include "mux/keyload.h"
+#include "mux/login_int.h"
 #include "mux/pool.h"
 #include "mux/prompt.h"
 #include "mux/question.h"
 #include "mux/say.h"
 #include "mux/server_words.h"
-#include "os/os.h"
 #include "ssh/agent.h"
 
 /* A6: where there would be somebody. */
@@ -28,54 +27,9 @@
 	"serve in the foreground of a terminal)"
 #define WHY_SIZE         1600
 #define WHOM_SIZE        600
-#define AGENTS_MAX       ATTEMPT_AGENTS_MAX /* asked for their keys, one after another */
-#define ASKERS_MAX       64
 #define ASKED_MAX        3 /* as ssh: NumberOfPasswordPrompts */
 #define PARTIAL_MAX      16 /* methods that succeed one after another */
 #define EMPTY_ROUNDS_MAX 32
-
-struct login {
-	struct mux *mux;
-	struct pool_entry *entry; /* whose waiters can be asked */
-	struct link *link;
-	struct smx_transport *t;
-	const struct smx_hop *hop;
-	const struct prepared *prepared;
-	login_cb *cb;
-	void *arg;
-	struct smx_auth_client auth;
-	char *agents[AGENTS_MAX]; /* that were asked for keys; the last signs, if it has one */
-	size_t n_agents;
-	int is_own_agent, has_tried_own; /* the last of them: not a client's */
-	struct agent_io *agent; /* a question under way */
-	struct agent_wait *agent_wait; /* it is a signature (A15) */
-	int is_listing, wants_choice, is_last_partial;
-	int is_listed_again; /* since the session is known (A11) */
-	int began_with_key; /* and no answer yet (B13) */
-	struct candidates candidates;
-	size_t next, n_offered;
-	char agent_note[400];
-	struct prompt *prompt;
-	int is_password; /* what is being asked is a password, not an INFO_REQUEST */
-	int wants_person; /* a question came up (B2) */
-	unsigned n_rounds, n_partial;
-	unsigned n_asked; /* attempts with answers of a person, since the last that was right */
-	unsigned n_closed; /* windows, by the person who was to answer (A5) */
-	unsigned n_wrong; /* answers that the server refused */
-	int was_cancelled; /* the person would not answer */
-	int lacks_person; /* a question, or a key, was left out for want of one */
-	int has_bothered; /* a method was tried that may reach a person by a way of its own */
-	int was_refused; /* the answers before, by the server */
-	int kbdint_was_asked; /* the attempt under way had a question */
-	int kbdint_is_useless; /* refused without a question: another method, if there is one */
-	char prompt_note[200];
-	struct keyload *keyload; /* a key file being opened */
-	struct smx_key *unlocked; /* of the candidate at hand, until it has signed */
-	unsigned n_passphrases; /* asked for it */
-	char key_note[240];
-	char methods[400]; /* that succeeded */
-	char said[SERVER_WORDS_LAST]; /* the last line of the server's that is no question */
-};
 
 static void finish(struct login *lg, int r, const char *why)
 {
@@ -84,178 +38,6 @@ static void finish(struct login *lg, int r, const char *why)
 	lg->cb = NULL;
 	if (cb)
 		cb(lg->arg, r, why);
-}
-
-static int on_agent_key(void *arg, struct smx_view blob, struct smx_view comment)
-{
-	struct login *lg = arg;
-
-	(void)comment;
-	return candidates_add_agent(&lg->candidates, blob);
-}
-
-/* --- the agent --- */
-
-static int was_asked(const struct login *lg, const char *path)
-{
-	for (size_t i = 0; i < lg->n_agents; i++)
-		if (strcmp(lg->agents[i], path) == 0)
-			return 1;
-	return 0;
-}
-
-/* That of a client who waits for this login. Several of one session have the same: once. */
-static char *attached_agent(const struct login *lg, const char *variable)
-{
-	struct asker *askers[ASKERS_MAX];
-	size_t n = pool_askers(lg->entry, askers, ASKERS_MAX);
-	char *path;
-
-	for (size_t i = 0; i < n; i++) {
-		path = asker_agent(askers[i], variable);
-		if (path && smx_os_agent_is_place(path) && !was_asked(lg, path))
-			return path;
-		smx_free(path);
-	}
-	return NULL;
-}
-
-/*
- * A1: the agent that the route names and no other ("none" is none); else, and where it names
- * whatever a variable says (A10), those of the clients that wait for this login now, then the one
- * of our own environment: a service has none there, or one that is long gone. NULL: there is no
- * other.
- */
-static char *next_agent(struct login *lg)
-{
-	const char *named = lg->hop->identity_agent;
-	const char *variable = smx_agent_variable(named);
-	char *name = NULL, *path = NULL;
-
-	if (variable && lg->n_agents < AGENTS_MAX - 1 && (path = attached_agent(lg, variable))) {
-		lg->is_own_agent = 0;
-		return path;
-	}
-	if (lg->has_tried_own)
-		return NULL;
-	lg->has_tried_own = lg->is_own_agent = 1;
-	if (named && (strcmp(named, "none") == 0 || !(name = prepare_expand(named))))
-		return NULL;
-	if (smx_os_agent_path(name, &path) != 0)
-		path = NULL;
-	smx_free(name);
-	if (path && was_asked(lg, path)) {
-		smx_free(path);
-		path = NULL;
-	}
-	return path;
-}
-
-/* Why the one that was asked is of no use. A client's own paths are nobody else's business. */
-static void note_agent(struct login *lg, int r)
-{
-	struct mux_ids ids = { .conn = lg->link->id, .route = lg->entry->route->name };
-	size_t used = strlen(lg->agent_note);
-	const char *path = lg->agents[lg->n_agents - 1];
-
-	say_debug(&ids, "agent at %.300s: %s", path, smx_strerror(r));
-	(void)snprintf(lg->agent_note + used, sizeof(lg->agent_note) - used, "%s%s%.90s: %s",
-		used ? "; " : "",
-		lg->is_own_agent ? "agent at " : "the agent of the client that asks",
-		lg->is_own_agent ? path : "", smx_strerror(r));
-}
-
-static void choose(struct login *lg);
-
-static void on_listed(void *arg, int r, struct smx_view message);
-
-/* Asks the agent whose turn it is for its keys; if there is none, files are all we have. */
-static void list_agent(struct login *lg)
-{
-	char *path = next_agent(lg);
-	struct smx_buf request;
-
-	smx_buf_init(&request, SMX_AGENT_MSG_MAX);
-	if (path) {
-		lg->agents[lg->n_agents++] = path;
-		if (smx_agent_put_list(&request) == 0)
-			lg->agent = agent_ask(lg->mux->loop, path, &request, 0,
-				AGENT_LIST_TIMEOUT_MS, on_listed, lg);
-	}
-	lg->is_listing = lg->agent != NULL;
-	smx_buf_release(&request);
-	if (!lg->is_listing)
-		(void)candidates_add_files(&lg->candidates);
-}
-
-static void on_listed(void *arg, int r, struct smx_view message)
-{
-	struct login *lg = arg;
-	struct mux *m = lg->mux;
-
-	link_touch(lg->link); /* what an answer makes us send goes out when all is settled */
-	lg->agent = NULL;
-	lg->is_listing = 0;
-	if (r == 0)
-		r = smx_agent_parse_list(message, on_agent_key, lg);
-	if (r != 0)
-		note_agent(lg, r);
-	if (lg->candidates.n == 0)
-		list_agent(lg); /* it is gone, or has no key for us: as good as none */
-	else
-		(void)candidates_add_files(&lg->candidates);
-	if (lg->wants_choice)
-		choose(lg);
-	mux_settle(m);
-}
-
-/* A11: what the agent is asked next is for this server and no other. */
-static int put_bind(const struct login *lg, struct smx_buf *request)
-{
-	return smx_agent_put_bind(request, smx_transport_host_key_blob(lg->t),
-		smx_transport_session_id(lg->t), smx_transport_session_signature(lg->t), 0);
-}
-
-static void on_listed_again(void *arg, int r, struct smx_view message)
-{
-	struct login *lg = arg;
-	struct mux *m = lg->mux;
-	size_t n = 0;
-
-	link_touch(lg->link);
-	lg->agent = NULL;
-	lg->is_listing = 0;
-	if (r == 0)
-		r = candidates_keep_agent(&lg->candidates, lg->next, message, &n);
-	if (r != 0)
-		note_agent(lg, r);
-	else if (n > 0)
-		(void)snprintf(lg->key_note, sizeof(lg->key_note),
-			"%zu key%s of the agent may not be used for this server (ssh-add -h)", n,
-			n == 1 ? "" : "s");
-	choose(lg);
-	mux_settle(m);
-}
-
-/*
- * Keys may be for certain servers only (ssh-add -h). The agent was asked for its keys before it
- * could be told for which server, so it is asked once more: each key that is offered in vain is one
- * of the few that a server lets one try. Returns whether it is being asked.
- */
-static int list_again(struct login *lg)
-{
-	struct smx_buf request;
-
-	if (lg->is_listed_again || !candidates_has_agent(&lg->candidates, lg->next))
-		return 0;
-	lg->is_listed_again = 1;
-	smx_buf_init(&request, SMX_AGENT_MSG_MAX);
-	if (put_bind(lg, &request) == 0 && smx_agent_put_list(&request) == 0)
-		lg->agent = agent_ask(lg->mux->loop, lg->agents[lg->n_agents - 1], &request, 1,
-			AGENT_LIST_TIMEOUT_MS, on_listed_again, lg);
-	smx_buf_release(&request);
-	lg->is_listing = lg->agent != NULL;
-	return lg->is_listing;
 }
 
 /* --- methods --- */
@@ -481,7 +263,7 @@ static void on_choose(struct login *lg, enum smx_auth_wait was, int is_partial)
 			return;
 		}
 	}
-	choose(lg);
+	login_choose(lg);
 }
 
 /* A3: RFC 4252 section 8. Where a new password is set, it is to be typed twice, and known to obey
@@ -571,8 +353,7 @@ int login_is_unheard(const struct login *lg)
 	return smx_auth_client_is_unheard(&lg->auth);
 }
 
-/* Offers the next key, or gives up. */
-static void choose(struct login *lg)
+void login_choose(struct login *lg)
 {
 	struct candidate *c;
 	char alg[SMX_ALG_NAME_SIZE];
@@ -590,7 +371,7 @@ static void choose(struct login *lg)
 			finish(lg, r, smx_strerror(r));
 		return;
 	}
-	if (smx_auth_client_can(&lg->auth, "publickey") && list_again(lg))
+	if (smx_auth_client_can(&lg->auth, "publickey") && login_list_again(lg))
 		return;
 	while (smx_auth_client_can(&lg->auth, "publickey") && lg->next < lg->candidates.n) {
 		c = &lg->candidates.all[lg->next++];
@@ -614,7 +395,7 @@ static void send_signature(struct login *lg, int r, struct smx_view signature)
 	if (r != 0) {
 		/* This key is of no use; the others may be. */
 		smx_auth_client_skip_key(&lg->auth);
-		choose(lg);
+		login_choose(lg);
 		return;
 	}
 	if ((r = smx_auth_client_send_signature(&lg->auth, signature)) != 0)
@@ -670,7 +451,7 @@ static void sign(struct login *lg)
 		r = 0;
 		goto out;
 	}
-	if ((r = put_bind(lg, &out)) == 0)
+	if ((r = login_put_bind(lg, &out)) == 0)
 		r = smx_agent_put_sign(&out, candidate_signer(c), smx_buf_as_view(&data), flags);
 	if (r == 0) {
 		lg->agent = agent_ask(lg->mux->loop, lg->agents[lg->n_agents - 1], &out, 1,
@@ -695,7 +476,7 @@ static void give_up_key(struct login *lg, const char *why)
 	(void)snprintf(lg->key_note, sizeof(lg->key_note), "%.120s: %s",
 		lg->candidates.all[lg->next - 1].locked->path, why);
 	smx_auth_client_skip_key(&lg->auth);
-	choose(lg);
+	login_choose(lg);
 }
 
 static void on_loaded(void *arg, int r, struct smx_key *key)
@@ -867,7 +648,7 @@ struct login *login_new(struct pool_entry *e, struct link *l, const struct smx_h
 		login_free(lg);
 		return NULL;
 	}
-	list_agent(lg); /* while the key exchange is on its way */
+	login_list_agent(lg); /* while the key exchange is on its way */
 	return lg;
 }
 
