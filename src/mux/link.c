@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "mux/lane.h"
+#include "mux/link_int.h"
 #include "mux/pacing.h"
 #include "os/os.h"
 #include "ssh/probes.h"
@@ -118,110 +118,6 @@ void link_owe(struct link *l, struct source *s)
 		return;
 	smx_list_add_tail(&l->owed, &s->node);
 	link_touch(l);
-}
-
-/* --- slow work on worker threads --- */
-
-struct work_req {
-	uv_work_t req;
-	struct lane_job job; /* instead, for clients of the local server */
-	struct lane *lane;
-	struct link *link;
-	struct smx_work *work;
-};
-
-static void work_run(uv_work_t *req)
-{
-	smx_work_run(SMX_CONTAINER(req, struct work_req, req)->work);
-}
-
-static void free_if_closed(struct link *l);
-
-static void hand_back(struct work_req *w)
-{
-	struct link *l = w->link;
-
-	if (l->dead || !l->t) {
-		smx_work_free(w->work);
-	} else {
-		smx_transport_work_done(l->t, w->work);
-		link_process(l);
-	}
-	smx_free(w);
-}
-
-static void work_done(uv_work_t *req, int status)
-{
-	struct work_req *w = SMX_CONTAINER(req, struct work_req, req);
-	struct link *l = w->link;
-	struct mux *m = l->mux;
-
-	(void)status;
-	l->n_work--;
-	hand_back(w);
-	free_if_closed(l);
-	mux_settle(m);
-}
-
-static void lane_run(struct lane_job *job)
-{
-	smx_work_run(SMX_CONTAINER(job, struct work_req, job)->work);
-}
-
-static void lane_done(struct lane_job *job)
-{
-	struct work_req *w = SMX_CONTAINER(job, struct work_req, job);
-	struct mux *m = w->link->mux;
-
-	w->link->lane_work = NULL;
-	hand_back(w);
-	mux_settle(m);
-}
-
-/* The link is gone. */
-static void lane_dropped(struct lane_job *job)
-{
-	struct work_req *w = SMX_CONTAINER(job, struct work_req, job);
-
-	smx_work_free(w->work);
-	smx_free(w);
-}
-
-static int queue_work(struct link *l, struct work_req *w)
-{
-	int r;
-
-	if (l->lane) {
-		w->job.run = lane_run;
-		w->job.done = lane_done;
-		w->job.dropped = lane_dropped;
-		w->lane = l->lane;
-		r = lane_add(w->lane, &w->job);
-		if (r == 0)
-			l->lane_work = w;
-		return r;
-	}
-	if (uv_queue_work(l->mux->loop, &w->req, work_run, work_done) != 0)
-		return SMX_ESYS;
-	l->n_work++;
-	return 0;
-}
-
-static int start_work(struct link *l, struct smx_work *work)
-{
-	struct work_req *w = smx_calloc(1, sizeof(*w));
-	int r = SMX_ENOMEM;
-
-	if (w) {
-		w->link = l;
-		w->work = work;
-		r = queue_work(l, w);
-	}
-	if (r != 0) {
-		smx_work_free(work);
-		smx_free(w);
-	}
-	return r;
 }
 
 /* --- receiving --- */
@@ -336,7 +232,7 @@ void link_process(struct link *l)
 				smx_transport_host_key_decided(l->t, decided);
 			break;
 		case SMX_EV_WORK:
-			if ((r = start_work(l, ev.work)) != 0)
+			if ((r = link_start_work(l, ev.work)) != 0)
 				link_fail(l, r, NULL);
 			break;
 		case SMX_EV_READY:
@@ -692,7 +588,7 @@ int link_start_carrier(
 	return start(l, config);
 }
 
-static void free_if_closed(struct link *l)
+void link_free_if_closed(struct link *l)
 {
 	if (!l->is_reaped || l->tcp || l->n_work)
 		return;
@@ -707,7 +603,7 @@ void link_discard(struct link *l)
 	smx_list_del(&l->dirty_node);
 	smx_list_del(&l->dying_node);
 	l->is_reaped = 1;
-	free_if_closed(l);
+	link_free_if_closed(l);
 }
 
 static void on_closed(uv_handle_t *h)
@@ -716,7 +612,7 @@ static void on_closed(uv_handle_t *h)
 
 	smx_free(l->tcp);
 	l->tcp = NULL;
-	free_if_closed(l);
+	link_free_if_closed(l);
 }
 
 void link_reap(struct link *l)
@@ -750,9 +646,7 @@ void link_reap(struct link *l)
 		l->carrier->ops->detach(l->carrier);
 		l->carrier = NULL;
 	}
-	if (l->lane_work)
-		lane_cancel(l->lane_work->lane, &l->lane_work->job);
-	l->lane_work = NULL;
+	link_cancel_work(l);
 	l->is_reaped = 1;
 	l->ops->dead(l, l->dead, l->why);
 	l->owner = NULL;
@@ -760,7 +654,7 @@ void link_reap(struct link *l)
 	if (l->tcp)
 		uv_close((uv_handle_t *)l->tcp, on_closed);
 	else
-		free_if_closed(l);
+		link_free_if_closed(l);
 }
 
 void link_host_key_decided(struct link *l, int r)
