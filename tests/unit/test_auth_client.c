@@ -49,7 +49,7 @@ static void set_up(struct box *x)
 	smx_pool_init(&x->pool, 1);
 	x->t = clear_transport(&x->pool, SMX_CLIENT, SMX_PHASE_TRANSPORT, NULL);
 	assert_non_null(x->t);
-	smx_buf_init(&x->msg, 200000);
+	smx_buf_init(&x->msg, 2 * SMX_AUTH_TEXT_MAX);
 	assert_int_equal(smx_auth_client_init(&x->a, x->t, "user"), 0);
 	assert_int_equal(smx_auth_client_begin(&x->a), 0);
 	drop_output(x);
