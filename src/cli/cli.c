@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "os/os.h"
 
 #define MESSAGE_MAX 8192
 
@@ -35,6 +36,7 @@ static const struct smx_command *const commands[] = {
 static const struct smx_command *const internal[] = {
 	&smx_cmd_routes,
 	&smx_cmd_prompt,
+	&smx_cmd_helper,
 };
 
 static void print_version(void)
@@ -48,6 +50,13 @@ static int flushed(int code)
 	if (code == SMX_EXIT_OK && (fflush(stdout) != 0 || ferror(stdout)))
 		return smx_cli_fail(SMX_EXIT_IOERR, NULL, "cannot write to the standard output");
 	return code;
+}
+
+static int run_command(const struct smx_command *cmd, int argc, char **argv)
+{
+	if (cmd->hears_secrets)
+		(void)smx_os_disable_core_dumps();
+	return flushed(cmd->run(argc, argv));
 }
 
 /* ---- complaints --------------------------------------------------------------------------------
@@ -327,10 +336,10 @@ int smx_cli_main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < SMX_ARRAY_LEN(commands); i++)
 		if (strcmp(commands[i]->name, word) == 0)
-			return flushed(commands[i]->run(argc - 1, argv + 1));
+			return run_command(commands[i], argc - 1, argv + 1);
 	for (size_t i = 0; i < SMX_ARRAY_LEN(internal); i++)
 		if (strcmp(internal[i]->name, word) == 0)
-			return flushed(internal[i]->run(argc - 1, argv + 1));
+			return run_command(internal[i], argc - 1, argv + 1);
 	if (word[0] == '-')
 		return smx_cli_fail(SMX_EXIT_USAGE, "see: ssh-mux --help",
 			"unknown option %s before the command", word);

@@ -38,12 +38,13 @@ struct smx_command {
 	const char *summary; /* for the list of commands */
 	const char *usage; /* the whole --help text */
 	int (*run)(int argc, char **argv);
+	int hears_secrets; /* no core of it is left, and nobody's debugger reads it (H3) */
 };
 
 extern const struct smx_command smx_cmd_serve, smx_cmd_status, smx_cmd_stop, smx_cmd_lock,
 	smx_cmd_unlock, smx_cmd_proxy, smx_cmd_connect, smx_cmd_login, smx_cmd_daemon, smx_cmd_top,
 	smx_cmd_import_config, smx_cmd_setup_config, smx_cmd_check_config, smx_cmd_install,
-	smx_cmd_uninstall, smx_cmd_doctor, smx_cmd_prompt;
+	smx_cmd_uninstall, smx_cmd_doctor, smx_cmd_prompt, smx_cmd_helper;
 
 /* For the completions of shells; in no list. */
 extern const struct smx_command smx_cmd_routes;
@@ -93,6 +94,8 @@ struct smx_cli_serve {
 /* 1: opts are ready; 0: over, exit code in *ret_exit. Release in either case. Complains itself. */
 int smx_cli_serve_parse(int argc, char **argv, struct smx_cli_serve *ret, int *ret_exit);
 void smx_cli_serve_release(struct smx_cli_serve *s);
+/* What the environment says of it (SSH_MUX_CONFINE, H3), with a warning where that is nothing. */
+void smx_cli_serve_environment(struct smx_serve_options *o);
 /* The options that `daemon` has too: 'p'ort, 't'imeout, 'm'ax-lifetime, 'l'og-level. 0 or exit
  * code. */
 int smx_cli_serve_option(

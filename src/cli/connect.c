@@ -143,4 +143,5 @@ const struct smx_command smx_cmd_connect = {
 		"it; 255 if ssh-mux failed; 64 for a wrong command line. Ctrl-C and the like go\n"
 		"to the remote; at the beginning of a line, ~. ends the session and ~~ is one ~.\n",
 	.run = run,
+	.hears_secrets = 1,
 };

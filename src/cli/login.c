@@ -169,4 +169,5 @@ const struct smx_command smx_cmd_login = {
 		"The exit code is 0 if there is a login now, 69 if it failed, 77 if ssh-mux is\n"
 		"locked.\n",
 	.run = run,
+	.hears_secrets = 1,
 };

@@ -142,7 +142,6 @@ static int run(int argc, char **argv)
 	if ((r = smx_cli_no_arguments(argc, argv, &smx_cmd_prompt)) != 0)
 		return r;
 	smx_os_ignore_sigpipe();
-	(void)smx_os_disable_core_dumps();
 	if (is_at_terminal)
 		return smx_cli_prompt_terminal(echo);
 	(void)uv_mutex_init(&p.mutex);
@@ -174,4 +173,5 @@ const struct smx_command smx_cmd_prompt = {
 		 "  -h, --help     show this text\n"
 		 "  -V, --version  show the version\n",
 	.run = run,
+	.hears_secrets = 1,
 };

@@ -281,4 +281,5 @@ const struct smx_command smx_cmd_proxy = {
 		"  -h, --help     show this text\n"
 		"  -V, --version  show the version\n",
 	.run = run,
+	.hears_secrets = 1,
 };

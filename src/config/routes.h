@@ -56,6 +56,7 @@
 #include "config/forward.h"
 #include "config/names.h"
 
+#define SMX_ROUTES_TEXT_MAX     (1024 * 1024) /* bytes of the file */
 #define SMX_ROUTES_MAX          4096 /* routes in a table */
 #define SMX_HOPS_MAX            8 /* hops of a route, the target included */
 #define SMX_IDENTITIES_MAX      16 /* key files of a hop */

@@ -4,6 +4,9 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "config/names.h"
+
+#define MATCH_STEPS_MAX 65536
 
 static const char tokens[] = "hprn%";
 
@@ -53,4 +56,48 @@ int smx_transport_expand(const struct smx_hop *hop, const char *word, struct smx
 			r = smx_buf_put(out, word, 1);
 	}
 	return r;
+}
+
+/* By which lengths of text a token may be stood for: tried one after the other, shortest first. */
+static int may_start(const struct smx_hop *hop, char token, const char *text, size_t n)
+{
+	switch (token) {
+	case 'h':
+		return strlen(hop->host) == n && memcmp(hop->host, text, n) == 0;
+	case 'n':
+		token = 'h';
+		if (!hop->name)
+			return may_start(hop, token, text, n);
+		return strlen(hop->name) == n && memcmp(hop->name, text, n) == 0;
+	case 'p':
+		return n >= 1 && n <= 5 && strspn(text, "0123456789") >= n;
+	case 'r':
+		return smx_user_fault(smx_view_of(text, n)) == NULL;
+	default:
+		return n == 1 && text[0] == '%';
+	}
+}
+
+/* steps: what is left of the tries, so that no word takes long. */
+static int matches(const struct smx_hop *hop, const char *word, const char *text, unsigned *steps)
+{
+	while (*word && (*word != '%' || !word[1])) {
+		if (*word++ != *text++)
+			return 0;
+	}
+	if (!*word)
+		return *text == '\0';
+	for (size_t n = 0, len = strlen(text); n <= len && *steps > 0; n++) {
+		--*steps;
+		if (may_start(hop, word[1], text, n) && matches(hop, word + 2, text + n, steps))
+			return 1;
+	}
+	return 0;
+}
+
+int smx_transport_may_be(const struct smx_hop *hop, const char *word, const char *text)
+{
+	unsigned steps = MATCH_STEPS_MAX;
+
+	return matches(hop, word, text, &steps);
 }

@@ -15,5 +15,10 @@
 const char *smx_transport_fault(struct smx_view word, int is_first);
 /* Appends the word with what the tokens stand for. SMX_ENOMEM, SMX_ELIMIT. */
 int smx_transport_expand(const struct smx_hop *hop, const char *word, struct smx_buf *out);
+/*
+ * Whether a word of a hop may have become `text`, by any user and port, which the client of a route
+ * may name (W1): both as config/names.h has them. 1 or 0.
+ */
+int smx_transport_may_be(const struct smx_hop *hop, const char *word, const char *text);
 
 #endif

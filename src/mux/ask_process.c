@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "mux/child.h"
 #include "os/caller.h"
 #include "os/os.h"
 
@@ -14,7 +15,7 @@
 
 struct ask_process {
 	struct mux *mux;
-	uv_process_t process;
+	struct child *child; /* NULL: it does not run */
 	uv_pipe_t to, from;
 	uv_timer_t timer; /* makes it end */
 	int n_handles; /* not closed yet */
@@ -69,18 +70,18 @@ static void finish_if_over(struct ask_process *p)
 	mux_settle(m);
 }
 
-static void on_exit_of_it(uv_process_t *process, int64_t status, int term_signal)
+static void on_exit_of_it(void *arg, int64_t status, int term_signal)
 {
-	struct ask_process *p = process->data;
+	struct ask_process *p = arg;
 
-	p->has_ended = 1; /* and is reaped */
+	p->has_ended = 1;
+	p->child = NULL;
 	p->code = term_signal ? -1 : (int)status;
 	/* Nobody else is left who would do it. */
 	if (term_signal && p->tty >= 0) {
 		smx_os_modes_put_back(p->tty, p->modes);
 		p->modes = NULL;
 	}
-	close_handle((uv_handle_t *)&p->process);
 	close_handle((uv_handle_t *)&p->timer);
 	close_handle((uv_handle_t *)&p->to);
 	finish_if_over(p);
@@ -113,7 +114,8 @@ static void on_late(uv_timer_t *timer)
 {
 	struct ask_process *p = timer->data;
 
-	(void)uv_process_kill(&p->process, p->signal);
+	if (p->child)
+		child_kill(p->child, p->signal, 0);
 	p->signal = SIGKILL;
 }
 
@@ -139,60 +141,23 @@ static void on_written(uv_write_t *req, int status)
 	p->text = NULL;
 }
 
-static void free_args(char **args)
-{
-	for (size_t i = 0; args && args[i]; i++)
-		smx_free(args[i]);
-	smx_free(args);
-}
-
-/* libuv wants them to be writable. */
-static char **copy_args(const char *const *from)
-{
-	size_t n = 0;
-	char **args;
-
-	while (from[n])
-		n++;
-	if (!(args = smx_calloc(n + 1, sizeof(*args))))
-		return NULL;
-	for (size_t i = 0; i < n; i++)
-		if (!(args[i] = smx_strdup(from[i]))) {
-			free_args(args);
-			return NULL;
-		}
-	return args;
-}
-
 static int spawn(struct mux *m, struct ask_process *p, const struct ask_process_start *start)
 {
-	char **args = copy_args(start->args);
-	uv_stdio_container_t stdio[4] = {
-		{ .flags = UV_IGNORE },
-		{ .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
-			.data.stream = (uv_stream_t *)&p->from },
-		{ .flags = UV_IGNORE },
-		{ .flags = UV_INHERIT_FD, .data.fd = start->tty },
-	};
-	uv_process_options_t options = {
-		.exit_cb = on_exit_of_it,
+	const struct child_start child = {
+		.kind = start->kind,
 		.file = start->file,
-		.args = args,
+		.args = start->args,
 		.env = start->env,
-		.cwd = start->dir,
-		.stdio = stdio,
-		.stdio_count = start->text ? 4 : 3,
-		/* A session of its own: nobody else's Ctrl-C. */
-		.flags = UV_PROCESS_DETACHED | UV_PROCESS_WINDOWS_HIDE_CONSOLE,
+		.dir = start->dir,
+		.caller = start->caller,
+		.is_permission = start->is_permission,
+		.in = start->text ? &p->to : NULL,
+		.out = &p->from,
+		.terminal = start->text ? start->tty : -1,
+		.hide = UV_PROCESS_WINDOWS_HIDE_CONSOLE,
 	};
-	int r;
+	int r = child_new(m, &child, on_exit_of_it, p, &p->child);
 
-	if (start->text) {
-		stdio[0].flags = UV_CREATE_PIPE | UV_READABLE_PIPE;
-		stdio[0].data.stream = (uv_stream_t *)&p->to;
-	}
-	r = args ? uv_spawn(m->loop, &p->process, &options) : UV_ENOMEM;
-	free_args(args);
 	return r == 0 ? 0 : r == UV_ENOMEM ? SMX_ENOMEM : SMX_ENOTFOUND;
 }
 
@@ -241,11 +206,11 @@ int ask_process_new(struct mux *m, const struct ask_process_start *start, ask_pr
 		free_now(p);
 		return r;
 	}
-	p->process.data = p->to.data = p->from.data = p->timer.data = p;
+	p->to.data = p->from.data = p->timer.data = p;
 	(void)uv_pipe_init(m->loop, &p->to, 0);
 	(void)uv_pipe_init(m->loop, &p->from, 0);
 	(void)uv_timer_init(m->loop, &p->timer);
-	p->n_handles = 4;
+	p->n_handles = 3;
 	if ((r = spawn(m, p, start)) == 0) {
 		if ((r = begin(p)) == 0) {
 			p->cb = cb;
@@ -259,7 +224,5 @@ int ask_process_new(struct mux *m, const struct ask_process_start *start, ask_pr
 	close_handle((uv_handle_t *)&p->to);
 	close_handle((uv_handle_t *)&p->from);
 	close_handle((uv_handle_t *)&p->timer);
-	/* Not alive, but known to the loop. */
-	close_handle((uv_handle_t *)&p->process);
 	return r;
 }

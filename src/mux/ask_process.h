@@ -9,6 +9,8 @@
 
 #include "base/wire.h"
 #include "mux/mux.h"
+#include "os/caller.h"
+#include "os/helper.h"
 
 #define ASK_PROCESS_ANSWER_MAX 4096
 #define ASK_PROCESS_TERMINAL   3 /* the descriptor at which it finds the terminal */
@@ -31,9 +33,12 @@ struct ask_process;
 typedef void ask_process_cb(void *arg, int code, struct smx_view answer);
 
 struct ask_process_start {
+	enum smx_helper_kind kind; /* PROMPT, ASKPASS or SSH_CONFIG */
+	const struct smx_os_caller *caller; /* whose program it is: of the latter two; else NULL */
+	int is_permission; /* ASKPASS: yes or no is asked */
 	const char *file; /* found by the PATH of env if it has no "/" */
 	const char *const *args; /* the first is its name; a NULL behind the last */
-	char **env; /* NULL: ours */
+	char *const *env; /* NULL: ours */
 	const char *dir; /* where it runs; NULL: where we do */
 	size_t answer_max; /* bytes of an answer; 0: ASK_PROCESS_ANSWER_MAX */
 	const char *text; /* told on its standard input, with its NUL; NULL: it has none */

@@ -200,7 +200,7 @@ static int attach_ask(struct asker *asker, struct prompt *p, const struct questi
 		ask.text = smx_buf_as_view(&text);
 		if (q->parts[at].echo)
 			ask.flags |= SMX_ASK_ECHO;
-		if (question_hint(q))
+		if (question_is_permission(q))
 			ask.flags |= SMX_ASK_CONFIRM;
 		a->prompt = p;
 		control_client_queue_ask(a->host, &ask);

@@ -10,6 +10,7 @@
 #include "config/ssh_args.h"
 #include "mux/ask_process.h"
 #include "mux/caller_config.h"
+#include "mux/caller_env.h"
 #include "mux/passenger_int.h"
 #include "mux/prompt.h"
 #include "mux/question.h"
@@ -17,11 +18,8 @@
 #include "os/caller.h"
 #include "os/os.h"
 
-#define ENV_MAX         4096 /* variables */
-#define DEFAULT_ASKPASS "/usr/bin/ssh-askpass"
-#define HINT            "SSH_ASKPASS_PROMPT="
-#define LOOK_AFTER_MS   900 /* of waiting: then its settings matter */
-#define SUSPENDED_MS    900 /* a job that was sent to the background is there by then */
+#define LOOK_AFTER_MS 900 /* of waiting: then its settings matter */
+#define SUSPENDED_MS  900 /* a job that was sent to the background is there by then */
 
 /* Where. */
 enum way {
@@ -40,9 +38,7 @@ struct caller_ask {
 	int has_looked;
 	enum way way;
 	int is_batch;
-	struct smx_buf env; /* strings */
-	char **vars; /* in env, without what we set; NULL behind the last */
-	size_t n_vars;
+	struct caller_env env;
 	char *askpass;
 	struct caller_config *config; /* being asked for settings */
 	struct caller_settings settings;
@@ -89,57 +85,6 @@ int caller_args_are_batch(const char *args, size_t len)
 	return 0;
 }
 
-static const char *get_var(const struct caller_ask *a, const char *name)
-{
-	size_t n = strlen(name);
-
-	for (size_t i = 0; a->vars && a->vars[i]; i++)
-		if (strncmp(a->vars[i], name, n) == 0 && a->vars[i][n] == '=')
-			return a->vars[i] + n + 1;
-	return NULL;
-}
-
-/* SSH_ASKPASS_PROMPT is set by ssh alone, and for no question of ours (A14). */
-static int read_env(struct caller_ask *a)
-{
-	char *s, *end;
-	size_t n = 0;
-
-	if (smx_os_caller_env(a->caller, &a->env) != 0 || smx_put_u8(&a->env, 0) != 0 ||
-		!(a->vars = smx_calloc(ENV_MAX + 2, sizeof(*a->vars))))
-		return SMX_ENOTFOUND;
-	s = (char *)a->env.data + a->env.off;
-	end = s + smx_buf_len(&a->env);
-	for (; s < end && n < ENV_MAX; s += strlen(s) + 1)
-		if (strchr(s, '=') && strncmp(s, HINT, sizeof(HINT) - 1) != 0)
-			a->vars[n++] = s;
-	a->n_vars = n;
-	return 0;
-}
-
-/* As readpass.c of OpenSSH. ret_is_first: rather than the terminal. NULL: none is to be used. */
-static const char *choose_askpass(const struct caller_ask *a, int *ret_is_first)
-{
-	const char *require = get_var(a, "SSH_ASKPASS_REQUIRE");
-	const char *program = get_var(a, "SSH_ASKPASS");
-	const char *x11 = get_var(a, "DISPLAY"), *wayland = get_var(a, "WAYLAND_DISPLAY");
-	int is_allowed = (x11 && *x11) || (wayland && *wayland);
-	uv_fs_t req;
-
-	*ret_is_first = 0;
-	if (!require)
-		require = "";
-	if (strcasecmp(require, "force") == 0)
-		is_allowed = 1;
-	if (!is_allowed || strcasecmp(require, "never") == 0)
-		return NULL;
-	*ret_is_first = strcasecmp(require, "force") == 0 || strcasecmp(require, "prefer") == 0;
-	if (program)
-		return *program ? program : NULL;
-	return uv_fs_access(NULL, &req, DEFAULT_ASKPASS, 1 /* X_OK */, NULL) == 0 ? DEFAULT_ASKPASS
-										  : NULL;
-}
-
 static void choose_way(struct caller_ask *a)
 {
 	const char *askpass = NULL;
@@ -147,8 +92,8 @@ static void choose_way(struct caller_ask *a)
 
 	if (a->is_batch)
 		return;
-	if (read_env(a) == 0)
-		askpass = choose_askpass(a, &is_first);
+	if (caller_env_read(&a->env, a->caller) == 0)
+		askpass = caller_env_askpass(&a->env, &is_first);
 	if (!is_first && smx_os_caller_tty(a->caller) != SMX_OS_CALLER_NO_TTY)
 		a->way = WAY_TERMINAL;
 	else if (askpass && (a->askpass = smx_strdup(askpass)))
@@ -331,7 +276,7 @@ static void on_askpass(void *arg, int code, struct smx_view answer)
 static int start_terminal(struct caller_ask *a, const struct question *q, size_t at)
 {
 	const char *args[] = { "ssh-mux", "prompt", "--terminal", NULL, NULL };
-	struct ask_process_start start = { .args = args };
+	struct ask_process_start start = { .kind = SMX_HELPER_PROMPT, .args = args };
 	struct smx_buf text;
 	char *self;
 	int fd, r;
@@ -356,21 +301,18 @@ static int start_terminal(struct caller_ask *a, const struct question *q, size_t
 	return r;
 }
 
-/* hint: SSH_ASKPASS_PROMPT, or NULL. */
-static int run_askpass(struct caller_ask *a, const char *text, const char *hint)
+static int run_askpass(struct caller_ask *a, const char *text, int is_permission)
 {
 	const char *args[] = { a->askpass, text, NULL };
-	const struct ask_process_start start = {
-		.file = a->askpass, .args = args, .env = a->vars, .tty = -1
-	};
-	char var[sizeof(HINT) + 16];
-	int r;
+	const struct ask_process_start start = { .kind = SMX_HELPER_ASKPASS,
+		.caller = a->caller,
+		.is_permission = is_permission,
+		.file = a->askpass,
+		.args = args,
+		.env = caller_env_for(&a->env, is_permission),
+		.tty = -1 };
 
-	(void)snprintf(var, sizeof(var), HINT "%s", hint ? hint : "");
-	a->vars[a->n_vars] = hint ? var : NULL;
-	r = ask_process_new(a->mux, &start, on_askpass, a, &a->process);
-	a->vars[a->n_vars] = NULL;
-	return r;
+	return ask_process_new(a->mux, &start, on_askpass, a, &a->process);
 }
 
 static int start_askpass(struct caller_ask *a, const struct question *q, size_t at)
@@ -383,7 +325,7 @@ static int start_askpass(struct caller_ask *a, const struct question *q, size_t 
 	if ((r = question_put_askpass(q, at, &text)) == 0 &&
 		(r = question_put_before(q, at, &before)) == 0)
 		r = smx_buf_cstr(&text) && smx_buf_cstr(&before)
-			    ? run_askpass(a, smx_buf_cstr(&text), question_hint(q))
+			    ? run_askpass(a, smx_buf_cstr(&text), question_is_permission(q))
 			    : SMX_ENOMEM;
 	if (r == 0 && smx_buf_len(&before) && a->wait.passenger)
 		passenger_tell(a->wait.passenger, smx_buf_cstr(&before));
@@ -435,8 +377,9 @@ static void on_settings(void *arg, const struct caller_settings *s)
 /* Whether they are to come. */
 static int ask_settings(struct caller_ask *a)
 {
-	if (!a->has_settings && !a->config && a->caller && a->vars)
-		a->config = caller_config_start(a->mux, a->caller, a->vars, on_settings, a);
+	if (!a->has_settings && !a->config && a->caller && a->env.vars)
+		a->config = caller_config_start(
+			a->mux, a->caller, caller_env_for(&a->env, 0), on_settings, a);
 	a->has_settings |= !a->config;
 	return !a->has_settings;
 }
@@ -483,7 +426,7 @@ static char *ask_agent(const struct asker *asker, const char *variable)
 	const char *path;
 
 	look(a);
-	path = a->vars ? get_var(a, variable) : NULL;
+	path = caller_env_get(&a->env, variable);
 	return path && *path ? smx_strdup(path) : NULL;
 }
 
@@ -507,7 +450,7 @@ struct caller_ask *caller_ask_new(const struct caller_wait *wait)
 	a->mux = wait->mux;
 	a->wait = *wait;
 	a->born_ms = mux_now(a->mux);
-	smx_buf_init(&a->env, SMX_OS_CALLER_BYTES_MAX);
+	caller_env_init(&a->env);
 	smx_list_init(&a->node);
 	smx_list_add_tail(&a->mux->callers, &a->node);
 	return a;
@@ -539,8 +482,7 @@ void caller_ask_free(struct caller_ask *a)
 	caller_config_cancel(a->config);
 	smx_list_del(&a->node);
 	smx_os_caller_free(a->caller);
-	smx_free(a->vars);
-	smx_buf_release(&a->env);
+	caller_env_release(&a->env);
 	smx_free(a->askpass);
 	smx_free(a);
 }

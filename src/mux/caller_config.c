@@ -58,8 +58,7 @@ static void on_said(void *arg, int code, struct smx_view answer)
 	smx_free(c);
 }
 
-/* Its arguments with -G before them. Pointers into text. */
-static const char **make_args(const struct smx_buf *text)
+const char **caller_config_args(const struct smx_buf *text)
 {
 	const char **args = smx_calloc(ARGS_MAX + 3, sizeof(*args));
 	const char *s = (const char *)smx_buf_view(text), *end = s + smx_buf_len(text);
@@ -74,9 +73,13 @@ static const char **make_args(const struct smx_buf *text)
 }
 
 struct caller_config *caller_config_start(struct mux *m, const struct smx_os_caller *caller,
-	char **env, caller_config_cb *cb, void *arg)
+	char *const *env, caller_config_cb *cb, void *arg)
 {
-	struct ask_process_start start = { .env = env, .tty = -1, .answer_max = OUTPUT_MAX };
+	struct ask_process_start start = { .kind = SMX_HELPER_SSH_CONFIG,
+		.caller = caller,
+		.env = env,
+		.tty = -1,
+		.answer_max = OUTPUT_MAX };
 	struct caller_config *c = smx_calloc(1, sizeof(*c));
 	char *program = NULL, *dir = NULL;
 	const char **args = NULL;
@@ -88,7 +91,7 @@ struct caller_config *caller_config_start(struct mux *m, const struct smx_os_cal
 		(r = smx_os_caller_args(caller, &text)) == 0) {
 		start.file = program;
 		start.dir = dir;
-		start.args = args = smx_buf_len(&text) ? make_args(&text) : NULL;
+		start.args = args = smx_buf_len(&text) ? caller_config_args(&text) : NULL;
 		r = args ? ask_process_new(m, &start, on_said, c, &c->process) : SMX_ENOTFOUND;
 	}
 	if (r == 0) {

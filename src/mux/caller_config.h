@@ -24,9 +24,12 @@ typedef void caller_config_cb(void *arg, const struct caller_settings *s);
 /* env: the client's; borrowed until the end. NULL: it can't be asked (it is no ssh), or no memory.
  */
 struct caller_config *caller_config_start(struct mux *m, const struct smx_os_caller *caller,
-	char **env, caller_config_cb *cb, void *arg);
+	char *const *env, caller_config_cb *cb, void *arg);
 void caller_config_cancel(struct caller_config *c); /* NULL works */
 
+/* What it is run with: the client's arguments, each with its NUL, and -G behind the first. Pointers
+ * into text; the caller's to smx_free. NULL: no memory. */
+const char **caller_config_args(const struct smx_buf *text);
 /* Of what `ssh -G` prints. */
 void caller_settings_parse(struct smx_view text, struct caller_settings *ret);
 

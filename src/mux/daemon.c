@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "config/names.h"
+#include "mux/child.h"
 #include "mux/control.h"
 #include "mux/door.h"
 #include "mux/holdback.h"
@@ -172,7 +173,6 @@ static int start(struct mux *m)
 		reload_close(m);
 		return r;
 	}
-	keyring_refresh(m->keyring);
 	m->tick_timer.data = m->deadline_timer.data = m->breath_timer.data = m;
 	m->pacing_timer.data = m->end_timer.data = m;
 	(void)uv_timer_init(m->loop, &m->tick_timer);
@@ -186,6 +186,7 @@ static int start(struct mux *m)
 	}
 	if ((r = control_open(m)) == 0 && (r = door_open(m)) == 0) {
 		master_open(m);
+		keyring_refresh(m->keyring);
 		m->last_tick_ms = mux_now(m);
 		m->last_wall_s = wall_offset_s(m->last_tick_ms);
 		(void)uv_timer_start(&m->tick_timer, on_tick, TICK_MS, TICK_MS);
@@ -249,6 +250,7 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	smx_list_init(&m.dismissed);
 	smx_list_init(&m.callers);
 	attempts_init(&m.attempts);
+	children_open(&m);
 	m.places[0] = serve_ask_new(&m);
 	m.places[1] = window_ask_new(&m);
 	r = m.places[0] && m.places[1] ? 0 : SMX_ENOMEM;
@@ -262,6 +264,7 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	control_finish(&m);
 	if (is_left)
 		smx_os_exit_now(r == 0 ? 0 : 1);
+	children_close(&m);
 	if (!uv_is_closing((uv_handle_t *)&m.end_timer) && m.end_timer.data)
 		uv_close((uv_handle_t *)&m.end_timer, NULL);
 	(void)uv_run(&loop, UV_RUN_DEFAULT);

@@ -7,13 +7,14 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "mux/child.h"
 #include "os/os.h"
 
 #define END_MS     1000 /* between the end of its input, SIGTERM and SIGKILL */
 #define CHUNK_SIZE 1024
 
 struct pinentry {
-	uv_process_t process;
+	struct child *child; /* NULL: it does not run */
 	uv_pipe_t to, from;
 	uv_timer_t timer; /* makes it end */
 	int n_handles; /* not closed yet */
@@ -28,6 +29,14 @@ struct pinentry {
 
 static const char *const places[] = { "/usr/bin/pinentry", "/usr/local/bin/pinentry",
 	"/opt/homebrew/bin/pinentry" };
+
+int pinentry_is_usual(const char *path)
+{
+	for (size_t i = 0; i < SMX_ARRAY_LEN(places); i++)
+		if (strcmp(path, places[i]) == 0)
+			return 1;
+	return 0;
+}
 
 static int can_execute(const char *path)
 {
@@ -114,14 +123,14 @@ static void close_pipes(struct pinentry *p)
 	close_handle((uv_handle_t *)&p->from);
 }
 
-static void on_exit_of_it(uv_process_t *process, int64_t status, int signal)
+static void on_exit_of_it(void *arg, int64_t status, int signal)
 {
-	struct pinentry *p = process->data;
+	struct pinentry *p = arg;
 
 	(void)status;
 	(void)signal;
-	p->has_ended = 1; /* and is reaped */
-	close_handle((uv_handle_t *)&p->process);
+	p->has_ended = 1;
+	p->child = NULL;
 	close_handle((uv_handle_t *)&p->timer);
 	/* What it said last may still be in the pipe; whose end is the end of the question. */
 }
@@ -130,7 +139,8 @@ static void on_late(uv_timer_t *timer)
 {
 	struct pinentry *p = timer->data;
 
-	(void)uv_process_kill(&p->process, p->signal);
+	if (p->child)
+		child_kill(p->child, p->signal, 0);
 	p->signal = SIGKILL;
 }
 
@@ -228,40 +238,21 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 
 /* --- its start --- */
 
-/* A copy of each: libuv wants them to be writable. */
-static int copy_args(const struct pinentry_choice *c, char *ret_args[4])
-{
-	const char *from[] = { c->program, c->args[0], c->args[1] };
-
-	for (size_t i = 0; i < SMX_ARRAY_LEN(from) && from[i]; i++)
-		if (!(ret_args[i] = smx_strdup(from[i])))
-			return SMX_ENOMEM;
-	return 0;
-}
-
 static int spawn(struct mux *m, struct pinentry *p, const struct pinentry_choice *choice)
 {
-	char *args[4] = { NULL };
-	uv_stdio_container_t stdio[3] = {
-		{ .flags = UV_CREATE_PIPE | UV_READABLE_PIPE,
-			.data.stream = (uv_stream_t *)&p->to },
-		{ .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
-			.data.stream = (uv_stream_t *)&p->from },
-		{ .flags = UV_IGNORE },
-	};
-	uv_process_options_t options = {
-		.exit_cb = on_exit_of_it,
+	const char *const args[] = { choice->program, choice->args[0],
+		choice->args[0] ? choice->args[1] : NULL, NULL };
+	const struct child_start start = {
+		.kind = SMX_HELPER_PINENTRY,
 		.file = choice->program,
 		.args = args,
-		.stdio = stdio,
-		.stdio_count = 3,
-		/* A session of its own: without the daemon's terminal, and without its Ctrl-C. */
-		.flags = UV_PROCESS_DETACHED | UV_PROCESS_WINDOWS_HIDE_CONSOLE,
+		.in = &p->to,
+		.out = &p->from,
+		.terminal = -1,
+		.hide = UV_PROCESS_WINDOWS_HIDE_CONSOLE,
 	};
-	int r = copy_args(choice, args) == 0 ? uv_spawn(m->loop, &p->process, &options) : UV_ENOMEM;
+	int r = child_new(m, &start, on_exit_of_it, p, &p->child);
 
-	for (size_t i = 0; i < SMX_ARRAY_LEN(args); i++)
-		smx_free(args[i]);
 	return r == 0 ? 0 : r == UV_ENOMEM ? SMX_ENOMEM : SMX_ENOTFOUND;
 }
 
@@ -278,11 +269,11 @@ int pinentry_ask(struct mux *m, const struct pinentry_choice *choice,
 		return r;
 	}
 	p->signal = SIGTERM;
-	p->process.data = p->to.data = p->from.data = p->timer.data = p;
+	p->to.data = p->from.data = p->timer.data = p;
 	(void)uv_pipe_init(m->loop, &p->to, 0);
 	(void)uv_pipe_init(m->loop, &p->from, 0);
 	(void)uv_timer_init(m->loop, &p->timer);
-	p->n_handles = 4;
+	p->n_handles = 3;
 	if ((r = spawn(m, p, choice)) == 0 &&
 		uv_read_start((uv_stream_t *)&p->from, on_alloc, on_read) == 0) {
 		p->cb = cb;
@@ -296,7 +287,5 @@ int pinentry_ask(struct mux *m, const struct pinentry_choice *choice,
 	}
 	close_pipes(p);
 	close_handle((uv_handle_t *)&p->timer);
-	/* Not alive, but known to the loop. */
-	close_handle((uv_handle_t *)&p->process);
 	return r;
 }

@@ -30,6 +30,8 @@ struct pinentry_choice {
  * in one of the system's directories, never by PATH. SMX_ENOTFOUND: none; SMX_ENOMEM, SMX_ESYS.
  */
 int pinentry_find(const struct mux *m, enum smx_prompter prompter, struct pinentry_choice *ret);
+/* Whether a program is one of those that are looked for where the routes name none. */
+int pinentry_is_usual(const char *path);
 void pinentry_choice_release(struct pinentry_choice *c);
 /*
  * Asks; a question without q->prompt is one of yes or no ("yes" and "no" are its answers).

@@ -9,7 +9,9 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "config/transport.h"
+#include "mux/child.h"
 #include "mux/prepare.h"
+#include "mux/program_env.h"
 
 #define END_MS    1000 /* between SIGTERM and SIGKILL */
 #define REPORT_MS 300 /* for the rest of its stderr and its status, once it says no more */
@@ -21,7 +23,7 @@
 struct program {
 	struct carrier carrier;
 	struct mux *mux;
-	uv_process_t process;
+	struct child *child; /* NULL: it does not run */
 	uv_pipe_t to, from, err;
 	uv_timer_t timer; /* to the report, then to its end */
 	unsigned n_handles; /* not closed yet */
@@ -41,7 +43,7 @@ struct program {
 	int64_t status;
 	int signal; /* that ended it */
 	int next_signal; /* to be sent */
-	unsigned is_running : 1, has_ended : 1, is_over : 1;
+	unsigned has_ended : 1, is_over : 1;
 };
 
 static void drop_list(struct program *p, struct smx_tx_block **list)
@@ -115,16 +117,15 @@ static void end_of_data(struct program *p)
 		(void)uv_timer_start(&p->timer, on_report, REPORT_MS, 0);
 }
 
-static void on_exit_of_it(uv_process_t *process, int64_t status, int term_signal)
+static void on_exit_of_it(void *arg, int64_t status, int term_signal)
 {
-	struct program *p = process->data;
+	struct program *p = arg;
 	struct mux *m = p->mux;
 
-	p->has_ended = 1; /* and is reaped: nobody is sent a signal any more */
-	p->is_running = 0;
+	p->has_ended = 1;
+	p->child = NULL;
 	p->status = status;
 	p->signal = term_signal;
-	close_handle(&p->process);
 	if (!p->carrier.inner)
 		close_handle(&p->timer);
 	else if (p->is_over && uv_is_closing((uv_handle_t *)&p->err))
@@ -136,11 +137,9 @@ static void on_late(uv_timer_t *timer)
 {
 	struct program *p = timer->data;
 
-	if (!p->is_running)
+	if (!p->child)
 		return;
-	/* The group, where the system has such a thing. */
-	if (uv_kill(-uv_process_get_pid(&p->process), p->next_signal) != 0)
-		(void)uv_process_kill(&p->process, p->next_signal);
+	child_kill(p->child, p->next_signal, 1);
 	p->next_signal = SIGKILL;
 }
 
@@ -156,7 +155,7 @@ static void program_detach(struct carrier *c)
 	close_handle(&p->to);
 	close_handle(&p->from);
 	close_handle(&p->err);
-	if (!p->is_running) {
+	if (!p->child) {
 		close_handle(&p->timer);
 		return;
 	}
@@ -308,68 +307,11 @@ static void on_read_err(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 
 /* --- its beginning --- */
 
-/* What such programs need to find their accounts, and nothing that makes them load something. */
-static int is_passed(const char *name)
-{
-	static const char *const names[] = { "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR",
-		"TMP", "TEMP", "LANG", "LANGUAGE", "TZ", "SSH_AUTH_SOCK", "DISPLAY",
-		"WAYLAND_DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "KRB5CCNAME", "http_proxy",
-		"https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY",
-		"NO_PROXY", "SystemRoot", "SystemDrive", "windir", "ComSpec", "PATHEXT",
-		"ProgramData", "ProgramFiles", "APPDATA", "LOCALAPPDATA", "USERPROFILE", "USERNAME",
-		"HOMEDRIVE", "HOMEPATH", "Path" };
-	static const char *const begins[] = { "LC_", "XDG_", "AWS_", "CLOUDSDK_", "TUNNEL_",
-		"AZURE_" };
-
-	for (size_t i = 0; i < SMX_ARRAY_LEN(names); i++) {
-		if (strcmp(name, names[i]) == 0)
-			return 1;
-	}
-	for (size_t i = 0; i < SMX_ARRAY_LEN(begins); i++) {
-		if (strncmp(name, begins[i], strlen(begins[i])) == 0)
-			return 1;
-	}
-	return 0;
-}
-
 static void free_words(char **words)
 {
 	for (size_t i = 0; words && words[i]; i++)
 		smx_free(words[i]);
 	smx_free(words);
-}
-
-static char *pair(const char *name, const char *value)
-{
-	size_t size = strlen(name) + strlen(value) + 2;
-	char *text = smx_malloc(size);
-
-	if (text)
-		(void)snprintf(text, size, "%s=%s", name, value);
-	return text;
-}
-
-static char **make_env(void)
-{
-	uv_env_item_t *items;
-	int n, n_words = 0;
-	char **words;
-
-	if (uv_os_environ(&items, &n) != 0)
-		return NULL;
-	words = smx_calloc((size_t)n + 1, sizeof(*words));
-	for (int i = 0; words && i < n; i++) {
-		if (!is_passed(items[i].name))
-			continue;
-		if (!(words[n_words] = pair(items[i].name, items[i].value))) {
-			free_words(words);
-			words = NULL;
-			break;
-		}
-		n_words++;
-	}
-	uv_os_free_environ(items, n);
-	return words;
 }
 
 static char *make_arg(const struct smx_hop *hop, size_t i)
@@ -402,36 +344,28 @@ static char **make_args(const struct smx_hop *hop)
 /* 0 or a libuv error. */
 static int spawn(struct program *p, char **args, char **env)
 {
-	uv_stdio_container_t stdio[3] = {
-		{ .flags = UV_CREATE_PIPE | UV_READABLE_PIPE,
-			.data.stream = (uv_stream_t *)&p->to },
-		{ .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
-			.data.stream = (uv_stream_t *)&p->from },
-		{ .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
-			.data.stream = (uv_stream_t *)&p->err },
-	};
-	uv_process_options_t options = {
-		.exit_cb = on_exit_of_it,
+	const struct child_start start = {
+		.kind = SMX_HELPER_TRANSPORT,
 		.file = args[0],
-		.args = args,
+		.args = (const char *const *)args,
 		.env = env,
-		.stdio = stdio,
-		.stdio_count = 3,
-		/* A session of its own: no terminal, and one group to be ended. */
-		.flags = UV_PROCESS_DETACHED | UV_PROCESS_WINDOWS_HIDE,
+		.in = &p->to,
+		.out = &p->from,
+		.err = &p->err,
+		.terminal = -1,
+		.hide = UV_PROCESS_WINDOWS_HIDE,
 	};
 
-	return uv_spawn(p->mux->loop, &p->process, &options);
+	return child_new(p->mux, &start, on_exit_of_it, p, &p->child);
 }
 
 static int start(struct program *p, const struct smx_hop *hop, char *why, size_t why_size)
 {
-	char **args = make_args(hop), **env = make_env();
+	char **args = make_args(hop), **env = program_env_new();
 	int r = args && env ? spawn(p, args, env) : UV_ENOMEM;
 
 	free_words(args);
-	free_words(env);
-	p->is_running = r == 0;
+	program_env_free(env);
 	if (r == 0 && (r = uv_read_start((uv_stream_t *)&p->from, on_alloc, on_read)) == 0)
 		r = uv_read_start((uv_stream_t *)&p->err, on_alloc_err, on_read_err);
 	if (r == 0)
@@ -464,18 +398,16 @@ int program_new(struct mux *m, const struct smx_hop *hop, void (*said)(void *arg
 	p->carrier.ops = &carrier_ops;
 	p->said = said;
 	p->arg = arg;
-	p->process.data = p->to.data = p->from.data = p->err.data = p->timer.data = p;
+	p->to.data = p->from.data = p->err.data = p->timer.data = p;
 	(void)uv_pipe_init(m->loop, &p->to, 0);
 	(void)uv_pipe_init(m->loop, &p->from, 0);
 	(void)uv_pipe_init(m->loop, &p->err, 0);
 	(void)uv_timer_init(m->loop, &p->timer);
-	p->n_handles = 5;
+	p->n_handles = 4;
 	if ((r = start(p, hop, why, why_size)) == 0) {
 		*ret = p;
 		return 0;
 	}
-	if (!p->is_running)
-		close_handle(&p->process); /* not alive, but known to the loop */
 	program_detach(&p->carrier);
 	return r;
 }

@@ -165,9 +165,9 @@ int question_is_confirm(const struct question *q)
 	return q->kind == QUESTION_HOST_KEY || q->kind == QUESTION_PERMISSION;
 }
 
-const char *question_hint(const struct question *q)
+int question_is_permission(const struct question *q)
 {
-	return q->kind == QUESTION_PERMISSION ? "confirm" : NULL;
+	return q->kind == QUESTION_PERMISSION;
 }
 
 /* --- rows --- */

@@ -63,8 +63,8 @@ void question_free(struct question *q); /* NULL works */
 
 /* Yes or no is an answer: a window has buttons for them. */
 int question_is_confirm(const struct question *q);
-/* SSH_ASKPASS_PROMPT as OpenSSH sets it, or NULL. */
-const char *question_hint(const struct question *q);
+/* OpenSSH would tell an SSH_ASKPASS so: SSH_ASKPASS_PROMPT=confirm. */
+int question_is_permission(const struct question *q);
 
 /*
  * The part `at`, as it is asked. Errors of smx_buf, SMX_ENOMEM.

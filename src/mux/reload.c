@@ -14,9 +14,8 @@
 #include "mux/prepare.h"
 #include "os/os.h"
 
-#define ROUTES_TEXT_MAX (1024 * 1024)
-#define ERR_MAX         2048
-#define WARNING_MAX     (ERR_MAX + 128)
+#define ERR_MAX     2048
+#define WARNING_MAX (ERR_MAX + 128)
 
 /* How long the file must not have changed before it is read. */
 #define SETTLE_MS 250
@@ -96,7 +95,7 @@ static struct look *look_new(struct reload *r, const char *path, int must_read)
 
 	if (!l)
 		return NULL;
-	smx_buf_init(&l->text, ROUTES_TEXT_MAX);
+	smx_buf_init(&l->text, SMX_ROUTES_TEXT_MAX);
 	smx_buf_init(&l->err, ERR_MAX);
 	smx_buf_init(&l->complaints, ERR_MAX);
 	l->owner = r;
@@ -113,7 +112,8 @@ static struct look *look_new(struct reload *r, const char *path, int must_read)
 
 static int read_it(struct look *l)
 {
-	int r = smx_os_file_read(l->path, ROUTES_TEXT_MAX, SMX_OS_FILE_PLAIN, &l->text, &l->err);
+	int r = smx_os_file_read(
+		l->path, SMX_ROUTES_TEXT_MAX, SMX_OS_FILE_PLAIN, &l->text, &l->err);
 
 	if (r == 0)
 		r = smx_routes_parse(smx_buf_as_view(&l->text), l->path, &l->routes, &l->err);
@@ -198,7 +198,7 @@ static void adopt(struct reload *r, struct look *l)
 	l->routes = NULL;
 	smx_buf_release(&r->text);
 	r->text = l->text;
-	smx_buf_init(&l->text, ROUTES_TEXT_MAX);
+	smx_buf_init(&l->text, SMX_ROUTES_TEXT_MAX);
 	r->is_in_use = 1;
 	pool_reroute(m);
 	master_sync(m);
@@ -437,7 +437,7 @@ static int first_read(struct reload *r)
 	if (err == 0) {
 		r->is_in_use = 1;
 		r->text = l->text;
-		smx_buf_init(&l->text, ROUTES_TEXT_MAX);
+		smx_buf_init(&l->text, SMX_ROUTES_TEXT_MAX);
 	} else if (err == SMX_ENOTFOUND && opts->routes_are_optional) {
 		l->exists = 0;
 		err = smx_routes_parse(smx_view_of("", 0), opts->routes_path, &l->routes, &l->err);
@@ -504,7 +504,7 @@ int reload_open(struct mux *m)
 	if (!r)
 		return SMX_ENOMEM;
 	r->mux = m;
-	smx_buf_init(&r->text, ROUTES_TEXT_MAX);
+	smx_buf_init(&r->text, SMX_ROUTES_TEXT_MAX);
 	if (!path) {
 		err = first_direct(m);
 	} else if ((err = smx_os_path_dir(path, &r->dir)) != 0) {

@@ -23,6 +23,10 @@ struct smx_os_caller;
  */
 int smx_os_caller_new(int64_t pid, struct smx_os_caller **ret);
 void smx_os_caller_free(struct smx_os_caller *c); /* NULL works */
+/* What tells the process from others, for the helper (os/helper.h). */
+void smx_os_caller_id(const struct smx_os_caller *c, int64_t *ret_pid, uint64_t *ret_start);
+/* The process of which that was told, if it is still there. SMX_ENOTFOUND, SMX_ENOMEM. */
+int smx_os_caller_known(int64_t pid, uint64_t start, struct smx_os_caller **ret);
 
 enum smx_os_caller_tty {
 	SMX_OS_CALLER_NO_TTY, /* it has no controlling terminal, or is gone */

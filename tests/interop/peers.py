@@ -188,6 +188,22 @@ def descendants(pid):
     return found
 
 
+def programs_of(pid):
+    """What a daemon has started: its helper, which is there from the beginning (H3), has started them."""
+    return [p for p in descendants(pid) if not is_helper(p)]
+
+
+def is_helper(pid):
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:2] == [b"helper"]
+    return False
+
+
+def helper_of(pid):
+    """The daemon's helper, or None."""
+    return next(filter(is_helper, descendants(pid)), None)
+
+
 def first_child(pid):
     """The first live child of a process, as of unshare's: the first process of its namespaces."""
     return next(iter(descendants(pid)), None)  # children come before theirs

@@ -13,7 +13,7 @@ import pytest
 
 import otp_sshd
 from fake_pinentry import Pinentry
-from peers import USER, descendants, hop, poll, routes_toml
+from peers import USER, hop, poll, programs_of, routes_toml
 from test_prompts import OK, Person, Query, of_kind, scripted, start, text_of  # noqa: F401
 from test_proxy import proxied
 
@@ -149,7 +149,7 @@ def test_A6_a_void_question_goes_away(scripted, desk, how, void):  # noqa: F811
     assert client.returncode != 0
     gone(mux)
     if void != "stop":
-        assert not descendants(mux.pid)
+        assert not programs_of(mux.pid)
         poll(lambda: not mux.status()["connections"], 10, "no half-open connection", 0.1)
 
 

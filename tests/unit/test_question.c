@@ -269,17 +269,17 @@ static void A14_our_own_have_neither_marks_nor_what_a_server_gets(void **state)
 	(void)state;
 	q = question_of_passphrase(WHOM, "/home/me/.ssh/id\n\x1b[2J");
 	assert_terminal(q, 0, HEAD "\nEnter passphrase for key '/home/me/.ssh/id ': ");
-	assert_null(question_hint(q));
+	assert_false(question_is_permission(q));
 	question_free(q);
 	q = question_of_password(WHOM);
 	assert_terminal(q, 0, HEAD "\n" WHOM "'s password: ");
 	question_free(q);
 	q = question_of_host_key(WHOM, "ssh-mux: the authenticity\nAre you sure (yes/no)? ", "The");
 	assert_terminal(q, 0, "ssh-mux: the authenticity\nAre you sure (yes/no)? ");
-	assert_null(question_hint(q)); /* as OpenSSH: there is a fingerprint to be typed */
+	assert_false(question_is_permission(q)); /* as OpenSSH: there is a fingerprint to be typed */
 	question_free(q);
 	q = question_of_permission(WHOM, "ssh-mux: x\nAllow it (yes/no)? ");
-	assert_string_equal(question_hint(q), "confirm");
+	assert_true(question_is_permission(q));
 	question_free(q);
 }
 

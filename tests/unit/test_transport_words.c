@@ -75,12 +75,65 @@ static void r7_faults(void **state)
 	assert_null(fault("%%%%", 0));
 }
 
+/* The helper's look at what it is to start: any user and port, no other host, and nothing besides.
+ */
+static void h3_what_a_word_may_have_become(void **state)
+{
+	static const struct {
+		const char *word, *text;
+		int may;
+	} cases[] = {
+		{ "%h", "h.example", 1 },
+		{ "%h", "other.example", 0 },
+		{ "%n", "web", 1 },
+		{ "%n", "h.example", 0 },
+		{ "%h:%p", "h.example:22", 1 },
+		{ "%h:%p", "h.example:2200", 1 },
+		{ "%h:%p", "h.example:", 0 },
+		{ "%h:%p", "h.example:22x", 0 },
+		{ "%h:%p", "h.example:123456", 0 },
+		{ "--user=%r", "--user=me", 1 },
+		{ "--user=%r", "--user=root", 1 },
+		{ "--user=%r", "--user=-oProxyCommand", 0 },
+		{ "--user=%r", "--user=a b", 0 },
+		{ "%r%r@%h", "ab@h.example", 1 },
+		{ "100%%", "100%", 1 },
+		{ "100%%", "100%%", 0 },
+		{ "-c", "-c", 1 },
+		{ "-c", "-cx", 0 },
+		{ "-cx", "-c", 0 },
+		{ "", "", 1 },
+		{ "", "x", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < SMX_ARRAY_LEN(cases); i++)
+		if (smx_transport_may_be(&hop, cases[i].word, cases[i].text) != cases[i].may)
+			fail_msg("%s, %s", cases[i].word, cases[i].text);
+}
+
+/* Bounded, however many ways there are to cut it. */
+static void h3_a_long_word_ends_soon(void **state)
+{
+	char word[2 * 400 + 1] = "", text[1001];
+
+	(void)state;
+	for (size_t i = 0; i < 400; i++)
+		memcpy(word + 2 * i, "%r", 3);
+	memset(text, 'a', sizeof(text) - 2);
+	text[sizeof(text) - 2] = ' ';
+	text[sizeof(text) - 1] = '\0';
+	assert_int_equal(smx_transport_may_be(&hop, word, text), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(r7_tokens),
 		cmocka_unit_test(r7_without_a_name_it_is_the_host),
 		cmocka_unit_test(r7_faults),
+		cmocka_unit_test(h3_what_a_word_may_have_become),
+		cmocka_unit_test(h3_a_long_word_ends_soon),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,6 +21,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "os/os.h"
+#include "os/unix/unix.h"
 
 struct smx_os_caller {
 	pid_t pid;
@@ -118,19 +119,11 @@ static int tty_name(pid_t pid, dev_t tty, char *out, size_t size)
 	return 0;
 }
 
-static int open_again(int fd, int flags)
-{
-	char path[40];
-
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return open(path, flags);
-}
-
-static int read_strings(pid_t pid, const char *name, struct smx_buf *out)
+static int read_strings(int fd, struct smx_buf *out)
 {
 	char chunk[16 * 1024];
-	int fd = open_of(pid, name), r = 0;
 	ssize_t n;
+	int r = 0;
 
 	if (fd < 0)
 		return SMX_ENOTFOUND;
@@ -140,14 +133,21 @@ static int read_strings(pid_t pid, const char *name, struct smx_buf *out)
 	return n < 0 ? SMX_ENOTFOUND : r;
 }
 
-static int read_args(pid_t pid, struct smx_buf *out)
+static int read_args(const struct smx_os_caller *c, struct smx_buf *out)
 {
-	return read_strings(pid, "cmdline", out);
+	return read_strings(open_of(c->pid, "cmdline"), out);
 }
 
-static int read_env(pid_t pid, struct smx_buf *out)
+/* Landlock keeps a process from those outside of its domain as a debugger would be. */
+static int read_env(const struct smx_os_caller *c, struct smx_buf *out)
 {
-	return read_strings(pid, "environ", out);
+	int fd = -1;
+
+	if (!smx_os_helper_is_there())
+		fd = open_of(c->pid, "environ");
+	else if (smx_unix_helper_caller_fd(SMX_HELPER_CALLER_ENV, c->pid, c->start, &fd) != 0)
+		return SMX_ENOTFOUND;
+	return read_strings(fd, out);
 }
 
 #elif defined(__APPLE__)
@@ -183,14 +183,6 @@ static int tty_name(pid_t pid, dev_t tty, char *out, size_t size)
 	return 0;
 }
 
-/* /dev/fd is no more than dup(2) here. */
-static int open_again(int fd, int flags)
-{
-	char path[256];
-
-	return ttyname_r(fd, path, sizeof(path)) == 0 ? open(path, flags) : -1;
-}
-
 /* KERN_PROCARGS2: their number, the program's path, NULs, the arguments, the environment. */
 static int read_both(pid_t pid, struct smx_buf *out, int wants_env)
 {
@@ -219,14 +211,14 @@ out:
 	return r;
 }
 
-static int read_args(pid_t pid, struct smx_buf *out)
+static int read_args(const struct smx_os_caller *c, struct smx_buf *out)
 {
-	return read_both(pid, out, 0);
+	return read_both(c->pid, out, 0);
 }
 
-static int read_env(pid_t pid, struct smx_buf *out)
+static int read_env(const struct smx_os_caller *c, struct smx_buf *out)
 {
-	return read_both(pid, out, 1);
+	return read_both(c->pid, out, 1);
 }
 
 #else
@@ -247,23 +239,16 @@ static int tty_name(pid_t pid, dev_t tty, char *out, size_t size)
 	return SMX_EUNSUPPORTED;
 }
 
-static int open_again(int fd, int flags)
+static int read_args(const struct smx_os_caller *c, struct smx_buf *out)
 {
-	(void)fd;
-	(void)flags;
-	return -1;
-}
-
-static int read_args(pid_t pid, struct smx_buf *out)
-{
-	(void)pid;
+	(void)c;
 	(void)out;
 	return SMX_EUNSUPPORTED;
 }
 
-static int read_env(pid_t pid, struct smx_buf *out)
+static int read_env(const struct smx_os_caller *c, struct smx_buf *out)
 {
-	return read_args(pid, out);
+	return read_args(c, out);
 }
 
 #endif
@@ -313,6 +298,27 @@ int smx_os_caller_new(int64_t pid, struct smx_os_caller **ret)
 	*c = (struct smx_os_caller){ .pid = (pid_t)pid, .start = l.start };
 	*ret = c;
 	return 0;
+}
+
+int smx_os_caller_known(int64_t pid, uint64_t start, struct smx_os_caller **ret)
+{
+	struct smx_os_caller *c;
+	int r = smx_os_caller_new(pid, &c);
+
+	if (r != 0)
+		return r;
+	if (c->start != start) {
+		smx_os_caller_free(c);
+		return SMX_ENOTFOUND;
+	}
+	*ret = c;
+	return 0;
+}
+
+void smx_os_caller_id(const struct smx_os_caller *c, int64_t *ret_pid, uint64_t *ret_start)
+{
+	*ret_pid = c->pid;
+	*ret_start = c->start;
 }
 
 void smx_os_caller_free(struct smx_os_caller *c)
@@ -365,10 +371,12 @@ int smx_os_caller_open_tty(const struct smx_os_caller *c, const int *fds, size_t
 		return SMX_ENOTFOUND;
 	for (size_t i = 0; i < n_fds && fd < 0; i++)
 		if (is_tty(fds[i], l.tty))
-			fd = open_again(fds[i], flags);
+			fd = smx_unix_reopen(fds[i], SMX_HELPER_READ_WRITE);
+	if (fd < 0 && smx_os_helper_is_there())
+		(void)smx_unix_helper_caller_fd(SMX_HELPER_CALLER_TTY, c->pid, c->start, &fd);
 	/* Without waiting for a line: a serial one may have nobody there. */
-	if (fd < 0 && tty_name(c->pid, l.tty, path, sizeof(path)) == 0 &&
-		(fd = open(path, flags | O_NONBLOCK)) >= 0)
+	else if (fd < 0 && tty_name(c->pid, l.tty, path, sizeof(path)) == 0 &&
+		 (fd = open(path, flags | O_NONBLOCK)) >= 0)
 		(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
 	if (fd < 0)
 		return SMX_ENOTFOUND;
@@ -383,16 +391,37 @@ int smx_os_caller_open_tty(const struct smx_os_caller *c, const int *fds, size_t
 int smx_os_caller_args(const struct smx_os_caller *c, struct smx_buf *out)
 {
 	struct look l;
-	int r = read_args(c->pid, out);
+	int r = read_args(c, out);
 
 	/* Looked at afterwards: it was read of that very process. */
 	return r == 0 ? look(c, &l) : r;
 }
 
+int smx_unix_caller_open_env(const struct smx_os_caller *c, int *ret_fd)
+{
+#ifdef __linux__
+	struct look l;
+	int fd = open_of(c->pid, "environ");
+
+	if (fd < 0)
+		return SMX_ENOTFOUND;
+	if (look(c, &l) != 0) {
+		(void)close(fd);
+		return SMX_ENOTFOUND;
+	}
+	*ret_fd = fd;
+	return 0;
+#else
+	(void)c;
+	(void)ret_fd;
+	return SMX_EUNSUPPORTED;
+#endif
+}
+
 int smx_os_caller_env(const struct smx_os_caller *c, struct smx_buf *out)
 {
 	struct look l;
-	int r = read_env(c->pid, out);
+	int r = read_env(c, out);
 
 	return r == 0 ? look(c, &l) : r;
 }
@@ -404,6 +433,10 @@ void smx_os_caller_press(const struct smx_os_caller *c, enum smx_os_key key)
 		[SMX_OS_KEY_SUSPEND] = SIGTSTP };
 	struct look l;
 
+	if (smx_os_helper_is_there()) {
+		smx_unix_helper_caller_press(c->pid, c->start, key);
+		return;
+	}
 	if (look(c, &l) != 0)
 		return;
 	if (l.tty && l.group > 1 && l.group == l.foreground)
@@ -418,6 +451,8 @@ int smx_os_caller_program(const struct smx_os_caller *c, char **ret_path, char *
 	char *one, *two;
 	struct look l;
 
+	if (smx_os_helper_is_there())
+		return smx_unix_helper_caller_program(c->pid, c->start, ret_path, ret_dir);
 	if (read_link(c->pid, "exe", path, sizeof(path)) != 0 ||
 		read_link(c->pid, "cwd", dir, sizeof(dir)) != 0 || look(c, &l) != 0 ||
 		strcmp(smx_os_path_name(path), "ssh") != 0)

@@ -264,7 +264,8 @@ static int listen_as(struct smx_os_door *door, const struct sockaddr_un *hidden)
 	if (bind(door->fd, (const struct sockaddr *)hidden, sizeof(*hidden)) != 0 ||
 		fchmodat(dir, NEW_NAME, 0600, 0) != 0 ||
 		fstatat(dir, NEW_NAME, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
-		listen(door->fd, BACKLOG) != 0 || renameat(dir, NEW_NAME, dir, door->name) != 0)
+		smx_unix_listen(door->fd, BACKLOG) != 0 ||
+		renameat(dir, NEW_NAME, dir, door->name) != 0)
 		return errno;
 	door->device = st.st_dev;
 	door->inode = st.st_ino;
@@ -364,7 +365,7 @@ static int take_descriptors(struct msghdr *msg, int *ret_fds, size_t max, size_t
 	return SMX_ELIMIT;
 }
 
-int smx_os_door_receive(int fd, void *p, size_t size, size_t *ret_len, int *ret_fds, size_t max_fds,
+int smx_unix_receive(int fd, void *p, size_t size, size_t *ret_len, int *ret_fds, size_t max_fds,
 	size_t *ret_n_fds)
 {
 	union {
@@ -393,6 +394,12 @@ int smx_os_door_receive(int fd, void *p, size_t size, size_t *ret_len, int *ret_
 		return SMX_EEOF;
 	*ret_len = (size_t)n;
 	return 0;
+}
+
+int smx_os_door_receive(int fd, void *p, size_t size, size_t *ret_len, int *ret_fds, size_t max_fds,
+	size_t *ret_n_fds)
+{
+	return smx_unix_receive(fd, p, size, ret_len, ret_fds, max_fds, ret_n_fds);
 }
 
 int smx_os_door_send(int fd, const void *p, size_t len, size_t *ret_len)

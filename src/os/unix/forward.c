@@ -113,7 +113,7 @@ static int listen_at(struct smx_os_forward *f, const struct addrinfo *a)
 	if (prepare(fd) && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
 		(a->ai_family != AF_INET6 ||
 			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) == 0) &&
-		bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0) {
+		bind(fd, a->ai_addr, a->ai_addrlen) == 0 && smx_unix_listen(fd, BACKLOG) == 0) {
 		f->fds[f->n_fds++] = fd;
 		return 0;
 	}
@@ -190,13 +190,13 @@ static int listen_path(struct smx_os_forward *f, const char *path, struct smx_bu
 		return smx_unix_fail(err, "cannot make", path, errno);
 	f->fds[f->n_fds++] = fd;
 	e = prepare(fd) ? bind_path(fd, &address) : errno;
-	if (e == EADDRINUSE && is_dead(&address) && unlink(path) == 0)
+	if (e == EADDRINUSE && is_dead(&address) && smx_unix_unlink_socket(path) == 0)
 		e = bind_path(fd, &address);
 	if (e == 0 && lstat(path, &st) == 0) {
 		f->device = st.st_dev;
 		f->inode = st.st_ino;
 	}
-	if (e == 0 && listen(fd, BACKLOG) == 0)
+	if (e == 0 && smx_unix_listen(fd, BACKLOG) == 0)
 		return 0;
 	e = e ? e : errno;
 	(void)smx_unix_fail(err, "cannot listen at", path, e);
@@ -258,7 +258,7 @@ void smx_os_forward_close(struct smx_os_forward *f)
 		return;
 	if (f->inode && lstat(f->path, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_ino == f->inode &&
 		st.st_dev == f->device)
-		(void)unlink(f->path);
+		(void)smx_unix_unlink_socket(f->path);
 	while (f->n_fds)
 		(void)close(f->fds[--f->n_fds]);
 	smx_free(f->path);

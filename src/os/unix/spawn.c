@@ -19,8 +19,7 @@
 /* ---- the process -------------------------------------------------------------------------------
  */
 
-/* What to execute to run this very program again. */
-static int own_path(char **ret_path)
+int smx_unix_own_path(char **ret_path)
 {
 	int r = smx_os_self_path(ret_path);
 
@@ -67,7 +66,7 @@ int smx_os_spawn_daemon(const char *const *args, int log_fd, int *ret_fd, struct
 	char *path;
 	pid_t pid;
 
-	if ((r = own_path(&path)) != 0) {
+	if ((r = smx_unix_own_path(&path)) != 0) {
 		smx_unix_say(err, "the system does not tell where this program is");
 		return r;
 	}

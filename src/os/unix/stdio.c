@@ -25,6 +25,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "os/unix/unix.h"
 
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0
@@ -62,6 +63,14 @@ static int reopen(int fd, int is_output)
 
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	return reopen_as(path, is_output);
+}
+
+static int reopen_for_both(int fd)
+{
+	char path[40];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
 }
 
 #define PTMX      makedev(5, 2)
@@ -129,6 +138,14 @@ static int can_wait(int fd)
 #else
 
 /* /dev/fd is no more than dup(2) here. */
+static int reopen_for_both(int fd)
+{
+	char path[256];
+
+	return ttyname_r(fd, path, sizeof(path)) == 0 ? open(path, O_RDWR | O_NOCTTY | O_CLOEXEC)
+						      : -1;
+}
+
 static int reopen(int fd, int is_output)
 {
 	(void)fd;
@@ -214,8 +231,21 @@ static int is_null(const struct stat *st)
 	       st->st_rdev == nothing.st_rdev;
 }
 
+int smx_unix_reopen_here(int fd, int how)
+{
+	struct stat st;
+
+	if (how == SMX_HELPER_READ_WRITE)
+		return reopen_for_both(fd);
+	if (fstat(fd, &st) != 0)
+		return -1;
+	return S_ISCHR(st.st_mode) ? reopen_terminal(fd, &st, how == SMX_HELPER_WRITE)
+				   : reopen(fd, how == SMX_HELPER_WRITE);
+}
+
 static int set_kind(struct smx_os_stdio *s)
 {
+	int how = s->is_output ? SMX_HELPER_WRITE : SMX_HELPER_READ;
 	struct stat st;
 
 	if (fstat(s->fd, &st) != 0 || !is_open_for(s->fd, s->is_output)) {
@@ -231,7 +261,7 @@ static int set_kind(struct smx_os_stdio *s)
 		return new_watch(s->fd, s->is_output, &s->poll_fd) == 0 ? 0 : SMX_EUNSUPPORTED;
 	}
 	if (S_ISFIFO(st.st_mode))
-		return take_own(s, reopen(s->fd, s->is_output));
+		return take_own(s, smx_unix_reopen(s->fd, how));
 	if (!S_ISCHR(st.st_mode))
 		return SMX_EUNSUPPORTED;
 	if (is_null(&st)) {
@@ -240,7 +270,7 @@ static int set_kind(struct smx_os_stdio *s)
 	}
 	if (isatty(s->fd)) {
 		s->is_terminal = 1;
-		return take_own(s, reopen_terminal(s->fd, &st, s->is_output));
+		return take_own(s, smx_unix_reopen(s->fd, how));
 	}
 	s->kind = KIND_FILE;
 	return can_wait(s->fd) ? SMX_EUNSUPPORTED : 0;

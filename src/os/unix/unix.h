@@ -9,6 +9,8 @@
 
 #include "base/attr.h"
 #include "base/buf.h"
+#include "os/caller.h"
+#include "os/helper.h"
 #include "os/os.h"
 
 /* 1 if AddressSanitizer is built in. */
@@ -100,6 +102,40 @@ int smx_unix_temp_publish(const struct smx_unix_place *pl, struct smx_unix_temp 
 	struct smx_buf *err);
 /* Removes it, if it still has its own name. */
 void smx_unix_temp_drop(const struct smx_unix_place *pl, struct smx_unix_temp *t);
+
+/*
+ * door.c: as smx_os_door_receive, of any socket.
+ */
+int smx_unix_receive(int fd, void *p, size_t size, size_t *ret_len, int *ret_fds, size_t max_fds,
+	size_t *ret_n_fds);
+
+/* ---- helper.c: what the confined daemon has done for it (os/helper.h) ---------------------------
+ */
+#define SMX_UNIX_HELPER_ASK  3 /* in the helper: requests and answers */
+#define SMX_UNIX_HELPER_ENDS 4 /* and the ends of programs */
+
+/* listen(2) and unlink(2), as they are where there is no helper. */
+int smx_unix_listen(int fd, int backlog);
+int smx_unix_unlink_socket(const char *path);
+/* A pipe or a terminal once more, for an open file of our own; how: SMX_HELPER_READ …, the last for
+ * terminals. -1: errno tells. */
+int smx_unix_reopen(int fd, int how);
+/* The same without a helper: stdio.c. */
+int smx_unix_reopen_here(int fd, int how);
+/* CALLER_ENV and CALLER_TTY: a descriptor. SMX_ENOTFOUND. */
+int smx_unix_helper_caller_fd(enum smx_helper_op op, pid_t pid, uint64_t start, int *ret_fd);
+/* As smx_os_caller_program. */
+int smx_unix_helper_caller_program(pid_t pid, uint64_t start, char **ret_path, char **ret_dir);
+void smx_unix_helper_caller_press(pid_t pid, uint64_t start, enum smx_os_key key);
+
+/* ---- caller.c, for the helper ------------------------------------------------------------------
+ */
+int smx_unix_caller_open_env(const struct smx_os_caller *c, int *ret_fd);
+
+/* ---- spawn.c -----------------------------------------------------------------------------------
+ */
+/* What to execute to run this very program again. SMX_ESYS, SMX_ENOMEM. */
+int smx_unix_own_path(char **ret_path);
 
 /* ---- crash.c, for log.c ------------------------------------------------------------------------
  */

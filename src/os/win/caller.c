@@ -107,3 +107,16 @@ int smx_os_caller_program(const struct smx_os_caller *c, char **ret_path, char *
 	(void)ret_dir;
 	return SMX_EUNSUPPORTED;
 }
+
+void smx_os_caller_id(const struct smx_os_caller *c, int64_t *ret_pid, uint64_t *ret_start)
+{
+	(void)c;
+	*ret_pid = 0;
+	*ret_start = 0;
+}
+
+int smx_os_caller_known(int64_t pid, uint64_t start, struct smx_os_caller **ret)
+{
+	(void)start;
+	return smx_os_caller_new(pid, ret);
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+#include "mux/helper.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "config/routes.h"
+#include "config/transport.h"
+#include "mux/caller_config.h"
+#include "mux/caller_env.h"
+#include "mux/pinentry.h"
+#include "mux/prepare.h"
+#include "mux/program_env.h"
+#include "os/helper.h"
+#include "os/os.h"
+
+struct policy {
+	const char *routes_path;
+	struct smx_routes *routes; /* as they were read last, if they could be */
+};
+
+/* What a plan points to. */
+struct owned {
+	char *self; /* the program */
+	char *dir;
+	char **program_env;
+	struct caller_env env;
+	struct smx_buf args_text;
+	const char **args;
+};
+
+/*
+ * Read by ourselves, each time: what the daemon says of them counts for nothing. Those that can't
+ * be read leave the ones before in use, as in the daemon.
+ */
+static void read_routes(struct policy *p)
+{
+	struct smx_routes *routes = NULL;
+	struct smx_buf text;
+
+	if (!p->routes_path)
+		return;
+	smx_buf_init(&text, SMX_ROUTES_TEXT_MAX);
+	if (smx_os_file_read(p->routes_path, SMX_ROUTES_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, NULL) ==
+			0 &&
+		smx_routes_parse(smx_buf_as_view(&text), p->routes_path, &routes, NULL) == 0) {
+		smx_routes_unref(p->routes);
+		p->routes = routes;
+	}
+	smx_buf_release(&text);
+}
+
+/* ---- each kind: 0 or an errno ------------------------------------------------------------------
+ */
+
+static int is_transport_of(const struct smx_hop *hop, const struct smx_helper_request *q)
+{
+	char *program;
+	int is_it;
+
+	if (hop->n_transport == 0 || hop->n_transport != q->n_args ||
+		!(program = prepare_expand(hop->transport[0])))
+		return 0;
+	is_it = strcmp(program, q->args[0]) == 0;
+	smx_free(program);
+	for (size_t i = 1; is_it && i < q->n_args; i++)
+		is_it = smx_transport_may_be(hop, hop->transport[i], q->args[i]);
+	return is_it;
+}
+
+static int plan_transport(struct policy *p, const struct smx_helper_request *q,
+	struct smx_os_helper_plan *plan, struct owned *o)
+{
+	int is_known = 0;
+
+	read_routes(p);
+	for (size_t i = 0; p->routes && i < p->routes->n_routes; i++) {
+		const struct smx_route *route = &p->routes->routes[i];
+
+		for (size_t j = 0; j < route->n_hops; j++)
+			is_known |= is_transport_of(&route->hops[j], q);
+	}
+	if (!is_known)
+		return EPERM;
+	if (!(o->program_env = program_env_new()))
+		return ENOMEM;
+	plan->file = q->args[0];
+	plan->args = q->args;
+	plan->env = o->program_env;
+	return 0;
+}
+
+static int plan_pinentry(
+	struct policy *p, const struct smx_helper_request *q, struct smx_os_helper_plan *plan)
+{
+	const char *named;
+
+	read_routes(p);
+	named = p->routes ? p->routes->pinentry : NULL;
+	if (q->n_args != 1 ||
+		(named ? strcmp(named, q->args[0]) != 0 : !pinentry_is_usual(q->args[0])))
+		return EPERM;
+	plan->file = q->args[0];
+	plan->args = q->args;
+	return 0;
+}
+
+static int plan_prompt(
+	const struct smx_helper_request *q, struct smx_os_helper_plan *plan, struct owned *o)
+{
+	if (q->n_args < 3 || q->n_args > 4 || strcmp(q->args[1], "prompt") != 0 ||
+		strcmp(q->args[2], "--terminal") != 0 ||
+		(q->n_args == 4 && strcmp(q->args[3], "--echo") != 0))
+		return EPERM;
+	if (smx_os_self_path(&o->self) != 0)
+		return ENOENT;
+	plan->file = o->self;
+	plan->args = q->args;
+	return 0;
+}
+
+static int plan_askpass(const struct smx_helper_request *q, const struct smx_os_caller *caller,
+	struct smx_os_helper_plan *plan, struct owned *o)
+{
+	const char *program;
+	int is_first;
+
+	if (caller_env_read(&o->env, caller) != 0)
+		return ESRCH;
+	program = caller_env_askpass(&o->env, &is_first);
+	if (q->n_args != 2 || !program || strcmp(program, q->args[0]) != 0)
+		return EPERM;
+	plan->file = q->args[0];
+	plan->args = q->args;
+	plan->env = caller_env_for(&o->env, q->is_permission);
+	return 0;
+}
+
+/* All of it is the client's own. */
+static int plan_ssh_config(const struct smx_helper_request *q, const struct smx_os_caller *caller,
+	struct smx_os_helper_plan *plan, struct owned *o)
+{
+	if (q->n_args != 0)
+		return EPERM;
+	if (smx_os_caller_program(caller, &o->self, &o->dir) != 0 ||
+		smx_os_caller_args(caller, &o->args_text) != 0 || smx_buf_len(&o->args_text) == 0 ||
+		caller_env_read(&o->env, caller) != 0)
+		return ESRCH;
+	if (smx_put_u8(&o->args_text, 0) != 0 || !(o->args = caller_config_args(&o->args_text)))
+		return ENOMEM;
+	plan->file = o->self;
+	plan->args = o->args;
+	plan->env = caller_env_for(&o->env, 0);
+	plan->dir = o->dir;
+	return 0;
+}
+
+/* ---- the policy --------------------------------------------------------------------------------
+ */
+
+static void release(void *arg, struct smx_os_helper_plan *plan)
+{
+	struct owned *o = plan->owner;
+
+	(void)arg;
+	if (!o)
+		return;
+	smx_free(o->self);
+	smx_free(o->dir);
+	program_env_free(o->program_env);
+	caller_env_release(&o->env);
+	smx_buf_release(&o->args_text);
+	smx_free(o->args);
+	smx_free(o);
+}
+
+static int plan_for(struct policy *p, const struct smx_helper_request *q,
+	const struct smx_os_caller *caller, struct smx_os_helper_plan *plan)
+{
+	switch (q->kind) {
+	case SMX_HELPER_TRANSPORT:
+		return plan_transport(p, q, plan, plan->owner);
+	case SMX_HELPER_PINENTRY:
+		return plan_pinentry(p, q, plan);
+	case SMX_HELPER_PROMPT:
+		return plan_prompt(q, plan, plan->owner);
+	case SMX_HELPER_ASKPASS:
+		return plan_askpass(q, caller, plan, plan->owner);
+	default:
+		return plan_ssh_config(q, caller, plan, plan->owner);
+	}
+}
+
+static int decide(void *arg, const struct smx_helper_request *q, struct smx_os_helper_plan *ret)
+{
+	struct smx_os_helper_plan plan = { .file = NULL };
+	struct smx_os_caller *caller = NULL;
+	struct owned *o = smx_calloc(1, sizeof(*o));
+	int e = ESRCH;
+
+	if (!o)
+		return ENOMEM;
+	caller_env_init(&o->env);
+	smx_buf_init(&o->args_text, SMX_OS_CALLER_BYTES_MAX);
+	plan.owner = o;
+	if (q->pid == 0 || smx_os_caller_known(q->pid, q->start, &caller) == 0)
+		e = plan_for(arg, q, caller, &plan);
+	smx_os_caller_free(caller);
+	if (e == 0)
+		*ret = plan;
+	else
+		release(arg, &plan);
+	return e;
+}
+
+int helper_serve(const char *routes_path)
+{
+	struct policy p = { .routes_path = routes_path };
+	const struct smx_os_helper_policy policy = { decide, release, &p };
+	int r;
+
+	read_routes(&p);
+	r = smx_os_helper_serve(&policy);
+	smx_routes_unref(p.routes);
+	return r;
+}

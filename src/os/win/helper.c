@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* Nothing confines the daemon here that a helper would have to make up for (os/helper.h). */
+#include "os/helper.h"
+
+#include <errno.h>
+
+#include "base/err.h"
+
+int smx_os_helper_start(const char *const *args)
+{
+	(void)args;
+	return SMX_EUNSUPPORTED;
+}
+
+int smx_os_helper_is_there(void)
+{
+	return 0;
+}
+
+void smx_os_helper_stop(void)
+{
+}
+
+int smx_os_helper_stream(int ret_fds[2])
+{
+	(void)ret_fds;
+	return ENOSYS;
+}
+
+int smx_os_helper_run(struct smx_helper_request *q, const int fds[SMX_HELPER_FDS], uint64_t *ret_id)
+{
+	(void)q;
+	(void)fds;
+	(void)ret_id;
+	return ENOSYS;
+}
+
+void smx_os_helper_kill(uint64_t id, int signal, int is_group)
+{
+	(void)id;
+	(void)signal;
+	(void)is_group;
+}
+
+int smx_os_helper_ends_fd(void)
+{
+	return -1;
+}
+
+int smx_os_helper_next_end(uint64_t *ret_id, int *ret_status, int *ret_signal)
+{
+	(void)ret_id;
+	(void)ret_status;
+	(void)ret_signal;
+	return SMX_EEOF;
+}
+
+int smx_os_helper_serve(const struct smx_os_helper_policy *policy)
+{
+	(void)policy;
+	return SMX_EUNSUPPORTED;
+}
