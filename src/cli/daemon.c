@@ -182,6 +182,7 @@ static int run_here(struct smx_serve_options *o, const char *config, int takes_s
 		o->routes_path = routes_path;
 		o->routes_are_optional = !config;
 		o->ready = on_ready;
+		smx_cli_serve_environment(o);
 		smx_cli_log_start(o, takes_stderr);
 		r = smx_daemon_run(o);
 		smx_cli_log_stop();

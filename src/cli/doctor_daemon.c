@@ -199,6 +199,21 @@ static void say_absent(struct doctor *d, int is_taken)
 						       : "");
 }
 
+/* H3: a system that can't is no fault of its user. */
+static void say_confined(struct doctor *d)
+{
+	const char *text = d->status.confined;
+
+	if (!text || !text[0])
+		return;
+	if (strstr(text, "SSH_MUX_CONFINE"))
+		doctor_say(d, DOCTOR_WARN,
+			doctor_fix(d, "unset SSH_MUX_CONFINE, and then: %s", doctor_restart(d)),
+			"the daemon is not confined: SSH_MUX_CONFINE=no was set when it started");
+	else
+		doctor_say(d, DOCTOR_OK, NULL, "the daemon is confined: %s", text);
+}
+
 /* ---- what it says of itself --------------------------------------------------------------------
  */
 
@@ -390,6 +405,7 @@ void doctor_check_daemon(struct doctor *d)
 	say_runtime_dir(d);
 	if (d->has_daemon)
 		say_running(d);
+	say_confined(d);
 	port = check_port(d);
 	if (d->has_daemon)
 		check_known_routes(d);

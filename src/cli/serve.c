@@ -40,6 +40,20 @@ static int take_number(const struct smx_command *cmd, const char *name, const ch
 		(unsigned long long)min, (unsigned long long)max, text);
 }
 
+void smx_cli_serve_environment(struct smx_serve_options *o)
+{
+	const char *text = smx_os_getenv("SSH_MUX_CONFINE");
+
+	if (!text || !*text || strcmp(text, "yes") == 0)
+		return;
+	if (strcmp(text, "no") == 0)
+		o->is_not_confined = 1;
+	else
+		smx_cli_warn("the variable SSH_MUX_CONFINE must be yes or no, not %s; it is taken "
+			     "as yes",
+			text);
+}
+
 int smx_cli_serve_option(
 	struct smx_serve_options *o, const struct smx_command *cmd, int c, const char *text)
 {
@@ -237,6 +251,7 @@ static int run(int argc, char **argv)
 	int exit_code;
 
 	if (smx_cli_serve_parse(argc, argv, &s, &exit_code)) {
+		smx_cli_serve_environment(&s.opts);
 		smx_cli_log_start(&s.opts, 0);
 		exit_code = (int)smx_cli_exit_code(smx_daemon_run(&s.opts));
 		smx_cli_log_stop();

@@ -135,6 +135,8 @@ static int put_head(
 		r = smx_buf_put_str(out, "no local port\n");
 	if (r == 0 && st->ssh_dir && st->ssh_dir[0])
 		r = smx_buf_printf(out, "SSH directory %s\n", st->ssh_dir);
+	if (r == 0 && st->confined && st->confined[0])
+		r = smx_buf_printf(out, "confined: %s\n", st->confined);
 	/* What changes how it behaves stands before what it does (P8, L5). */
 	if (r == 0 && (st->locked || st->warning_count > 0))
 		r = smx_buf_put(out, "\n", 1);

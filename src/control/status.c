@@ -66,6 +66,7 @@ void smx_status_release(struct smx_status *st)
 	smx_free(st->version);
 	smx_free(st->ssh_dir);
 	smx_free(st->other_users);
+	smx_free(st->confined);
 	smx_status_init(st);
 }
 
@@ -83,12 +84,14 @@ static char *copy_text(const char *s)
 	return copy_start(s, SMX_STATUS_TEXT_MAX);
 }
 
-int smx_status_set_daemon(
-	struct smx_status *st, const char *version, const char *ssh_dir, const char *other_users)
+int smx_status_set_daemon(struct smx_status *st, const char *version, const char *ssh_dir,
+	const char *other_users, const char *confined)
 {
 	char *v = copy_text(version), *d = copy_text(ssh_dir), *o = copy_text(other_users);
+	char *c = copy_text(confined);
 
-	if (!v || !d || !o) {
+	if (!v || !d || !o || !c) {
+		smx_free(c);
 		smx_free(v);
 		smx_free(d);
 		smx_free(o);
@@ -97,6 +100,8 @@ int smx_status_set_daemon(
 	smx_free(st->version);
 	smx_free(st->ssh_dir);
 	smx_free(st->other_users);
+	smx_free(st->confined);
+	st->confined = c;
 	st->version = v;
 	st->ssh_dir = d;
 	st->other_users = o;
@@ -242,6 +247,7 @@ static const struct field daemon_fields[] = {
 	FIELD(status, BOOL, locked),
 	/* port is narrower: by hand */
 	FIELD(status, TEXT, other_users),
+	FIELD(status, TEXT, confined),
 	FIELD(status, TEXT, ssh_dir),
 	FIELD(status, COUNT, omitted),
 };
@@ -581,7 +587,8 @@ static int take_daemon(struct smx_status *st, const json_t *o)
 
 	if ((r = get_fields(o, daemon_fields, SMX_ARRAY_LEN(daemon_fields), &got)) != 0 ||
 		(r = smx_control_optional(smx_control_get_int(o, "port", 0, 65535, &port))) != 0 ||
-		(r = smx_status_set_daemon(st, got.version, got.ssh_dir, got.other_users)) != 0)
+		(r = smx_status_set_daemon(
+			 st, got.version, got.ssh_dir, got.other_users, got.confined)) != 0)
 		return r;
 	st->pid = got.pid;
 	st->uptime_s = got.uptime_s;

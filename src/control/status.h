@@ -86,6 +86,7 @@ struct smx_status {
 	uint32_t port;
 	char *other_users; /* of this machine, at the port: "refused" "admitted" "unchecked", ""
 			      (U9) */
+	char *confined; /* H3: "landlock v7, seccomp", "no (why)"; "": it does not say */
 	char **warnings; /* the authorised-keys downgrade (L5) and the like */
 	struct smx_status_route *routes;
 	struct smx_status_connection *connections;
@@ -100,8 +101,8 @@ struct smx_status {
 void smx_status_init(struct smx_status *st);
 void smx_status_release(struct smx_status *st);
 /* 0 or SMX_ENOMEM. */
-int smx_status_set_daemon(
-	struct smx_status *st, const char *version, const char *ssh_dir, const char *other_users);
+int smx_status_set_daemon(struct smx_status *st, const char *version, const char *ssh_dir,
+	const char *other_users, const char *confined);
 int smx_status_add_warning(struct smx_status *st, const char *text);
 int smx_status_add_route(struct smx_status *st, const struct smx_status_route *r);
 int smx_status_add_connection(struct smx_status *st, const struct smx_status_connection *c);

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "config/names.h"
 #include "mux/child.h"
+#include "mux/confine.h"
 #include "mux/control.h"
 #include "mux/door.h"
 #include "mux/holdback.h"
@@ -186,6 +187,8 @@ static int start(struct mux *m)
 	}
 	if ((r = control_open(m)) == 0 && (r = door_open(m)) == 0) {
 		master_open(m);
+		/* Threads made from here on are as confined as this one. */
+		confine(m);
 		keyring_refresh(m->keyring);
 		m->last_tick_ms = mux_now(m);
 		m->last_wall_s = wall_offset_s(m->last_tick_ms);
@@ -250,7 +253,8 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	smx_list_init(&m.dismissed);
 	smx_list_init(&m.callers);
 	attempts_init(&m.attempts);
-	children_open(&m);
+	if (!opts->is_not_confined)
+		children_open(&m);
 	m.places[0] = serve_ask_new(&m);
 	m.places[1] = window_ask_new(&m);
 	r = m.places[0] && m.places[1] ? 0 : SMX_ENOMEM;
@@ -265,6 +269,7 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	if (is_left)
 		smx_os_exit_now(r == 0 ? 0 : 1);
 	children_close(&m);
+	confine_free(&m);
 	if (!uv_is_closing((uv_handle_t *)&m.end_timer) && m.end_timer.data)
 		uv_close((uv_handle_t *)&m.end_timer, NULL);
 	(void)uv_run(&loop, UV_RUN_DEFAULT);

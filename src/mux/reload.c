@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "mux/agent_forward.h"
+#include "mux/confine.h"
 #include "mux/keyring.h"
 #include "mux/master.h"
 #include "mux/pool.h"
@@ -205,6 +206,7 @@ static void adopt(struct reload *r, struct look *l)
 	log_info("routes re-read from %s: %zu, %zu of them new; %zu gone", m->opts->routes_path,
 		m->routes->n_routes, n_new, n_gone);
 	say_complaints(l);
+	confine_check(m);
 	smx_routes_unref(old);
 }
 

@@ -8,6 +8,7 @@
 #include "mux/accepted.h"
 #include "mux/arrived.h"
 #include "mux/attach.h"
+#include "mux/confine.h"
 #include "mux/door.h"
 #include "mux/ending.h"
 #include "mux/guest.h"
@@ -378,12 +379,15 @@ static int add_failures(struct mux *m, struct smx_status *st)
 
 static int fill(struct mux *m, struct smx_status *st)
 {
-	int r = smx_status_set_daemon(st, SMX_VERSION, m->opts->ssh_dir, door_other_users(m));
+	int r = smx_status_set_daemon(
+		st, SMX_VERSION, m->opts->ssh_dir, door_other_users(m), confine_text(m));
 
 	if (r == 0 && *keyring_warning(m->keyring))
 		r = smx_status_add_warning(st, keyring_warning(m->keyring));
 	if (r == 0 && *reload_warning(m))
 		r = smx_status_add_warning(st, reload_warning(m));
+	if (r == 0 && *confine_warning(m))
+		r = smx_status_add_warning(st, confine_warning(m));
 	if (r != 0 || (r = add_failures(m, st)) != 0 || (r = add_routes(m, st)) != 0 ||
 		(r = add_connections(m, st)) != 0 || (r = add_clients(m, st)) != 0)
 		return r;

@@ -379,7 +379,8 @@ static int fill(struct smx_status *st)
 	st->pid = 4711;
 	st->uptime_s = 5025;
 	st->port = 2222;
-	(void)((r = smx_status_set_daemon(st, "0.1.0", "/home/u/.ssh", "refused")) != 0 ||
+	(void)((r = smx_status_set_daemon(
+			st, "0.1.0", "/home/u/.ssh", "refused", "landlock v7, seccomp")) != 0 ||
 		(r = smx_status_add_route(st, &(struct smx_status_route){ .name = "web",
 						      .target = "u@web.example:22",
 						      .via = "u@jump:22",

@@ -57,7 +57,8 @@ static int fill(struct smx_status *st, uint64_t in)
 	st->pid = 4711;
 	st->uptime_s = 3725;
 	st->port = 2222;
-	(void)((r = smx_status_set_daemon(st, "0.1.0", "/home/u/.ssh", "refused")) != 0 ||
+	(void)((r = smx_status_set_daemon(
+			st, "0.1.0", "/home/u/.ssh", "refused", "landlock v7, seccomp")) != 0 ||
 		(r = smx_status_add_route(st,
 			 &(struct smx_status_route){
 				 .name = "web", .target = "u@web:22", .via = "u@jump:22" })) != 0 ||

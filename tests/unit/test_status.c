@@ -43,7 +43,8 @@ static int fill(struct smx_status *st)
 	st->uptime_s = 12;
 	st->locked = 1;
 	st->port = 2222;
-	(void)((r = smx_status_set_daemon(st, "0.1.0", "/home/u/.ssh", "refused")) != 0 ||
+	(void)((r = smx_status_set_daemon(
+			st, "0.1.0", "/home/u/.ssh", "refused", "landlock v7, seccomp")) != 0 ||
 		(r = smx_status_add_warning(st, "downgrade: \"id_*.pub\" are taken")) != 0 ||
 		(r = smx_status_add_route(st, &(struct smx_status_route){ .name = "web",
 						      .target = "u@web:22",
@@ -209,7 +210,7 @@ static void s7_long_and_hostile_texts(void **state)
 		for (size_t k = 0; k + unit < sizeof(text); k += unit)
 			memcpy(text + k, units[i], unit + 1);
 		smx_status_init(&st);
-		assert_int_equal(smx_status_set_daemon(&st, text, text, text), 0);
+		assert_int_equal(smx_status_set_daemon(&st, text, text, text, text), 0);
 		assert_int_equal(smx_status_add_warning(&st, text), 0);
 		assert_int_equal(smx_status_add_route(&st,
 					 &(struct smx_status_route){
