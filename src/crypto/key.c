@@ -5,6 +5,7 @@
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 
 #include "base/base64.h"
 #include "base/err.h"
@@ -353,4 +354,11 @@ int smx_blob_fingerprint(struct smx_view blob, char out[SMX_FINGERPRINT_SIZE])
 	}
 	smx_buf_release(&text);
 	return r;
+}
+
+#define LEAST_LOCKED 32 /* bytes of one piece: an Ed25519 key */
+
+int smx_keys_lock(size_t bytes)
+{
+	return CRYPTO_secure_malloc_init(bytes, LEAST_LOCKED) == 1 ? 0 : SMX_ESYS;
 }

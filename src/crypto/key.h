@@ -89,4 +89,12 @@ int smx_blob_type(struct smx_view blob, struct smx_view *ret_type);
 #define SMX_FINGERPRINT_SIZE 64
 int smx_blob_fingerprint(struct smx_view blob, char out[SMX_FINGERPRINT_SIZE]);
 
+/*
+ * Private keys that are made from now on lie in memory of their own, between guard pages, that is
+ * never swapped out and in no core: `bytes` of it, a power of two, for all of them together; where
+ * they do not fit, no key can be made. Once per process, before the first key. SMX_ESYS: it could
+ * not be locked, or not be had; the keys work all the same.
+ */
+int smx_keys_lock(size_t bytes);
+
 #endif

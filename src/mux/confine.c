@@ -10,7 +10,6 @@
 #include "mux/known_files.h"
 #include "mux/prepare.h"
 #include "os/confine.h"
-#include "os/helper.h"
 #include "os/os.h"
 
 #define PLACES_MAX   1024 /* directories, each once */
@@ -147,9 +146,9 @@ static void add_own(struct confine *c, const struct mux *m)
 
 void confine(struct mux *m)
 {
-	struct confine *c;
+	struct confine *c = m->opts->is_not_confined ? NULL : smx_calloc(1, sizeof(*c));
 
-	if (!smx_os_helper_is_there() || !(c = smx_calloc(1, sizeof(*c)))) {
+	if (!c) {
 		log_warn("confined: %s", confine_text(m));
 		return;
 	}
@@ -165,7 +164,7 @@ void confine(struct mux *m)
 		log_error("the routes name files in more than %d directories: those of the others "
 			  "can't be read while the daemon is confined",
 			PLACES_MAX);
-	if (c->result.landlock && c->result.seccomp)
+	if (c->result.is_whole)
 		log_info("confined: %s", c->result.text);
 	else
 		log_warn("confined: %s", c->result.text);
@@ -228,5 +227,5 @@ const char *confine_text(const struct mux *m)
 {
 	if (m->confined)
 		return m->confined->result.text;
-	return m->opts->is_not_confined ? "no (SSH_MUX_CONFINE=no)" : "no (not on this system)";
+	return m->opts->is_not_confined ? "no (SSH_MUX_CONFINE=no)" : "no (out of memory)";
 }

@@ -34,6 +34,7 @@
 #define RELEASE_BLOCKS      4
 #define RELEASE_ALLOCATIONS 500
 #define RELEASE_MS          (5 * 1000)
+#define LOCKED_BYTES        (2u << 20) /* for private keys (H3); a power of two */
 #define RESUME_GAP_S        5 /* wall clock against our own: the machine slept (B11) */
 
 /* --- time --- */
@@ -165,10 +166,22 @@ static void tell_start(const struct mux *m)
 		(long long)smx_os_pid(), m->routes->n_routes, SMX_PLURAL(m->routes->n_routes));
 }
 
+/* H3: where the limit leaves room for it, which takes most from a user's other programs. */
+static void lock_keys(void)
+{
+	uint64_t limit = smx_os_lock_limit();
+
+	if (limit / 2 < LOCKED_BYTES)
+		log_debug("private keys may be swapped out: the limit of locked memory is too low");
+	else if (smx_keys_lock(LOCKED_BYTES) != 0)
+		log_debug("private keys may be swapped out: the system can't lock their memory");
+}
+
 static int start(struct mux *m)
 {
 	int r;
 
+	lock_keys();
 	if ((r = reload_open(m)) != 0 || (r = load_host_key(m)) != 0 ||
 		(r = keyring_new(&m->keyring, m->opts->ssh_dir)) != 0) {
 		reload_close(m);
@@ -187,9 +200,6 @@ static int start(struct mux *m)
 	}
 	if ((r = control_open(m)) == 0 && (r = door_open(m)) == 0) {
 		master_open(m);
-		/* Threads made from here on are as confined as this one. */
-		confine(m);
-		keyring_refresh(m->keyring);
 		m->last_tick_ms = mux_now(m);
 		m->last_wall_s = wall_offset_s(m->last_tick_ms);
 		(void)uv_timer_start(&m->tick_timer, on_tick, TICK_MS, TICK_MS);
@@ -198,6 +208,10 @@ static int start(struct mux *m)
 		tell_start(m);
 		if (m->opts->ready)
 			m->opts->ready();
+		/* Nothing was read of anybody yet. Threads made from here on are as confined as
+		 * this one; who is told of readiness may be out of its reach. */
+		confine(m);
+		keyring_refresh(m->keyring);
 		return 0;
 	}
 	mux_stop(m, "could not start");

@@ -24,6 +24,7 @@ struct smx_os_place {
 struct smx_os_confined {
 	unsigned landlock; /* the version of its ABI; 0: files are as open as before */
 	int seccomp; /* 1: only the system calls of a list */
+	int is_whole; /* all that this system could have */
 	char text[160]; /* for people: "landlock v7, seccomp", "no (why)" */
 };
 
@@ -31,8 +32,8 @@ struct smx_os_confined {
  * The calling thread, and those it makes from now on, can do no more than serve: call it before
  * there are others, and when all files that are not among the places are open. Of what the system
  * does not have the rest is done, and the text says so; nothing here is undone. The system's own
- * places (libraries, names, time zones, our program) may be read besides. Call it only where
- * smx_os_helper_is_there.
+ * places (libraries, names, time zones, our program) may be read besides. Where the daemon has no
+ * helper (os/helper.h) but would need it nothing is done, and the text says so.
  */
 void smx_os_confine(const struct smx_os_place *places, size_t n, struct smx_os_confined *ret);
 

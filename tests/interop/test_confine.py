@@ -2,10 +2,10 @@
 """H3: the daemon gives up what it does not need. From inside, by a library that is preloaded and tries
 it, and from outside: what is said of it, and that everything else goes on as before."""
 import errno
-import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -211,6 +211,14 @@ def test_H3_without_its_helper_the_daemon_serves_on(make_mux, make_sshd):
 def test_H3_the_helper_is_not_for_people():
     done = subprocess.run([BINARY, "helper"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 64 and "the daemon runs this by itself" in done.stderr, done
+
+
+def test_H3_private_keys_are_locked(make_mux, make_sshd):
+    limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+    if limit != resource.RLIM_INFINITY and limit < 4 << 20:
+        pytest.skip(f"only {limit} bytes may be locked")
+    mux = make_mux(make_sshd())
+    assert mux.memory("VmLck") >= 2 << 20
 
 
 def test_H3_no_core_of_whoever_hears_secrets(make_mux, make_sshd):

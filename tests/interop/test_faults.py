@@ -303,7 +303,7 @@ def test_P6_clock_jump(make_mux, make_sshd):
     target = make_sshd()
     stamp = None
     mux = make_mux(target, timeout=30, start=False)
-    stamp = mux.dir / "clock"
+    stamp = mux.ssh_dir / "clock"  # where the daemon may read it (H3)
     stamp.write_text("+0\n")
     mux.env.update(
         LD_PRELOAD=libraries[0],

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <openssl/crypto.h>
 
 #include <openssl/evp.h>
 
@@ -664,6 +665,20 @@ static void no_memory_leaks_nothing(void **state)
 	assert_int_equal(smx_mem_alive(), before);
 }
 
+/* Where the limit of locked memory is too low it lies there all the same. */
+static void test_H3_a_private_key_lies_in_locked_memory(void **state)
+{
+	struct smx_key *k;
+
+	(void)state;
+	(void)smx_keys_lock(64 * 1024);
+	assert_int_equal(CRYPTO_secure_used(), 0);
+	assert_int_equal(smx_key_generate_ed25519(&k), 0);
+	assert_true(CRYPTO_secure_used() > 0);
+	smx_key_free(k);
+	assert_int_equal(CRYPTO_secure_used(), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -681,6 +696,7 @@ int main(void)
 		cmocka_unit_test(which_algorithm_fits_which_key),
 		cmocka_unit_test(generated_keys_differ_and_work),
 		cmocka_unit_test(no_memory_leaks_nothing),
+		cmocka_unit_test(test_H3_a_private_key_lies_in_locked_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

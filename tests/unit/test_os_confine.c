@@ -79,7 +79,7 @@ static struct result confined(int error)
 	if ((pid = fork()) == 0) {
 		if (error)
 			take_landlock_away(error);
-		smx_os_confine(&place, 1, &shared->confined);
+		smx_unix_confine(&place, 1, &shared->confined);
 		shared->inside = try_make(made);
 		shared->outside = try_make(out);
 		shared->removed = unlink(made) == 0 ? 0 : errno;

@@ -194,7 +194,7 @@ static void tell(const char *landlock, const char *seccomp, struct smx_os_confin
 			seccomp);
 }
 
-void smx_os_confine(const struct smx_os_place *places, size_t n, struct smx_os_confined *ret)
+void smx_unix_confine(const struct smx_os_place *places, size_t n, struct smx_os_confined *ret)
 {
 	const char *landlock = "the kernel has none", *seccomp = NULL;
 	unsigned version = smx_os_landlock_version();
@@ -211,7 +211,16 @@ void smx_os_confine(const struct smx_os_place *places, size_t n, struct smx_os_c
 	else
 		ret->landlock = version;
 	ret->seccomp = smx_unix_seccomp(&seccomp) == 0;
+	ret->is_whole = ret->landlock && ret->seccomp;
 	tell(landlock, seccomp, ret);
+}
+
+void smx_os_confine(const struct smx_os_place *places, size_t n, struct smx_os_confined *ret)
+{
+	if (smx_os_helper_is_there())
+		smx_unix_confine(places, n, ret);
+	else
+		*ret = (struct smx_os_confined){ .text = "no (its helper can't be started)" };
 }
 
 #else
@@ -220,7 +229,7 @@ void smx_os_confine(const struct smx_os_place *places, size_t n, struct smx_os_c
 {
 	(void)places;
 	(void)n;
-	*ret = (struct smx_os_confined){ .text = "no (this system has no landlock)" };
+	*ret = (struct smx_os_confined){ .is_whole = 1, .text = "no (not on this system)" };
 }
 
 int smx_os_confine_reads(const char *dir)

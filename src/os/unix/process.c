@@ -159,6 +159,15 @@ int smx_os_disable_core_dumps(void)
 	return 0;
 }
 
+uint64_t smx_os_lock_limit(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &rl) != 0)
+		return 0;
+	return rl.rlim_cur == RLIM_INFINITY ? UINT64_MAX : (uint64_t)rl.rlim_cur;
+}
+
 void smx_os_tcp_ack_now(int64_t socket)
 {
 #ifdef TCP_QUICKACK

@@ -139,3 +139,9 @@ int smx_os_reload_signal(void)
 {
 	return 0;
 }
+
+/* libcrypto locks nothing here. */
+uint64_t smx_os_lock_limit(void)
+{
+	return 0;
+}
