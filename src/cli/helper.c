@@ -1,14 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* ssh-mux helper: what the confined daemon starts to start programs for it (H3). */
 #include "base/err.h"
+#include "base/mem.h"
 #include "cli/cli.h"
+#include "cli/log.h"
 #include "mux/helper.h"
+#include "os/os.h"
 
 static int run(int argc, char **argv)
 {
-	int r;
+	char *log_path = NULL;
+	int r = SMX_EUNSUPPORTED;
 
-	r = argc > 2 ? SMX_EUNSUPPORTED : helper_serve(argc == 2 ? argv[1] : NULL);
+	if (argc == 2 || argc == 3) {
+		r = smx_os_path_join(argv[1], SMX_LOG_FILE, &log_path);
+		if (r == 0)
+			r = helper_serve(argv[1], log_path, argc == 3 ? argv[2] : NULL);
+		smx_free(log_path);
+	}
 	if (r == SMX_EUNSUPPORTED)
 		return smx_cli_fail(SMX_EXIT_USAGE, "it is not for people",
 			"helper: the daemon runs this by itself");
@@ -19,7 +28,7 @@ const struct smx_command smx_cmd_helper = {
 	.name = "helper",
 	.summary = "start programs for the daemon",
 	.usage =
-		"usage: ssh-mux helper [ROUTES]\n"
+		"usage: ssh-mux helper SSH_DIRECTORY [ROUTES]\n"
 		"\n"
 		"Run by the daemon, which can't start programs once it is confined: the pinentry,\n"
 		"the transports that ROUTES names, and what asks a client's questions.\n",

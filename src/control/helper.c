@@ -14,7 +14,7 @@
 
 static int has_words(const struct smx_helper_request *q)
 {
-	return q->op == SMX_HELPER_RUN || q->op == SMX_HELPER_UNLINK;
+	return q->op == SMX_HELPER_RUN || q->op == SMX_HELPER_UNLINK || q->op == SMX_HELPER_APPEND;
 }
 
 static int has_caller(const struct smx_helper_request *q)
@@ -58,7 +58,7 @@ size_t smx_helper_request_fds(const struct smx_helper_request *q)
 {
 	size_t n = 0;
 
-	if (q->op == SMX_HELPER_LISTEN || q->op == SMX_HELPER_REOPEN)
+	if (q->op == SMX_HELPER_LISTEN || q->op == SMX_HELPER_REOPEN || q->op == SMX_HELPER_APPEND)
 		return 1;
 	for (unsigned i = 0; q->op == SMX_HELPER_RUN && i < SMX_HELPER_FDS; i++)
 		n += q->fd_mask >> i & 1;
@@ -118,7 +118,7 @@ static int parse_words(struct smx_rd *rd, uint32_t n, struct smx_helper_request 
 	int r = 0;
 
 	if (n > SMX_HELPER_ARGS_MAX || (q->op == SMX_HELPER_UNLINK && n != 1) ||
-		(!has_words(q) && n != 0))
+		(q->op == SMX_HELPER_APPEND && n != 2) || (!has_words(q) && n != 0))
 		return SMX_EFORMAT;
 	for (uint32_t i = 0; r == 0 && i < n; i++)
 		r = parse_word(rd, q);
@@ -200,6 +200,31 @@ int smx_helper_answer_parse(struct smx_view text, struct smx_helper_answer *ret)
 	else
 		smx_helper_answer_release(&a);
 	return r;
+}
+
+int smx_helper_result_build(struct smx_buf *out, int code, const char *text)
+{
+	int r = smx_put_u32(out, (uint32_t)-code);
+
+	return r != 0 ? r : smx_put_cstr(out, text);
+}
+
+int smx_helper_result_parse(struct smx_view text, int *ret_code, struct smx_buf *ret_text)
+{
+	struct smx_rd rd = smx_rd_view(text);
+	struct smx_view words;
+	uint32_t code;
+	int r;
+
+	if ((r = smx_rd_u32(&rd, &code)) != 0 ||
+		(r = smx_rd_string_max(&rd, WORD_MAX, &words)) != 0 || (r = smx_rd_end(&rd)) != 0)
+		return r;
+	if (code > INT16_MAX)
+		return SMX_EFORMAT;
+	if (ret_text && (r = smx_buf_put(ret_text, words.p, words.len)) != 0)
+		return r;
+	*ret_code = -(int)code;
+	return 0;
 }
 
 /* ---- ends --------------------------------------------------------------------------------------

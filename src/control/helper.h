@@ -26,6 +26,10 @@ enum smx_helper_op {
 	SMX_HELPER_CALLER_PROGRAM, /* its program and directory: two texts */
 	SMX_HELPER_CALLER_TTY, /* its terminal; the answer has a descriptor */
 	SMX_HELPER_CALLER_PRESS, /* a key of that terminal */
+	SMX_HELPER_LOG_OPEN, /* made if it is missing; the answer has the descriptor */
+	SMX_HELPER_LOG_RENAME, /* it is full, and becomes the old one */
+	SMX_HELPER_APPEND, /* a line to a known_hosts; a stream comes along that is told the result
+			    */
 	SMX_HELPER_REOPEN, /* a pipe or a terminal that comes along; the answer has the descriptor
 			    */
 	SMX_HELPER_OPS
@@ -55,7 +59,8 @@ struct smx_helper_request {
 	uint8_t is_group; /* KILL: the whole session */
 	uint8_t key; /* CALLER_PRESS: enum smx_os_key; REOPEN: SMX_HELPER_READ … */
 	uint32_t backlog; /* LISTEN */
-	/* RUN: n_args words; UNLINK: one, the path. Owned after a parse, borrowed for a build. */
+	/* RUN: n_args words; UNLINK: one, the path; APPEND: path and line. Owned after a parse,
+	 * borrowed for a build. */
 	const char *args[SMX_HELPER_ARGS_MAX + 1];
 	size_t n_args;
 };
@@ -78,6 +83,10 @@ int smx_helper_answer_build(
 	struct smx_buf *out, uint32_t error, uint64_t id, const char *one, const char *two);
 int smx_helper_answer_parse(struct smx_view text, struct smx_helper_answer *ret);
 void smx_helper_answer_release(struct smx_helper_answer *a);
+
+/* What an APPEND came to: an error code of ours and its text, which is the caller's. */
+int smx_helper_result_build(struct smx_buf *out, int code, const char *text);
+int smx_helper_result_parse(struct smx_view text, int *ret_code, struct smx_buf *ret_text);
 
 /* The end of a program: its status, or the signal that ended it (else 0). 16 bytes. */
 #define SMX_HELPER_END_LEN 16

@@ -263,8 +263,7 @@ void child_kill(struct child *c, int signal, int is_group)
 
 void children_open(struct mux *m)
 {
-	const char *path = m->opts->routes_path;
-	const char *args[] = { "ssh-mux", "helper", path, NULL };
+	const char *args[] = { "ssh-mux", "helper", m->opts->ssh_dir, m->opts->routes_path, NULL };
 	struct children *all;
 	int r;
 

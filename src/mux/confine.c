@@ -83,9 +83,7 @@ static void visit_file(const char *path, enum smx_os_use use, visit *cb, void *a
 static void visit_hop(const struct smx_hop *hop, visit *cb, void *arg)
 {
 	for (size_t i = 0; i < hop->n_known_hosts; i++)
-		/* The first one gets new keys. */
-		visit_file(
-			hop->known_hosts[i], i == 0 ? SMX_OS_USE_WRITE : SMX_OS_USE_READ, cb, arg);
+		visit_file(hop->known_hosts[i], SMX_OS_USE_READ, cb, arg);
 	for (size_t i = 0; i < hop->n_identity; i++) {
 		char public_part[SMX_OS_PATH_MAX];
 
@@ -133,7 +131,7 @@ static void add_own(struct confine *c, const struct mux *m)
 {
 	char *path = NULL, *dir = NULL;
 
-	add(c, m->opts->ssh_dir, SMX_OS_USE_WRITE);
+	add(c, m->opts->ssh_dir, SMX_OS_USE_READ);
 	add_links(c, m->opts->ssh_dir);
 	if (smx_os_control_path(m->opts->ssh_dir, &path, NULL) == 0 &&
 		smx_os_path_dir(path, &dir) == 0)

@@ -10,6 +10,7 @@
 #include "config/transport.h"
 #include "mux/caller_config.h"
 #include "mux/caller_env.h"
+#include "mux/known_files.h"
 #include "mux/pinentry.h"
 #include "mux/prepare.h"
 #include "mux/program_env.h"
@@ -17,7 +18,7 @@
 #include "os/os.h"
 
 struct policy {
-	const char *routes_path;
+	const char *ssh_dir, *routes_path;
 	struct smx_routes *routes; /* as they were read last, if they could be */
 };
 
@@ -215,10 +216,65 @@ static int decide(void *arg, const struct smx_helper_request *q, struct smx_os_h
 	return e;
 }
 
-int helper_serve(const char *routes_path)
+/* ---- known_hosts -------------------------------------------------------------------------------
+ */
+
+/* The first file of a hop's, which gets its new keys (K4, K7). hop: NULL for the usual ones. */
+static int gets_keys(const struct policy *p, const struct smx_hop *hop, const char *path)
 {
-	struct policy p = { .routes_path = routes_path };
-	const struct smx_os_helper_policy policy = { decide, release, &p };
+	struct known_files files;
+	int is_it;
+
+	if (known_files_find(p->ssh_dir, hop, &files) != 0)
+		return 0;
+	is_it = files.n_own > 0 && strcmp(files.paths[0], path) == 0;
+	known_files_release(&files);
+	return is_it;
+}
+
+/* Hosts, a kind and a key, as we write them: no marker, which would make an authority or a
+ * revocation of it. */
+static int is_host_key(const char *line)
+{
+	size_t n = 0;
+
+	if (*line == '@' || *line == '#' || *line == ' ')
+		return 0;
+	for (; *line; line++) {
+		if ((unsigned char)*line < ' ' || *line == 0x7f)
+			return 0;
+		n += *line == ' ';
+	}
+	return n >= 2;
+}
+
+static int may_append(void *arg, const char *path, const char *line)
+{
+	struct policy *p = arg;
+
+	if (!is_host_key(line))
+		return 0;
+	if (gets_keys(p, NULL, path))
+		return 1;
+	read_routes(p);
+	for (size_t i = 0; p->routes && i < p->routes->n_routes; i++) {
+		const struct smx_route *route = &p->routes->routes[i];
+
+		for (size_t j = 0; j < route->n_hops; j++)
+			if (gets_keys(p, &route->hops[j], path))
+				return 1;
+	}
+	return 0;
+}
+
+int helper_serve(const char *ssh_dir, const char *log_path, const char *routes_path)
+{
+	struct policy p = { .ssh_dir = ssh_dir, .routes_path = routes_path };
+	const struct smx_os_helper_policy policy = { .decide = decide,
+		.release = release,
+		.may_append = may_append,
+		.log_path = log_path,
+		.arg = &p };
 	int r;
 
 	read_routes(&p);

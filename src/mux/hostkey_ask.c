@@ -11,6 +11,7 @@
 #include "mux/prompt.h"
 #include "mux/question.h"
 #include "mux/say.h"
+#include "os/helper.h"
 #include "os/os.h"
 
 #define WHY_SIZE  256
@@ -61,7 +62,7 @@ static void on_pin_work(uv_work_t *work)
 	struct hostkey_ask *a = SMX_CONTAINER(work, struct hostkey_ask, work);
 	const char *line = smx_buf_cstr(&a->line);
 
-	a->pin_r = line ? smx_os_file_append_line(a->path, line, &a->err) : SMX_ENOMEM;
+	a->pin_r = line ? smx_os_helper_append_line(a->path, line, &a->err) : SMX_ENOMEM;
 }
 
 static void on_pinned(uv_work_t *work, int status)

@@ -38,6 +38,8 @@ int smx_os_helper_stream(int ret_fds[2]);
  */
 int smx_os_helper_run(
 	struct smx_helper_request *q, const int fds[SMX_HELPER_FDS], uint64_t *ret_id);
+/* As smx_os_file_append_line, of a known_hosts, which the confined daemon can't write itself. */
+int smx_os_helper_append_line(const char *path, const char *line, struct smx_buf *err);
 /* SIGTERM or SIGKILL to a program, or to its whole session. Nothing if it has ended. */
 void smx_os_helper_kill(uint64_t id, int signal, int is_group);
 /* To be polled: readable when the next call has something to tell. -1: there is none. */
@@ -61,6 +63,9 @@ struct smx_os_helper_policy {
 	int (*decide)(
 		void *arg, const struct smx_helper_request *q, struct smx_os_helper_plan *ret);
 	void (*release)(void *arg, struct smx_os_helper_plan *plan);
+	/* Whether a file may get such a line: 1 or 0. */
+	int (*may_append)(void *arg, const char *path, const char *line);
+	const char *log_path; /* of the daemon's; NULL: it has none */
 	void *arg;
 };
 

@@ -26,7 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char place[256], ssh_dir[256];
+static char place[256], ssh_dir[256], run_dir[256];
 static int out = -1, is_loose;
 
 static void say(const char *name, long result)
@@ -76,6 +76,10 @@ static void files(void)
 	if (is_loose)
 		return;
 	say("mknod", mknod(in(ssh_dir, "dev"), S_IFCHR | 0600, 0x103));
+	/* What would make others run something, or let somebody in. */
+	try_open("write-routes", in(ssh_dir, "ssh-mux-routes.toml"), O_WRONLY | O_APPEND);
+	try_open("make-authorized-keys", in(ssh_dir, "authorized_keys"), O_WRONLY | O_CREAT);
+	try_open("write-known-hosts", in(ssh_dir, "known_hosts"), O_WRONLY | O_APPEND);
 	try_open("write-etc", "/etc/hosts", O_WRONLY);
 	try_open("make-in-usr", "/usr/lib/smx-probe", O_WRONLY | O_CREAT);
 	try_open("write-shm", "/dev/shm/smx-probe", O_WRONLY | O_CREAT);
@@ -84,8 +88,9 @@ static void files(void)
 	snprintf(path, sizeof(path), "/proc/%d/environ", getppid());
 	try_open("parents-environ", path, O_RDONLY);
 	/* What it needs works: a denial of everything would pass all of the above. */
-	try_open("ok-write-own", in(ssh_dir, "probe-own"), O_WRONLY | O_CREAT);
-	say("ok-unlink-own", unlink(in(ssh_dir, "probe-own")));
+	try_open("ok-write-own", in(run_dir, "ssh-mux/probe"), O_WRONLY | O_CREAT);
+	say("ok-unlink-own", unlink(in(run_dir, "ssh-mux/probe")));
+	try_open("ok-read-own", in(ssh_dir, "known_hosts"), O_RDONLY);
 	try_open("ok-read-names", "/etc/hosts", O_RDONLY);
 }
 
@@ -283,6 +288,15 @@ static int find_helper(void)
 	return -1;
 }
 
+static void append(int fd, const char *name, const char *path, const char *line)
+{
+	const char *const words[] = { path, line, NULL };
+	int stream = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	through(fd, name, request(11, 0, 0, 0, words), stream);
+	close(stream);
+}
+
 static void helper(void)
 {
 	const char *const shell[] = { "/bin/sh", "-c", "exit 0", NULL };
@@ -304,8 +318,12 @@ static void helper(void)
 	s = bound(AF_INET, "127.0.0.1", 0);
 	through(fd, "ok-helper-listen-loopback", request(3, 0, 0, 8, NULL), s);
 	close(s);
+	append(fd, "helper-append-elsewhere", in(ssh_dir, "authorized_keys"), "h ssh-ed25519 AAAA");
+	append(fd, "helper-append-routes", in(ssh_dir, "ssh-mux-routes.toml"), "a = b c");
+	append(fd, "helper-append-authority", in(ssh_dir, "known_hosts"),
+		"@cert-authority * ssh-ed25519 AAAA");
 	s = open(in(ssh_dir, "known_hosts"), O_RDONLY | O_CLOEXEC);
-	through(fd, "helper-reopen-file", request(9, 0, 0, 0, NULL), s);
+	through(fd, "helper-reopen-file", request(12, 0, 0, 0, NULL), s);
 	close(s);
 }
 
@@ -325,14 +343,16 @@ static void on_signal(int signum)
 
 __attribute__((constructor)) static void begin(void)
 {
-	const char *dir = getenv("SMX_PROBE"), *own = getenv("SSH_MUX_SSH_DIR");
+	const char *dir = getenv("SMX_PROBE"), *own = getenv("SSH_MUX_SSH_DIR"),
+		   *run = getenv("XDG_RUNTIME_DIR");
 	struct sigaction sa = { .sa_handler = on_signal };
 
-	if (!dir || !own)
+	if (!dir || !own || !run)
 		return;
 	is_loose = getenv("SMX_PROBE_LOOSE") != NULL;
 	snprintf(place, sizeof(place), "%s", dir);
 	snprintf(ssh_dir, sizeof(ssh_dir), "%s", own);
+	snprintf(run_dir, sizeof(run_dir), "%s", run);
 	out = open(in(place, "report"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	sigaction(SIGUSR2, &sa, NULL);
 }

@@ -70,7 +70,8 @@ def tried(probe, make_mux, make_sshd, tmp_path):
 
 
 BY_LANDLOCK = """read-outside list-outside write-outside make-outside truncate-outside unlink-outside
-    rename-outside link-outside mkdir-outside write-etc make-in-usr write-shm parents-memory""".split()
+    rename-outside link-outside mkdir-outside write-etc make-in-usr write-shm parents-memory
+    write-routes make-authorized-keys write-known-hosts""".split()
 # CAP_PERFMON, which root has, opens another's environment whatever landlock says (mm_access).
 BY_LANDLOCK += [] if peers.ROOT else ["parents-environ"]
 DENIED = (errno.EACCES, errno.EXDEV, errno.ENOSYS)  # the last: there is no truncate(2) besides
@@ -79,7 +80,8 @@ BY_SECCOMP = """exec exec-self execveat fork clone clone3 ptrace-attach ptrace-t
     bpf userfaultfd perf module by-handle io-uring personality setuid type-into-terminal listen-everywhere
     listen-unbound listen-loopback packet-socket kernel-crypto-socket netfilter-socket""".split()
 BY_HELPER = """helper-transport helper-pinentry helper-prompt helper-unlink helper-listen-everywhere
-    helper-listen-unbound helper-reopen-file""".split()
+    helper-listen-unbound helper-reopen-file helper-append-elsewhere helper-append-routes
+    helper-append-authority""".split()
 
 
 @pytest.mark.skipif(not LANDLOCK, reason="the kernel has no landlock")

@@ -90,6 +90,9 @@ static void test_H3_what_an_operation_does_not_have_is_refused(void **state)
 		{ .op = SMX_HELPER_CALLER_ENV, .pid = 1, .args = { "x" }, .n_args = 1 },
 		{ .op = SMX_HELPER_CALLER_PRESS, .pid = 1, .key = 3 },
 		{ .op = SMX_HELPER_REOPEN, .pid = 1 },
+		{ .op = SMX_HELPER_LOG_OPEN, .args = { "/x" }, .n_args = 1 },
+		{ .op = SMX_HELPER_LOG_RENAME, .key = 1 },
+		{ .op = SMX_HELPER_APPEND, .args = { "/x" }, .n_args = 1 },
 	};
 
 	(void)state;

@@ -19,7 +19,9 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#define ANSWER_MS (10 * 1000) /* a program on a dead mount must not hold up everybody for good */
+#define RESULT_MS  (60 * 1000) /* of a line in a file, which others may lock */
+#define RESULT_MAX (3 * SMX_OS_PATH_MAX)
+#define ANSWER_MS  (10 * 1000) /* a program on a dead mount must not hold up everybody for good */
 
 static struct {
 	pthread_mutex_t mutex; /* one question at a time */
@@ -316,6 +318,74 @@ int smx_unix_reopen(int fd, int how)
 	return -1;
 }
 
+int smx_unix_helper_log_open(void)
+{
+	const struct smx_helper_request q = { .op = SMX_HELPER_LOG_OPEN };
+	int e, fd;
+
+	if ((e = ask(&q, NULL, 0, NULL, &fd)) == 0)
+		return fd;
+	errno = e;
+	return -1;
+}
+
+int smx_unix_helper_log_rename(void)
+{
+	const struct smx_helper_request q = { .op = SMX_HELPER_LOG_RENAME };
+	int e;
+
+	if ((e = ask(&q, NULL, 0, NULL, NULL)) == 0)
+		return 0;
+	errno = e;
+	return -1;
+}
+
+/* Until its end, which comes with the end of the process at the other side. */
+static int read_result(int fd, struct smx_buf *err)
+{
+	uint64_t start = smx_os_monotonic_ms();
+	uint8_t text[RESULT_MAX];
+	size_t len = 0, n = 0;
+	int r = 0, code;
+
+	while (r == 0 && len < sizeof(text)) {
+		uint64_t gone = smx_os_monotonic_ms() - start;
+
+		if (gone >= RESULT_MS)
+			return SMX_ETIMEOUT;
+		if ((r = smx_os_ipc_read(
+			     fd, text + len, sizeof(text) - len, (int)(RESULT_MS - gone), &n)) == 0)
+			len += n;
+	}
+	if (r != SMX_EEOF)
+		return r == 0 ? SMX_ELIMIT : r;
+	if (smx_helper_result_parse((struct smx_view){ text, len }, &code, err) != 0)
+		return SMX_ESYS;
+	return code;
+}
+
+int smx_os_helper_append_line(const char *path, const char *line, struct smx_buf *err)
+{
+	const struct smx_helper_request q = {
+		.op = SMX_HELPER_APPEND, .args = { path, line, NULL }, .n_args = 2
+	};
+	int pair[2], e, r;
+
+	if (!smx_os_helper_is_there())
+		return smx_os_file_append_line(path, line, err);
+	if ((e = smx_os_helper_stream(pair)) == 0) {
+		e = ask(&q, &pair[1], 1, NULL, NULL);
+		(void)close(pair[1]);
+		r = e == 0 ? read_result(pair[0], err) : SMX_ESYS;
+		(void)close(pair[0]);
+	} else {
+		r = SMX_ESYS;
+	}
+	if (e != 0)
+		smx_unix_say(err, "the helper does not write to %s: %s", path, strerror(e));
+	return r;
+}
+
 static struct smx_helper_request about(enum smx_helper_op op, pid_t pid, uint64_t start)
 {
 	return (struct smx_helper_request){ .op = op, .pid = pid, .start = start };
@@ -416,6 +486,23 @@ int smx_unix_unlink_socket(const char *path)
 int smx_unix_reopen(int fd, int how)
 {
 	return smx_unix_reopen_here(fd, how);
+}
+
+int smx_unix_helper_log_open(void)
+{
+	errno = ENOSYS;
+	return -1;
+}
+
+int smx_unix_helper_log_rename(void)
+{
+	errno = ENOSYS;
+	return -1;
+}
+
+int smx_os_helper_append_line(const char *path, const char *line, struct smx_buf *err)
+{
+	return smx_os_file_append_line(path, line, err);
 }
 
 int smx_unix_helper_caller_fd(enum smx_helper_op op, pid_t pid, uint64_t start, int *ret_fd)

@@ -149,6 +149,46 @@ static int run(
 	return e;
 }
 
+/* In a process of its own, since others may hold the lock for a while; its end is nobody's news. */
+static int append_line(struct server *s, const struct smx_helper_request *q, int out)
+{
+	struct child *c = free_child(s);
+	struct smx_buf err, text;
+	int r;
+	pid_t pid;
+
+	if (!c)
+		return EAGAIN;
+	if (!s->policy->may_append(s->policy->arg, q->args[0], q->args[1]))
+		return EPERM;
+	if ((pid = fork()) < 0)
+		return errno;
+	if (pid > 0) {
+		*c = (struct child){ .id = ++s->last_id, .pid = pid };
+		return 0;
+	}
+	(void)close(SMX_UNIX_HELPER_ASK);
+	(void)close(SMX_UNIX_HELPER_ENDS);
+	smx_unix_reset_signals();
+	smx_buf_init(&err, 2 * SMX_OS_PATH_MAX);
+	smx_buf_init(&text, 3 * SMX_OS_PATH_MAX);
+	r = smx_os_file_append_line(q->args[0], q->args[1], &err);
+	if (smx_helper_result_build(&text, r,
+		    smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err) : "") == 0)
+		(void)!write(out, smx_buf_view(&text), smx_buf_len(&text));
+	_exit(0);
+}
+
+/* The daemon's own, whose name it has no say about. */
+static int about_log(struct server *s, const struct smx_helper_request *q, struct reply *ret)
+{
+	if (!s->policy->log_path)
+		return EPERM;
+	if (q->op == SMX_HELPER_LOG_RENAME)
+		return smx_unix_log_rename(s->policy->log_path);
+	return smx_unix_log_open(s->policy->log_path, &ret->fd);
+}
+
 /* It is not reaped yet, so its number is nobody else's. */
 static int signal_child(struct server *s, const struct smx_helper_request *q)
 {
@@ -302,6 +342,11 @@ static int answer_to(struct server *s, const struct smx_helper_request *q, const
 		return signal_child(s, q);
 	case SMX_HELPER_LISTEN:
 		return listen_there(fds[0], q);
+	case SMX_HELPER_LOG_OPEN:
+	case SMX_HELPER_LOG_RENAME:
+		return about_log(s, q, ret);
+	case SMX_HELPER_APPEND:
+		return append_line(s, q, fds[0]);
 	case SMX_HELPER_REOPEN:
 		return reopen_there(fds[0], q, ret);
 	case SMX_HELPER_UNLINK:

@@ -27,6 +27,7 @@
 #include "os/unix/unix.h"
 
 #define FIRST_FD       3 /* 0, 1 and 2 may be closed, and are not for us */
+#define LOG_FLAGS      (O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 #define OLD_SUFFIX     ".old"
 #define WAITS_MAX      20 /* of a millisecond, for another one's rotation */
 #define REST_MIN_MS    20 /* after waits in vain: without any */
@@ -67,8 +68,10 @@ static int open_log(const struct smx_unix_place *pl, const char *path, int *ret_
 {
 	int fd, r;
 
-	fd = openat(pl->dir, pl->name,
-		O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
+	if (smx_os_helper_is_there())
+		fd = smx_unix_helper_log_open();
+	else
+		fd = openat(pl->dir, pl->name, LOG_FLAGS, 0600);
 	if (fd < 0) {
 		int open_error = errno;
 
@@ -268,10 +271,40 @@ static int is_full(const struct smx_os_log *l, const struct stat *st, size_t len
 	return st->st_size > 0 && (uint64_t)st->st_size + len > l->rotate_at;
 }
 
+/* 0 or an errno. */
+static int become_old(const struct smx_unix_place *pl)
+{
+	char old[sizeof(pl->name) + sizeof(OLD_SUFFIX)];
+
+	(void)snprintf(old, sizeof(old), "%s" OLD_SUFFIX, pl->name);
+	if (smx_os_helper_is_there())
+		return smx_unix_helper_log_rename() == 0 ? 0 : errno;
+	return renameat(pl->dir, pl->name, pl->dir, old) == 0 ? 0 : errno;
+}
+
+int smx_unix_log_open(const char *path, int *ret_fd)
+{
+	uint64_t size;
+	int r = smx_os_log_open(path, ret_fd, &size, NULL);
+
+	return r == 0 ? 0 : r == SMX_ENOMEM ? ENOMEM : r == SMX_EUNSAFE ? EPERM : EACCES;
+}
+
+int smx_unix_log_rename(const char *path)
+{
+	struct smx_unix_place pl;
+	int e;
+
+	if (smx_unix_walk(path, &pl, NULL) != 0)
+		return EACCES;
+	e = become_old(&pl);
+	smx_unix_place_release(&pl);
+	return e;
+}
+
 /* 1: look again whether it is full; 0: it stays as it is, for now. */
 static int rotate(struct smx_os_log *l, size_t len)
 {
-	char old[sizeof(l->pl.name) + sizeof(OLD_SUFFIX)];
 	struct stat st;
 
 	l->rotate_error = 0;
@@ -295,11 +328,9 @@ static int rotate(struct smx_os_log *l, size_t len)
 	}
 	l->n_waits = l->rest_ms = 0;
 	if (is_current(l, &st) && is_full(l, &st, len)) {
-		(void)snprintf(old, sizeof(old), "%s" OLD_SUFFIX, l->pl.name);
-		if (renameat(l->pl.dir, l->pl.name, l->pl.dir, old) != 0) {
-			l->rotate_error = errno;
+		l->rotate_error = become_old(&l->pl);
+		if (l->rotate_error)
 			l->rotate_at = (uint64_t)st.st_size + l->max_bytes / 8;
-		}
 	}
 	(void)flock(l->fd, LOCK_UN); /* stderr may be the same open file: close would not do it */
 	return l->rotate_error == 0;

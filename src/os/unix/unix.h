@@ -122,6 +122,12 @@ int smx_unix_unlink_socket(const char *path);
 int smx_unix_reopen(int fd, int how);
 /* The same without a helper: stdio.c. */
 int smx_unix_reopen_here(int fd, int how);
+/* The log, opened and renamed; -1: errno tells. */
+int smx_unix_helper_log_open(void);
+int smx_unix_helper_log_rename(void);
+/* log.c, in the helper. 0 or an errno. */
+int smx_unix_log_open(const char *path, int *ret_fd);
+int smx_unix_log_rename(const char *path);
 /* CALLER_ENV and CALLER_TTY: a descriptor. SMX_ENOTFOUND. */
 int smx_unix_helper_caller_fd(enum smx_helper_op op, pid_t pid, uint64_t start, int *ret_fd);
 /* As smx_os_caller_program. */

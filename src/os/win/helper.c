@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/err.h"
+#include "os/os.h"
 
 int smx_os_helper_start(const char *const *args)
 {
@@ -33,6 +34,11 @@ int smx_os_helper_run(struct smx_helper_request *q, const int fds[SMX_HELPER_FDS
 	(void)fds;
 	(void)ret_id;
 	return ENOSYS;
+}
+
+int smx_os_helper_append_line(const char *path, const char *line, struct smx_buf *err)
+{
+	return smx_os_file_append_line(path, line, err);
 }
 
 void smx_os_helper_kill(uint64_t id, int signal, int is_group)
