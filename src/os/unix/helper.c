@@ -19,6 +19,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#define STOP_MS    500
 #define RESULT_MS  (60 * 1000) /* of a line in a file, which others may lock */
 #define RESULT_MAX (3 * SMX_OS_PATH_MAX)
 #define ANSWER_MS  (10 * 1000) /* a program on a dead mount must not hold up everybody for good */
@@ -95,8 +96,9 @@ void smx_os_helper_stop(void)
 	(void)close(helper.ask);
 	(void)close(helper.ends);
 	helper.ask = helper.ends = -1;
-	while (waitpid(helper.pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	/* One that hangs on a dead mount is not waited for: it ends when we have. */
+	for (int i = 0; i < STOP_MS && waitpid(helper.pid, NULL, WNOHANG) == 0; i++)
+		smx_os_sleep_ms(1);
 }
 
 int smx_os_helper_ends_fd(void)
