@@ -5,8 +5,8 @@
 
 #include "mux/mux.h"
 
-/* When everything is open, and before the first thread. Never fails: the log and m->confined say
- * what holds. */
+/* When the control endpoint is there, and before the first thread and client. Never fails: the log
+ * and m->confined say what holds. */
 void confine(struct mux *m);
 void confine_free(struct mux *m);
 /*

@@ -198,7 +198,14 @@ static int start(struct mux *m)
 		m->ends[i].data = m;
 		(void)uv_signal_init(m->loop, &m->ends[i]);
 	}
-	if ((r = control_open(m)) == 0 && (r = door_open(m)) == 0) {
+	/* Threads made from here on are as confined as this one, and nothing was read of anybody.
+	 */
+	if ((r = control_open(m)) == 0) {
+		confine(m);
+		keyring_refresh(m->keyring);
+		r = door_open(m);
+	}
+	if (r == 0) {
 		master_open(m);
 		m->last_tick_ms = mux_now(m);
 		m->last_wall_s = wall_offset_s(m->last_tick_ms);
@@ -208,10 +215,6 @@ static int start(struct mux *m)
 		tell_start(m);
 		if (m->opts->ready)
 			m->opts->ready();
-		/* Nothing was read of anybody yet. Threads made from here on are as confined as
-		 * this one; who is told of readiness may be out of its reach. */
-		confine(m);
-		keyring_refresh(m->keyring);
 		return 0;
 	}
 	mux_stop(m, "could not start");

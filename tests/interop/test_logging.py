@@ -227,6 +227,7 @@ def test_D4_rotation_at_5_MB_by_a_daemon(idle):
 def test_D4_removed_or_renamed_file_is_made_again(serving):
     mux = serving("info")
     mux.start()
+    poll(lambda: "serves on" in text_of(mux), 10, "the last line of the start", 0.05)
     log_of(mux).unlink()
     assert mux.control("lock").returncode == 0
     assert [line.split(" ", 2)[2] for line in text_of(mux).splitlines()] == [

@@ -44,8 +44,7 @@
 #define FS_TRUNCATE    (1ull << 14) /* 3 */
 #define FS_IOCTL_DEV   (1ull << 15) /* 5 */
 #define FS_V1          ((1ull << 13) - 1)
-#define SCOPE_ABSTRACT (1ull << 0) /* 6 */
-#define SCOPE_SIGNAL   (1ull << 1)
+#define SCOPE_SIGNAL   (1ull << 1) /* 6 */
 
 #define ON_FILES (FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE | FS_IOCTL_DEV)
 #define READS    (FS_READ_FILE | FS_READ_DIR)
@@ -78,7 +77,7 @@ void smx_unix_landlock_handled(unsigned version, uint64_t *ret_fs, uint64_t *ret
 	*ret_fs |= version >= 2 ? FS_REFER : 0;
 	*ret_fs |= version >= 3 ? FS_TRUNCATE : 0;
 	*ret_fs |= version >= 5 ? FS_IOCTL_DEV : 0;
-	*ret_scoped = version >= 6 ? SCOPE_ABSTRACT | SCOPE_SIGNAL : 0;
+	*ret_scoped = version >= 6 ? SCOPE_SIGNAL : 0;
 }
 
 /* ---- rules -------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ int smx_os_tcp_listen(uint16_t port, int backlog, int64_t *ret_socket)
 		bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) != 0)
 		goto fail;
 	smx_os_socket_stays_here(fd);
-	if (listen(fd, backlog) != 0)
+	if (smx_unix_listen(fd, backlog) != 0)
 		goto fail;
 	*ret_socket = fd;
 	return 0;
