@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 static char place[256], ssh_dir[256], run_dir[256];
-static int out = -1, is_loose;
+static int out = -1, is_loose, has_files_only;
 
 static void say(const char *name, long result)
 {
@@ -102,6 +102,12 @@ static void programs(void)
 	int status = -1;
 	long pid;
 
+	if (has_files_only) {
+		say("exec", execve("/bin/sh", argv, env));
+		say("exec-self", execve("/proc/self/exe", argv, env));
+		say("execveat", syscall(SYS_execveat, AT_FDCWD, "/bin/sh", argv, env, 0));
+		return;
+	}
 	pid = syscall(SYS_fork);
 	if (pid == 0 && is_loose)
 		execve("/bin/sh", argv, env);
@@ -332,12 +338,14 @@ static void on_signal(int signum)
 	(void)signum;
 	files();
 	programs();
-	memory();
-	sockets();
-	if (!is_loose) {
-		kernel();
-		helper();
+	if (!has_files_only) {
+		memory();
+		sockets();
 	}
+	if (!has_files_only && !is_loose)
+		kernel();
+	if (!is_loose)
+		helper();
 	(void)!write(out, "end 0\n", 6);
 }
 
@@ -350,6 +358,7 @@ __attribute__((constructor)) static void begin(void)
 	if (!dir || !own || !run)
 		return;
 	is_loose = getenv("SMX_PROBE_LOOSE") != NULL;
+	has_files_only = getenv("SMX_PROBE_FILES") != NULL;
 	snprintf(place, sizeof(place), "%s", dir);
 	snprintf(ssh_dir, sizeof(ssh_dir), "%s", own);
 	snprintf(run_dir, sizeof(run_dir), "%s", run);
