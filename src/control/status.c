@@ -88,7 +88,7 @@ int smx_status_set_daemon(struct smx_status *st, const char *version, const char
 	const char *other_users, const char *confined)
 {
 	char *v = copy_text(version), *d = copy_text(ssh_dir), *o = copy_text(other_users);
-	char *c = copy_text(confined);
+	char *c = copy_start(confined, SMX_STATUS_CONFINED_MAX);
 
 	if (!v || !d || !o || !c) {
 		smx_free(c);

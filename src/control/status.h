@@ -15,8 +15,9 @@
 #include "base/buf.h"
 #include "base/wire.h"
 
-#define SMX_STATUS_TEXT_MAX 1024
-#define SMX_STATUS_MODE_MAX 32 /* bytes of a mode's name */
+#define SMX_STATUS_TEXT_MAX     1024
+#define SMX_STATUS_MODE_MAX     32 /* bytes of a mode's name */
+#define SMX_STATUS_CONFINED_MAX 160 /* and of what confines it */
 /* Of each kind; what is added beyond them is counted in `omitted` and nothing else. */
 #define SMX_STATUS_ROUTES_MAX      4096
 #define SMX_STATUS_CONNECTIONS_MAX 4096

@@ -428,6 +428,7 @@ static void status_table(void **state)
 	assert_string_equal(smx_buf_cstr(&out),
 		"ssh-mux 0.1.0, process 4711, up 1h23m, 127.0.0.1 port 2222\n"
 		"SSH directory /home/u/.ssh\n"
+		"confined: landlock v7, seccomp\n"
 		"\n"
 		"Routes: 2\n"
 		"  NAME    TARGET            VIA        LOOPBACK PORTS\n"

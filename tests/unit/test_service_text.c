@@ -141,7 +141,10 @@ static void c6_unit_has_no_options_that_need_a_namespace(void **state)
 	for (size_t i = 0; i < SMX_ARRAY_LEN(bad); i++)
 		assert_null(strstr(text, bad[i]));
 	assert_line(text, "NoNewPrivileges=", "yes");
-	assert_line(text, "SystemCallFilter=", "@system-service");
+	/* H3: and what the daemon confines itself by. */
+	assert_line(text, "SystemCallFilter=",
+		"@system-service seccomp landlock_create_ruleset landlock_add_rule "
+		"landlock_restrict_self");
 	smx_free(text);
 }
 

@@ -106,7 +106,8 @@ static int read_back(struct smx_status *st, struct smx_buf *lines)
 
 static const char lines_text[] =
 	"{\"id\":1,\"ok\":true,\"more\":true,\"daemon\":{\"version\":\"0.1.0\",\"pid\":4711,"
-	"\"uptime_s\":12,\"locked\":true,\"other_users\":\"refused\",\"ssh_dir\":\"/home/u/"
+	"\"uptime_s\":12,\"locked\":true,\"other_users\":\"refused\","
+	"\"confined\":\"landlock v7, seccomp\",\"ssh_dir\":\"/home/u/"
 	".ssh\",\"omitted\":0,\"port\":2222}}\n"
 	"{\"id\":1,\"ok\":true,\"more\":true,\"warning\":\"downgrade: \\\"id_*.pub\\\" are "
 	"taken\"}\n"
@@ -129,7 +130,7 @@ static const char lines_text[] =
 
 static const char json_text[] =
 	"{\"version\":\"0.1.0\",\"pid\":4711,\"uptime_s\":12,\"locked\":true,\"other_users\":"
-	"\"refused\",\"ssh_dir\":"
+	"\"refused\",\"confined\":\"landlock v7, seccomp\",\"ssh_dir\":"
 	"\"/home/u/.ssh\",\"omitted\":0,\"port\":2222,\"warnings\":[\"downgrade: \\\"id_*.pub\\\" "
 	"are taken\"],\"routes\":[{\"name\":\"web\",\"target\":\"u@web:22\",\"via\":\"u@jump:22\","
 	"\"loopback\":true,\"control\":\"/run/web=u@web:22\"},{\"name\":\"db\",\"target\":"
