@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "crypto/key.h"
 
 #define WORD_MAX    (64 * 1024)
 #define BACKLOG_MAX 4096
@@ -14,7 +15,8 @@
 
 static int has_words(const struct smx_helper_request *q)
 {
-	return q->op == SMX_HELPER_RUN || q->op == SMX_HELPER_UNLINK || q->op == SMX_HELPER_APPEND;
+	return q->op == SMX_HELPER_RUN || q->op == SMX_HELPER_UNLINK ||
+	       q->op == SMX_HELPER_APPEND || q->op == SMX_HELPER_ROTATE;
 }
 
 static int has_caller(const struct smx_helper_request *q)
@@ -31,6 +33,25 @@ static int has_key(const struct smx_helper_request *q)
 
 /* ---- requests ----------------------------------------------------------------------------------
  */
+
+static int put_keys(struct smx_buf *out, const struct smx_view *keys, size_t n)
+{
+	int r = smx_put_u32(out, (uint32_t)n);
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = smx_put_string(out, keys[i].p, keys[i].len);
+	return r;
+}
+
+static int put_rotation(struct smx_buf *out, const struct smx_helper_request *q)
+{
+	int r;
+
+	if ((r = smx_put_u32(out, q->port)) != 0 || (r = smx_put_u8(out, q->is_hashed)) != 0 ||
+		(r = put_keys(out, q->fresh, q->n_fresh)) != 0)
+		return r;
+	return put_keys(out, q->old, q->n_old);
+}
 
 int smx_helper_request_build(struct smx_buf *out, const struct smx_helper_request *q)
 {
@@ -51,14 +72,15 @@ int smx_helper_request_build(struct smx_buf *out, const struct smx_helper_reques
 	for (size_t i = 0; i < q->n_args; i++)
 		if ((r = smx_put_cstr(out, q->args[i])) != 0)
 			return r;
-	return 0;
+	return q->op == SMX_HELPER_ROTATE ? put_rotation(out, q) : 0;
 }
 
 size_t smx_helper_request_fds(const struct smx_helper_request *q)
 {
 	size_t n = 0;
 
-	if (q->op == SMX_HELPER_LISTEN || q->op == SMX_HELPER_REOPEN || q->op == SMX_HELPER_APPEND)
+	if (q->op == SMX_HELPER_LISTEN || q->op == SMX_HELPER_REOPEN ||
+		q->op == SMX_HELPER_APPEND || q->op == SMX_HELPER_ROTATE)
 		return 1;
 	for (unsigned i = 0; q->op == SMX_HELPER_RUN && i < SMX_HELPER_FDS; i++)
 		n += q->fd_mask >> i & 1;
@@ -118,11 +140,42 @@ static int parse_words(struct smx_rd *rd, uint32_t n, struct smx_helper_request 
 	int r = 0;
 
 	if (n > SMX_HELPER_ARGS_MAX || (q->op == SMX_HELPER_UNLINK && n != 1) ||
-		(q->op == SMX_HELPER_APPEND && n != 2) || (!has_words(q) && n != 0))
+		((q->op == SMX_HELPER_APPEND || q->op == SMX_HELPER_ROTATE) && n != 2) ||
+		(!has_words(q) && n != 0))
 		return SMX_EFORMAT;
 	for (uint32_t i = 0; r == 0 && i < n; i++)
 		r = parse_word(rd, q);
-	return r == 0 ? smx_rd_end(rd) : r;
+	return r;
+}
+
+static int parse_keys(struct smx_rd *rd, struct smx_view *keys, size_t *ret_n)
+{
+	uint32_t n;
+	int r = smx_rd_u32(rd, &n);
+
+	if (r == 0 && n > SMX_ROTATION_MAX)
+		r = SMX_EFORMAT;
+	for (uint32_t i = 0; r == 0 && i < n; i++)
+		if ((r = smx_rd_string_max(rd, SMX_KEY_BLOB_MAX, &keys[i])) == 0 && !keys[i].len)
+			r = SMX_EFORMAT;
+	if (r == 0)
+		*ret_n = n;
+	return r;
+}
+
+static int parse_rotation(struct smx_rd *rd, struct smx_helper_request *q)
+{
+	uint32_t port;
+	int r;
+
+	if ((r = smx_rd_u32(rd, &port)) != 0 || (r = smx_rd_u8(rd, &q->is_hashed)) != 0 ||
+		(r = parse_keys(rd, q->fresh, &q->n_fresh)) != 0 ||
+		(r = parse_keys(rd, q->old, &q->n_old)) != 0)
+		return r;
+	if (port == 0 || port > UINT16_MAX || q->is_hashed > 1 || q->n_fresh + q->n_old == 0)
+		return SMX_EFORMAT;
+	q->port = (uint16_t)port;
+	return 0;
 }
 
 int smx_helper_request_parse(struct smx_view text, struct smx_helper_request *ret)
@@ -148,7 +201,9 @@ int smx_helper_request_parse(struct smx_view text, struct smx_helper_request *re
 	q.kind = (enum smx_helper_kind)kind;
 	q.is_permission = is_permission;
 	q.pid = (int64_t)pid;
-	if ((r = check(&q)) == 0 && (r = parse_words(&rd, n, &q)) == 0)
+	if ((r = check(&q)) == 0 && (r = parse_words(&rd, n, &q)) == 0 && q.op == SMX_HELPER_ROTATE)
+		r = parse_rotation(&rd, &q);
+	if (r == 0 && (r = smx_rd_end(&rd)) == 0)
 		*ret = q;
 	else
 		smx_helper_request_release(&q);
@@ -202,28 +257,37 @@ int smx_helper_answer_parse(struct smx_view text, struct smx_helper_answer *ret)
 	return r;
 }
 
-int smx_helper_result_build(struct smx_buf *out, int code, const char *text)
+int smx_helper_result_build(
+	struct smx_buf *out, const struct smx_helper_result *result, const char *text)
 {
-	int r = smx_put_u32(out, (uint32_t)-code);
+	int r;
 
-	return r != 0 ? r : smx_put_cstr(out, text);
+	if ((r = smx_put_u32(out, (uint32_t)-result->code)) != 0 ||
+		(r = smx_put_u32(out, result->n_removed)) != 0 ||
+		(r = smx_put_u32(out, result->n_added)) != 0)
+		return r;
+	return smx_put_cstr(out, text);
 }
 
-int smx_helper_result_parse(struct smx_view text, int *ret_code, struct smx_buf *ret_text)
+int smx_helper_result_parse(
+	struct smx_view text, struct smx_helper_result *ret, struct smx_buf *ret_text)
 {
+	struct smx_helper_result result;
 	struct smx_rd rd = smx_rd_view(text);
 	struct smx_view words;
 	uint32_t code;
 	int r;
 
-	if ((r = smx_rd_u32(&rd, &code)) != 0 ||
+	if ((r = smx_rd_u32(&rd, &code)) != 0 || (r = smx_rd_u32(&rd, &result.n_removed)) != 0 ||
+		(r = smx_rd_u32(&rd, &result.n_added)) != 0 ||
 		(r = smx_rd_string_max(&rd, WORD_MAX, &words)) != 0 || (r = smx_rd_end(&rd)) != 0)
 		return r;
 	if (code > INT16_MAX)
 		return SMX_EFORMAT;
 	if (ret_text && (r = smx_buf_put(ret_text, words.p, words.len)) != 0)
 		return r;
-	*ret_code = -(int)code;
+	result.code = -(int)code;
+	*ret = result;
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/wire.h"
+#include "trust/rotation.h"
 
 #define SMX_HELPER_MESSAGE_MAX (96 * 1024)
 #define SMX_HELPER_ARGS_MAX    64
@@ -30,6 +31,7 @@ enum smx_helper_op {
 	SMX_HELPER_LOG_RENAME, /* it is full, and becomes the old one */
 	SMX_HELPER_APPEND, /* a line to a known_hosts; a stream comes along that is told the result
 			    */
+	SMX_HELPER_ROTATE, /* host keys of a known_hosts (K6); with such a stream too */
 	SMX_HELPER_REOPEN, /* a pipe or a terminal that comes along; the answer has the descriptor
 			    */
 	SMX_HELPER_OPS
@@ -59,8 +61,14 @@ struct smx_helper_request {
 	uint8_t is_group; /* KILL: the whole session */
 	uint8_t key; /* CALLER_PRESS: enum smx_os_key; REOPEN: SMX_HELPER_READ … */
 	uint32_t backlog; /* LISTEN */
-	/* RUN: n_args words; UNLINK: one, the path; APPEND: path and line. Owned after a parse,
-	 * borrowed for a build. */
+	/* ROTATE: of a host and port, which are as in trust/rotation.h; at least one key. Views into
+	 * the text after a parse. */
+	uint16_t port;
+	uint8_t is_hashed;
+	struct smx_view fresh[SMX_ROTATION_MAX], old[SMX_ROTATION_MAX];
+	size_t n_fresh, n_old;
+	/* RUN: n_args words; UNLINK: one, the path; APPEND: path and line; ROTATE: path and host.
+	 * Owned after a parse, borrowed for a build. */
 	const char *args[SMX_HELPER_ARGS_MAX + 1];
 	size_t n_args;
 };
@@ -84,9 +92,16 @@ int smx_helper_answer_build(
 int smx_helper_answer_parse(struct smx_view text, struct smx_helper_answer *ret);
 void smx_helper_answer_release(struct smx_helper_answer *a);
 
-/* What an APPEND came to: an error code of ours and its text, which is the caller's. */
-int smx_helper_result_build(struct smx_buf *out, int code, const char *text);
-int smx_helper_result_parse(struct smx_view text, int *ret_code, struct smx_buf *ret_text);
+/* What an APPEND or a ROTATE came to. */
+struct smx_helper_result {
+	int code; /* 0 or an error of ours */
+	uint32_t n_removed, n_added; /* lines, of a ROTATE */
+};
+/* text: of the error; ret_text is the caller's, or NULL. */
+int smx_helper_result_build(
+	struct smx_buf *out, const struct smx_helper_result *result, const char *text);
+int smx_helper_result_parse(
+	struct smx_view text, struct smx_helper_result *ret, struct smx_buf *ret_text);
 
 /* The end of a program: its status, or the signal that ended it (else 0). 16 bytes. */
 #define SMX_HELPER_END_LEN 16

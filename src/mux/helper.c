@@ -10,6 +10,7 @@
 #include "config/transport.h"
 #include "mux/caller_config.h"
 #include "mux/caller_env.h"
+#include "mux/known_edit.h"
 #include "mux/known_files.h"
 #include "mux/pinentry.h"
 #include "mux/prepare.h"
@@ -248,10 +249,8 @@ static int is_host_key(const char *line)
 	return n >= 2;
 }
 
-static int may_append(void *arg, const char *path, const char *line)
+static int may_append(struct policy *p, const char *path, const char *line)
 {
-	struct policy *p = arg;
-
 	if (!is_host_key(line))
 		return 0;
 	if (gets_keys(p, NULL, path))
@@ -267,12 +266,82 @@ static int may_append(void *arg, const char *path, const char *line)
 	return 0;
 }
 
+/* New keys come to the first file of a hop's, and old ones go from each. */
+static int has_keys(
+	const struct policy *p, const struct smx_hop *hop, const struct smx_helper_request *q)
+{
+	struct known_files files;
+	size_t n;
+	int is_it = 0;
+
+	if (known_files_find(p->ssh_dir, hop, &files) != 0)
+		return 0;
+	n = q->n_fresh && files.n_own ? 1 : files.n_own;
+	for (size_t i = 0; i < n; i++)
+		is_it |= strcmp(files.paths[i], q->args[0]) == 0;
+	known_files_release(&files);
+	return is_it;
+}
+
+/* A hop that may learn keys, under the name that it has in known_hosts. */
+static int learns(const struct smx_hop *hop, const struct smx_helper_request *q)
+{
+	const char *host;
+	uint16_t port;
+
+	smx_hop_known_name(hop, &host, &port);
+	return hop->update_host_keys && port == q->port && strcmp(host, q->args[1]) == 0;
+}
+
+static int may_rotate(struct policy *p, const struct smx_helper_request *q)
+{
+	if (!p->routes_path)
+		return has_keys(p, NULL, q); /* one server, which its command line names */
+	read_routes(p);
+	for (size_t i = 0; p->routes && i < p->routes->n_routes; i++) {
+		const struct smx_route *route = &p->routes->routes[i];
+
+		for (size_t j = 0; j < route->n_hops; j++)
+			if (learns(&route->hops[j], q) && has_keys(p, &route->hops[j], q))
+				return 1;
+	}
+	return 0;
+}
+
+static int may_edit(void *arg, const struct smx_helper_request *q)
+{
+	return q->op == SMX_HELPER_ROTATE ? may_rotate(arg, q)
+					  : may_append(arg, q->args[0], q->args[1]);
+}
+
+static void edit(void *arg, const struct smx_helper_request *q, struct smx_helper_result *ret,
+	struct smx_buf *err)
+{
+	struct known_edit k = { .path = q->args[0],
+		.edit = { .host = q->args[1],
+			.port = q->port,
+			.hashed = q->is_hashed,
+			.old = q->old,
+			.n_old = q->n_old,
+			.fresh = q->fresh,
+			.n_fresh = q->n_fresh } };
+
+	(void)arg;
+	if (q->op == SMX_HELPER_ROTATE)
+		ret->code = known_edit_here(&k, err);
+	else
+		ret->code = smx_os_file_append_line(q->args[0], q->args[1], err);
+	ret->n_removed = k.n_removed;
+	ret->n_added = k.n_added;
+}
+
 int helper_serve(const char *ssh_dir, const char *log_path, const char *routes_path)
 {
 	struct policy p = { .ssh_dir = ssh_dir, .routes_path = routes_path };
 	const struct smx_os_helper_policy policy = { .decide = decide,
 		.release = release,
-		.may_append = may_append,
+		.may_edit = may_edit,
+		.edit = edit,
 		.log_path = log_path,
 		.arg = &p };
 	int r;

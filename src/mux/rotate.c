@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/cert.h"
+#include "mux/known_edit.h"
 #include "mux/known_files.h"
 #include "mux/say.h"
 #include "os/os.h"
@@ -97,37 +98,15 @@ static void on_look(uv_work_t *work)
 		ro->fresh[i] = ro->list.blobs[ro->plan.fresh[i]];
 }
 
-/* One file of the user's. */
-struct change {
-	struct smx_rotation_edit edit;
-	unsigned n_removed, n_added;
-};
-
-static int on_edit(
-	void *arg, struct smx_view old, int is_missing, struct smx_buf *out, struct smx_buf *err)
-{
-	struct change *c = arg;
-	int r;
-
-	if (is_missing && !c->edit.n_fresh)
-		return 1;
-	r = smx_rotation_apply(&c->edit, old, out, &c->n_removed, &c->n_added);
-	if (r != 0)
-		(void)smx_buf_put_str(err, smx_strerror(r));
-	else if (!c->n_removed && !c->n_added)
-		r = 1;
-	return r;
-}
-
 /* New keys go to the first file, as all keys that are accepted do; old ones out of all. */
 static void on_write(uv_work_t *work)
 {
 	struct rotate *ro = SMX_CONTAINER(work, struct rotate, work);
-	struct change c = { .edit = { .host = ro->host,
-				    .port = ro->port,
-				    .hashed = ro->is_hashed,
-				    .old = ro->plan.old,
-				    .n_old = ro->plan.n_old } };
+	struct known_edit c = { .edit = { .host = ro->host,
+					.port = ro->port,
+					.hashed = ro->is_hashed,
+					.old = ro->plan.old,
+					.n_old = ro->plan.n_old } };
 
 	if (ro->plan.n_fresh && (ro->r = smx_hostkeys_check_proof(smx_buf_as_view(&ro->proof),
 					 smx_buf_as_view(&ro->session_id), ro->fresh,
@@ -138,17 +117,14 @@ static void on_write(uv_work_t *work)
 	for (size_t i = 0; ro->r == 0 && i < ro->files.n_own; i++) {
 		if (i > 0 && !ro->plan.n_old)
 			break;
+		c.path = ro->files.paths[i];
 		c.edit.fresh = i == 0 ? ro->fresh : NULL;
 		c.edit.n_fresh = i == 0 ? ro->plan.n_fresh : 0;
-		c.n_removed = c.n_added = 0;
-		ro->r = smx_os_file_edit(ro->files.paths[i], SMX_OS_APPEND_FILE_MAX, 0600, on_edit,
-			&c, NULL, &ro->err);
+		ro->r = known_edit(&c, &ro->err);
 		if (i > 0 && ro->r == SMX_ENOTFOUND)
 			ro->r = 0; /* known_hosts2, or its directory, which nobody has */
-		if (ro->r == 0) {
-			ro->n_removed += c.n_removed;
-			ro->n_added += c.n_added;
-		}
+		ro->n_removed += c.n_removed;
+		ro->n_added += c.n_added;
 	}
 }
 

@@ -40,6 +40,13 @@ int smx_os_helper_run(
 	struct smx_helper_request *q, const int fds[SMX_HELPER_FDS], uint64_t *ret_id);
 /* As smx_os_file_append_line, of a known_hosts, which the confined daemon can't write itself. */
 int smx_os_helper_append_line(const char *path, const char *line, struct smx_buf *err);
+/*
+ * Changes the keys of a host in a known_hosts (mux/known_edit.h), where the helper is there:
+ * q->op is SMX_HELPER_ROTATE. Blocks. 0 and how many lines went and came; an error of the edit, or
+ * SMX_ESYS, with a line added to err.
+ */
+int smx_os_helper_rotate(const struct smx_helper_request *q, unsigned *ret_removed,
+	unsigned *ret_added, struct smx_buf *err);
 /* SIGTERM or SIGKILL to a program, or to its whole session. Nothing if it has ended. */
 void smx_os_helper_kill(uint64_t id, int signal, int is_group);
 /* To be polled: readable when the next call has something to tell. -1: there is none. */
@@ -63,8 +70,11 @@ struct smx_os_helper_policy {
 	int (*decide)(
 		void *arg, const struct smx_helper_request *q, struct smx_os_helper_plan *ret);
 	void (*release)(void *arg, struct smx_os_helper_plan *plan);
-	/* Whether a file may get such a line: 1 or 0. */
-	int (*may_append)(void *arg, const char *path, const char *line);
+	/* Whether a known_hosts may be changed so: 1 or 0. q: APPEND or ROTATE. */
+	int (*may_edit)(void *arg, const struct smx_helper_request *q);
+	/* Does it, in a process of its own. ret->code: 0 or an error, whose text is added to err. */
+	void (*edit)(void *arg, const struct smx_helper_request *q, struct smx_helper_result *ret,
+		struct smx_buf *err);
 	const char *log_path; /* of the daemon's; NULL: it has none */
 	void *arg;
 };

@@ -31,14 +31,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct smx_helper_answer a;
 	uint32_t status, signal;
 	uint64_t id;
-	int code;
+	struct smx_helper_result result;
 
 	if (size > SMX_HELPER_MESSAGE_MAX)
 		return 0;
 	check_request(text);
 	if (smx_helper_answer_parse(text, &a) == 0)
 		smx_helper_answer_release(&a);
-	if (smx_helper_result_parse(text, &code, NULL) == 0 && code > 0)
+	if (smx_helper_result_parse(text, &result, NULL) == 0 && result.code > 0)
 		abort();
 	if (smx_helper_end_parse(text, &id, &status, &signal) == 0 && size != SMX_HELPER_END_LEN)
 		abort();

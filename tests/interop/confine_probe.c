@@ -245,6 +245,29 @@ static struct message request(int op, int kind, int mask, int backlog, const cha
 	return m;
 }
 
+/* To add a key to a host, or to remove it, in a known_hosts (K6). */
+static struct message rotation(const char *path, const char *host, int port, int is_removal)
+{
+	const char *const words[] = { path, host, NULL };
+	struct message m = request(12, 0, 0, 0, words);
+
+	put(&m, (uint64_t)port, 4);
+	put(&m, 0, 1);
+	for (int i = 0; i < 2; i++) {
+		put(&m, i == is_removal, 4);
+		if (i == is_removal) {
+			put(&m, 11 + 32 + 8, 4);
+			put(&m, 11, 4);
+			memcpy(m.bytes + m.len, "ssh-ed25519", 11);
+			m.len += 11;
+			put(&m, 32, 4);
+			memset(m.bytes + m.len, 7, 32);
+			m.len += 32;
+		}
+	}
+	return m;
+}
+
 /* The errno that the helper answers; -1: none. */
 static int ask(int helper, const struct message *m, int fd)
 {
@@ -303,6 +326,16 @@ static void append(int fd, const char *name, const char *path, const char *line)
 	close(stream);
 }
 
+static void rotate(int fd, const char *name, const char *path, const char *host, int is_removal)
+{
+	const char *port = getenv("SMX_PROBE_PORT");
+	int stream = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	through(fd, name, rotation(path, host, port ? (int)strtol(port, NULL, 10) : 0, is_removal),
+		stream);
+	close(stream);
+}
+
 static void helper(void)
 {
 	const char *const shell[] = { "/bin/sh", "-c", "exit 0", NULL };
@@ -328,8 +361,13 @@ static void helper(void)
 	append(fd, "helper-append-routes", in(ssh_dir, "ssh-mux-routes.toml"), "a = b c");
 	append(fd, "helper-append-authority", in(ssh_dir, "known_hosts"),
 		"@cert-authority * ssh-ed25519 AAAA");
+	rotate(fd, "helper-rotate-elsewhere", in(ssh_dir, "authorized_keys"), "127.0.0.1", 0);
+	rotate(fd, "helper-rotate-second", in(ssh_dir, "known_hosts2"), "127.0.0.1", 0);
+	rotate(fd, "helper-rotate-stranger", in(ssh_dir, "known_hosts"), "other.example", 0);
+	rotate(fd, "helper-rotate-away", in(ssh_dir, "known_hosts"), "other.example", 1);
+	rotate(fd, "ok-helper-rotate", in(ssh_dir, "known_hosts"), "127.0.0.1", 0);
 	s = open(in(ssh_dir, "known_hosts"), O_RDONLY | O_CLOEXEC);
-	through(fd, "helper-reopen-file", request(12, 0, 0, 0, NULL), s);
+	through(fd, "helper-reopen-file", request(13, 0, 0, 0, NULL), s);
 	close(s);
 }
 

@@ -54,8 +54,9 @@ def tried(probe, make_mux, make_sshd, tmp_path):
         (tmp_path / "victim").write_text("whole")
         if not SECCOMP and not env:
             env = {"SMX_PROBE_FILES": "1"}
-        mux = make_mux(make_sshd(), env={
-            "LD_PRELOAD": str(probe), "SMX_PROBE": str(tmp_path),
+        target = make_sshd()
+        mux = make_mux(target, env={
+            "LD_PRELOAD": str(probe), "SMX_PROBE": str(tmp_path), "SMX_PROBE_PORT": str(target.port),
             "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0:exitcode=99", **env})  # fmt: skip
         mux.check_works()
         os.kill(mux.pid, signal.SIGUSR2)
@@ -83,7 +84,8 @@ BY_SECCOMP = """exec exec-self execveat fork clone clone3 ptrace-attach ptrace-t
     listen-unbound listen-loopback packet-socket kernel-crypto-socket netfilter-socket""".split()
 BY_HELPER = """helper-transport helper-pinentry helper-prompt helper-unlink helper-listen-everywhere
     helper-listen-unbound helper-reopen-file helper-append-elsewhere helper-append-routes
-    helper-append-authority""".split()
+    helper-append-authority helper-rotate-elsewhere helper-rotate-second helper-rotate-stranger
+    helper-rotate-away""".split()
 
 
 @pytest.mark.skipif(not LANDLOCK, reason="the kernel has no landlock")

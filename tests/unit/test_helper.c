@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "control/helper.h"
+#include "crypto/key.h"
 
 static void build(const struct smx_helper_request *q, struct smx_buf *out)
 {
@@ -101,6 +102,90 @@ static void test_H3_what_an_operation_does_not_have_is_refused(void **state)
 			fail_msg("request %zu is taken", i);
 }
 
+/* As test_H3_a_request_is_read..., of keys in known_hosts. */
+static void test_H3_a_rotation_is_read_as_it_was_written(void **state)
+{
+	const struct smx_helper_request q = { .op = SMX_HELPER_ROTATE,
+		.port = 2222,
+		.is_hashed = 1,
+		.fresh = { smx_view_of("new", 3), smx_view_of("n\0w", 3) },
+		.n_fresh = 2,
+		.old = { smx_view_of("old", 3) },
+		.n_old = 1,
+		.args = { "/h/.ssh/known_hosts", "h.example" },
+		.n_args = 2 };
+	struct smx_helper_request got;
+	struct smx_buf text;
+	size_t len;
+
+	(void)state;
+	build(&q, &text);
+	len = smx_buf_len(&text);
+	assert_int_equal(smx_helper_request_parse(smx_buf_as_view(&text), &got), 0);
+	assert_int_equal(smx_helper_request_fds(&got), 1);
+	assert_int_equal(got.n_args, 2);
+	assert_string_equal(got.args[1], "h.example");
+	assert_true(got.port == 2222 && got.is_hashed == 1 && got.n_fresh == 2 && got.n_old == 1);
+	assert_true(smx_view_eq(got.fresh[0], "new") && smx_view_eq(got.old[0], "old"));
+	assert_memory_equal(got.fresh[1].p, "n\0w", 3);
+	smx_helper_request_release(&got);
+	for (size_t n = 0; n < len; n++)
+		assert_int_not_equal(
+			smx_helper_request_parse((struct smx_view){ smx_buf_view(&text), n }, &got),
+			0);
+	assert_int_equal(smx_put_u8(&text, 0), 0);
+	assert_int_not_equal(smx_helper_request_parse(smx_buf_as_view(&text), &got), 0);
+	smx_buf_release(&text);
+}
+
+static void test_H3_a_rotation_that_is_none_is_refused(void **state)
+{
+	static const char too_long[SMX_KEY_BLOB_MAX + 1];
+	const struct smx_helper_request good = { .op = SMX_HELPER_ROTATE,
+		.port = 22,
+		.fresh = { smx_view_of("k", 1) },
+		.n_fresh = 1,
+		.args = { "/k", "h" },
+		.n_args = 2 };
+	struct smx_helper_request bad;
+	struct smx_buf text;
+
+	(void)state;
+	assert_false(refused(&good));
+	bad = good;
+	bad.n_fresh = 0; /* nothing to do */
+	assert_true(refused(&bad));
+	bad = good;
+	bad.port = 0;
+	assert_true(refused(&bad));
+	bad = good;
+	bad.is_hashed = 2;
+	assert_true(refused(&bad));
+	bad = good;
+	bad.n_args = 1;
+	assert_true(refused(&bad));
+	bad = good;
+	bad.pid = 1;
+	assert_true(refused(&bad));
+	bad = good;
+	bad.fresh[0] = smx_view_of("", 0);
+	assert_true(refused(&bad));
+	bad = good;
+	bad.fresh[0] = smx_view_of(too_long, sizeof(too_long));
+	assert_true(refused(&bad));
+	/* One more key than there is room for. */
+	bad = good;
+	bad.n_args = 2;
+	for (size_t i = 0; i < SMX_ROTATION_MAX; i++)
+		bad.fresh[i] = smx_view_of("k", 1);
+	bad.n_fresh = SMX_ROTATION_MAX;
+	assert_false(refused(&bad));
+	build(&bad, &text);
+	text.data[text.off + 39 + 4 + 2 + 4 + 1 + 5 + 3]++;
+	assert_int_not_equal(smx_helper_request_parse(smx_buf_as_view(&text), &bad), 0);
+	smx_buf_release(&text);
+}
+
 static void test_H3_a_request_cut_or_with_a_tail_is_refused(void **state)
 {
 	const struct smx_helper_request q = {
@@ -129,12 +214,20 @@ static void test_H3_a_request_cut_or_with_a_tail_is_refused(void **state)
 static void test_H3_answers_and_ends_are_read_whole(void **state)
 {
 	struct smx_helper_answer a;
+	const struct smx_helper_result result = { SMX_EINVAL, 1, 2 };
+	struct smx_helper_result read;
 	uint32_t status, signal;
 	struct smx_buf text;
 	uint64_t id;
 
 	(void)state;
 	smx_buf_init(&text, 4096);
+	assert_int_equal(smx_helper_result_build(&text, &result, "why"), 0);
+	assert_int_equal(smx_helper_result_parse(smx_buf_as_view(&text), &read, NULL), 0);
+	assert_true(read.code == SMX_EINVAL && read.n_removed == 1 && read.n_added == 2);
+	assert_int_equal(smx_put_u8(&text, 0), 0);
+	assert_int_not_equal(smx_helper_result_parse(smx_buf_as_view(&text), &read, NULL), 0);
+	smx_buf_reset(&text);
 	assert_int_equal(smx_helper_answer_build(&text, 2, 7, "/usr/bin/ssh", "/home"), 0);
 	assert_int_equal(smx_helper_answer_parse(smx_buf_as_view(&text), &a), 0);
 	assert_int_equal(a.error, 2);
@@ -183,6 +276,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_H3_a_request_is_read_as_it_was_written),
 		cmocka_unit_test(test_H3_what_an_operation_does_not_have_is_refused),
+		cmocka_unit_test(test_H3_a_rotation_is_read_as_it_was_written),
+		cmocka_unit_test(test_H3_a_rotation_that_is_none_is_refused),
 		cmocka_unit_test(test_H3_a_request_cut_or_with_a_tail_is_refused),
 		cmocka_unit_test(test_H3_answers_and_ends_are_read_whole),
 		cmocka_unit_test(test_H3_no_memory_leaves_nothing),

@@ -276,7 +276,8 @@ static void A14_our_own_have_neither_marks_nor_what_a_server_gets(void **state)
 	question_free(q);
 	q = question_of_host_key(WHOM, "ssh-mux: the authenticity\nAre you sure (yes/no)? ", "The");
 	assert_terminal(q, 0, "ssh-mux: the authenticity\nAre you sure (yes/no)? ");
-	assert_false(question_is_permission(q)); /* as OpenSSH: there is a fingerprint to be typed */
+	assert_false(
+		question_is_permission(q)); /* as OpenSSH: there is a fingerprint to be typed */
 	question_free(q);
 	q = question_of_permission(WHOM, "ssh-mux: x\nAllow it (yes/no)? ");
 	assert_true(question_is_permission(q));

@@ -343,12 +343,12 @@ int smx_unix_helper_log_rename(void)
 }
 
 /* Until its end, which comes with the end of the process at the other side. */
-static int read_result(int fd, struct smx_buf *err)
+static int read_result(int fd, struct smx_helper_result *ret, struct smx_buf *err)
 {
 	uint64_t start = smx_os_monotonic_ms();
 	uint8_t text[RESULT_MAX];
 	size_t len = 0, n = 0;
-	int r = 0, code;
+	int r = 0;
 
 	while (r == 0 && len < sizeof(text)) {
 		uint64_t gone = smx_os_monotonic_ms() - start;
@@ -361,9 +361,26 @@ static int read_result(int fd, struct smx_buf *err)
 	}
 	if (r != SMX_EEOF)
 		return r == 0 ? SMX_ELIMIT : r;
-	if (smx_helper_result_parse((struct smx_view){ text, len }, &code, err) != 0)
+	if (smx_helper_result_parse((struct smx_view){ text, len }, ret, err) != 0)
 		return SMX_ESYS;
-	return code;
+	return ret->code;
+}
+
+static int ask_for_edit(
+	const struct smx_helper_request *q, struct smx_helper_result *ret, struct smx_buf *err)
+{
+	int pair[2], e, r = SMX_ESYS;
+
+	if ((e = smx_os_helper_stream(pair)) == 0) {
+		e = ask(q, &pair[1], 1, NULL, NULL);
+		(void)close(pair[1]);
+		if (e == 0)
+			r = read_result(pair[0], ret, err);
+		(void)close(pair[0]);
+	}
+	if (e != 0)
+		smx_unix_say(err, "the helper does not write to %s: %s", q->args[0], strerror(e));
+	return r;
 }
 
 int smx_os_helper_append_line(const char *path, const char *line, struct smx_buf *err)
@@ -371,20 +388,23 @@ int smx_os_helper_append_line(const char *path, const char *line, struct smx_buf
 	const struct smx_helper_request q = {
 		.op = SMX_HELPER_APPEND, .args = { path, line, NULL }, .n_args = 2
 	};
-	int pair[2], e, r;
+	struct smx_helper_result result;
 
 	if (!smx_os_helper_is_there())
 		return smx_os_file_append_line(path, line, err);
-	if ((e = smx_os_helper_stream(pair)) == 0) {
-		e = ask(&q, &pair[1], 1, NULL, NULL);
-		(void)close(pair[1]);
-		r = e == 0 ? read_result(pair[0], err) : SMX_ESYS;
-		(void)close(pair[0]);
-	} else {
-		r = SMX_ESYS;
+	return ask_for_edit(&q, &result, err);
+}
+
+int smx_os_helper_rotate(const struct smx_helper_request *q, unsigned *ret_removed,
+	unsigned *ret_added, struct smx_buf *err)
+{
+	struct smx_helper_result result;
+	int r = ask_for_edit(q, &result, err);
+
+	if (r == 0) {
+		*ret_removed = result.n_removed;
+		*ret_added = result.n_added;
 	}
-	if (e != 0)
-		smx_unix_say(err, "the helper does not write to %s: %s", path, strerror(e));
 	return r;
 }
 
@@ -505,6 +525,16 @@ int smx_unix_helper_log_rename(void)
 int smx_os_helper_append_line(const char *path, const char *line, struct smx_buf *err)
 {
 	return smx_os_file_append_line(path, line, err);
+}
+
+int smx_os_helper_rotate(const struct smx_helper_request *q, unsigned *ret_removed,
+	unsigned *ret_added, struct smx_buf *err)
+{
+	(void)q;
+	(void)ret_removed;
+	(void)ret_added;
+	(void)err;
+	return SMX_EUNSUPPORTED;
 }
 
 int smx_unix_helper_caller_fd(enum smx_helper_op op, pid_t pid, uint64_t start, int *ret_fd)

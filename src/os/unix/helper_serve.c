@@ -150,16 +150,16 @@ static int run(
 }
 
 /* In a process of its own, since others may hold the lock for a while; its end is nobody's news. */
-static int append_line(struct server *s, const struct smx_helper_request *q, int out)
+static int edit_file(struct server *s, const struct smx_helper_request *q, int out)
 {
+	struct smx_helper_result result = { .code = 0 };
 	struct child *c = free_child(s);
 	struct smx_buf err, text;
-	int r;
 	pid_t pid;
 
 	if (!c)
 		return EAGAIN;
-	if (!s->policy->may_append(s->policy->arg, q->args[0], q->args[1]))
+	if (!s->policy->may_edit(s->policy->arg, q))
 		return EPERM;
 	if ((pid = fork()) < 0)
 		return errno;
@@ -172,8 +172,8 @@ static int append_line(struct server *s, const struct smx_helper_request *q, int
 	smx_unix_reset_signals();
 	smx_buf_init(&err, 2 * SMX_OS_PATH_MAX);
 	smx_buf_init(&text, 3 * SMX_OS_PATH_MAX);
-	r = smx_os_file_append_line(q->args[0], q->args[1], &err);
-	if (smx_helper_result_build(&text, r,
+	s->policy->edit(s->policy->arg, q, &result, &err);
+	if (smx_helper_result_build(&text, &result,
 		    smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err) : "") == 0)
 		(void)!write(out, smx_buf_view(&text), smx_buf_len(&text));
 	_exit(0);
@@ -346,7 +346,8 @@ static int answer_to(struct server *s, const struct smx_helper_request *q, const
 	case SMX_HELPER_LOG_RENAME:
 		return about_log(s, q, ret);
 	case SMX_HELPER_APPEND:
-		return append_line(s, q, fds[0]);
+	case SMX_HELPER_ROTATE:
+		return edit_file(s, q, fds[0]);
 	case SMX_HELPER_REOPEN:
 		return reopen_there(fds[0], q, ret);
 	case SMX_HELPER_UNLINK:

@@ -41,6 +41,16 @@ int smx_os_helper_append_line(const char *path, const char *line, struct smx_buf
 	return smx_os_file_append_line(path, line, err);
 }
 
+int smx_os_helper_rotate(const struct smx_helper_request *q, unsigned *ret_removed,
+	unsigned *ret_added, struct smx_buf *err)
+{
+	(void)q;
+	(void)ret_removed;
+	(void)ret_added;
+	(void)err;
+	return SMX_EUNSUPPORTED;
+}
+
 void smx_os_helper_kill(uint64_t id, int signal, int is_group)
 {
 	(void)id;
