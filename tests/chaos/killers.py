@@ -4,7 +4,7 @@ import contextlib
 import subprocess
 
 from chaos.actor import Actor
-from peers import descendants, kill_quietly
+from peers import descendants, kill_quietly, programs_of
 
 
 def command_of(pid):
@@ -65,12 +65,12 @@ class KilledCommands(Actor):
 
 
 class KilledPinentries(Actor):
-    """The daemon's helpers are killed while they ask."""
+    """The pinentries of the daemon are killed while they ask."""
 
     pause = (0.3, 1)
 
     def step(self):
-        helpers = descendants(self.world.mux.pid)
+        helpers = programs_of(self.world.mux.pid)
         if not helpers:
             return "nobody"
         pid = self.rng.choice(sorted(helpers))

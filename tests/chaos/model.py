@@ -126,10 +126,10 @@ def check_left(world, verdict, baseline, memory_counts):
         verdict.add(False, "no descriptor is left", f"{baseline.fds} before, {world.mux.fds()} after")
     try:
         # One that has ended a moment ago is still to be waited for by the daemon.
-        poll(lambda: not peers.descendants(world.mux.pid), 15, "helpers", 0.5)
+        poll(lambda: not peers.programs_of(world.mux.pid), 15, "helpers", 0.5)
         verdict.add(True, "no helper process is left")
     except AssertionError:
-        verdict.add(False, "no helper process is left", str(peers.descendants(world.mux.pid)))
+        verdict.add(False, "no helper process is left", str(peers.programs_of(world.mux.pid)))
     if memory_counts:
         rss = settled_rss(world)
         verdict.add(rss - baseline.rss <= RSS_SLACK,

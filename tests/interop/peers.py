@@ -204,6 +204,15 @@ def helper_of(pid):
     return next(filter(is_helper, descendants(pid)), None)
 
 
+def children_of(pid):
+    """A daemon's own children, zombies among them: those of its helper, if it has one (H3)."""
+    found = []
+    for task in pathlib.Path(f"/proc/{helper_of(pid) or pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # threads come and go
+            found += [int(p) for p in (task / "children").read_text().split()]
+    return found
+
+
 def first_child(pid):
     """The first live child of a process, as of unshare's: the first process of its namespaces."""
     return next(iter(descendants(pid)), None)  # children come before theirs

@@ -9,7 +9,7 @@ import sys
 import pexpect
 import pytest
 
-from peers import USER, hop, poll, routes_toml
+from peers import USER, children_of, hop, poll, routes_toml
 
 # A socket of the server to the standard streams and back; what a plugin of a cloud does.
 PLUGIN = """#!{python}
@@ -190,8 +190,8 @@ def test_R7_it_ends_with_its_connection(make_mux, make_sshd, plugin, how):
     assert not left, left
     mux.check_works()
     assert len(runs()) == 2
-    # No zombie: the daemon has no children but the one that runs.
-    children = pathlib.Path(f"/proc/{mux.pid}/task/{mux.pid}/children").read_text().split()
+    # No zombie: nobody has children but the one that runs.
+    children = children_of(mux.pid)
     assert len(children) == 1, children
 
 

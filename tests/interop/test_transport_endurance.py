@@ -13,7 +13,7 @@ import time
 import pytest
 
 from conftest import size_mib
-from peers import hop, poll, routes_toml
+from peers import children_of, hop, poll, routes_toml
 
 STARTS = int(os.environ.get("SMX_STARTS", 1000))
 LANES = 4
@@ -50,13 +50,12 @@ while True:
 
 
 def children(mux):
-    """Of the daemon: process ids and their states, zombies among them."""
+    """Of the daemon or its helper: process ids and their states, zombies among them."""
     found = {}
-    for task in pathlib.Path(f"/proc/{mux.pid}/task").iterdir():
-        with contextlib.suppress(OSError):  # threads and children come and go
-            for pid in (task / "children").read_text().split():
-                stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
-                found[int(pid)] = stat.rsplit(")", 1)[1].split()[0]
+    for pid in children_of(mux.pid):
+        with contextlib.suppress(OSError):  # they come and go
+            stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+            found[pid] = stat.rsplit(")", 1)[1].split()[0]
     return found
 
 

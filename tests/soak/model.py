@@ -7,7 +7,7 @@ import threading
 import time
 
 from chaos.model import settled_rss
-from peers import descendants
+from peers import programs_of
 from soak.doors import DOORS
 from soak.users import OpenSession
 
@@ -140,7 +140,7 @@ class Book:
             out.append(f"connections {sorted(have)}, where {sorted(wanted)} are used")
         if odd := [(c["key"], c["state"]) for c in rows if c["state"] != "ready"]:
             out.append(f"connections that are neither used nor gone: {odd}")
-        if helpers := descendants(world.mux.pid):
+        if helpers := programs_of(world.mux.pid):
             out.append(f"helper processes: {helpers}")
         if not unbooked:
             expected = self.prices.expected(sessions) + world.more_routes

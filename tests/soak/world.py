@@ -17,10 +17,16 @@ FAKETIME = next(iter(glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")), None)
 class ClockedMux(Mux):
     """A daemon whose wall clock can be moved; the one that counts seconds is left alone."""
 
-    clock = None
+    has_clock = False
+
+    @property
+    def clock(self):
+        return self.ssh_dir / "clock"  # where the daemon may read it (H3)
 
     def spawn(self, argv, env=None, **kwargs):
-        if self.clock:
+        if self.has_clock:
+            if not self.clock.exists():
+                self.clock.write_text("+0\n")
             env = dict(env, LD_PRELOAD=FAKETIME, FAKETIME_TIMESTAMP_FILE=str(self.clock),
                        FAKETIME_DONT_FAKE_MONOTONIC="1", FAKETIME_CACHE_DURATION="1",
                        FAKETIME_NO_CACHE="0")
@@ -67,8 +73,7 @@ class World:
         self.routes_text = routes_toml(routes)
         # The binary is a plain one: what is preloaded does not go with AddressSanitizer.
         if FAKETIME and b"__asan_init" not in self.binary.read_bytes():
-            ClockedMux.clock = self.dir / "clock"
-            self.set_clock("+0")
+            ClockedMux.has_clock = True
         self.mux = self.keep(ClockedMux(keys, routes=self.routes_text, known_hosts=known,
                                         timeout=IDLE_S, binary=str(self.binary)))
         self.doors = Doors(self.mux, self.target, self.dir)
@@ -88,8 +93,8 @@ class World:
             assert wait(lambda: not self.mux.status()["connections"], 20)
 
     def set_clock(self, text):
-        if ClockedMux.clock:
-            ClockedMux.clock.write_text(text + "\n")
+        if ClockedMux.has_clock:
+            self.mux.clock.write_text(text + "\n")
 
     def key_of(self, route):
         return self.keys_of[route]
