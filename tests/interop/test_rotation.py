@@ -64,7 +64,7 @@ def test_K6_a_rotated_key_is_learnt_and_the_next_login_works(make_mux, make_sshd
     mux = make_mux(target, known_hosts="# mine\n" + lines_of(target, old))
     mux.check_works()
     poll(lambda: knows(mux, blob(keys, old), blob(keys, new)), 20, "the new key in known_hosts")
-    assert "proved by the server and added" in mux.log()
+    mux.wait_log("proved by the server and added")
     restart(target, new)
     mux.control("stop")
     mux.start()
