@@ -31,7 +31,7 @@ def package(out):
 
 def test_C6_the_zip_is_whole_and_reproducible(tmp_path):
     """C6: the program needs no DLL beside it, licences are with it, two runs give the same bytes,
-    and the manifests of scoop and winget name its hash."""
+    what its pages link to is in it, and the manifests of scoop and winget name its hash."""
     if not EXE.is_file():
         pytest.skip("no ssh-mux.exe: scripts/wine-check builds it")
     first, second = (package(tmp_path / name) for name in ("one", "two"))
@@ -42,6 +42,10 @@ def test_C6_the_zip_is_whole_and_reproducible(tmp_path):
         assert all(len(z.read(n)) > 100 for n in names)
         here = str(TOP).encode()
         assert not any(here in z.read(n) for n in names if n.endswith((".md", ".ps1", ".toml")))
+        links = {os.path.normpath(os.path.join(os.path.dirname(n), target))
+                 for n in names if n.endswith(".md")
+                 for target in re.findall(r"\]\(([^)#\s:]+)[)#]", z.read(n).decode())}
+    assert len(links) > 10 and links <= names, links - names
     assert {"ssh-mux.exe", "LICENSE.txt", "README.md", "verify.ps1", "completions/ssh-mux.ps1",
             "licences/OpenSSL.txt", "licences/libuv.txt", "licences/jansson.txt",
             "licences/tomlplusplus.txt", "licences/gcc-runtime.txt"} <= names
