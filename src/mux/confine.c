@@ -225,5 +225,6 @@ const char *confine_text(const struct mux *m)
 {
 	if (m->confined)
 		return m->confined->result.text;
-	return m->opts->is_not_confined ? "no (SSH_MUX_CONFINE=no)" : "no (out of memory)";
+	return m->opts->is_not_confined ? "no (SSH_MUX_CONFINE=yes confines it)"
+					: "no (out of memory)";
 }

@@ -620,6 +620,8 @@ class Mux(Daemon):
         )
         if agent:
             self.env["SSH_AUTH_SOCK"] = str(agent.sock)
+        if confine := os.environ.get("SSH_MUX_CONFINE"):
+            self.env["SSH_MUX_CONFINE"] = confine
         self.env.update(env or {})
         self.config_path = self.dir / "ssh_config"
         self.said = []  # by commands, but for what came from a remote

@@ -36,6 +36,11 @@ SECCOMP = has(BINARY, "libseccomp") and not SANITIZED
 EXPECTED = (f"landlock v{LANDLOCK}" if LANDLOCK else "") + (", seccomp" if LANDLOCK and SECCOMP else "")
 
 
+@pytest.fixture(autouse=True)
+def confined(monkeypatch):
+    monkeypatch.setenv("SSH_MUX_CONFINE", "yes")
+
+
 @pytest.fixture(scope="module")
 def probe(tmp_path_factory):
     if shutil.which("cc") is None:
@@ -151,10 +156,17 @@ def test_H3_status_doctor_and_log_say_what_holds(make_mux, make_sshd):
 def test_H3_it_can_be_turned_off_and_that_is_said(make_mux, make_sshd):
     mux = make_mux(make_sshd(), env={"SSH_MUX_CONFINE": "no"})
     mux.check_works()
-    assert mux.status()["confined"] == "no (SSH_MUX_CONFINE=no)"
-    assert "SSH_MUX_CONFINE=no was set" in mux.control("doctor").stdout
+    assert mux.status()["confined"] == "no (SSH_MUX_CONFINE=yes confines it)"
+    assert "SSH_MUX_CONFINE=yes in its environment" in mux.control("doctor").stdout
     assert peers.helper_of(mux.pid) is None
     assert "\nNoNewPrivs:\t0\n" in pathlib.Path(f"/proc/{mux.pid}/status").read_text()
+
+
+def test_H3_it_is_off_unless_asked_for(make_mux, make_sshd, monkeypatch):
+    monkeypatch.delenv("SSH_MUX_CONFINE")
+    mux = make_mux(make_sshd())
+    assert mux.status()["confined"] == "no (SSH_MUX_CONFINE=yes confines it)"
+    assert peers.helper_of(mux.pid) is None
 
 
 def test_H3_a_value_that_is_none_is_said_and_confines(make_mux, make_sshd):

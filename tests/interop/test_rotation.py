@@ -47,6 +47,12 @@ def settled(mux, text):
     return mux.known_hosts_path.read_text()
 
 
+@pytest.fixture(autouse=True, params=["no", "yes"], ids=["free", "confined"])
+def confined(request, monkeypatch):
+    """The daemon writes by itself, or has its helper do it (H3)."""
+    monkeypatch.setenv("SSH_MUX_CONFINE", request.param)
+
+
 @pytest.fixture
 def rotating(keys):
     return {kind: keys.make(f"rotating_{kind}", kind) for kind in ("ed25519", "ecdsa", "rsa")}
