@@ -144,9 +144,11 @@ static void add_own(struct confine *c, const struct mux *m)
 
 void confine(struct mux *m)
 {
-	struct confine *c = m->opts->is_not_confined ? NULL : smx_calloc(1, sizeof(*c));
+	struct confine *c;
 
-	if (!c) {
+	if (!m->opts->is_confined)
+		return;
+	if (!(c = smx_calloc(1, sizeof(*c)))) {
 		log_warn("confined: %s", confine_text(m));
 		return;
 	}
@@ -225,6 +227,6 @@ const char *confine_text(const struct mux *m)
 {
 	if (m->confined)
 		return m->confined->result.text;
-	return m->opts->is_not_confined ? "no (SSH_MUX_CONFINE=yes confines it)"
-					: "no (out of memory)";
+	return !m->opts->is_confined ? "no (SSH_MUX_CONFINE=yes confines it)"
+				     : "no (out of memory)";
 }

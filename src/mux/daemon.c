@@ -270,7 +270,7 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	smx_list_init(&m.dismissed);
 	smx_list_init(&m.callers);
 	attempts_init(&m.attempts);
-	if (!opts->is_not_confined)
+	if (opts->is_confined)
 		children_open(&m);
 	m.places[0] = serve_ask_new(&m);
 	m.places[1] = window_ask_new(&m);

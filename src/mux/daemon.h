@@ -32,7 +32,7 @@ struct smx_serve_options {
 	enum smx_log_level log_level;
 	int log_level_is_set; /* by an option: the environment does not count */
 	void (*ready)(void); /* it answers at its endpoint; may be NULL */
-	int is_not_confined; /* H3: for debugging: nothing is given up */
+	int is_confined; /* H3: gives up what it does not need, once it serves */
 	int may_prompt; /* in the foreground of a terminal: questions may be asked there (A6) */
 };
 
