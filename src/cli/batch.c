@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-#include "config/ssh_args.h"
 #include "os/os.h"
+#include "sshconf/ssh_args.h"
 
 #define ARGS_MAX (256 * 1024)
 

@@ -12,14 +12,14 @@
 #include "base/text.h"
 #include "config/routes.h"
 #include "crypto/keyfile.h"
-#include "mux/keyring.h"
-#include "mux/local_key.h"
 #include "mux/agent_forward.h"
+#include "mux/identity.h"
+#include "mux/keyring.h"
+#include "mux/known_files.h"
+#include "mux/local_key.h"
 #include "mux/prepare.h"
 #include "os/os.h"
 #include "trust/authorized_keys.h"
-#include "mux/identity.h"
-#include "mux/known_files.h"
 #include "trust/known_hosts.h"
 
 #define ROUTES_TEXT_MAX (1024 * 1024)

@@ -8,9 +8,9 @@
 
 #include "cli/cli.h"
 #include "config/routes.h"
-#include "config/ssh_config.h"
 #include "crypto/key.h"
 #include "os/os.h"
+#include "sshconf/ssh_config.h"
 #include "trust/authorized_keys.h"
 #include "trust/known_hosts.h"
 

@@ -9,8 +9,8 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "config/hosts_conf.h"
-#include "config/ssh_config.h"
+#include "sshconf/hosts_conf.h"
+#include "sshconf/ssh_config.h"
 #include "trust/pattern.h"
 
 #define ERR_MAX         (4 * SMX_OS_PATH_MAX)

@@ -7,8 +7,8 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "config/hosts_conf.h"
 #include "crypto/kex.h"
+#include "sshconf/hosts_conf.h"
 
 #define VERSION_TIMEOUT_MS 5000
 #define VERSION_MAX        1024

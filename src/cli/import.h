@@ -9,7 +9,7 @@
 
 #include "base/buf.h"
 #include "cli/cli.h"
-#include "config/import.h"
+#include "sshconf/import.h"
 
 #define IMPORT_SIGNALS    3
 #define IMPORT_TIMEOUT_MS 10000 /* of one ssh -G */

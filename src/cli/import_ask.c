@@ -8,8 +8,8 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/import.h"
-#include "config/ssh_config.h"
 #include "os/os.h"
+#include "sshconf/ssh_config.h"
 
 #define AT_ONCE    4
 #define ANSWER_MAX (256u << 10)

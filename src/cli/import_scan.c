@@ -15,9 +15,9 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "config/ssh_config.h"
 #include "crypto/random.h"
 #include "os/os.h"
+#include "sshconf/ssh_config.h"
 
 #define FILES_MAX      1024 /* read, each time one is included again counted */
 #define COMPLAINTS_MAX 10

@@ -17,14 +17,14 @@
 #include "cli/color.h"
 #include "cli/diff.h"
 #include "cli/setup.h"
-#include "config/hosts_conf.h"
-#include "config/import.h"
 #include "config/service_text.h"
 #include "config/socket_name.h"
 #include "mux/keyring.h"
 #include "mux/local_key.h"
 #include "os/door.h"
 #include "os/os.h"
+#include "sshconf/hosts_conf.h"
+#include "sshconf/import.h"
 #include "trust/authorized_keys.h"
 
 #define ROUTES_TEXT_MAX  (1024 * 1024)

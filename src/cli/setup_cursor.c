@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/setup.h"
-#include "config/cursor_text.h"
+#include "sshconf/cursor_text.h"
 
 struct script {
 	const char *name;

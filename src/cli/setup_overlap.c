@@ -8,8 +8,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "cli/cli.h"
-#include "config/hosts_conf.h"
-#include "config/ssh_config.h"
+#include "sshconf/hosts_conf.h"
+#include "sshconf/ssh_config.h"
 
 #define FILES_MAX       256
 #define LISTED_MAX      40 /* places in the warning */

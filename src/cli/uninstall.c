@@ -8,10 +8,10 @@
 #include "cli/install.h"
 #include "cli/log.h"
 #include "cli/setup.h"
-#include "config/cursor_text.h"
-#include "config/hosts_conf.h"
 #include "mux/keyring.h"
 #include "mux/local_key.h"
+#include "sshconf/cursor_text.h"
+#include "sshconf/hosts_conf.h"
 #include "trust/authorized_keys.h"
 
 struct uninstall {

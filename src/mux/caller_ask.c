@@ -7,7 +7,6 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "config/ssh_args.h"
 #include "mux/ask_process.h"
 #include "mux/caller_config.h"
 #include "mux/caller_env.h"
@@ -17,6 +16,7 @@
 #include "mux/say.h"
 #include "os/caller.h"
 #include "os/os.h"
+#include "sshconf/ssh_args.h"
 
 #define LOOK_AFTER_MS 900 /* of waiting: then its settings matter */
 #define SUSPENDED_MS  900 /* a job that was sent to the background is there by then */

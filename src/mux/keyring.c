@@ -7,8 +7,8 @@
 
 #include "base/err.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "os/os.h"
 #include "trust/authorized_keys.h"
 

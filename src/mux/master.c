@@ -10,7 +10,6 @@
 #include "base/mem.h"
 #include "config/policy.h"
 #include "config/socket_name.h"
-#include "config/ssh_args.h"
 #include "mux/caller_ask.h"
 #include "mux/guest.h"
 #include "mux/listener.h"
@@ -20,6 +19,7 @@
 #include "os/caller.h"
 #include "os/door.h"
 #include "os/os.h"
+#include "sshconf/ssh_args.h"
 
 #define ACCEPTS_MAX      64 /* in a row, before all else has its turn */
 #define POLICY_TEXT_SIZE 1024

@@ -6,8 +6,8 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "config/policy.h"
 #include "base/text.h"
+#include "config/policy.h"
 #include "mux/say.h"
 #include "mux/upstream.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages of a client that is not logged in. It must not get in. */
-#include "fuzz_ssh.h"
 #include "crypto/random.h"
+#include "fuzz_ssh.h"
 #include "ssh/auth_server.h"
 
 static int any_key_ok(void *arg, struct smx_view blob)

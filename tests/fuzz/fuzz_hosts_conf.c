@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "config/hosts_conf.h"
+#include "sshconf/hosts_conf.h"
 
 #define CHECK(x)                 \
 	do {                     \

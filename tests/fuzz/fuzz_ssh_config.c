@@ -7,9 +7,9 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "config/import.h"
 #include "config/routes.h"
-#include "config/ssh_config.h"
+#include "sshconf/import.h"
+#include "sshconf/ssh_config.h"
 
 #define CHECK(x)                 \
 	do {                     \

@@ -11,7 +11,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "config/cursor_text.h"
+#include "sshconf/cursor_text.h"
 
 static int ssh_text(const char *ssh, char *text, size_t size)
 {

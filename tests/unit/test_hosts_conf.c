@@ -11,8 +11,8 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "config/hosts_conf.h"
 #include "crypto/kex.h"
+#include "sshconf/hosts_conf.h"
 #include "util_data.h"
 
 static struct smx_routes *routes_of(const char *text)

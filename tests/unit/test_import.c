@@ -11,8 +11,8 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "config/import.h"
 #include "config/routes.h"
+#include "sshconf/import.h"
 
 #define DEFAULTS "identityfile ~/.ssh/id_rsa\nidentityfile ~/.ssh/id_ed25519\n"
 #define KNOWN    "userknownhostsfile /home/me/.ssh/known_hosts\n"

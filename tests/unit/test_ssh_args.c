@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "config/ssh_args.h"
+#include "sshconf/ssh_args.h"
 
 static struct smx_ssh_args read_words(const char *words, char *text)
 {

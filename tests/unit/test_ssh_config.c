@@ -11,7 +11,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "config/ssh_config.h"
+#include "sshconf/ssh_config.h"
 
 static struct smx_view view(const char *s)
 {

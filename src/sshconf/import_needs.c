@@ -10,9 +10,9 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "config/algorithms.h"
-#include "config/import_int.h"
 #include "crypto/cipher.h"
 #include "crypto/kex.h"
+#include "sshconf/import_int.h"
 
 #define VALUE_MAX 256
 #define SHOWN_MAX 80

@@ -7,9 +7,9 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "config/import_int.h"
-#include "config/transport.h"
 #include "config/policy.h"
+#include "config/transport.h"
+#include "sshconf/import_int.h"
 
 #define SHOWN_MAX 80 /* of a value in a reason or comment */
 #define WHY_MAX   512

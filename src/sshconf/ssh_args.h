@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a command line of OpenSSH's ssh asks for, where ssh itself does not tell in time: W3, W7 */
-#ifndef SMX_CONFIG_SSH_ARGS_H
-#define SMX_CONFIG_SSH_ARGS_H
+#ifndef SMX_SSHCONF_SSH_ARGS_H
+#define SMX_SSHCONF_SSH_ARGS_H
 
 #include <stdint.h>
 

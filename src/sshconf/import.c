@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The hosts of an import, and how they hang together (C3, C4, B1). */
-#include "config/import.h"
+#include "sshconf/import.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "config/import_int.h"
+#include "sshconf/import_int.h"
 
 #define LABEL_MAX 96
 

@@ -4,7 +4,7 @@
  * and as whom: it names the socket of a shared connection, and where nobody listens there, ssh goes
  * on as ever.
  */
-#include "config/hosts_conf_int.h"
+#include "sshconf/hosts_conf_int.h"
 
 #include <string.h>
 

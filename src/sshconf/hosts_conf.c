@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/hosts_conf.h"
+#include "sshconf/hosts_conf.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "config/hosts_conf_int.h"
-#include "config/ssh_config.h"
 #include "crypto/kex.h"
+#include "sshconf/hosts_conf_int.h"
+#include "sshconf/ssh_config.h"
 #include "trust/pattern.h"
 
 #define BOM "\xef\xbb\xbf"

@@ -3,8 +3,8 @@
  * What ssh is told about the routes (C1, C2): the text of ssh-mux-hosts.conf, and the one Include
  * line in the user's own config. Text in, text out; cli/setup_config.c does the files.
  */
-#ifndef SMX_CONFIG_HOSTS_CONF_H
-#define SMX_CONFIG_HOSTS_CONF_H
+#ifndef SMX_SSHCONF_HOSTS_CONF_H
+#define SMX_SSHCONF_HOSTS_CONF_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/cursor_text.h"
+#include "sshconf/cursor_text.h"
 
 #include <string.h>
 

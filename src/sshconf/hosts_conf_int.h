@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What the parts of hosts_conf share. Private to src/config/hosts_*.c. */
-#ifndef SMX_CONFIG_HOSTS_CONF_INT_H
-#define SMX_CONFIG_HOSTS_CONF_INT_H
+/* What the parts of hosts_conf share. Private to src/sshconf/hosts_*.c. */
+#ifndef SMX_SSHCONF_HOSTS_CONF_INT_H
+#define SMX_SSHCONF_HOSTS_CONF_INT_H
 
-#include "config/hosts_conf.h"
+#include "sshconf/hosts_conf.h"
 
 #define HOSTS_MARK    "# Made by ssh-mux setup-config"
 #define HOSTS_CONTROL " --via control"

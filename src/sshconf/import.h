@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * From the hosts of a client configuration to the text of a routes file (C3, C4). No I/O: the
- * caller finds the names (config/ssh_config.h), asks ssh what each stands for, and gives the
+ * caller finds the names (sshconf/ssh_config.h), asks ssh what each stands for, and gives the
  * answers here, in any order:
  *
  *	smx_import_baseline	what ssh -G says where nothing is configured
@@ -15,8 +15,8 @@
  * What reaches ssh's command line was judged before (config/names.h, R3), and so is every
  * value that comes back.
  */
-#ifndef SMX_CONFIG_IMPORT_H
-#define SMX_CONFIG_IMPORT_H
+#ifndef SMX_SSHCONF_IMPORT_H
+#define SMX_SSHCONF_IMPORT_H
 
 #include <stddef.h>
 

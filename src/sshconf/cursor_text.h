@@ -8,8 +8,8 @@
  *
  * Both are ASCII and find each other by where they lie, so that no path of the user's is in them.
  */
-#ifndef SMX_CONFIG_CURSOR_TEXT_H
-#define SMX_CONFIG_CURSOR_TEXT_H
+#ifndef SMX_SSHCONF_CURSOR_TEXT_H
+#define SMX_SSHCONF_CURSOR_TEXT_H
 
 #include "base/buf.h"
 #include "base/wire.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/ssh_config.h"
+#include "sshconf/ssh_config.h"
 
 #include <string.h>
 

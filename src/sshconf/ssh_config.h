@@ -8,8 +8,8 @@
  * around it; words in '...' or "...", or plain, with \", \', \\ and, outside quotes, "\ "; '#'
  * where a word could start begins a comment.
  */
-#ifndef SMX_CONFIG_SSH_CONFIG_H
-#define SMX_CONFIG_SSH_CONFIG_H
+#ifndef SMX_SSHCONF_SSH_CONFIG_H
+#define SMX_SSHCONF_SSH_CONFIG_H
 
 #include <stddef.h>
 

@@ -5,7 +5,7 @@
 
 #include "base/err.h"
 #include "base/text.h"
-#include "config/import_int.h"
+#include "sshconf/import_int.h"
 
 /* A basic string of TOML. Values are UTF-8 without control characters; one that is not would not
  * be read again, and the caller sees to that. */

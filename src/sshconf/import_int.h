@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What the parts of import share. Private to src/config/import*.c. */
-#ifndef SMX_CONFIG_IMPORT_INT_H
-#define SMX_CONFIG_IMPORT_INT_H
+/* What the parts of import share. Private to src/sshconf/import*.c. */
+#ifndef SMX_SSHCONF_IMPORT_INT_H
+#define SMX_SSHCONF_IMPORT_INT_H
 
-#include "config/import.h"
 #include "config/routes_int.h"
-#include "config/ssh_config.h"
+#include "sshconf/import.h"
+#include "sshconf/ssh_config.h"
 
 #define IMPORT_NONE  SIZE_MAX
 #define IMPORT_LISTS 4 /* options that are lists of algorithms */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/ssh_args.h"
+#include "sshconf/ssh_args.h"
 
 #include <string.h>
 #include <strings.h>
