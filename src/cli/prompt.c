@@ -9,8 +9,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "cli/cli.h"
-#include "control/pinentry_server.h"
 #include "os/os.h"
+#include "pinentry/server.h"
 
 #define CHUNK_SIZE 4096
 

@@ -6,8 +6,8 @@
 #ifndef SMX_MUX_PINENTRY_H
 #define SMX_MUX_PINENTRY_H
 
-#include "control/pinentry.h"
 #include "mux/mux.h"
+#include "pinentry/dialogue.h"
 
 struct pinentry;
 

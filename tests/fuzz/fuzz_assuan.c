@@ -9,7 +9,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "control/pinentry.h"
+#include "pinentry/dialogue.h"
 
 static void check(int ok)
 {

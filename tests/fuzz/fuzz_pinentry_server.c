@@ -9,8 +9,8 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "control/pinentry.h"
-#include "control/pinentry_server.h"
+#include "pinentry/dialogue.h"
+#include "pinentry/server.h"
 
 static void check(int ok)
 {

@@ -10,7 +10,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "control/pinentry.h"
+#include "pinentry/dialogue.h"
 
 static struct smx_view view(const char *s)
 {

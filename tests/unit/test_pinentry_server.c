@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A pinentry of our own (A4, A6): against the client of control/pinentry.h, and against nonsense.
+/* A pinentry of our own (A4, A6): against the client of pinentry/dialogue.h, and against nonsense.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,8 +10,8 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "control/pinentry.h"
-#include "control/pinentry_server.h"
+#include "pinentry/dialogue.h"
+#include "pinentry/server.h"
 
 static struct smx_view view(const char *s)
 {

@@ -12,8 +12,8 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "control/pinentry.h"
 #include "os/unix/unix.h"
+#include "pinentry/dialogue.h"
 
 #define END_MS    1000 /* a pinentry has this long to put the terminal back */
 #define LABEL_MAX 60 /* longer prompts are no label of a field */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The other side of control/pinentry.h: what a pinentry of our own does, sans I/O. Our window on
+ * The other side of pinentry/dialogue.h: what a pinentry of our own does, sans I/O. Our window on
  * Windows is one (A4), so that the daemon asks every kind of window in the same way.
  */
-#ifndef SMX_CONTROL_PINENTRY_SERVER_H
-#define SMX_CONTROL_PINENTRY_SERVER_H
+#ifndef SMX_PINENTRY_SERVER_H
+#define SMX_PINENTRY_SERVER_H
 
-#include "control/assuan.h"
+#include "pinentry/assuan.h"
 
 struct smx_pinentry_server {
 	struct smx_buf out; /* to be written; the user consumes it; secret */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "control/pinentry.h"
+#include "pinentry/dialogue.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "control/pinentry_server.h"
+#include "pinentry/server.h"
 
 #include <string.h>
 

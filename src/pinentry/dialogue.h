@@ -3,10 +3,10 @@
  * One question asked by a pinentry (A6): the dialogue, sans I/O. Whoever has started the program
  * writes smx_pinentry's `out` to it, and feeds what it says.
  */
-#ifndef SMX_CONTROL_PINENTRY_H
-#define SMX_CONTROL_PINENTRY_H
+#ifndef SMX_PINENTRY_DIALOGUE_H
+#define SMX_PINENTRY_DIALOGUE_H
 
-#include "control/assuan.h"
+#include "pinentry/assuan.h"
 
 #define SMX_PINENTRY_ANSWER_MAX 1023
 #define SMX_PINENTRY_STEPS_MAX  12

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "control/assuan.h"
+#include "pinentry/assuan.h"
 
 #include <string.h>
 

@@ -3,8 +3,8 @@
  * The Assuan protocol as its client speaks it to a pinentry: lines of at most 1000 bytes, in which
  * what is not plain text is percent-escaped. Sans I/O.
  */
-#ifndef SMX_CONTROL_ASSUAN_H
-#define SMX_CONTROL_ASSUAN_H
+#ifndef SMX_PINENTRY_ASSUAN_H
+#define SMX_PINENTRY_ASSUAN_H
 
 #include "base/buf.h"
 #include "base/wire.h"
