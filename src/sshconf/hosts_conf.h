@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What ssh is told about the routes (C1, C2): the text of ssh-mux-hosts.conf, and the one Include
- * line in the user's own config. Text in, text out; cli/setup_config.c does the files.
+ * line in the user's own config. Text in, text out; cli/sshconf/setup_config.c does the files.
  */
 #ifndef SMX_SSHCONF_HOSTS_CONF_H
 #define SMX_SSHCONF_HOSTS_CONF_H

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "cli/doctor.h"
+#include "cli/doctor/doctor.h"
 
 #define KEY "remote.SSH.path"
 

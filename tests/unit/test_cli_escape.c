@@ -10,7 +10,7 @@
 
 #include "base/mem.h"
 #include "cli/cli.h"
-#include "cli/escape.h"
+#include "cli/session/escape.h"
 
 /* Takes the place of the daemon in the command line's library; never called here. */
 int smx_daemon_run(const struct smx_serve_options *opts)

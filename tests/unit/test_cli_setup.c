@@ -7,8 +7,8 @@
 #include <cmocka.h>
 
 #include "base/err.h"
-#include "cli/diff.h"
-#include "cli/setup.h"
+#include "cli/sshconf/diff.h"
+#include "cli/sshconf/setup.h"
 #include "trust_data.h"
 #include "util_data.h"
 

@@ -12,7 +12,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "cli/top.h"
+#include "cli/watch/top.h"
 
 #define ESC "\033"
 
