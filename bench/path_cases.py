@@ -437,7 +437,7 @@ def cold(world, report):
 # ---- memory --------------------------------------------------------------------------------------
 
 
-BUDGET = 128 << 20 # WINDOW_BUDGET of src/mux/window.h
+BUDGET = 128 << 20 # WINDOW_BUDGET of src/mux/core/window.h
 STOPPED = 20
 
 

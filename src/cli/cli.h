@@ -16,7 +16,7 @@
 #include "cli/color.h"
 #include "control/protocol.h"
 #include "control/status.h"
-#include "mux/daemon.h"
+#include "mux/core/daemon.h"
 
 /* Exit codes, after sysexits.h (D1). */
 enum smx_exit {
@@ -48,7 +48,7 @@ extern const struct smx_command smx_cmd_serve, smx_cmd_status, smx_cmd_stop, smx
 
 /* For the completions of shells; in no list. */
 extern const struct smx_command smx_cmd_routes;
-/* `prompt --terminal`; an exit code of mux/ask_process.h. */
+/* `prompt --terminal`; an exit code of mux/ask/ask_process.h. */
 int smx_cli_prompt_terminal(int echo);
 
 /* argv as main got it. */

@@ -204,7 +204,7 @@ const struct smx_route *smx_routes_find_target(const struct smx_routes *routes,
  * no part of it.
  *
  * Paths are compared as text. Two spellings of one file cost a second login, and never make two
- * people one; mux/prepare.h has put the home in the place of "~/" before.
+ * people one; mux/pool/prepare.h has put the home in the place of "~/" before.
  */
 int smx_hops_equal(const struct smx_hop *a, size_t n_a, const struct smx_hop *b, size_t n_b);
 /* The same without the identities: user, host, port, host_key_alias, known_hosts and so on of each

@@ -41,7 +41,7 @@ int smx_os_helper_run(
 /* As smx_os_file_append_line, of a known_hosts, which the confined daemon can't write itself. */
 int smx_os_helper_append_line(const char *path, const char *line, struct smx_buf *err);
 /*
- * Changes the keys of a host in a known_hosts (mux/known_edit.h), where the helper is there:
+ * Changes the keys of a host in a known_hosts (mux/pool/known_edit.h), where the helper is there:
  * q->op is SMX_HELPER_ROTATE. Blocks. 0 and how many lines went and came; an error of the edit, or
  * SMX_ESYS, with a line added to err.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * K6: a server's word on which host keys it has, and its proof of them (OpenSSH's PROTOCOL, "host
- * key update and rotation"). No I/O; what is done about it is mux/rotate.h's.
+ * key update and rotation"). No I/O; what is done about it is mux/pool/rotate.h's.
  *
  *	server	GLOBAL_REQUEST "hostkeys-00@openssh.com": string[] host keys, once after the login
  *	client	GLOBAL_REQUEST "hostkeys-prove-00@openssh.com": string[] of these

@@ -37,7 +37,7 @@ def test_H5_the_layers_hold_as_they_are(tree):
     ("crypto/hash.c", '#include "crypto/kex.h"\n', "in a circle: crypto/hash, crypto/kex"),
     ("ssh/conn.c", "#include <sys/socket.h>\n", "a layer without I/O"),
     ("trust/text.c", '#include "base/log.h"\n', "trust logs"),
-    ("mux/mux.c", "#ifdef _WIN32\n#endif\n", "_WIN32 outside src/os"),
+    ("mux/core/mux.c", "#ifdef _WIN32\n#endif\n", "_WIN32 outside src/os"),
     ("cli/text.c", "int x(char *a) { strcpy(a, a); }\n", "strcpy() is banned"),
 ], ids=["up", "header-circle", "file-circle", "io", "log", "system", "banned"])
 def test_H5_a_broken_layer_is_noticed(tree, name, text, words):

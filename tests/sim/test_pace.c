@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "mux/pace.h"
+#include "mux/core/pace.h"
 
 #define TICK_US   500
 #define QUEUE_MAX 65536

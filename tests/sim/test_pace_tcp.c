@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "mux/pace.h"
+#include "mux/core/pace.h"
 
 #define TICK_US     250
 #define RING        65536u

@@ -14,7 +14,7 @@
 
 #include "../clear_transport.h"
 #include "base/mem.h"
-#include "mux/upstream.h"
+#include "mux/pool/upstream.h"
 
 #define WINDOW  (256u * 1024)
 #define BEGIN   100000u /* of the clock */

@@ -11,7 +11,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "mux/attempts.h"
+#include "mux/pool/attempts.h"
 
 #define MINUTE 60000u
 #define START  1000000u

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "mux/caller_ask.h"
-#include "mux/caller_config.h"
+#include "mux/ask/caller_ask.h"
+#include "mux/ask/caller_config.h"
 
 #define BATCH(...) is_batch((const char *const[]){ "ssh", __VA_ARGS__, NULL })
 

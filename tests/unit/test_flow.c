@@ -10,7 +10,7 @@
 
 #include "../clear_transport.h"
 #include "base/mem.h"
-#include "mux/flow.h"
+#include "mux/core/flow.h"
 
 #define STDERR SMX_EXTENDED_DATA_STDERR
 

@@ -12,7 +12,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "mux/lane.h"
+#include "mux/core/lane.h"
 
 #define JOBS      6
 #define QUEUE_MAX 8

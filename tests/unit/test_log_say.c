@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "mux/say.h"
+#include "mux/core/say.h"
 
 static char seen[SMX_LOG_LINE_SIZE + 1];
 

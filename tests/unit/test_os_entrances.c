@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "mux/daemon.h"
+#include "mux/core/daemon.h"
 #include "os/os.h"
 #include "os_box.h"
 

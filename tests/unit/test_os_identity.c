@@ -14,7 +14,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "mux/identity.h"
+#include "mux/pool/identity.h"
 #include "os/os.h"
 
 static char dir[] = "/tmp/smx-identity-XXXXXX";

@@ -5,7 +5,7 @@
 #include <time.h>
 
 #include "crypto/keyfile.h"
-#include "mux/keyring.h"
+#include "mux/doors/keyring.h"
 
 #define AGED_MS 3100 /* after that a change of what was read can't look like no change */
 

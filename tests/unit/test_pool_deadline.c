@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "mux/pool.h"
-#include "mux/upstream.h"
+#include "mux/pool/pool.h"
+#include "mux/pool/upstream.h"
 
 #define PATIENCE_MS 5800
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "mux/prompt.h"
+#include "mux/ask/prompt.h"
 
 static void A5_the_first_is_an_empty_answer_and_the_second_the_end(void **state)
 {

@@ -11,7 +11,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
-#include "mux/question.h"
+#include "mux/ask/question.h"
 
 #define COLUMNS 80
 #define ROWS    24

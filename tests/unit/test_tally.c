@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "mux/tally.h"
+#include "mux/core/tally.h"
 
 #define START_MS 5000
 

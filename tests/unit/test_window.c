@@ -9,7 +9,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "mux/window.h"
+#include "mux/core/window.h"
 
 #define N 1024
 

@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/keyfile.h"
-#include "mux/local_key.h"
+#include "mux/doors/local_key.h"
 
 #define ERR_MAX (4 * SMX_OS_PATH_MAX)
 

@@ -9,8 +9,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/keyfile.h"
-#include "mux/keyring.h"
-#include "mux/local_key.h"
+#include "mux/doors/keyring.h"
+#include "mux/doors/local_key.h"
 #include "ssh/agent.h"
 
 #define ERR_MAX      (4 * SMX_OS_PATH_MAX)

@@ -10,8 +10,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/keyfile.h"
-#include "mux/identity.h"
-#include "mux/known_files.h"
+#include "mux/pool/identity.h"
+#include "mux/pool/known_files.h"
 
 #define ERR_MAX          (4 * SMX_OS_PATH_MAX)
 #define REACH_TIMEOUT_MS 3000

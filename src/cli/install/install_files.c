@@ -8,7 +8,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "mux/keyring.h"
+#include "mux/doors/keyring.h"
 #include "trust/authorized_keys.h"
 
 #define KEYS_TEXT_MAX (1u << 20)

@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/run/log.h"
-#include "mux/helper.h"
+#include "mux/core/helper.h"
 #include "os/os.h"
 
 static int run(int argc, char **argv)

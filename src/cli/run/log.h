@@ -3,7 +3,7 @@
 #ifndef SMX_CLI_RUN_LOG_H
 #define SMX_CLI_RUN_LOG_H
 
-#include "mux/daemon.h"
+#include "mux/core/daemon.h"
 
 #include "base/attr.h"
 

@@ -2,7 +2,7 @@
 /*
  * A question for the daemon at the terminal of a client of a control socket (W2), in a process of
  * its own: it puts the terminal back when the daemon takes the question back, and when the daemon
- * is killed. mux/ask_process.h says how it is spoken to.
+ * is killed. mux/ask/ask_process.h says how it is spoken to.
  */
 #include <string.h>
 
@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "cli/cli.h"
-#include "mux/ask_process.h"
+#include "mux/ask/ask_process.h"
 #include "os/caller.h"
 #include "os/os.h"
 

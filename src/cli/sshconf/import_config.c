@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "cli/sshconf/import.h"
 #include "config/routes.h"
-#include "mux/daemon.h"
+#include "mux/core/daemon.h"
 #include "os/os.h"
 
 #define HELP "see: ssh-mux import-config --help"

@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/keyfile.h"
-#include "mux/local_key.h"
+#include "mux/doors/local_key.h"
 #include "trust/authorized_keys.h"
 #include "trust/known_hosts.h"
 

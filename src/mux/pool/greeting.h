@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a login was begun that worked, for the next one over the same path (B13): which key opened
+ * it, and whether the server must be sent one message at a time. A path is what the pool's key says
+ * (P1): with other keys, or the same ones in another order, one may be somebody else.
+ */
+#ifndef SMX_MUX_POOL_GREETING_H
+#define SMX_MUX_POOL_GREETING_H
+
+#include "base/list.h"
+#include "base/wire.h"
+#include "config/routes.h"
+
+#define GREETINGS_MAX 128 /* the one not used for longest goes */
+
+struct greetings {
+	struct smx_list list; /* the last used first */
+	unsigned n;
+};
+
+void greetings_init(struct greetings *g);
+void greetings_release(struct greetings *g);
+
+/* The key's blob, empty if none is known; lives until the next call. */
+struct smx_view greeting_key(struct greetings *g, const struct smx_hop *hops, size_t n_hops);
+int greeting_is_in_turns(struct greetings *g, const struct smx_hop *hops, size_t n_hops);
+/* A login was opened by this key; empty: by none. Without memory it is not remembered. routes holds
+ * hops; a reference is taken. */
+void greeting_note_key(struct greetings *g, struct smx_routes *routes, const struct smx_hop *hops,
+	size_t n_hops, struct smx_view blob);
+/* The server ended a connection at messages that came before it had answered the first. */
+void greeting_note_in_turns(
+	struct greetings *g, struct smx_routes *routes, const struct smx_hop *hops, size_t n_hops);
+
+#endif
