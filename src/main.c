@@ -3,7 +3,7 @@
 
 #include "base/err.h"
 #include "cli/cli.h"
-#include "os/os.h"
+#include "os/start.h"
 
 int main(int argc, char **argv)
 {

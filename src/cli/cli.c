@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "os/os.h"
+#include "os/process.h"
 
 #define MESSAGE_MAX 8192
 

@@ -6,7 +6,12 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "os/os.h"
+#include "os/agent.h"
+#include "os/ask.h"
+#include "os/ipc.h"
+#include "os/path.h"
+#include "os/process.h"
+#include "os/start.h"
 
 #define CONNECT_TIMEOUT_MS 5000
 #define ANSWER_TIMEOUT_MS  SMX_CONTROL_READ_TIMEOUT_MS

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "os/os.h"
+#include "os/start.h"
 
 int smx_cli_color_wanted(int fd)
 {

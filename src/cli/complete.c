@@ -10,7 +10,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/routes.h"
-#include "os/os.h"
+#include "os/file.h"
+#include "os/path.h"
 
 #define ROUTES_TEXT_MAX (1024 * 1024)
 

@@ -98,7 +98,7 @@ const char *smx_control_cmd_name(enum smx_control_cmd cmd);
 int smx_control_request_build(struct smx_buf *out, int64_t id, enum smx_control_cmd cmd);
 /*
  * Whether a path can stand in the member "agent" (A1): bounded, fit for a terminal, and not
- * relative on any system; whether it is right on this one is for os/os.h to say.
+ * relative on any system; whether it is right on this one is for os/path.h to say.
  */
 int smx_control_is_agent(const char *path);
 /* Where to. Of CONNECT and LOGIN a route alone, or (route NULL) the others; of PROXY a route, and

@@ -11,7 +11,8 @@
 
 /*
  * Where the agent of that name listens: a path, in which the caller has put the home in the place
- * of "~/", or NULL or SMX_OS_AGENT_USUAL for what $SSH_AUTH_SOCK says; on Windows that counts if it
+ * of "~/", or NULL or SMX_OS_AGENT_USUAL for what $SSH_AUTH_SOCK says, or "$NAME" for what
+ * another variable says; on Windows that counts if it
  * names a pipe, else it is that of the system's OpenSSH, and "pageant" is a name too.
  * SMX_ENOTFOUND: none is usual here. SMX_ESYS, SMX_ENOMEM.
  */

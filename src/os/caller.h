@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The process at the other end of a control socket (W2): where its person sits, and what he has
- * said about being asked. A part of what differs from system to system, under the rules of os.h.
+ * said about being asked. A part of what differs from system to system, under the rules of os/README.md.
  *
  * All of it is read from what the system tells about processes of our own user. A process id is
  * used only as long as the process with it is the one that it was, which its start tells.

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* What of os.h is the same on every system. */
+/* What is the same on every system. */
 #include "os/common.h"
 
 #include <string.h>
 
 #include "base/mem.h"
-#include "os/os.h"
+#include "os/file.h"
+#include "os/process.h"
 
 int smx_os_stamp_equal(const struct smx_os_stamp *a, const struct smx_os_stamp *b)
 {

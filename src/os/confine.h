@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the daemon gives up once it serves (H3, docs/DESIGN.md, section 18): a part of what differs
- * from system to system, under the rules of os.h.
+ * from system to system, under the rules of os/README.md.
  */
 #ifndef SMX_OS_CONFINE_H
 #define SMX_OS_CONFINE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The control sockets of ssh (W2), and the standard streams that come through them: a part of what
- * differs from system to system, under the rules of os.h.
+ * differs from system to system, under the rules of os/README.md.
  *
  * A directory with one socket per route, at which OpenSSH's clients find us as the master of a
  * shared connection (ControlPath). OpenSSH on Windows shares none: there all of this is

@@ -2,7 +2,7 @@
 /*
  * The helper of the confined daemon (H3): a process of this very program that stays as it was
  * started, and does the few things that the daemon gives up. A part of what differs from system to
- * system, under the rules of os.h. On systems where nothing confines us there is none:
+ * system, under the rules of os/README.md. On systems where nothing confines us there is none:
  * smx_os_helper_start is SMX_EUNSUPPORTED, and all is done by the daemon itself.
  *
  * One per process. Its calls wait for the answer, for a moment as fork and exec do; they may come

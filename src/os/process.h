@@ -38,6 +38,8 @@ int smx_os_raise_file_limit(uint64_t *ret_limit);
 void smx_os_release_memory(void);
 /* No core file and no ptrace by other processes of the user: keys are in our memory. SMX_ESYS. */
 int smx_os_disable_core_dumps(void);
+/* How many bytes this process may keep out of swap; UINT64_MAX: any number; 0: not to be known. */
+uint64_t smx_os_lock_limit(void);
 
 /*
  * Path of the file that this process runs, as the system has it (never argv[0]). SMX_ESYS,

@@ -27,7 +27,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "os/os.h"
+#include "os/file.h"
 
 #define FOREIGN_UID 12345
 #define USER_UID    23456

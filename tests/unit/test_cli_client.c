@@ -19,7 +19,9 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "cli/cli.h"
-#include "os/os.h"
+#include "os/ipc.h"
+#include "os/path.h"
+#include "os/process.h"
 
 #define HELLO "{\"ssh_mux\":\"hello\",\"version\":1,\"program\":\"0.1.0\",\"pid\":1}\n"
 

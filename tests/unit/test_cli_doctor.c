@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "cli/doctor/doctor.h"
+#include "os/path.h"
 
 #define KEY "remote.SSH.path"
 

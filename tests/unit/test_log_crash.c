@@ -6,6 +6,8 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include "os/log.h"
+#include "os/process.h"
 #include "os/unix/unix.h"
 
 #define PROGRAM     "ssh-mux 1.2.3"

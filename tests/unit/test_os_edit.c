@@ -1,3 +1,4 @@
+#include "os/file.h"
 /* SPDX-License-Identifier: MIT */
 /* Changing a file that other programs write too (C2, C8): what becomes of everybody's text. */
 #include "os_box.h"

@@ -20,7 +20,8 @@
 
 #include "base/mem.h"
 #include "mux/core/daemon.h"
-#include "os/os.h"
+#include "os/path.h"
+#include "os/tcp.h"
 #include "os_box.h"
 
 static atomic_int is_ready;

@@ -1,3 +1,4 @@
+#include "os/file.h"
 /* SPDX-License-Identifier: MIT */
 /*
  * Every system call of a write fails once, or is the last one before the process is killed (C8):

@@ -1,3 +1,4 @@
+#include "os/file.h"
 /* SPDX-License-Identifier: MIT */
 /* Attacks on sensitive files that are read, and what comes of them (S1, S2). */
 #include "os_box.h"

@@ -15,7 +15,6 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "mux/pool/identity.h"
-#include "os/os.h"
 
 static char dir[] = "/tmp/smx-identity-XXXXXX";
 

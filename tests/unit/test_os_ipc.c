@@ -1,3 +1,4 @@
+#include "os/ipc.h"
 /* SPDX-License-Identifier: MIT */
 /* The control endpoint on Unix (S5, S7). */
 #include "os_box.h"

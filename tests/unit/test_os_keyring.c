@@ -6,6 +6,7 @@
 
 #include "crypto/keyfile.h"
 #include "mux/doors/keyring.h"
+#include "os/process.h"
 
 #define AGED_MS 3100 /* after that a change of what was read can't look like no change */
 

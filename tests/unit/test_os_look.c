@@ -1,3 +1,7 @@
+#include "os/ipc.h"
+#include "os/look.h"
+#include "os/path.h"
+#include "os/process.h"
 /* SPDX-License-Identifier: MIT */
 /* What doctor asks of the system (B10), and that asking changes nothing. */
 #include "os_box.h"

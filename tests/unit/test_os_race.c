@@ -1,3 +1,5 @@
+#include "os/file.h"
+#include "os/process.h"
 /* SPDX-License-Identifier: MIT */
 /*
  * A process that swaps things between a check and the use of what was checked (S1), as fast as it

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "os/os.h"
+#include "os/tcp.h"
 
 #ifdef TCP_CONGESTION
 static void assert_plain(int fd)

@@ -15,7 +15,10 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "os/os.h"
+#include "os/agent.h"
+#include "os/ipc.h"
+#include "os/path.h"
+#include "os/start.h"
 
 static void expect_agent(const char *name, int want, const char *want_path)
 {

@@ -9,6 +9,9 @@
 
 #include "base/mem.h"
 #include "base/wire.h"
+#include "os/log.h"
+#include "os/process.h"
+#include "os/terminal.h"
 
 /* A terminal of ours: the other side, and the terminal itself. */
 static void open_terminal(int *ret_master, int *ret_slave)

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* ssh-mux doctor (B10): everything that has kept somebody from connecting, each with its remedy. */
 #include "cli/doctor/doctor.h"
+#include "os/file.h"
+#include "os/path.h"
+#include "os/process.h"
+#include "os/start.h"
+#include "os/terminal.h"
 
 #include <stdarg.h>
 #include <stdio.h>

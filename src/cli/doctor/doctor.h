@@ -9,7 +9,9 @@
 #include "cli/cli.h"
 #include "config/routes.h"
 #include "crypto/key.h"
-#include "os/os.h"
+#include "os/file.h"
+#include "os/path.h"
+#include "os/start.h"
 #include "sshconf/ssh_config.h"
 #include "trust/authorized_keys.h"
 #include "trust/known_hosts.h"
@@ -95,7 +97,7 @@ const char *doctor_quote(struct doctor *d, const char *path);
 /* What smx_os_advice has to say; as doctor_fix. */
 const char *doctor_advice(struct doctor *d, enum smx_os_advice what, const char *a, const char *b);
 /*
- * A failure of the functions of os.h: their texts are "what is wrong; what to do". Where there is
+ * A failure of the functions of src/os: their texts are "what is wrong; what to do". Where there is
  * no "; ", otherwise is the remedy.
  */
 void doctor_say_err(struct doctor *d, enum doctor_level level, struct smx_buf *err, int r,

@@ -2,6 +2,9 @@
 /* What sends an ssh client to us (C1, C2): ssh-mux-hosts.conf, its Include, and what ssh makes of
  * them. */
 #include "cli/doctor/doctor.h"
+#include "os/file.h"
+#include "os/path.h"
+#include "os/process.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What ssh makes of a host whose block names a control socket of ours (W3). */
 #include "cli/doctor/doctor.h"
+#include "os/path.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Whether the daemon runs, is this one, and has the port that clients use. */
 #include "cli/doctor/doctor.h"
+#include "os/file.h"
+#include "os/ipc.h"
+#include "os/look.h"
+#include "os/path.h"
+#include "os/process.h"
+#include "os/start.h"
 
 #include <inttypes.h>
 #include <stdio.h>

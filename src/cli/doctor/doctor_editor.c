@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Settings of editors' Remote-SSH that keep it from ssh-mux, and routes that it can't use (R4). */
 #include "cli/doctor/doctor.h"
+#include "os/file.h"
+#include "os/look.h"
+#include "os/path.h"
+#include "os/process.h"
 
 #include <stdio.h>
 #include <stdlib.h>

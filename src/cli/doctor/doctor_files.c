@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The SSH directory and the files of ours in it (S1, S2, S4). */
 #include "cli/doctor/doctor.h"
+#include "os/file.h"
+#include "os/path.h"
+#include "os/start.h"
 
 #include <stdio.h>
 #include <stdlib.h>

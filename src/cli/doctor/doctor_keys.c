@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Who may use the local server, and whether the keys that clients offer are among them (L5). */
 #include "cli/doctor/doctor.h"
+#include "os/agent.h"
+#include "os/file.h"
+#include "os/path.h"
+#include "os/start.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* What the daemon has logged of late (D4), and whether the system leaves it room. */
 #include "cli/doctor/doctor.h"
+#include "os/file.h"
+#include "os/look.h"
+#include "os/path.h"
+#include "os/process.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Who is at the other end of a port or a socket. */
 #include "cli/doctor/doctor.h"
+#include "os/agent.h"
+#include "os/ipc.h"
+#include "os/look.h"
+#include "os/process.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,6 +2,12 @@
 /* What logging in to the servers of the routes needs: their host keys, keys of ours, a way there.
  */
 #include "cli/doctor/doctor.h"
+#include "os/agent.h"
+#include "os/file.h"
+#include "os/ipc.h"
+#include "os/look.h"
+#include "os/path.h"
+#include "os/start.h"
 
 #include <stdio.h>
 #include <stdlib.h>

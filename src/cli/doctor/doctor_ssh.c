@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The ssh client: which one, and how old. */
 #include "cli/doctor/doctor.h"
+#include "os/file.h"
+#include "os/process.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* ssh-mux install: from the user's config to a running service in one go (C5, C6). */
 #include "cli/install/install.h"
+#include "os/file.h"
+#include "os/path.h"
+#include "os/service.h"
 
 #include <stdarg.h>
 #include <stdio.h>

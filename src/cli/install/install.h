@@ -5,7 +5,7 @@
 
 #include "cli/cli.h"
 #include "config/service_text.h"
-#include "os/os.h"
+#include "os/path.h"
 
 #include "base/attr.h"
 

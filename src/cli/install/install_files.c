@@ -2,6 +2,10 @@
 /* install: the program and the authorised keys. */
 #include "cli/install/install.h"
 #include "cli/sshconf/setup.h"
+#include "os/file.h"
+#include "os/path.h"
+#include "os/process.h"
+#include "os/service.h"
 
 #include <stdio.h>
 #include <string.h>

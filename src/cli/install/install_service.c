@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* install: the service, and the daemon that runs already. */
 #include "cli/install/install.h"
+#include "os/ask.h"
+#include "os/file.h"
+#include "os/ipc.h"
+#include "os/log.h"
+#include "os/process.h"
+#include "os/service.h"
 
 #include <stdio.h>
 #include <string.h>

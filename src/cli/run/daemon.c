@@ -9,7 +9,13 @@
 #include "base/mem.h"
 #include "cli/run/daemon.h"
 #include "cli/run/log.h"
-#include "os/os.h"
+#include "os/file.h"
+#include "os/ipc.h"
+#include "os/log.h"
+#include "os/path.h"
+#include "os/process.h"
+#include "os/service.h"
+#include "os/spawn.h"
 
 #define START_WAIT_MS  5000
 #define START_PAUSE_MS 20

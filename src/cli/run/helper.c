@@ -5,7 +5,7 @@
 #include "cli/cli.h"
 #include "cli/run/log.h"
 #include "mux/core/helper.h"
-#include "os/os.h"
+#include "os/path.h"
 
 static int run(int argc, char **argv)
 {

@@ -10,7 +10,8 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "os/os.h"
+#include "os/log.h"
+#include "os/path.h"
 
 #define LEVEL_VARIABLE "SSH_MUX_LOG"
 #define ERR_MAX        (2 * SMX_OS_PATH_MAX)

@@ -9,7 +9,10 @@
 #include "base/mem.h"
 #include "cli/run/log.h"
 #include "config/names.h"
-#include "os/os.h"
+#include "os/file.h"
+#include "os/path.h"
+#include "os/process.h"
+#include "os/start.h"
 
 #define HELP         "see: ssh-mux serve --help"
 #define DEFAULT_PORT 22

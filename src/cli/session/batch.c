@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "os/os.h"
+#include "os/process.h"
 #include "sshconf/ssh_args.h"
 
 #define ARGS_MAX (256 * 1024)

@@ -10,7 +10,9 @@
 #include "cli/session/target.h"
 #include "crypto/key.h"
 #include "crypto/keyfile.h"
-#include "os/os.h"
+#include "os/file.h"
+#include "os/path.h"
+#include "os/process.h"
 
 #define HOST_KEY_PUB_FILE "ssh-mux-host-key.pub"
 #define COMMAND_MAX       (128 * 1024)

@@ -10,7 +10,8 @@
 #include "base/mem.h"
 #include "cli/session/target.h"
 #include "cli/session/uplink.h"
-#include "os/os.h"
+#include "os/ipc.h"
+#include "os/process.h"
 
 #define HELP "see: ssh-mux login --help"
 

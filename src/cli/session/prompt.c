@@ -9,7 +9,9 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "cli/cli.h"
-#include "os/os.h"
+#include "os/process.h"
+#include "os/terminal.h"
+#include "os/window.h"
 #include "pinentry/server.h"
 
 #define CHUNK_SIZE 4096

@@ -11,8 +11,9 @@
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "mux/ask/ask_process.h"
+#include "os/ask.h"
 #include "os/caller.h"
-#include "os/os.h"
+#include "os/terminal.h"
 
 /* Up to its NUL; the input stays open for as long as the question is to be asked. */
 static int read_text(struct smx_buf *out)

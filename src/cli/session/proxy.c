@@ -15,7 +15,7 @@
 #include "base/text.h"
 #include "cli/session/uplink.h"
 #include "config/names.h"
-#include "os/os.h"
+#include "os/process.h"
 
 /* Bytes on their way to one side; over it, the other is not read. */
 #define BACKLOG_MAX (1024 * 1024)

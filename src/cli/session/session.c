@@ -16,7 +16,10 @@
 #include "cli/cli.h"
 #include "cli/session/escape.h"
 #include "cli/session/uplink.h"
-#include "os/os.h"
+#include "os/ipc.h"
+#include "os/process.h"
+#include "os/start.h"
+#include "os/terminal.h"
 #include "ssh/auth_client.h"
 #include "ssh/conn.h"
 

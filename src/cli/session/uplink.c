@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/session/uplink.h"
+#include "os/ask.h"
+#include "os/process.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -10,7 +10,7 @@
 
 #include "base/buf.h"
 #include "control/frame.h"
-#include "os/os.h"
+#include "os/ask.h"
 
 #define UPLINK_READ        (256 * 1024) /* at a time */
 #define UPLINK_ANSWER_SIZE 1024

@@ -18,7 +18,9 @@
 #include "mux/pool/identity.h"
 #include "mux/pool/known_files.h"
 #include "mux/pool/prepare.h"
-#include "os/os.h"
+#include "os/agent.h"
+#include "os/file.h"
+#include "os/path.h"
 #include "trust/authorized_keys.h"
 #include "trust/known_hosts.h"
 
@@ -99,7 +101,7 @@ static int say_lines(struct check *c, enum kind kind, const char *file, struct s
 	return 0;
 }
 
-/* What a function of os.h said, or its code. */
+/* What a function of src/os said, or its code. */
 static void say_failure(
 	struct check *c, enum kind kind, const char *place, struct smx_buf *err, int r)
 {

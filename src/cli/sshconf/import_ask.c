@@ -8,7 +8,8 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "cli/sshconf/import.h"
-#include "os/os.h"
+#include "os/path.h"
+#include "os/process.h"
 #include "sshconf/ssh_config.h"
 
 #define AT_ONCE    4

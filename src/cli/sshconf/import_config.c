@@ -10,7 +10,10 @@
 #include "cli/sshconf/import.h"
 #include "config/routes.h"
 #include "mux/core/daemon.h"
-#include "os/os.h"
+#include "os/file.h"
+#include "os/path.h"
+#include "os/process.h"
+#include "os/start.h"
 
 #define HELP "see: ssh-mux import-config --help"
 #define AGAIN \

@@ -16,7 +16,9 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/random.h"
-#include "os/os.h"
+#include "os/file.h"
+#include "os/path.h"
+#include "os/process.h"
 #include "sshconf/ssh_config.h"
 
 #define FILES_MAX      1024 /* read, each time one is included again counted */

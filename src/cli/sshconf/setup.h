@@ -7,7 +7,7 @@
 #include "base/wire.h"
 #include "cli/cli.h"
 #include "config/routes.h"
-#include "os/os.h"
+#include "os/file.h"
 
 #define SMX_SETUP_KEY_LINE_MAX 1024 /* of the local server's key as text */
 #define SMX_SETUP_KNOWN_MAX    (1u << 20) /* longest ssh-mux-known-hosts */

@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "cli/sshconf/setup.h"
-#include "os/os.h"
+#include "os/path.h"
 
 #define ERR_MAX (4 * SMX_OS_PATH_MAX)
 

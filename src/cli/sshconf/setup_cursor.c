@@ -6,6 +6,9 @@
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/sshconf/setup.h"
+#include "os/file.h"
+#include "os/path.h"
+#include "os/service.h"
 #include "sshconf/cursor_text.h"
 
 struct script {

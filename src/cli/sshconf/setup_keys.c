@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/sshconf/setup.h"
+#include "os/file.h"
+#include "os/path.h"
 
 #include <string.h>
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* setup-config: which blocks of the user's own are for the same names (C2). */
 #include "cli/sshconf/setup.h"
+#include "os/file.h"
+#include "os/path.h"
 
 #include <stdio.h>
 #include <string.h>

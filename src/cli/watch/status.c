@@ -8,7 +8,8 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "os/os.h"
+#include "os/process.h"
+#include "os/terminal.h"
 
 #define TEXT_MAX (64u << 20)
 

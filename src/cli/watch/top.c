@@ -9,7 +9,8 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "base/mem.h"
-#include "os/os.h"
+#include "os/process.h"
+#include "os/terminal.h"
 
 #define INTERVAL_DEFAULT_MS 1000
 #define INTERVAL_MIN_MS     200

@@ -7,7 +7,9 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "os/os.h"
+#include "os/ipc.h"
+#include "os/path.h"
+#include "os/process.h"
 
 #define CONNECT_TIMEOUT_MS 300 /* a daemon that is there takes no time at all */
 

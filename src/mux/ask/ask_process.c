@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "mux/core/child.h"
 #include "os/caller.h"
-#include "os/os.h"
+#include "os/ipc.h"
 
 #define END_MS 1000 /* between the end of its input, SIGTERM and SIGKILL */
 

@@ -15,7 +15,8 @@
 #include "mux/core/say.h"
 #include "mux/doors/passenger_int.h"
 #include "os/caller.h"
-#include "os/os.h"
+#include "os/ipc.h"
+#include "os/process.h"
 #include "sshconf/ssh_args.h"
 
 #define LOOK_AFTER_MS 900 /* of waiting: then its settings matter */

@@ -12,7 +12,6 @@
 #include "mux/ask/question.h"
 #include "mux/core/say.h"
 #include "os/helper.h"
-#include "os/os.h"
 
 #define WHY_SIZE  256
 #define TEXT_MAX  4096

@@ -8,7 +8,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "mux/core/child.h"
-#include "os/os.h"
+#include "os/process.h"
+#include "os/window.h"
 
 #define END_MS     1000 /* between the end of its input, SIGTERM and SIGKILL */
 #define CHUNK_SIZE 1024

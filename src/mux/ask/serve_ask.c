@@ -8,7 +8,7 @@
 #include "mux/ask/prompt.h"
 #include "mux/ask/question.h"
 #include "mux/core/daemon.h"
-#include "os/os.h"
+#include "os/ask.h"
 
 struct serve_ask {
 	struct asker asker;

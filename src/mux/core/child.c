@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "os/os.h"
+#include "os/ipc.h"
 
 struct child {
 	struct mux *mux;

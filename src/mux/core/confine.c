@@ -10,7 +10,8 @@
 #include "mux/pool/known_files.h"
 #include "mux/pool/prepare.h"
 #include "os/confine.h"
-#include "os/os.h"
+#include "os/file.h"
+#include "os/path.h"
 
 #define PLACES_MAX   1024 /* directories, each once */
 #define WARNING_SIZE 1024

@@ -26,7 +26,9 @@
 #include "mux/pool/holdback.h"
 #include "mux/pool/pool.h"
 #include "mux/pool/upstream.h"
-#include "os/os.h"
+#include "os/path.h"
+#include "os/process.h"
+#include "os/start.h"
 
 #define TICK_MS         1000
 #define POOL_BLOCKS_MAX 16 /* idle socket buffers kept while others are in use */

@@ -15,8 +15,9 @@
 #include "mux/pool/known_edit.h"
 #include "mux/pool/known_files.h"
 #include "mux/pool/prepare.h"
+#include "os/file.h"
 #include "os/helper.h"
-#include "os/os.h"
+#include "os/process.h"
 
 struct policy {
 	const char *ssh_dir, *routes_path;

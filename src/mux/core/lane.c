@@ -3,7 +3,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "os/os.h"
+#include "os/process.h"
 
 enum { JOB_WAITS, JOB_RUNS, JOB_RUNS_FOR_NOBODY, JOB_IS_DONE, JOB_IS_DONE_FOR_NOBODY };
 

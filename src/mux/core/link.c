@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "mux/core/link_int.h"
 #include "mux/core/pacing.h"
-#include "os/os.h"
+#include "os/tcp.h"
 #include "ssh/probes.h"
 
 #define WRITE_BUFS_MAX 32

@@ -13,7 +13,9 @@
 #include "mux/forward/agent_forward.h"
 #include "mux/pool/pool.h"
 #include "mux/pool/prepare.h"
-#include "os/os.h"
+#include "os/file.h"
+#include "os/path.h"
+#include "os/process.h"
 
 #define ERR_MAX     2048
 #define WARNING_MAX (ERR_MAX + 128)

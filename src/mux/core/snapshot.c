@@ -24,7 +24,7 @@
 #include "mux/pool/holdback.h"
 #include "mux/pool/login.h"
 #include "mux/pool/upstream.h"
-#include "os/os.h"
+#include "os/process.h"
 
 #define TARGET_SIZE 640
 

@@ -11,7 +11,7 @@
 #include "mux/ask/question.h"
 #include "mux/doors/control.h"
 #include "mux/doors/door.h"
-#include "os/os.h"
+#include "os/agent.h"
 
 /* Of less the copy costs nothing. */
 #define DIRECT_READ_LEAST 4096

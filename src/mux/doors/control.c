@@ -14,7 +14,9 @@
 #include "mux/doors/attach.h"
 #include "mux/doors/door.h"
 #include "mux/pool/pool.h"
-#include "os/os.h"
+#include "os/ipc.h"
+#include "os/path.h"
+#include "os/process.h"
 
 #define CONTROL_CLIENTS_MAX 32 /* not counting attached ones */
 #define CONTROL_BACKLOG     128

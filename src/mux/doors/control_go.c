@@ -11,7 +11,7 @@
 #include "mux/doors/login_call.h"
 #include "mux/doors/request.h"
 #include "mux/pool/holdback.h"
-#include "os/os.h"
+#include "os/agent.h"
 
 static enum attempt_place place_of(const struct smx_control_request *req)
 {

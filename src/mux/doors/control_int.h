@@ -6,7 +6,7 @@
 #include "control/frame.h"
 #include "control/protocol.h"
 #include "mux/doors/control.h"
-#include "os/os.h"
+#include "os/ipc.h"
 
 #define LINES_READ 4096 /* at a time; frames are read into a block */
 

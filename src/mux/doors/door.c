@@ -16,7 +16,7 @@
 #include "mux/doors/keyring.h"
 #include "mux/doors/request.h"
 #include "mux/forward/client_forward.h"
-#include "os/os.h"
+#include "os/tcp.h"
 #include "ssh/request.h"
 
 #define BACKLOG        4096 /* as much as the system allows: a flood must not crowd others out */

@@ -11,7 +11,8 @@
 #include "mux/doors/guest_proxy.h"
 #include "mux/forward/forward.h"
 #include "os/door.h"
-#include "os/os.h"
+#include "os/ipc.h"
+#include "os/process.h"
 
 #define READ_SIZE (16 * 1024)
 /* A message, and the bytes of its descriptors. */

@@ -17,7 +17,7 @@
 #include "mux/forward/remote_listener.h"
 #include "mux/pool/upstream.h"
 #include "os/door.h"
-#include "os/os.h"
+#include "os/process.h"
 
 #define TEXT_SIZE     600
 #define PORT_MAX      65535

@@ -9,7 +9,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "os/os.h"
+#include "os/file.h"
+#include "os/path.h"
 #include "trust/authorized_keys.h"
 
 #define WARNINGS_MAX 16384

@@ -4,7 +4,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/keyfile.h"
-#include "os/os.h"
+#include "os/file.h"
+#include "os/path.h"
 
 struct kind {
 	const char *file, *pub_file, *comment, *name;

@@ -18,7 +18,7 @@
 #include "mux/forward/remote_listener.h"
 #include "os/caller.h"
 #include "os/door.h"
-#include "os/os.h"
+#include "os/ipc.h"
 #include "sshconf/ssh_args.h"
 
 #define ACCEPTS_MAX      64 /* in a row, before all else has its turn */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "mux/doors/passenger_int.h"
+#include "os/agent.h"
+#include "os/terminal.h"
 
 #include <stdio.h>
 #include <string.h>

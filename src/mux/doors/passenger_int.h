@@ -6,7 +6,7 @@
 #include "mux/ask/caller_ask.h"
 #include "mux/doors/passenger.h"
 #include "mux/forward/agent_forward.h"
-#include "os/os.h"
+#include "os/terminal.h"
 
 #define PASSENGER_TEXT_SIZE 600
 

@@ -12,7 +12,7 @@
 #include "mux/forward/forward.h"
 #include "mux/forward/listener.h"
 #include "os/door.h"
-#include "os/os.h"
+#include "os/ipc.h"
 
 #define TEXT_SIZE 600
 

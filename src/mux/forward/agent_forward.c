@@ -15,7 +15,7 @@
 #include "mux/forward/agent_end.h"
 #include "mux/forward/agent_pipe.h"
 #include "mux/pool/upstream.h"
-#include "os/os.h"
+#include "os/file.h"
 #include "ssh/agent.h"
 #include "ssh/agent_filter.h"
 

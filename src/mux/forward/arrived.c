@@ -9,8 +9,8 @@
 #include "base/text.h"
 #include "mux/core/say.h"
 #include "mux/forward/remote_listener.h"
+#include "os/agent.h"
 #include "os/door.h"
-#include "os/os.h"
 
 #define TEXT_SIZE 600
 

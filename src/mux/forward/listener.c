@@ -10,7 +10,6 @@
 #include "mux/core/say.h"
 #include "mux/forward/accepted.h"
 #include "os/door.h"
-#include "os/os.h"
 
 #define ACCEPTS_MAX 16 /* in a row, before all else has its turn */
 

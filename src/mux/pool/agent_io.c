@@ -3,7 +3,8 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "os/os.h"
+#include "os/agent.h"
+#include "os/ipc.h"
 #include "ssh/agent.h"
 
 #define RETRY_MS 10 /* until an agent that serves others has an end for us */

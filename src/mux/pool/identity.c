@@ -7,7 +7,8 @@
 #include "base/mem.h"
 #include "crypto/cert.h"
 #include "crypto/keyfile.h"
-#include "os/os.h"
+#include "os/file.h"
+#include "os/path.h"
 
 #define PUBLIC_SUFFIX ".pub"
 #define PATH_MAX_LEN  (SMX_OS_PATH_MAX + sizeof(IDENTITY_CERT_SUFFIX))

@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/keyfile.h"
-#include "os/os.h"
+#include "os/file.h"
 
 struct keyload {
 	uv_work_t work;

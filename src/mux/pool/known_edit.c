@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "os/file.h"
 #include "os/helper.h"
-#include "os/os.h"
 
 static int on_edit(
 	void *arg, struct smx_view old, int is_missing, struct smx_buf *out, struct smx_buf *err)

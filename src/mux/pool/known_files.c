@@ -6,7 +6,9 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "mux/pool/prepare.h"
-#include "os/os.h"
+#include "os/file.h"
+#include "os/path.h"
+#include "os/process.h"
 
 static int add(struct known_files *f, char *path)
 {

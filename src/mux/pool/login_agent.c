@@ -10,7 +10,7 @@
 #include "mux/pool/agent_io.h"
 #include "mux/pool/login_int.h"
 #include "mux/pool/pool.h"
-#include "os/os.h"
+#include "os/agent.h"
 #include "ssh/agent.h"
 
 #define ASKERS_MAX 64

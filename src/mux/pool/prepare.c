@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "mux/pool/identity.h"
 #include "mux/pool/known_files.h"
-#include "os/os.h"
+#include "os/path.h"
 
 struct prepare {
 	uv_work_t req;

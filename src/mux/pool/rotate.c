@@ -10,7 +10,6 @@
 #include "mux/core/say.h"
 #include "mux/pool/known_edit.h"
 #include "mux/pool/known_files.h"
-#include "os/os.h"
 #include "ssh/hostkeys.h"
 #include "trust/rotation.h"
 

@@ -10,7 +10,7 @@
 #include "mux/core/say.h"
 #include "mux/net/tunnel.h"
 #include "mux/pool/upstream.h"
-#include "os/os.h"
+#include "os/tcp.h"
 
 #define KEEPALIVE_MS     (15 * 1000) /* P4 */
 #define KEEPALIVE_MISSED 3

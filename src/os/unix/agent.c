@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Where the SSH agent listens (A1): a socket of the file system. */
-#include "os/os.h"
+#include "os/agent.h"
 
 #include <errno.h>
 #include <fcntl.h>

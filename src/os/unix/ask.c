@@ -8,8 +8,8 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "os/ask.h"
 #include "os/caller.h"
-#include "os/os.h"
 #include "os/unix/unix.h"
 
 #define CTRL_C    0x03

@@ -9,7 +9,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "os/os.h"
+#include "os/ask.h"
 #include "os/unix/unix.h"
 
 #define ANSWER_SIZE 4096

@@ -20,7 +20,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "os/os.h"
+#include "os/path.h"
 #include "os/unix/unix.h"
 
 struct smx_os_caller {

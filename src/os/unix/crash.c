@@ -13,7 +13,7 @@
  *
  * A stack overflow is reported for the main thread only: the others have no second stack.
  */
-#include "os/os.h"
+#include "os/log.h"
 
 #include <assert.h>
 #include <signal.h>

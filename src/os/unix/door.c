@@ -17,7 +17,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "os/os.h"
+#include "os/path.h"
 #include "os/unix/unix.h"
 
 #define BACKLOG    128

@@ -9,7 +9,8 @@
  * the new one; if it was rewritten, that is what the edit should have started from, and the next
  * round does.
  */
-#include "os/os.h"
+#include "os/file.h"
+#include "os/process.h"
 
 #include <errno.h>
 #include <fcntl.h>

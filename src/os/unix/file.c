@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading and replacing sensitive files (S1, S2, C8). */
-#include "os/os.h"
+#include "os/file.h"
 
 #include <dirent.h>
 #include <errno.h>

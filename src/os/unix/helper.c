@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The daemon's side of the helper (os/helper.h). */
+#include "os/file.h"
 #include "os/helper.h"
+#include "os/ipc.h"
+#include "os/path.h"
+#include "os/process.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,6 +5,7 @@
  * bound to this machine alone, and only sockets are removed.
  */
 #include "os/helper.h"
+#include "os/path.h"
 
 #include <errno.h>
 #include <fcntl.h>

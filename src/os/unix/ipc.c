@@ -5,7 +5,8 @@
  * Who holds the lock file is the daemon; the kernel lets go of it when the process dies, however
  * that happens. So whoever has the lock may take a leftover socket away.
  */
-#include "os/os.h"
+#include "os/ipc.h"
+#include "os/process.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -10,7 +10,10 @@
  * only full files are renamed, no line is lost, and each writer's stay in order over the two files.
  * Writers take no lock: who was stopped or delayed in the middle holds up nothing but a rotation.
  */
-#include "os/os.h"
+#include "os/file.h"
+#include "os/log.h"
+#include "os/path.h"
+#include "os/process.h"
 
 #include <errno.h>
 #include <fcntl.h>

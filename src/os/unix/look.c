@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What `doctor` looks at: sockets, disks and places. Nothing here changes anything. */
-#include "os/os.h"
+#include "os/look.h"
+#include "os/path.h"
+#include "os/process.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>

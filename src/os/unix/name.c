@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Parts of paths, which need not be there. */
-#include "os/os.h"
+#include "os/path.h"
 
 #include <string.h>
 

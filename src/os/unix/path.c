@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Where things are (D3, S4, S5, S8). */
-#include "os/os.h"
+#include "os/file.h"
+#include "os/look.h"
+#include "os/path.h"
 
 #include <errno.h>
 #include <pwd.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* TCP clients of this machine: taking them in, and whose they are (U9). */
-#include "os/os.h"
+#include "os/tcp.h"
 
 #include <errno.h>
 #include <fcntl.h>

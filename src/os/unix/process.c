@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The process itself. */
-#include "os/os.h"
+#include "os/process.h"
+#include "os/tcp.h"
+#include "os/window.h"
 
 #include <errno.h>
 #include <fcntl.h>

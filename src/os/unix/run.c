@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Other programs: where they are, and running one to its end. */
-#include "os/os.h"
+#include "os/file.h"
+#include "os/path.h"
+#include "os/process.h"
 
 #include <errno.h>
 #include <fcntl.h>

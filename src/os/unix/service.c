@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The daemon as a service (C6): what does not depend on the manager. */
+#include "os/file.h"
+#include "os/path.h"
+#include "os/process.h"
+#include "os/service.h"
 #include "os/unix/service.h"
 
 #include <errno.h>
@@ -96,7 +100,7 @@ int64_t service_number(const char *text, const char *name)
 	return at ? (int64_t)strtoll(at + strlen(name), NULL, 10) : 0;
 }
 
-/* ---- what os.h promises ------------------------------------------------------------------------
+/* ---- what os/service.h promises ------------------------------------------------------------------------
  */
 
 int smx_os_service_new(struct smx_os_service **ret, struct smx_buf *err)

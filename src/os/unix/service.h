@@ -3,12 +3,12 @@
 #ifndef SMX_OS_UNIX_SERVICE_H
 #define SMX_OS_UNIX_SERVICE_H
 
-#include "os/os.h"
+#include "os/service.h"
 
 #define SERVICE_NAME     "ssh-mux"
 #define SERVICE_ARGS_MAX 8
 
-/* As the functions of os.h that are named after them. */
+/* As the functions of os/service.h that are named after them. */
 struct service_ops {
 	enum smx_os_service_kind kind;
 	const char *manager, *restart_command;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* An agent of launchd in the user's login session (launchctl(1), launchd.plist(5)). */
+#include "os/path.h"
+#include "os/process.h"
+#include "os/service.h"
 #include "os/unix/service.h"
 
 #include <stdio.h>

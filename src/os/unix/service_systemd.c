@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A unit of the user's own systemd. */
+#include "os/file.h"
+#include "os/path.h"
+#include "os/service.h"
 #include "os/unix/service.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/os.h"
+#include "os/tcp.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A daemon of our own: its process (D1). */
-#include "os/os.h"
+#include "os/process.h"
+#include "os/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What a program finds when it starts, and what people are advised to run. */
-#include "os/os.h"
+#include "os/path.h"
+#include "os/process.h"
+#include "os/start.h"
 
 #include <signal.h>
 #include <stdio.h>

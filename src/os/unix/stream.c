@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Standard streams, read and written by worker threads. */
-#include "os/os.h"
+#include "os/terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,6 @@
  * New content of a file, written beside it under a random name and renamed into its place (C8); and
  * what becomes of those names when their writer is killed before the rename.
  */
-#include "os/os.h"
 
 #include <dirent.h>
 #include <errno.h>

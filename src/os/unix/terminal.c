@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The terminal of `ssh-mux connect` (D2) and `ssh-mux top` (B10). */
-#include "os/os.h"
+#include "os/terminal.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -9,9 +9,11 @@
 
 #include "base/attr.h"
 #include "base/buf.h"
+#include "os/ask.h"
 #include "os/caller.h"
+#include "os/file.h"
 #include "os/helper.h"
-#include "os/os.h"
+#include "os/path.h"
 
 /* 1 if AddressSanitizer is built in. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -41,7 +43,7 @@ void smx_unix_say(struct smx_buf *err, const char *fmt, ...) SMX_PRINTF(2, 3);
 /* "<what> <path>: <text of errno>"; returns SMX_ENOTFOUND for ENOENT, else SMX_ESYS. */
 int smx_unix_fail(struct smx_buf *err, const char *what, const char *path, int error_number);
 
-/* Walks to the directory that `path` is in (os.h, smx_os_file_read). The path "/" has no name and
+/* Walks to the directory that `path` is in (os/file.h, smx_os_file_read). The path "/" has no name and
  * is SMX_EINVAL. */
 int smx_unix_walk(const char *path, struct smx_unix_place *ret, struct smx_buf *err);
 void smx_unix_place_release(struct smx_unix_place *pl);
@@ -57,7 +59,7 @@ int smx_unix_sync_dir(int fd, const char *path, struct smx_buf *err);
  */
 int smx_unix_make_dir(const char *path, int *ret_fd, struct stat *ret_st, struct smx_buf *err);
 
-/* The next client of a listening socket, non-blocking and not inherited (os.h, smx_os_tcp_accept).
+/* The next client of a listening socket, non-blocking and not inherited (os/tcp.h, smx_os_tcp_accept).
  */
 int smx_unix_accept(int listener, int *ret_fd);
 

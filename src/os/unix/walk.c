@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "os/os.h"
+#include "os/file.h"
+#include "os/path.h"
 
 #define LINKS_MAX 16
 

@@ -21,6 +21,8 @@
 #include "base/mem.h"
 #include "base/wire.h"
 #include "crypto/hash.h"
+#include "os/agent.h"
+#include "os/path.h"
 #include "os/win/dacl.h"
 
 #define OPENSSH_PIPE "\\\\.\\pipe\\openssh-ssh-agent"

@@ -7,6 +7,8 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "os/ask.h"
+#include "os/process.h"
 #include "os/win/console.h"
 #include "os/win/dacl.h"
 #include "os/win/spawn.h"

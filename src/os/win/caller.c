@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* There are no control sockets here, and so no callers. */
+#include "os/ask.h"
 #include "os/caller.h"
 
 #include "base/err.h"

@@ -3,6 +3,7 @@
  * The last words of a process that crashes (D4). The filter runs in the thread that crashed, whose
  * heap may be broken: it allocates nothing, formats by itself, and writes with WriteFile.
  */
+#include "os/log.h"
 #include "os/win/crash.h"
 
 #include <signal.h>

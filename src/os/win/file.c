@@ -8,6 +8,9 @@
 #include "base/mem.h"
 #include "crypto/random.h"
 #include "os/common.h"
+#include "os/file.h"
+#include "os/path.h"
+#include "os/process.h"
 #include "os/win/dacl.h"
 #include "os/win/walk.h"
 

@@ -5,7 +5,7 @@
 #include <errno.h>
 
 #include "base/err.h"
-#include "os/os.h"
+#include "os/file.h"
 
 int smx_os_helper_start(const char *const *args)
 {

@@ -20,6 +20,10 @@
 #include "base/mem.h"
 #include "crypto/hash.h"
 #include "crypto/random.h"
+#include "os/file.h"
+#include "os/ipc.h"
+#include "os/path.h"
+#include "os/process.h"
 #include "os/win/dacl.h"
 
 #define PIPE_BUFFER (64u << 10)

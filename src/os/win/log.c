@@ -12,6 +12,10 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "os/file.h"
+#include "os/log.h"
+#include "os/path.h"
+#include "os/process.h"
 #include "os/win/crash.h"
 #include "os/win/dacl.h"
 #include "os/win/walk.h"

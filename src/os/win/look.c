@@ -12,6 +12,10 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "os/file.h"
+#include "os/look.h"
+#include "os/path.h"
+#include "os/process.h"
 #include "os/win/win.h"
 
 /* ---- connecting --------------------------------------------------------------------------------

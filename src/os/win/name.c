@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Parts of paths, which need not be there. */
+#include "os/path.h"
 #include "os/win/win.h"
 
 #include <string.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Where things are (D3, S4, S8): by the Known Folder API, whatever the environment says. */
+#include "os/file.h"
+#include "os/path.h"
+#include "os/process.h"
 #include "os/win/win.h"
 
 #include <shlobj.h>

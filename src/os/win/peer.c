@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "os/tcp.h"
 #include "os/win/win.h"
 
 #define TABLE_MAX  (16u << 20)

@@ -16,9 +16,11 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/random.h"
+#include "os/path.h"
 #include "os/win/dacl.h"
 #include "os/win/spawn.h"
 #include "os/win/window.h"
+#include "os/window.h"
 
 #define LINE_MAX_LEN  8192
 #define TURN_MS       50

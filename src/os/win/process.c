@@ -2,6 +2,8 @@
 /* The process itself. */
 #include <winsock2.h>
 
+#include "os/process.h"
+#include "os/tcp.h"
 #include "os/win/win.h"
 
 #include <io.h>

@@ -8,6 +8,10 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "os/file.h"
+#include "os/path.h"
+#include "os/process.h"
+#include "os/service.h"
 #include "os/win/win.h"
 
 #define PROGRAM_FILE "ssh-mux.exe"

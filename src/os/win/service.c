@@ -3,6 +3,9 @@
  * The daemon from login on (C6). There is no manager of a user's own here: a script in the Startup
  * folder starts the daemon at logon, and install starts it by CreateProcess, not by the script.
  */
+#include "os/file.h"
+#include "os/path.h"
+#include "os/service.h"
 #include "os/win/spawn.h"
 
 #include <shellapi.h>

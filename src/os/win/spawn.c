@@ -11,6 +11,10 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/random.h"
+#include "os/path.h"
+#include "os/process.h"
+#include "os/service.h"
+#include "os/spawn.h"
 #include "os/win/dacl.h"
 #include "os/win/spawn.h"
 

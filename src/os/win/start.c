@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a program finds when it starts, and what people are advised to run. */
+#include "os/path.h"
+#include "os/start.h"
 #include "os/win/win.h"
 
 #include <fcntl.h>

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "os/terminal.h"
 #include "os/win/console.h"
 
 #define RECORDS      32

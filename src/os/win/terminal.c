@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/wire.h"
+#include "os/terminal.h"
 #include "os/win/console.h"
 
 #ifndef ENABLE_VIRTUAL_TERMINAL_INPUT

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "os/path.h"
 #include "os/win/win.h"
 
 #include <shlobj.h>

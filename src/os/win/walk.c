@@ -4,6 +4,8 @@
  * as itself, not as what a reparse point in its place leads to, and kept open without sharing its
  * deletion: while we hold it nobody can rename it or put another thing in its place.
  */
+#include "os/file.h"
+#include "os/path.h"
 #include "os/win/walk.h"
 
 #include <string.h>

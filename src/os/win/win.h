@@ -15,7 +15,6 @@
 
 #include "base/attr.h"
 #include "base/buf.h"
-#include "os/os.h"
 
 /* Adds text to err, if there is one. A full or failing err loses text and nothing else. */
 void smx_win_say(struct smx_buf *err, const char *fmt, ...) SMX_PRINTF(2, 3);

@@ -4,6 +4,7 @@
  * knows text and nothing else; what is typed is masked, and wiped in our memory and in the field.
  */
 #include "os/win/window.h"
+#include "os/window.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,3 +1,4 @@
+#include "os/file.h"
 /* SPDX-License-Identifier: MIT */
 /* Files on Windows: read, written whole, edited, listed, and names that are none (S1, S3, C8). */
 #include "win_box.h"

@@ -4,6 +4,10 @@
 
 #include <io.h>
 
+#include "os/file.h"
+#include "os/ipc.h"
+#include "os/path.h"
+#include "os/process.h"
 #include "os/win/dacl.h"
 
 #define CLIENTS 24

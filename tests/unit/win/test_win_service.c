@@ -12,7 +12,11 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "os/os.h"
+#include "os/file.h"
+#include "os/path.h"
+#include "os/process.h"
+#include "os/service.h"
+#include "os/tcp.h"
 #include "os/win/spawn.h"
 
 static char *dir; /* of this program */

@@ -7,6 +7,9 @@
 #include <process.h>
 #include <shellapi.h>
 
+#include "os/file.h"
+#include "os/ipc.h"
+#include "os/process.h"
 #include "os/win/spawn.h"
 
 #define LONG_MS 60000
