@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the parts of import-config share. Private to src/cli/import_*.c. */
+/* What the parts of import-config share. Private to src/cli/sshconf/import_*.c. */
 #ifndef SMX_CLI_SSHCONF_IMPORT_H
 #define SMX_CLI_SSHCONF_IMPORT_H
 

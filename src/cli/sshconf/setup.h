@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the parts of setup-config share. Private to src/cli/setup_*.c. */
+/* What the parts of setup-config share. Private to src/cli/sshconf/setup_*.c. */
 #ifndef SMX_CLI_SSHCONF_SETUP_H
 #define SMX_CLI_SSHCONF_SETUP_H
 
