@@ -290,10 +290,7 @@ def test_S7_partial_success_has_an_end(scripted, start):
 @pytest.mark.parametrize("query", [
     Query("", "", *[("Code: ", False)] * 17),
     Query("", "", *[("Code: ", False)] * 5000),
-    Query("", "", ("x" * 9000 + ": ", False)),
-    Query("x" * 9000, "", ("Code: ", False)),
-    Query("", "x" * 9000, ("Code: ", False)),
-], ids=["17", "5000", "prompt", "name", "instruction"])
+], ids=["17", "5000"])
 def test_S7_hostile_question_is_refused(scripted, start, query):
     """Nobody is asked, the login ends with a reason, the daemon goes on."""
     server = scripted(rounds=[query, OK])
