@@ -2,6 +2,11 @@
 #ifndef SMX_OS_WIN_WINDOW_H
 #define SMX_OS_WIN_WINDOW_H
 
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "os/window.h"
+
 #include "os/win/win.h"
 
 /* As smx_os_window_ask with SMX_OS_WINDOW_SCRIPT. */
