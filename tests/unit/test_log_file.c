@@ -1,8 +1,8 @@
-#include "os/log.h"
-#include "os/process.h"
 /* SPDX-License-Identifier: MIT */
 /* The log file: several processes at once, rotation, and what happens to files (D4). */
 #include "os_box.h"
+#include "os/log.h"
+#include "os/process.h"
 
 #include <sys/file.h>
 #include <sys/resource.h>

@@ -1,7 +1,7 @@
-#include "os/file.h"
 /* SPDX-License-Identifier: MIT */
 /* Changing a file that other programs write too (C2, C8): what becomes of everybody's text. */
 #include "os_box.h"
+#include "os/file.h"
 
 #define MAX 4096
 

@@ -1,4 +1,3 @@
-#include "os/file.h"
 /* SPDX-License-Identifier: MIT */
 /*
  * Every system call of a write fails once, or is the last one before the process is killed (C8):
@@ -8,6 +7,7 @@
  * the process under test while it is armed.
  */
 #include "os_box.h"
+#include "os/file.h"
 
 #ifdef __linux__
 

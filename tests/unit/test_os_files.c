@@ -1,7 +1,7 @@
-#include "os/file.h"
 /* SPDX-License-Identifier: MIT */
 /* Attacks on sensitive files that are read, and what comes of them (S1, S2). */
 #include "os_box.h"
+#include "os/file.h"
 
 /* ---- reading ------------------------------------------------------------------------------------
  */

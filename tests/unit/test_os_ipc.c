@@ -1,7 +1,7 @@
-#include "os/ipc.h"
 /* SPDX-License-Identifier: MIT */
 /* The control endpoint on Unix (S5, S7). */
 #include "os_box.h"
+#include "os/ipc.h"
 
 #include <poll.h>
 #include <sys/file.h>

@@ -1,10 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+/* What doctor asks of the system (B10), and that asking changes nothing. */
+#include "os_box.h"
 #include "os/ipc.h"
 #include "os/look.h"
 #include "os/path.h"
 #include "os/process.h"
-/* SPDX-License-Identifier: MIT */
-/* What doctor asks of the system (B10), and that asking changes nothing. */
-#include "os_box.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

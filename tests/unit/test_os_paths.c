@@ -1,8 +1,8 @@
-#include "os/path.h"
-#include "os/process.h"
 /* SPDX-License-Identifier: MIT */
 /* Where things are: D3, S4, S5, S8. */
 #include "os_box.h"
+#include "os/path.h"
+#include "os/process.h"
 
 #include <pwd.h>
 

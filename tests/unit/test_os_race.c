@@ -1,5 +1,3 @@
-#include "os/file.h"
-#include "os/process.h"
 /* SPDX-License-Identifier: MIT */
 /*
  * A process that swaps things between a check and the use of what was checked (S1), as fast as it
@@ -8,6 +6,8 @@
  * The attacker runs as the very user, which is more than any real one has.
  */
 #include "os_box.h"
+#include "os/file.h"
+#include "os/process.h"
 
 #define RACE_MS 500
 

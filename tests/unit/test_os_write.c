@@ -1,7 +1,7 @@
-#include "os/file.h"
 /* SPDX-License-Identifier: MIT */
 /* Replacing, making and appending to sensitive files (C8, K4), and listing keys (L5). */
 #include "os_box.h"
+#include "os/file.h"
 
 /* ---- writing ------------------------------------------------------------------------------------
  */

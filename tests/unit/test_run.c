@@ -1,8 +1,8 @@
-#include "os/file.h"
-#include "os/process.h"
 /* SPDX-License-Identifier: MIT */
 /* Other programs (C3, C5): found, run to their end, ended; and patterns of Include. */
 #include "os_box.h"
+#include "os/file.h"
+#include "os/process.h"
 
 #include <pthread.h>
 

@@ -1,7 +1,7 @@
-#include "os/file.h"
 /* SPDX-License-Identifier: MIT */
 /* Files on Windows: read, written whole, edited, listed, and names that are none (S1, S3, C8). */
 #include "win_box.h"
+#include "os/file.h"
 
 #include <wchar.h>
 

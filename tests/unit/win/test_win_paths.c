@@ -1,10 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+/* Where things are on Windows: by the system, whatever the environment says (D3, S4, S8). */
+#include "win_box.h"
 #include "os/file.h"
 #include "os/look.h"
 #include "os/path.h"
 #include "os/process.h"
-/* SPDX-License-Identifier: MIT */
-/* Where things are on Windows: by the system, whatever the environment says (D3, S4, S8). */
-#include "win_box.h"
 
 static char *result;
 

@@ -1,10 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+/* What a program finds on Windows, where the agent is (A1), and what people are advised to run. */
+#include "win_box.h"
 #include "os/agent.h"
 #include "os/ipc.h"
 #include "os/path.h"
 #include "os/start.h"
-/* SPDX-License-Identifier: MIT */
-/* What a program finds on Windows, where the agent is (A1), and what people are advised to run. */
-#include "win_box.h"
 
 #define USUAL "\\\\.\\pipe\\openssh-ssh-agent"
 
