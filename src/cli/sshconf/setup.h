@@ -15,6 +15,9 @@
 /* How the list of those that we make begins. */
 #define SMX_SETUP_KEYS_TOP "# Who may log in to the local server of ssh-mux: these public keys.\n"
 
+/* What a line of text in a buffer says, or the text of the code. */
+const char *smx_setup_said(struct smx_buf *err, int r);
+
 /*
  * Appends a list of authorised keys: that top, and the id_*.pub of the SSH directory (L5), whose
  * names are added to names. One that can't be read is a warning.

@@ -79,9 +79,7 @@ static int take_ssh_dir(struct typed *t)
 	if (smx_buf_len(&warning) > 0 && smx_buf_cstr(&warning))
 		smx_cli_warn("%s", smx_buf_cstr(&warning));
 	if (r != 0)
-		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s",
-			smx_buf_cstr(&err) && smx_buf_len(&err) ? smx_buf_cstr(&err)
-								: smx_strerror(r));
+		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", smx_setup_said(&err, r));
 	smx_buf_release(&warning);
 	smx_buf_release(&err);
 	return r;

@@ -55,8 +55,7 @@ struct setup {
 	int changed; /* some file was, or would be */
 };
 
-/* What a line of text in a buffer says, or the text of the code. */
-static const char *said(struct smx_buf *err, int r)
+const char *smx_setup_said(struct smx_buf *err, int r)
 {
 	const char *text = smx_buf_len(err) ? smx_buf_cstr(err) : NULL;
 
@@ -87,7 +86,7 @@ static int load_routes(struct setup *s)
 			"there is no routes file %s", s->routes_path);
 	else if (r != 0 || (r = smx_routes_parse(
 				    smx_buf_as_view(&text), s->routes_path, &s->routes, &err)) != 0)
-		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", said(&err, r));
+		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", smx_setup_said(&err, r));
 	smx_buf_release(&text);
 	smx_buf_release(&err);
 	if (r == 0 && s->routes->n_routes == 0)
@@ -159,7 +158,7 @@ static int find_control(struct setup *s)
 		r = smx_cli_fail(SMX_EXIT_UNAVAILABLE, "use --via tcp or --via proxy",
 			"ssh has no shared connections on this system");
 	else if (r != 0)
-		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", said(&err, r));
+		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", smx_setup_said(&err, r));
 	else if (!(s->has_block = smx_calloc(s->routes->n_routes + 1, 1)))
 		r = no_memory();
 	smx_buf_release(&err);
@@ -313,7 +312,7 @@ static int take_key(struct setup *s, enum local_key which, const char *file, con
 		r = smx_key_to_blob(key, blob);
 	}
 	if (r != 0)
-		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", said(&err, r));
+		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", smx_setup_said(&err, r));
 	else if (made && !s->o->for_app)
 		printf("%s/%s: made\n", s->o->ssh_dir, file);
 	s->changed |= made;
@@ -364,7 +363,7 @@ static int take_client_key(struct setup *s)
 			if (!s->o->for_app)
 				printf("%s: unchanged\n", list);
 		} else if ((r = apply(s, &f, "the key for the local server put in", &err)) != 0)
-			r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", said(&err, r));
+			r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", smx_setup_said(&err, r));
 		smx_buf_release(&err);
 	}
 	smx_free(list);
@@ -391,11 +390,11 @@ static int put_known(struct setup *s)
 	if (r == SMX_ETIMEOUT || r == SMX_ESYS) {
 		smx_cli_warn("%s; ssh will take the local server's key at first sight: run this "
 			     "again later",
-			said(&err, r));
+			smx_setup_said(&err, r));
 		s->conf.accept_new = 1;
 		r = 0;
 	} else if (r != 0) {
-		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", said(&err, r));
+		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", smx_setup_said(&err, r));
 	} else if (known.is_replaced) {
 		smx_cli_warn("%s had another key for the local server, which %s replaced: the "
 			     "server's key is a new one",
@@ -439,7 +438,7 @@ static int put_hosts(struct setup *s)
 	(void)snprintf(done, sizeof(done), "written, %zu route%s", n, n == 1 ? "" : "s");
 	if ((r = apply(s, &f, done, &err)) != 0)
 		r = smx_cli_fail(r == SMX_EEXISTS ? SMX_EXIT_CONFIG : smx_cli_exit_code(r), NULL,
-			"%s", said(&err, r));
+			"%s", smx_setup_said(&err, r));
 	smx_buf_release(&err);
 	return r;
 }
@@ -532,7 +531,7 @@ static int config_refused(struct setup *s, struct smx_buf *err, int r)
 	smx_buf_init(&line, 4 * SMX_OS_PATH_MAX);
 	if (r == SMX_EUNSAFE && ask_about_route(s, &line) == 1) {
 		smx_cli_warn("%s was left alone, for %s; it includes %s already", s->config_path,
-			said(err, r), s->hosts_path);
+			smx_setup_said(err, r), s->hosts_path);
 		smx_buf_release(&line);
 		return 0;
 	}
@@ -541,10 +540,10 @@ static int config_refused(struct setup *s, struct smx_buf *err, int r)
 	if (r != SMX_EUNSAFE || smx_include_line(&s->include, &line) != 0 ||
 		smx_buf_printf(&remedy, "or put this line at its top yourself: %s",
 			smx_buf_cstr(&line)) != 0)
-		code = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", said(err, r));
+		code = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", smx_setup_said(err, r));
 	else
 		code = smx_cli_fail(
-			smx_cli_exit_code(r), smx_buf_cstr(&remedy), "%s", said(err, r));
+			smx_cli_exit_code(r), smx_buf_cstr(&remedy), "%s", smx_setup_said(err, r));
 	smx_buf_release(&line);
 	smx_buf_release(&remedy);
 	return code;
