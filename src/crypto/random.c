@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "crypto/random.h"
 
-#include <openssl/crypto.h>
 #include <openssl/rand.h>
 
 #include "base/err.h"
@@ -22,9 +21,4 @@ int smx_random(void *p, size_t n)
 		n -= k;
 	}
 	return 0;
-}
-
-void smx_random_thread_end(void)
-{
-	OPENSSL_thread_stop();
 }

@@ -171,6 +171,12 @@ static int take_ident(struct smx_transport *t, struct smx_view line)
 	return 0;
 }
 
+/* A client says nothing before it, so the first bytes tell. */
+static int may_be_ident(struct smx_view begun)
+{
+	return memcmp(begun.p, "SSH-", begun.len < 4 ? begun.len : 4) == 0;
+}
+
 static int refuse_ident(struct smx_transport *t, const char *why)
 {
 	transport_set_reason(t, smx_view_of(why, strlen(why)));
@@ -191,7 +197,8 @@ static int read_ident(struct smx_transport *t)
 		if (line.len >= SMX_IDENT_MAX)
 			return refuse_ident(t, too_long);
 		if (!lf)
-			return SMX_EAGAIN;
+			return t->role == SMX_SERVER && !may_be_ident(line) ? SMX_EIDENT
+									    : SMX_EAGAIN;
 		smx_packets_rx_skip(&t->pk, line.len + 1);
 		if (line.len && line.p[line.len - 1] == '\r')
 			line.len--;

@@ -341,7 +341,7 @@ def test_N2_strict_kex_client(mux, make_mux, keys):
     [
         b"GET / HTTP/1.0\r\n\r\n",
         b"SSH-1.5-old\r\n",
-        b"SSH-2.0-" + b"x" * 300 + b"\r\n",
+        b"SSH-2.0-" + b"x" * 8200,
         b"\x00" * 300,
         b"SSH-2.0-ok\r\n" + b"\xff" * 64,
         b"SSH-2.0-ok\r\n" + struct.pack(">IB", 0, 0) + b"\x14" * 40,

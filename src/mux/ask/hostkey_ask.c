@@ -7,7 +7,6 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "crypto/random.h"
 #include "crypto/randomart.h"
 #include "mux/ask/prompt.h"
 #include "mux/ask/question.h"
@@ -63,7 +62,6 @@ static void on_pin_work(uv_work_t *work)
 	const char *line = smx_buf_cstr(&a->line);
 
 	a->pin_r = line ? smx_os_helper_append_line(a->path, line, &a->err) : SMX_ENOMEM;
-	smx_random_thread_end(); /* the name of a file was made */
 }
 
 static void on_pinned(uv_work_t *work, int status)

@@ -293,6 +293,7 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 		uv_close((uv_handle_t *)&m.end_timer, NULL);
 	(void)uv_run(&loop, UV_RUN_DEFAULT);
 	(void)uv_loop_close(&loop);
+	uv_library_shutdown(); /* its threads end, and give back what libcrypto keeps for each */
 	attempts_release(&m.attempts);
 	smx_pool_release(&m.pool);
 	greetings_release(&m.greetings);

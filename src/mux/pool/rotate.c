@@ -7,7 +7,6 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/cert.h"
-#include "crypto/random.h"
 #include "mux/core/say.h"
 #include "mux/pool/known_edit.h"
 #include "mux/pool/known_files.h"
@@ -99,8 +98,9 @@ static void on_look(uv_work_t *work)
 }
 
 /* New keys go to the first file, as all keys that are accepted do; old ones out of all. */
-static void write_files(struct rotate *ro)
+static void on_write(uv_work_t *work)
 {
+	struct rotate *ro = SMX_CONTAINER(work, struct rotate, work);
 	struct known_edit c = { .edit = { .host = ro->host,
 					.port = ro->port,
 					.hashed = ro->is_hashed,
@@ -125,12 +125,6 @@ static void write_files(struct rotate *ro)
 		ro->n_removed += c.n_removed;
 		ro->n_added += c.n_added;
 	}
-}
-
-static void on_write(uv_work_t *work)
-{
-	write_files(SMX_CONTAINER(work, struct rotate, work));
-	smx_random_thread_end(); /* names of files were made */
 }
 
 /* --- on the loop --- */

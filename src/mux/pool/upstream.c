@@ -539,6 +539,7 @@ void upstream_give(
 	int r = 0;
 
 	upstream_note_given(up, req->is_session);
+	up->idle_since_ms = mux_now(l->mux); /* P2: the next tick may come after its end */
 	/* A spare was opened with less than its session's client grants. */
 	if (chan->recv_window < req->recv_window)
 		r = smx_conn_grant(&l->conn, chan, req->recv_window - chan->recv_window);
