@@ -582,7 +582,7 @@ def new_routes(world, top=None, **route):
     since = len(world.mux.log())
     world.mux.put("ssh-mux-routes.toml", routes_toml({"t": hop(world.bastion, **route)}, top=top))
     os.kill(world.mux.pid, signal.SIGHUP)
-    poll(lambda: "routes" in world.mux.log()[since:] or "reload" in world.mux.log()[since:], 20)
+    poll(lambda: "routes re-read from" in world.mux.log()[since:], 20)
 
 
 @pytest.mark.parametrize("how", ["-R", "-N -R", "-N -L"])
