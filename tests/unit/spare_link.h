@@ -119,14 +119,9 @@ static inline struct fixture *make(const char *software)
 
 	memset(f, 0, sizeof(*f));
 	f->loop.time = BEGIN;
-	f->mux.loop = &f->loop;
+	core_init(&f->mux.core, &f->loop);
 	f->mux.opts = &f->opts;
-	smx_pool_init(&f->mux.pool, 0);
-	window_budget_init(&f->mux.windows);
-	smx_list_init(&f->mux.dirty);
-	smx_list_init(&f->mux.dying);
 	smx_list_init(&f->mux.dismissed);
-	smx_list_init(&f->mux.links);
 	smx_list_init(&f->mux.entries);
 	f->hop = (struct smx_hop){ .spare = 1, .pace = 1, .dead_after_s = 900 };
 	f->route.name = name;
@@ -138,8 +133,8 @@ static inline struct fixture *make(const char *software)
 	smx_list_init(&f->entry.waiting);
 	smx_list_init(&f->entry.node);
 	smx_list_add_tail(&f->mux.entries, &f->entry.node);
-	f->link = link_new(&f->mux, &test_ops, &f->up);
-	f->link->t = clear_transport(&f->mux.pool, SMX_CLIENT, SMX_PHASE_CONNECTION, NULL);
+	f->link = link_new(&f->mux.core, &test_ops, &f->up);
+	f->link->t = clear_transport(&f->mux.core.pool, SMX_CLIENT, SMX_PHASE_CONNECTION, NULL);
 	(void)snprintf(ident, sizeof(ident), "SSH-2.0-%s", software);
 	smx_free(f->link->t->ident_peer);
 	f->link->t->ident_peer = smx_strdup(ident);
@@ -169,7 +164,7 @@ static inline void finish(struct fixture *f)
 	for (unsigned i = 0; i < f->n_clients; i++)
 		open_req_release(&f->clients[i].req);
 	link_discard(f->link);
-	smx_pool_release(&f->mux.pool);
+	core_release(&f->mux.core);
 	assert_int_equal(smx_mem_alive(), 0);
 }
 

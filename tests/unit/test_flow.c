@@ -15,7 +15,7 @@
 #define STDERR SMX_EXTENDED_DATA_STDERR
 
 struct fixture {
-	struct mux mux;
+	struct core core;
 	struct link links[2];
 	struct endpoint in, out;
 	struct flow flow;
@@ -28,14 +28,14 @@ struct fixture {
 
 static void make_link(struct fixture *f, struct link *l)
 {
-	l->mux = &f->mux;
+	l->core = &f->core;
 	smx_list_init(&l->node);
 	smx_list_init(&l->dirty_node);
 	smx_list_init(&l->dying_node);
 	smx_list_init(&l->owed);
 	smx_list_init(&l->ready_interactive);
 	smx_list_init(&l->ready_bulk);
-	l->t = clear_transport(&f->mux.pool, SMX_CLIENT, SMX_PHASE_CONNECTION, NULL);
+	l->t = clear_transport(&f->core.pool, SMX_CLIENT, SMX_PHASE_CONNECTION, NULL);
 	assert_non_null(l->t);
 	smx_conn_init(&l->conn, l->t);
 }
@@ -64,17 +64,13 @@ static struct fixture *make(uint32_t send_window, uint32_t send_packet)
 	struct fixture *f = &fixture;
 
 	memset(f, 0, sizeof(*f));
-	smx_pool_init(&f->mux.pool, 0);
-	window_budget_init(&f->mux.windows);
-	smx_list_init(&f->mux.dirty);
-	smx_list_init(&f->mux.dying);
-	smx_list_init(&f->mux.dismissed);
+	core_init(&f->core, NULL);
 	make_link(f, &f->links[0]);
 	make_link(f, &f->links[1]);
 	f->in.link = &f->links[0];
 	f->out.link = &f->links[1];
-	share_init(&f->in.link->share, &f->mux.windows);
-	flow_init(&f->flow, &f->mux, &f->in.link->share, &f->in, &f->out);
+	share_init(&f->in.link->share, &f->core.windows);
+	flow_init(&f->flow, &f->core, &f->in.link->share, &f->in, &f->out);
 	f->in.chan = make_chan(f->in.link, f->flow.window.first, 0, 32768);
 	f->out.chan = make_chan(f->out.link, 0, send_window, send_packet);
 	return f;
@@ -83,16 +79,16 @@ static struct fixture *make(uint32_t send_window, uint32_t send_packet)
 static void finish(struct fixture *f)
 {
 	flow_release(&f->flow);
-	assert_int_equal(f->mux.windows.first, 0);
-	assert_int_equal(f->mux.windows.grown, 0);
-	assert_int_equal(f->mux.windows.n_shares, 0);
+	assert_int_equal(f->core.windows.first, 0);
+	assert_int_equal(f->core.windows.grown, 0);
+	assert_int_equal(f->core.windows.n_shares, 0);
 	assert_int_equal(f->in.link->share.kept, 0);
 	for (int i = 0; i < 2; i++) {
 		assert_true(smx_list_empty(&f->links[i].ready_bulk));
 		smx_conn_release(&f->links[i].conn);
 		smx_transport_free(f->links[i].t);
 	}
-	smx_pool_release(&f->mux.pool);
+	core_release(&f->core);
 	assert_int_equal(smx_mem_alive(), 0);
 }
 
@@ -207,7 +203,7 @@ static unsigned settle_grants(struct fixture *f)
 	return n;
 }
 
-/* What mux_settle does: queued data goes out as far as it may, and is read. */
+/* What core_settle does: queued data goes out as far as it may, and is read. */
 static void settle(struct fixture *f)
 {
 	struct link *l = f->out.link;
@@ -303,7 +299,7 @@ static void slow_reader_of_mixed_streams_costs_what_they_hold(void **state)
 		feed(f, i % 2 ? STDERR : 0, i % 2 ? "e" : "o", 1);
 	assert_int_equal(f->in.chan->recv_window, 0);
 	/* 8 bytes of head for each of data, in whole blocks. */
-	assert_true(f->mux.pool.n_used <= 9ul * window / SMX_BLOCK_LEN + 4);
+	assert_true(f->core.pool.n_used <= 9ul * window / SMX_BLOCK_LEN + 4);
 	assert_true(smx_mem_alive() - alive <= (long)(9ul * window / SMX_BLOCK_LEN) + 40);
 	grant_out(f, window + 1000);
 	settle(f);
@@ -408,7 +404,7 @@ static void windows_are_never_over_granted(void **state)
 		assert_int_equal(sent - read, f->flow.queued_data);
 		assert_true(f->in.chan->recv_window + f->flow.queued_data <= f->flow.window.size);
 		assert_true(f->flow.window.size <= WINDOW_MAX);
-		assert_int_equal(f->mux.windows.grown, f->flow.window.size - WINDOW_FIRST);
+		assert_int_equal(f->core.windows.grown, f->flow.window.size - WINDOW_FIRST);
 		memset(f->order, 0, sizeof(f->order));
 	}
 	assert_true(sent > (1u << 24));

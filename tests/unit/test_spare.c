@@ -248,7 +248,7 @@ enum state { LOCKED, STOPPING, OFF, STRAY, DRAINING, USED_UP, OLD, DEAD, STALLED
 static void spoil(struct fixture *f, enum state what)
 {
 	f->mux.is_locked = what == LOCKED;
-	f->mux.is_stopping = what == STOPPING;
+	f->mux.core.is_stopping = what == STOPPING;
 	f->hop.spare = what != OFF;
 	f->entry.is_stray = what == STRAY;
 	f->up.is_draining = what == DRAINING;

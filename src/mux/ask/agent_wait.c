@@ -50,7 +50,6 @@ static void on_late(uv_timer_t *timer)
 	w->is_told = 1;
 	say_info(&ids, "%s", w->text);
 	pool_tell(w->entry, w->text);
-	mux_settle(w->entry->mux);
 }
 
 struct agent_wait *agent_wait_start(struct pool_entry *e, struct smx_view key_blob)
@@ -69,7 +68,7 @@ struct agent_wait *agent_wait_start(struct pool_entry *e, struct smx_view key_bl
 	make_text(w, is_sk, type, fingerprint);
 	smx_list_init(&w->node);
 	smx_list_add_tail(&e->mux->agent_waits, &w->node);
-	(void)uv_timer_init(e->mux->loop, &w->timer);
+	(void)uv_timer_init(e->mux->core.loop, &w->timer);
 	w->timer.data = w;
 	(void)uv_timer_start(&w->timer, on_late, is_sk ? AGENT_WAIT_TOUCH_MS : AGENT_WAIT_MS, 0);
 	return w;

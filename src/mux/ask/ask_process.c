@@ -59,7 +59,6 @@ static void close_handle(uv_handle_t *h)
 static void finish_if_over(struct ask_process *p)
 {
 	ask_process_cb *cb = p->cb;
-	struct mux *m = p->mux;
 
 	if (!p->has_ended || !p->has_said_all || !cb)
 		return;
@@ -67,7 +66,6 @@ static void finish_if_over(struct ask_process *p)
 	cb(p->arg, p->is_too_much ? -1 : p->code,
 		(struct smx_view){ (const uint8_t *)p->said, p->n_said });
 	smx_wipe(p->said, p->max + 1);
-	mux_settle(m);
 }
 
 static void on_exit_of_it(void *arg, int64_t status, int term_signal)
@@ -207,9 +205,9 @@ int ask_process_new(struct mux *m, const struct ask_process_start *start, ask_pr
 		return r;
 	}
 	p->to.data = p->from.data = p->timer.data = p;
-	(void)uv_pipe_init(m->loop, &p->to, 0);
-	(void)uv_pipe_init(m->loop, &p->from, 0);
-	(void)uv_timer_init(m->loop, &p->timer);
+	(void)uv_pipe_init(m->core.loop, &p->to, 0);
+	(void)uv_pipe_init(m->core.loop, &p->from, 0);
+	(void)uv_timer_init(m->core.loop, &p->timer);
 	p->n_handles = 3;
 	if ((r = spawn(m, p, start)) == 0) {
 		if ((r = begin(p)) == 0) {

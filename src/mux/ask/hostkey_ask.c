@@ -69,7 +69,6 @@ static void on_pinned(uv_work_t *work, int status)
 	struct hostkey_ask *a = SMX_CONTAINER(work, struct hostkey_ask, work);
 	struct smx_hostkey_decision d =
 		smx_hostkey_after_pinning(status != 0 ? SMX_ESYS : a->pin_r);
-	struct mux *m = a->mux;
 	char why[LINE_SIZE];
 
 	if (d.action == SMX_HOSTKEY_ACCEPT) {
@@ -86,12 +85,11 @@ static void on_pinned(uv_work_t *work, int status)
 								      : smx_strerror(a->pin_r));
 		finish(a, SMX_EHOSTKEY, why);
 	}
-	mux_settle(m);
 }
 
 static void pin(struct hostkey_ask *a)
 {
-	if (uv_queue_work(a->mux->loop, &a->work, on_pin_work, on_pinned) != 0) {
+	if (uv_queue_work(a->mux->core.loop, &a->work, on_pin_work, on_pinned) != 0) {
 		finish(a, SMX_EHOSTKEY, "the host key can't be written down: no worker thread");
 		return;
 	}

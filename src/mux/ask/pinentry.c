@@ -271,9 +271,9 @@ int pinentry_ask(struct mux *m, const struct pinentry_choice *choice,
 	}
 	p->signal = SIGTERM;
 	p->to.data = p->from.data = p->timer.data = p;
-	(void)uv_pipe_init(m->loop, &p->to, 0);
-	(void)uv_pipe_init(m->loop, &p->from, 0);
-	(void)uv_timer_init(m->loop, &p->timer);
+	(void)uv_pipe_init(m->core.loop, &p->to, 0);
+	(void)uv_pipe_init(m->core.loop, &p->from, 0);
+	(void)uv_timer_init(m->core.loop, &p->timer);
 	p->n_handles = 3;
 	if ((r = spawn(m, p, choice)) == 0 &&
 		uv_read_start((uv_stream_t *)&p->from, on_alloc, on_read) == 0) {

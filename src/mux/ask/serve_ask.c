@@ -67,7 +67,6 @@ static void on_done(uv_work_t *work, int status)
 		prompt_answered(p, r, smx_view_of(answer, r == 0 ? strlen(answer) : 0));
 	smx_wipe(answer, sizeof(answer));
 	prompt_place_all(m);
-	mux_settle(m);
 }
 
 static int ask_ask(struct asker *asker, struct prompt *p, const struct question *q, size_t at)
@@ -84,7 +83,7 @@ static int ask_ask(struct asker *asker, struct prompt *p, const struct question 
 	s->echo = q->parts[at].echo;
 	if ((r = smx_os_ask_new(&s->ask)) != 0)
 		return r;
-	if (uv_queue_work(s->mux->loop, &s->work, on_work, on_done) != 0) {
+	if (uv_queue_work(s->mux->core.loop, &s->work, on_work, on_done) != 0) {
 		smx_os_ask_free(s->ask);
 		s->ask = NULL;
 		return SMX_ESYS;

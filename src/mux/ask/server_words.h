@@ -9,6 +9,7 @@
 #ifndef SMX_MUX_ASK_SERVER_WORDS_H
 #define SMX_MUX_ASK_SERVER_WORDS_H
 
+#include "config/routes.h"
 #include "mux/pool/pool.h"
 
 struct mux_ids;

@@ -121,7 +121,6 @@ static void on_pinentry(void *arg, int r, const char *answer)
 		}
 		prompt_place_all(m);
 	}
-	mux_settle(m);
 }
 
 static int ask_ask(struct asker *asker, struct prompt *p, const struct question *q, size_t at)

@@ -104,7 +104,7 @@ static int start_process(struct child *c, const struct child_start *start)
 	c->process.data = c;
 	if (!args)
 		return UV_ENOMEM;
-	r = uv_spawn(c->mux->loop, &c->process, &options);
+	r = uv_spawn(c->mux->core.loop, &c->process, &options);
 	free_args(args);
 	return r;
 }
@@ -223,7 +223,6 @@ static void on_ends(uv_poll_t *poll, int status, int events)
 			end_helped(c, code, signal);
 	if (r != SMX_EAGAIN)
 		lose(all);
-	mux_settle(m);
 }
 
 /* ---- all of them -------------------------------------------------------------------------------
@@ -274,7 +273,7 @@ void children_open(struct mux *m)
 		return;
 	}
 	if (!(all = smx_calloc(1, sizeof(*all))) ||
-		uv_poll_init(m->loop, &all->poll, smx_os_helper_ends_fd()) != 0) {
+		uv_poll_init(m->core.loop, &all->poll, smx_os_helper_ends_fd()) != 0) {
 		smx_free(all);
 		smx_os_helper_stop();
 		return;

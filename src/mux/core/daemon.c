@@ -30,8 +30,7 @@
 #include "os/process.h"
 #include "os/start.h"
 
-#define TICK_MS         1000
-#define POOL_BLOCKS_MAX 16 /* idle socket buffers kept while others are in use */
+#define TICK_MS 1000
 /* How much must have been freed to be worth giving back, and how often at most. */
 #define RELEASE_BLOCKS      4
 #define RELEASE_ALLOCATIONS 500
@@ -62,7 +61,7 @@ static void notice_resume(struct mux *m)
 		log_info("the clock jumped by %lld s: checking all connections",
 			(long long)(gap / 1000) + (long long)jump);
 		holdback_resumed(m);
-		SMX_LIST_FOREACH (it, tmp, &m->links)
+		SMX_LIST_FOREACH (it, tmp, &m->core.links)
 			smx_live_woke(&SMX_CONTAINER(it, struct link, node)->live, now);
 		SMX_LIST_FOREACH (it, tmp, &m->entries) {
 			struct pool_entry *e = SMX_CONTAINER(it, struct pool_entry, node);
@@ -91,7 +90,6 @@ static void on_deadline(uv_timer_t *timer)
 
 	pool_tick(m);
 	arm_deadline(m);
-	mux_settle(m);
 }
 
 /*
@@ -102,7 +100,7 @@ static void release_memory(struct mux *m)
 {
 	long alive = smx_mem_alive();
 
-	m->n_blocks_freed += smx_pool_relax(&m->pool);
+	m->n_blocks_freed += smx_pool_relax(&m->core.pool);
 	if (alive > m->most_alive)
 		m->most_alive = alive;
 	if (m->n_blocks_freed < RELEASE_BLOCKS && m->most_alive - alive < RELEASE_ALLOCATIONS)
@@ -126,10 +124,9 @@ static void on_tick(uv_timer_t *timer)
 	holdback_tick(m);
 	pool_tick(m);
 	arm_deadline(m);
-	window_budget_tick(&m->windows);
+	window_budget_tick(&m->core.windows);
 	release_memory(m);
 	mux_tally_tick(m, 0);
-	mux_settle(m);
 }
 
 static void on_signal(uv_signal_t *handle, int signum)
@@ -137,7 +134,6 @@ static void on_signal(uv_signal_t *handle, int signum)
 	struct mux *m = handle->data;
 
 	mux_stop(m, signum == SIGINT ? "interrupted" : "terminated");
-	mux_settle(m);
 }
 
 /* --- start --- */
@@ -189,16 +185,13 @@ static int start(struct mux *m)
 		reload_close(m);
 		return r;
 	}
-	m->tick_timer.data = m->deadline_timer.data = m->breath_timer.data = m;
-	m->pacing_timer.data = m->end_timer.data = m;
-	(void)uv_timer_init(m->loop, &m->tick_timer);
-	(void)uv_timer_init(m->loop, &m->deadline_timer);
-	(void)uv_timer_init(m->loop, &m->breath_timer);
-	(void)uv_timer_init(m->loop, &m->pacing_timer);
-	(void)uv_timer_init(m->loop, &m->end_timer);
+	m->tick_timer.data = m->deadline_timer.data = m->end_timer.data = m;
+	(void)uv_timer_init(m->core.loop, &m->tick_timer);
+	(void)uv_timer_init(m->core.loop, &m->deadline_timer);
+	(void)uv_timer_init(m->core.loop, &m->end_timer);
 	for (size_t i = 0; i < MUX_END_SIGNALS; i++) {
 		m->ends[i].data = m;
-		(void)uv_signal_init(m->loop, &m->ends[i]);
+		(void)uv_signal_init(m->core.loop, &m->ends[i]);
 	}
 	/* Threads made from here on are as confined as this one, and nothing was read of anybody.
 	 */
@@ -226,8 +219,10 @@ static int start(struct mux *m)
 /* U10: until everything is closed, or that takes too long. 1: something was left behind. */
 static int run(struct mux *m)
 {
-	(void)uv_run(m->loop, UV_RUN_DEFAULT);
-	mux_settle(m);
+	do {
+		(void)uv_run(m->core.loop, UV_RUN_DEFAULT);
+		core_settle(&m->core);
+	} while (!m->is_overdue && uv_loop_alive(m->core.loop));
 	mux_tally_tick(m, 1);
 	if (lane_free(m->lane) == 0)
 		m->lane = NULL;
@@ -249,15 +244,8 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 	(void)smx_os_disable_core_dumps();
 	if (uv_loop_init(&loop) != 0)
 		return SMX_ESYS;
-	m.loop = &loop;
+	mux_core_init(&m, &loop);
 	m.start_ms = uv_now(&loop);
-	smx_pool_init(&m.pool, POOL_BLOCKS_MAX);
-	window_budget_init(&m.windows);
-	smx_list_init(&m.dirty);
-	smx_list_init(&m.dying);
-	smx_list_init(&m.links);
-	smx_list_init(&m.breathing);
-	smx_list_init(&m.pacing);
 	smx_list_init(&m.clients);
 	smx_list_init(&m.guests);
 	smx_list_init(&m.listeners);
@@ -289,13 +277,14 @@ int smx_daemon_run(const struct smx_serve_options *opts)
 		smx_os_exit_now(r == 0 ? 0 : 1);
 	children_close(&m);
 	confine_free(&m);
+	core_end(&m.core);
 	if (!uv_is_closing((uv_handle_t *)&m.end_timer) && m.end_timer.data)
 		uv_close((uv_handle_t *)&m.end_timer, NULL);
 	(void)uv_run(&loop, UV_RUN_DEFAULT);
 	(void)uv_loop_close(&loop);
 	uv_library_shutdown(); /* its threads end, and give back what libcrypto keeps for each */
 	attempts_release(&m.attempts);
-	smx_pool_release(&m.pool);
+	core_release(&m.core);
 	greetings_release(&m.greetings);
 	serve_ask_free(m.places[0]);
 	window_ask_free(m.places[1]);

@@ -34,10 +34,10 @@ struct record {
 static int flow_drain(struct source *s);
 static int flow_grant(struct source *s);
 
-void flow_init(struct flow *f, struct mux *m, struct share *share, struct endpoint *in,
+void flow_init(struct flow *f, struct core *core, struct share *share, struct endpoint *in,
 	struct endpoint *out)
 {
-	*f = (struct flow){ .mux = m, .in = in, .out = out };
+	*f = (struct flow){ .core = core, .in = in, .out = out };
 	window_init(&f->window, share);
 	f->source.drain = flow_drain;
 	f->grants.drain = flow_grant;
@@ -111,7 +111,7 @@ static void abandon(struct flow *f)
 /* cap RECORD_LARGE: a block of the pool, for those come and go in numbers. */
 static struct record *add_record(struct flow *f, enum record_kind kind, size_t cap)
 {
-	struct smx_pool *pool = cap == RECORD_LARGE ? &f->mux->pool : NULL;
+	struct smx_pool *pool = cap == RECORD_LARGE ? &f->core->pool : NULL;
 	struct record *rec = pool ? smx_pool_get(pool) : smx_malloc(sizeof(*rec) + cap);
 
 	if (!rec) {

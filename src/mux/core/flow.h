@@ -30,7 +30,7 @@
 struct flow {
 	struct source source; /* of data: on out->link's lists */
 	struct source grants; /* of window: on in->link's */
-	struct mux *mux;
+	struct core *core;
 	struct endpoint *in, *out; /* their links may be gone once their channels are */
 	struct smx_list queue; /* records */
 	size_t queued_data;
@@ -44,7 +44,7 @@ struct flow {
 };
 
 /* share: of the client's link. f->window.first is what `in` may be granted first. */
-void flow_init(struct flow *f, struct mux *m, struct share *share, struct endpoint *in,
+void flow_init(struct flow *f, struct core *core, struct share *share, struct endpoint *in,
 	struct endpoint *out);
 void flow_release(struct flow *f);
 

@@ -18,17 +18,17 @@
 #define ACK_NOW_BYTES  (16 * 1024) /* a login and the open of a channel, amply */
 #define SLIPS_LOGGED   20 /* of a link: a peer that goes on so must not fill the log */
 
-struct link *link_new(struct mux *m, const struct link_ops *ops, void *owner)
+struct link *link_new(struct core *core, const struct link_ops *ops, void *owner)
 {
 	struct link *l = smx_calloc(1, sizeof(*l));
 
 	if (!l)
 		return NULL;
-	l->mux = m;
+	l->core = core;
 	l->ops = ops;
 	l->owner = owner;
-	l->id = ++m->next_id;
-	l->born_ms = mux_now(m);
+	l->id = ++core->next_id;
+	l->born_ms = core_now(core);
 	smx_live_init(&l->live, l->born_ms);
 	l->rtt_ms = -1;
 	l->backlog_max = LINK_BACKLOG_MAX;
@@ -36,14 +36,14 @@ struct link *link_new(struct mux *m, const struct link_ops *ops, void *owner)
 	smx_list_init(&l->dying_node);
 	smx_list_init(&l->breath_node);
 	smx_list_init(&l->pacing_node);
-	share_init(&l->share, &m->windows);
+	share_init(&l->share, &core->windows);
 	pace_init(&l->pace, LINK_WINDOW_MAX);
 	smx_list_init(&l->owed);
 	smx_list_init(&l->owed_later);
 	smx_list_init(&l->ready_interactive);
 	smx_list_init(&l->ready_bulk);
 	smx_list_init(&l->node);
-	smx_list_add_tail(&m->links, &l->node);
+	smx_list_add_tail(&core->links, &l->node);
 	return l;
 }
 
@@ -54,7 +54,7 @@ void link_fail(struct link *l, int r, const char *why)
 	assert(r != 0);
 	l->dead = r;
 	(void)snprintf(l->why, sizeof(l->why), "%s", why && *why ? why : smx_strerror(r));
-	smx_list_add_tail(&l->mux->dying, &l->dying_node);
+	smx_list_add_tail(&l->core->dying, &l->dying_node);
 }
 
 void link_disconnect(struct link *l, enum smx_disconnect code, int r, const char *why)
@@ -69,7 +69,7 @@ void link_disconnect(struct link *l, enum smx_disconnect code, int r, const char
 void link_touch(struct link *l)
 {
 	if (!l->is_reaped && smx_list_empty(&l->dirty_node))
-		smx_list_add_tail(&l->mux->dirty, &l->dirty_node);
+		smx_list_add_tail(&l->core->dirty, &l->dirty_node);
 }
 
 int link_has_room(const struct link *l)
@@ -126,7 +126,7 @@ static void on_pong(struct link *l)
 {
 	uint64_t round = l->pace.n_rounds;
 
-	smx_live_answered(&l->live, mux_now(l->mux));
+	smx_live_answered(&l->live, core_now(l->core));
 	if (l->pace_kex != smx_transport_n_kex(l->t)) {
 		l->pace_kex = smx_transport_n_kex(l->t);
 		pace_void_probes(&l->pace);
@@ -137,7 +137,7 @@ static void on_pong(struct link *l)
 		memset(l->n_busy, 0, sizeof(l->n_busy));
 	}
 	if (l->probe_sent_ms) {
-		l->rtt_ms = (int64_t)(mux_now(l->mux) - l->probe_sent_ms);
+		l->rtt_ms = (int64_t)(core_now(l->core) - l->probe_sent_ms);
 		l->probe_sent_ms = 0;
 	}
 }
@@ -281,12 +281,12 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 /* Whether bytes have been streaming in lately; n more came now. */
 static int is_bulk(struct link *l, size_t n)
 {
-	uint64_t span = mux_now(l->mux) - l->burst_since_ms;
+	uint64_t span = core_now(l->core) - l->burst_since_ms;
 
 	l->burst_bytes += n;
 	if (span >= BULK_SPAN_MS) {
 		l->is_bulk = l->burst_bytes / span >= BULK_BYTES_PER_MS;
-		l->burst_since_ms = mux_now(l->mux);
+		l->burst_since_ms = core_now(l->core);
 		l->burst_bytes = 0;
 	}
 	return l->is_bulk;
@@ -294,29 +294,28 @@ static int is_bulk(struct link *l, size_t n)
 
 static void on_breath(uv_timer_t *timer)
 {
-	struct mux *m = timer->data;
+	struct core *core = timer->data;
 	struct smx_list *node;
 
-	while (!smx_list_empty(&m->breathing)) {
-		node = m->breathing.next;
+	while (!smx_list_empty(&core->breathing)) {
+		node = core->breathing.next;
 		smx_list_del(node);
 		start_reading(SMX_CONTAINER(node, struct link, breath_node));
 	}
-	mux_settle(m);
 }
 
 static void take_breath(struct link *l)
 {
-	struct mux *m = l->mux;
+	struct core *core = l->core;
 
-	if (l->dead || !l->is_reading || m->is_stopping)
+	if (l->dead || !l->is_reading || core->is_stopping)
 		return;
-	if (smx_list_empty(&m->breathing) &&
-		uv_timer_start(&m->breath_timer, on_breath, BREATH_MS, 0) != 0)
+	if (smx_list_empty(&core->breathing) &&
+		uv_timer_start(&core->breath_timer, on_breath, BREATH_MS, 0) != 0)
 		return;
 	(void)uv_read_stop((uv_stream_t *)l->tcp);
 	l->is_reading = 0;
-	smx_list_add_tail(&m->breathing, &l->breath_node);
+	smx_list_add_tail(&core->breathing, &l->breath_node);
 }
 
 /* Until its first session runs, the peer's Nagle algorithm waits for our ACKs: not 40 ms more. */
@@ -333,7 +332,7 @@ static void ack_handshake(struct link *l)
 static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 {
 	struct link *l = s->data;
-	struct mux *m = l->mux;
+	struct core *core = l->core;
 
 	(void)buf;
 	if (l->dead)
@@ -351,13 +350,13 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 	} else {
 		smx_transport_rx_commit(l->t, (size_t)n);
 		l->bytes_in += (uint64_t)n;
-		smx_live_seen(&l->live, mux_now(m));
+		smx_live_seen(&l->live, core_now(core));
 		link_process(l);
 		if (n < BREATH_READ && is_bulk(l, (size_t)n))
 			take_breath(l);
 	}
 	ack_handshake(l);
-	mux_settle(m);
+	core_settle(core); /* libuv reads on, while there is more */
 }
 
 static void start_reading(struct link *l)
@@ -374,7 +373,7 @@ void link_carrier_data(struct link *l, struct smx_view data)
 	size_t n;
 
 	l->bytes_in += data.len;
-	smx_live_seen(&l->live, mux_now(l->mux));
+	smx_live_seen(&l->live, core_now(l->core));
 	while (data.len && !l->dead) {
 		if (smx_transport_rx_space(l->t, &p, &n) != 0 || n == 0) {
 			link_fail(l, SMX_ENOMEM, NULL);
@@ -404,7 +403,7 @@ void link_carrier_read(struct link *l, size_t n)
 	smx_transport_rx_commit(l->t, n);
 	l->bytes_in += n;
 	if (n)
-		smx_live_seen(&l->live, mux_now(l->mux));
+		smx_live_seen(&l->live, core_now(l->core));
 	link_process(l);
 }
 
@@ -458,7 +457,7 @@ static void compose(struct link *l)
 static void on_written(uv_write_t *req, int status)
 {
 	struct link *l = req->data;
-	struct mux *m = l->mux;
+	struct core *core = l->core;
 
 	smx_transport_tx_free(l->t, l->inflight);
 	l->inflight = NULL;
@@ -468,9 +467,8 @@ static void on_written(uv_write_t *req, int status)
 	if (status < 0)
 		link_fail(l, SMX_EEOF, uv_strerror(status));
 	else
-		smx_live_seen(&l->live, mux_now(m));
+		smx_live_seen(&l->live, core_now(core));
 	link_touch(l);
-	mux_settle(m);
 }
 
 /* Writes blocks; what the socket does not take at once goes on in the background. */
@@ -558,7 +556,7 @@ static int start(struct link *l, const struct smx_transport_config *config)
 {
 	int r;
 
-	if ((r = smx_transport_new(&l->t, config, mux_now(l->mux))) != 0)
+	if ((r = smx_transport_new(&l->t, config, core_now(l->core))) != 0)
 		return r;
 	smx_conn_init(&l->conn, l->t);
 	l->conn.takes_globals = l->ops->global != NULL;
@@ -684,19 +682,19 @@ void link_probe(struct link *l)
 		return;
 	}
 	l->owes_probe = 0;
-	smx_live_probed(&l->live, mux_now(l->mux));
+	smx_live_probed(&l->live, core_now(l->core));
 	pace_probe_sent(&l->pace, now_us());
 	if (!smx_transport_can_send(l->t))
 		pace_void_probes(&l->pace);
 	l->probe_end = l->bytes_out + smx_transport_tx_len(l->t);
 	if (!l->probe_sent_ms)
-		l->probe_sent_ms = mux_now(l->mux);
+		l->probe_sent_ms = core_now(l->core);
 	link_touch(l);
 }
 
 int link_tick(struct link *l, const struct smx_live_input *in)
 {
-	uint64_t now = mux_now(l->mux);
+	uint64_t now = core_now(l->core);
 	int r, due;
 
 	if (l->dead || !l->t)

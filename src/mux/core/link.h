@@ -11,7 +11,7 @@
 #ifndef SMX_MUX_CORE_LINK_H
 #define SMX_MUX_CORE_LINK_H
 
-#include "mux/core/mux.h"
+#include "mux/core/core.h"
 #include "mux/core/pace.h"
 #include "ssh/conn.h"
 #include "ssh/liveness.h"
@@ -88,8 +88,8 @@ struct carrier {
 struct work_req;
 
 struct link {
-	struct mux *mux;
-	struct smx_list node; /* mux->links */
+	struct core *core;
+	struct smx_list node; /* core->links */
 	struct smx_list dirty_node, dying_node, breath_node, pacing_node;
 	const struct link_ops *ops;
 	void *owner;
@@ -133,7 +133,7 @@ struct link {
 	int64_t rtt_ms; /* of the last answered probe, -1 unknown */
 };
 
-struct link *link_new(struct mux *m, const struct link_ops *ops, void *owner);
+struct link *link_new(struct core *core, const struct link_ops *ops, void *owner);
 /* Frees a link that was never started and whose owner does not want to hear of it. */
 void link_discard(struct link *l);
 /* A connected socket (smx_malloc'd, taken over in any case): from here on the link speaks. */
@@ -173,8 +173,8 @@ void link_probe(struct link *l);
  * probe sent; what a state means is the owner's.
  */
 int link_tick(struct link *l, const struct smx_live_input *in);
-void link_flush(struct link *l); /* mux_settle only */
-void link_reap(struct link *l); /* mux_settle only */
+void link_flush(struct link *l); /* core_settle only */
+void link_reap(struct link *l); /* core_settle only */
 /* Bytes arrived through the carrier. */
 void link_carrier_data(struct link *l, struct smx_view data);
 /* The same without a copy: room at *ret_p to read them into (0: none now), and how many have been

@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "mux/core/lane.h"
 #include "mux/core/link_int.h"
-#include "mux/core/mux.h"
+#include "mux/core/core.h"
 
 struct work_req {
 	uv_work_t req;
@@ -36,13 +36,11 @@ static void work_done(uv_work_t *req, int status)
 {
 	struct work_req *w = SMX_CONTAINER(req, struct work_req, req);
 	struct link *l = w->link;
-	struct mux *m = l->mux;
 
 	(void)status;
 	l->n_work--;
 	hand_back(w);
 	link_free_if_closed(l);
-	mux_settle(m);
 }
 
 static void lane_run(struct lane_job *job)
@@ -53,11 +51,9 @@ static void lane_run(struct lane_job *job)
 static void lane_done(struct lane_job *job)
 {
 	struct work_req *w = SMX_CONTAINER(job, struct work_req, job);
-	struct mux *m = w->link->mux;
 
 	w->link->lane_work = NULL;
 	hand_back(w);
-	mux_settle(m);
 }
 
 /* The link is gone. */
@@ -83,7 +79,7 @@ static int queue_work(struct link *l, struct work_req *w)
 			l->lane_work = w;
 		return r;
 	}
-	if (uv_queue_work(l->mux->loop, &w->req, work_run, work_done) != 0)
+	if (uv_queue_work(l->core->loop, &w->req, work_run, work_done) != 0)
 		return SMX_ESYS;
 	l->n_work++;
 	return 0;

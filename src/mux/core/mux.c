@@ -11,26 +11,25 @@
 #include "mux/doors/master.h"
 #include "mux/pool/pool.h"
 
-void mux_settle(struct mux *m)
+static void settle_first(struct core *core)
 {
-	struct smx_list *node;
+	struct mux *m = SMX_CONTAINER(core, struct mux, core);
 
-	if (m->is_settling)
-		return;
-	m->is_settling = 1;
 	pool_refuse_dismissed(m);
 	hold_look(m);
-	while (!smx_list_empty(&m->dirty) || !smx_list_empty(&m->dying)) {
-		while (!smx_list_empty(&m->dirty)) {
-			node = m->dirty.next;
-			smx_list_del(node);
-			link_flush(SMX_CONTAINER(node, struct link, dirty_node));
-		}
-		if (!smx_list_empty(&m->dying))
-			link_reap(SMX_CONTAINER(m->dying.next, struct link, dying_node));
-	}
-	pool_sweep(m);
-	m->is_settling = 0;
+}
+
+static void settle_last(struct core *core)
+{
+	pool_sweep(SMX_CONTAINER(core, struct mux, core));
+}
+
+void mux_core_init(struct mux *m, uv_loop_t *loop)
+{
+	core_init(&m->core, loop);
+	m->core.first = settle_first;
+	m->core.last = settle_last;
+	core_begin(&m->core);
 }
 
 static void on_overdue(uv_timer_t *timer)
@@ -38,30 +37,28 @@ static void on_overdue(uv_timer_t *timer)
 	struct mux *m = timer->data;
 
 	m->is_overdue = 1;
-	uv_stop(m->loop);
+	uv_stop(m->core.loop);
 }
 
 void mux_stop(struct mux *m, const char *why)
 {
 	struct smx_list *it, *tmp;
 
-	if (m->is_stopping)
+	if (m->core.is_stopping)
 		return;
-	m->is_stopping = 1;
+	core_stop(&m->core);
 	log_info("stopping: %s", why);
 	(void)uv_timer_start(&m->end_timer, on_overdue, MUX_STOP_MS, 0);
 	uv_unref((uv_handle_t *)&m->end_timer);
 	door_close(m);
 	master_close(m);
-	SMX_LIST_FOREACH (it, tmp, &m->links)
+	SMX_LIST_FOREACH (it, tmp, &m->core.links)
 		link_disconnect(SMX_CONTAINER(it, struct link, node), SMX_DISCONNECT_BY_APPLICATION,
 			SMX_ECANCELLED, "ssh-mux was stopped");
 	control_close(m);
 	reload_close(m);
 	uv_close((uv_handle_t *)&m->tick_timer, NULL);
 	uv_close((uv_handle_t *)&m->deadline_timer, NULL);
-	uv_close((uv_handle_t *)&m->breath_timer, NULL);
-	uv_close((uv_handle_t *)&m->pacing_timer, NULL);
 	for (size_t i = 0; i < MUX_END_SIGNALS; i++)
 		uv_close((uv_handle_t *)&m->ends[i], NULL);
 }

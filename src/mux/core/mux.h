@@ -5,10 +5,7 @@
  *	door ── client ──┐                      ┌── upstream (pooled login) ── TCP or a tunnel
  *	(local server)   link ── relay ── link ─┘   through another upstream (jump host)
  *
- * Two rules keep lifetimes simple. A link that fails is only marked (link_fail) and taken
- * down later by mux_settle, so nothing is freed under a caller's feet. And every libuv
- * callback of ours ends with mux_settle, which writes what became ready and takes down what
- * died.
+ * What links need of it is the core, which they have; the rest is a registry of who they belong to.
  */
 #ifndef SMX_MUX_CORE_MUX_H
 #define SMX_MUX_CORE_MUX_H
@@ -16,12 +13,11 @@
 #include <uv.h>
 
 #include "base/list.h"
-#include "base/pool.h"
 #include "config/routes.h"
 #include "crypto/key.h"
+#include "mux/core/core.h"
 #include "mux/core/daemon.h"
 #include "mux/core/tally.h"
-#include "mux/core/window.h"
 #include "mux/pool/attempts.h"
 #include "mux/pool/greeting.h"
 
@@ -41,18 +37,10 @@
 #define MUX_END_SIGNALS 3 /* smx_os_end_signal */
 
 struct mux {
-	uv_loop_t *loop;
+	struct core core;
 	const struct smx_serve_options *opts;
-	struct smx_pool pool; /* socket buffers */
 	struct smx_routes *routes; /* those of now (B10): who keeps a route holds its table */
 	struct smx_key *host_key; /* of the local server */
-	struct smx_list dirty; /* links with something to write */
-	struct smx_list dying; /* links that failed */
-	struct smx_list links; /* all of them */
-	struct smx_list breathing; /* links whose sockets are left alone for a moment */
-	uv_timer_t breath_timer;
-	struct smx_list pacing; /* links on which something waits for its time (B8) */
-	uv_timer_t pacing_timer;
 	struct smx_list clients, entries;
 	struct attempts attempts; /* logins that failed (U5) */
 	uint64_t network_stamp; /* of the addresses, while a login waits for the network; or 0 */
@@ -61,8 +49,6 @@ struct mux {
 	struct smx_list prompts; /* being asked or waiting for it */
 	struct smx_list agent_waits; /* agents that wait for a person (A15) */
 	struct smx_list dismissed; /* open_req, to be refused (A17) */
-	uint64_t next_id; /* of clients and upstreams, for the log and status */
-	struct window_budget windows;
 	long most_alive; /* allocations since memory was given back (U10) */
 	size_t n_blocks_freed;
 	uint64_t last_release_ms;
@@ -76,8 +62,6 @@ struct mux {
 	size_t n_remote_listeners, n_arrived;
 	struct smx_list holds; /* clients that hear nothing before their remote does (W7) */
 	int is_locked; /* P8 */
-	int is_stopping;
-	int is_settling;
 	uint64_t start_ms;
 	int64_t last_wall_s; /* to notice a resume from sleep */
 	uint64_t last_tick_ms; /* to notice that we were stopped */
@@ -96,8 +80,8 @@ struct mux {
 	int is_overdue; /* what was waited for takes too long: the process ends without it */
 };
 
-/* Writes what is ready, takes down what died. Ends every libuv callback. */
-void mux_settle(struct mux *m);
+/* The core of a daemon that has nothing else yet. */
+void mux_core_init(struct mux *m, uv_loop_t *loop);
 /*
  * Begins an orderly end: no new clients, DISCONNECTs, then the loop runs dry. Work on other threads
  * that is not over within MUX_STOP_MS (a name that is looked up, a file on a dead mount) is left
@@ -107,7 +91,7 @@ void mux_stop(struct mux *m, const char *why);
 
 static inline uint64_t mux_now(const struct mux *m)
 {
-	return uv_now(m->loop);
+	return core_now(&m->core);
 }
 
 #endif

@@ -18,23 +18,22 @@ static void resume(struct link *l)
 
 static void on_time(uv_timer_t *timer)
 {
-	struct mux *m = timer->data;
+	struct core *core = timer->data;
 
-	while (!smx_list_empty(&m->pacing))
-		resume(SMX_CONTAINER(m->pacing.next, struct link, pacing_node));
-	mux_settle(m);
+	while (!smx_list_empty(&core->pacing))
+		resume(SMX_CONTAINER(core->pacing.next, struct link, pacing_node));
 }
 
 void pacing_hold(struct link *l)
 {
-	struct mux *m = l->mux;
+	struct core *core = l->core;
 
-	if (l->dead || m->is_stopping || !smx_list_empty(&l->pacing_node))
+	if (l->dead || core->is_stopping || !smx_list_empty(&l->pacing_node))
 		return;
-	if (smx_list_empty(&m->pacing) &&
-		uv_timer_start(&m->pacing_timer, on_time, PACING_MS, 0) != 0)
+	if (smx_list_empty(&core->pacing) &&
+		uv_timer_start(&core->pacing_timer, on_time, PACING_MS, 0) != 0)
 		return;
-	smx_list_add_tail(&m->pacing, &l->pacing_node);
+	smx_list_add_tail(&core->pacing, &l->pacing_node);
 }
 
 void pacing_hold_grant(struct link *l, struct source *s)

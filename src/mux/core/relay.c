@@ -531,22 +531,23 @@ static void on_released(struct open_req *req)
 }
 
 /* One that is not begun. SMX_ENOMEM, SMX_ELIMIT. */
-static int new_relay(struct link *local, struct smx_routes *routes, const struct smx_route *route,
-	struct smx_view kind, struct smx_view specific, struct relay **ret)
+static int new_relay(struct mux *m, struct link *local, struct smx_routes *routes,
+	const struct smx_route *route, struct smx_view kind, struct smx_view specific,
+	struct relay **ret)
 {
 	struct relay *rl = smx_calloc(1, sizeof(*rl));
 	int r;
 
 	if (!rl)
 		return SMX_ENOMEM;
-	rl->mux = local->mux;
+	rl->mux = m;
 	rl->is_session = smx_view_eq(kind, "session");
 	rl->kind = kind_name(kind);
-	rl->id = ++rl->mux->next_id;
+	rl->id = ++m->core.next_id;
 	rl->client = local->id;
-	rl->born_ms = mux_now(rl->mux);
-	flow_init(&rl->up, rl->mux, &local->share, &rl->local, &rl->remote);
-	flow_init(&rl->down, rl->mux, &local->share, &rl->remote, &rl->local);
+	rl->born_ms = mux_now(m);
+	flow_init(&rl->up, local->core, &local->share, &rl->local, &rl->remote);
+	flow_init(&rl->down, local->core, &local->share, &rl->remote, &rl->local);
 	r = open_req_init(&rl->req, rl->is_session, kind, specific, rl->down.window.first);
 	rl->req_cost = sizeof(*rl) + rl->req.kind.cap + rl->req.specific.cap + 3 * SHARE_ALLOC_COST;
 	if (r == 0 && (r = share_keep(&local->share, rl->req_cost)) != 0)
@@ -563,12 +564,12 @@ static int new_relay(struct link *local, struct smx_routes *routes, const struct
 	return 0;
 }
 
-int relay_start(struct link *local, struct asker *asker, struct smx_chan *chan,
+int relay_start(struct mux *m, struct link *local, struct asker *asker, struct smx_chan *chan,
 	struct smx_routes *routes, const struct smx_route *route, struct smx_view kind,
 	struct smx_view specific)
 {
 	struct relay *rl;
-	int r = new_relay(local, routes, route, kind, specific, &rl);
+	int r = new_relay(m, local, routes, route, kind, specific, &rl);
 
 	if (r != 0)
 		return r;
@@ -578,17 +579,17 @@ int relay_start(struct link *local, struct asker *asker, struct smx_chan *chan,
 	rl->req.asker = asker;
 	rl->local = (struct endpoint){ &local_ops, local, chan, rl->is_session };
 	chan->user = &rl->local;
-	pool_open(rl->mux, routes, route, route->n_hops, &rl->req);
+	pool_open(m, routes, route, route->n_hops, &rl->req);
 	return 0;
 }
 
-int relay_accept(struct link *local, struct link *remote, struct smx_chan *chan,
+int relay_accept(struct mux *m, struct link *local, struct link *remote, struct smx_chan *chan,
 	struct smx_routes *routes, const struct smx_route *route, struct smx_view kind,
 	struct smx_view specific)
 {
 	struct smx_chan *ours;
 	struct relay *rl;
-	int r = new_relay(local, routes, route, kind, specific, &rl);
+	int r = new_relay(m, local, routes, route, kind, specific, &rl);
 
 	if (r != 0)
 		return r;

@@ -47,7 +47,7 @@ struct relay {
  * asker: where the client can be asked, or NULL. Takes the client's channel over, which awaits an
  * answer; kind and specific are those of its open. On failure (memory) nothing was taken.
  */
-int relay_start(struct link *local, struct asker *asker, struct smx_chan *chan,
+int relay_start(struct mux *m, struct link *local, struct asker *asker, struct smx_chan *chan,
 	struct smx_routes *routes, const struct smx_route *route, struct smx_view kind,
 	struct smx_view specific);
 
@@ -56,7 +56,7 @@ int relay_start(struct link *local, struct asker *asker, struct smx_chan *chan,
  * such channels, is asked for one of this kind. kind and specific are those of the remote's open.
  * Takes chan over. On failure (memory, the client has too many channels) nothing was taken.
  */
-int relay_accept(struct link *local, struct link *remote, struct smx_chan *chan,
+int relay_accept(struct mux *m, struct link *local, struct link *remote, struct smx_chan *chan,
 	struct smx_routes *routes, const struct smx_route *route, struct smx_view kind,
 	struct smx_view specific);
 

@@ -359,7 +359,6 @@ static void on_looked(uv_work_t *req, int status)
 {
 	struct look *l = SMX_CONTAINER(req, struct look, req);
 	struct reload *r = l->owner;
-	struct mux *m = r->mux;
 	unsigned again_ms = 0;
 
 	r->is_looking = 0;
@@ -378,7 +377,6 @@ static void on_looked(uv_work_t *req, int status)
 		r->is_told = 1;
 	if (r->is_told)
 		look_soon(r, again_ms ? again_ms : SETTLE_MS);
-	mux_settle(m);
 }
 
 static void look(struct reload *r)
@@ -389,7 +387,7 @@ static void look(struct reload *r)
 		return; /* on_looked goes on */
 	if (!(l = look_new(r, r->mux->opts->routes_path, r->is_told)))
 		return; /* the next poll may have memory */
-	if (uv_queue_work(r->mux->loop, &l->req, on_look, on_looked) != 0) {
+	if (uv_queue_work(r->mux->core.loop, &l->req, on_look, on_looked) != 0) {
 		look_free(l);
 		return;
 	}
@@ -423,7 +421,6 @@ static void on_signal(uv_signal_t *handle, int signum)
 		if (r->dir)
 			look_soon(r, 0);
 	}
-	mux_settle(m);
 }
 
 /* --- start and end --- */
@@ -482,10 +479,10 @@ static void begin(struct reload *r)
 	int signum = smx_os_reload_signal();
 
 	r->watch.data = r->poll_timer.data = r->settle_timer.data = r->signal.data = r;
-	(void)uv_fs_event_init(r->mux->loop, &r->watch);
-	(void)uv_timer_init(r->mux->loop, &r->poll_timer);
-	(void)uv_timer_init(r->mux->loop, &r->settle_timer);
-	(void)uv_signal_init(r->mux->loop, &r->signal);
+	(void)uv_fs_event_init(r->mux->core.loop, &r->watch);
+	(void)uv_timer_init(r->mux->core.loop, &r->poll_timer);
+	(void)uv_timer_init(r->mux->core.loop, &r->settle_timer);
+	(void)uv_signal_init(r->mux->core.loop, &r->signal);
 	r->n_handles = 4;
 	if (signum)
 		(void)uv_signal_start(&r->signal, on_signal, signum);

@@ -42,7 +42,7 @@ static void drop_blocks(struct attach *a)
 
 	while ((b = a->first)) {
 		a->first = b->next;
-		smx_pool_put(&a->mux->pool, b);
+		smx_pool_put(&a->mux->core.pool, b);
 	}
 	a->last = NULL;
 	a->len = 0;
@@ -86,7 +86,7 @@ static int copy_block(struct attach *a)
 			data.len = SMX_FRAME_DATA_MAX;
 		r = smx_frame_put(out, SMX_FRAME_DATA, data, none);
 	}
-	smx_pool_put(&a->mux->pool, b);
+	smx_pool_put(&a->mux->core.pool, b);
 	return r;
 }
 
@@ -106,7 +106,7 @@ static void carrier_write(struct carrier *c, struct smx_tx_block *list)
 		a->len += b->len;
 		c->inner->bytes_out += b->len;
 	}
-	smx_tx_append(&a->mux->pool, &a->first, &a->last, list);
+	smx_tx_append(&a->mux->core.pool, &a->first, &a->last, list);
 	attach_writable(a);
 }
 

@@ -61,14 +61,13 @@ static void take(struct control_client *c);
 static void drop_written(struct control_client *c)
 {
 	smx_buf_release(&c->writing);
-	smx_pool_put(&c->mux->pool, c->block);
+	smx_pool_put(&c->mux->core.pool, c->block);
 	c->block = NULL;
 }
 
 static void on_written(uv_write_t *req, int status)
 {
 	struct control_client *c = req->data;
-	struct mux *m = c->mux;
 
 	c->is_writing = 0;
 	drop_written(c);
@@ -81,7 +80,6 @@ static void on_written(uv_write_t *req, int status)
 		if (!c->is_writing && c->at < c->n_in)
 			take(c);
 	}
-	mux_settle(m);
 }
 
 /* What waits, and nothing else. */
@@ -282,7 +280,7 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 	c->block_in = NULL;
 	if (c->attach && !(c->is_direct = (n = attach_read_space(c->attach, &p)) > 0)) {
 		/* Had for this one read only: idle clients hold none. NULL: UV_ENOBUFS is read. */
-		p = smx_pool_get(&c->mux->pool);
+		p = smx_pool_get(&c->mux->core.pool);
 		n = p ? SMX_BLOCK_LEN : 0;
 		c->block_in = p;
 	}
@@ -386,9 +384,9 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 		take(c);
 	}
 	c->is_direct = 0;
-	smx_pool_put(&m->pool, c->block_in);
+	smx_pool_put(&m->core.pool, c->block_in);
 	c->block_in = NULL;
-	mux_settle(m);
+	core_settle(&m->core); /* libuv reads on, while there is more */
 }
 
 static int greet(struct control_client *c)
@@ -415,8 +413,8 @@ static struct control_client *client_new(struct control *ctl)
 	smx_control_reader_init(&c->reader);
 	smx_buf_init(&c->out, CONTROL_OUT_MAX);
 	smx_buf_init(&c->writing, CONTROL_OUT_MAX);
-	(void)uv_pipe_init(m->loop, &c->pipe, 0);
-	(void)uv_timer_init(m->loop, &c->timer);
+	(void)uv_pipe_init(m->core.loop, &c->pipe, 0);
+	(void)uv_timer_init(m->core.loop, &c->timer);
 	c->n_handles = 2;
 	c->pipe.data = c->timer.data = c;
 	return c;
@@ -486,7 +484,6 @@ static void accept_clients(struct control *ctl)
 		if ((r = uv_pipe_open(&c->pipe, fd)) != 0)
 			smx_os_ipc_close(fd);
 		client_begin(c, r);
-		mux_settle(ctl->mux);
 	}
 	/* Where nothing is polled nobody comes back for the others. */
 	if (ctl->has_async && !ctl->is_closed && !ctl->is_paused)
@@ -534,12 +531,12 @@ static int listen_at(struct control *ctl)
 	int fd = smx_os_ipc_server_fd(ctl->server), r;
 
 	if (fd >= 0) {
-		if ((r = uv_poll_init(ctl->mux->loop, &ctl->poll, fd)) != 0)
+		if ((r = uv_poll_init(ctl->mux->core.loop, &ctl->poll, fd)) != 0)
 			return r;
 		ctl->has_poll = 1;
 		return uv_poll_start(&ctl->poll, UV_READABLE, on_poll);
 	}
-	if ((r = uv_async_init(ctl->mux->loop, &ctl->waiting, on_waiting)) != 0)
+	if ((r = uv_async_init(ctl->mux->core.loop, &ctl->waiting, on_waiting)) != 0)
 		return r;
 	ctl->has_async = 1;
 	return smx_os_ipc_server_start(ctl->server, wake, &ctl->waiting) == 0 ? 0 : UV_EIO;

@@ -40,7 +40,7 @@ static int attach(
 {
 	int r;
 
-	if (c->mux->is_stopping)
+	if (c->mux->core.is_stopping)
 		return smx_control_error_build(
 			&c->out, req->id, "busy", "the daemon is stopping", NULL);
 	if (req->agent[0] && !smx_os_agent_is_place(req->agent))
@@ -67,10 +67,11 @@ static int log_in(struct control_client *c, const struct smx_control_request *re
 	struct login_call *call;
 	int r;
 
-	if (c->mux->is_stopping || c->mux->is_locked)
+	if (c->mux->core.is_stopping || c->mux->is_locked)
 		return smx_control_error_build(&c->out, req->id,
-			c->mux->is_stopping ? "busy" : "locked",
-			c->mux->is_stopping ? "the daemon is stopping" : MUX_LOCKED_TEXT, NULL);
+			c->mux->core.is_stopping ? "busy" : "locked",
+			c->mux->core.is_stopping ? "the daemon is stopping" : MUX_LOCKED_TEXT,
+			NULL);
 	call = login_call_new(c->mux, c, req->agent, place_of(req), &c->attach);
 	if (!call)
 		return smx_control_error_build(

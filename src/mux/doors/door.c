@@ -146,8 +146,8 @@ static void on_open(struct link *l, struct smx_conn_event *ev)
 	if ((why = check_open(d.route, ev, &reason, text, sizeof(text)))) {
 		reject(c, ev->chan, reason, why);
 	} else {
-		r = relay_start(l, c->attach ? attach_asker(c->attach) : NULL, ev->chan, d.routes,
-			d.route, ev->kind, ev->data);
+		r = relay_start(c->mux, l, c->attach ? attach_asker(c->attach) : NULL, ev->chan,
+			d.routes, d.route, ev->kind, ev->data);
 		if (r != 0)
 			reject(c, ev->chan, SMX_OPEN_RESOURCE_SHORTAGE, smx_strerror(r));
 	}
@@ -347,7 +347,7 @@ static struct client *add_client(struct mux *m, int is_known)
 		c = smx_calloc(1, sizeof(*c));
 	else if (mux_tally(m, TALLY_FULL))
 		log_warn("too many clients: one was turned away");
-	if (c && !(c->link = link_new(m, &client_ops, c))) {
+	if (c && !(c->link = link_new(&m->core, &client_ops, c))) {
 		smx_free(c);
 		c = NULL;
 	}
@@ -373,7 +373,7 @@ static int start_client(struct client *c, uv_tcp_t *tcp, struct carrier *carrier
 {
 	struct smx_transport_config config = {
 		.role = SMX_SERVER,
-		.pool = &c->mux->pool,
+		.pool = &c->mux->core.pool,
 		.software = MUX_SOFTWARE,
 		.host_key = c->mux->host_key,
 		/* A stranger's arithmetic waits for that of everybody else (U9). */
@@ -489,7 +489,7 @@ static void admit(struct mux *m, int64_t socket, int is_known)
 	uv_tcp_t *tcp = smx_calloc(1, sizeof(*tcp));
 	struct client *c;
 
-	if (!tcp || uv_tcp_init(m->loop, tcp) != 0) {
+	if (!tcp || uv_tcp_init(m->core.loop, tcp) != 0) {
 		smx_os_tcp_close(socket);
 		smx_free(tcp);
 		return;
@@ -536,7 +536,6 @@ static void on_waiting(uv_poll_t *poll, int status, int events)
 			smx_os_tcp_close(socket);
 		else
 			admit(m, socket, is_known);
-		mux_settle(m);
 	}
 }
 
@@ -584,7 +583,7 @@ int door_open(struct mux *m)
 		free_door(d);
 		return listen_failed(m, r);
 	}
-	if (uv_poll_init_socket(m->loop, &d->poll, (uv_os_sock_t)d->socket) != 0) {
+	if (uv_poll_init_socket(m->core.loop, &d->poll, (uv_os_sock_t)d->socket) != 0) {
 		free_door(d);
 		return listen_failed(m, SMX_ESYS);
 	}

@@ -7,6 +7,7 @@
 #define SMX_MUX_DOORS_DOOR_H
 
 #include "mux/core/link.h"
+#include "mux/core/mux.h"
 #include "ssh/auth_server.h"
 
 #define CLIENTS_MAX          1024

@@ -431,7 +431,6 @@ static void read_some(struct guest *g)
 static void on_event(uv_poll_t *poll, int status, int events)
 {
 	struct guest *g = poll->data;
-	struct mux *m = g->mux;
 
 	if (status != 0)
 		guest_end(g);
@@ -441,7 +440,6 @@ static void on_event(uv_poll_t *poll, int status, int events)
 		read_some(g);
 	if (!g->is_closed && !g->proxy && (events & UV_WRITABLE))
 		flush(g);
-	mux_settle(m);
 }
 
 void guest_new(struct mux *m, int fd, const struct smx_route *route)
@@ -450,7 +448,7 @@ void guest_new(struct mux *m, int fd, const struct smx_route *route)
 	struct mux_ids ids;
 	int r;
 
-	if (!g || uv_poll_init(m->loop, &g->poll, fd) != 0) {
+	if (!g || uv_poll_init(m->core.loop, &g->poll, fd) != 0) {
 		smx_os_ipc_close(fd);
 		smx_free(g);
 		return;
@@ -458,14 +456,14 @@ void guest_new(struct mux *m, int fd, const struct smx_route *route)
 	g->mux = m;
 	g->fd = fd;
 	g->pid = -1;
-	g->id = ++m->next_id;
+	g->id = ++m->core.next_id;
 	g->born_ms = g->idle_since_ms = mux_now(m);
 	g->routes = smx_routes_ref(m->routes);
 	g->route = route;
 	g->poll.data = g;
 	smx_buf_init(&g->in, IN_MAX + READ_SIZE);
 	smx_buf_init(&g->out, SMX_MUX4_OUT_MAX);
-	share_init(&g->share, &m->windows);
+	share_init(&g->share, &m->core.windows);
 	smx_list_init(&g->holds);
 	g->owner = (struct passenger_owner){
 		.ops = &owner_ops,

@@ -40,7 +40,7 @@ static int write_block(struct guest_proxy *p)
 		if (!p->first)
 			p->last = NULL;
 		p->first_off = 0;
-		smx_pool_put(&p->guest->mux->pool, b);
+		smx_pool_put(&p->guest->mux->core.pool, b);
 	}
 	return 0;
 }
@@ -88,7 +88,7 @@ static void on_write(struct carrier *c, struct smx_tx_block *list)
 		if (c->inner)
 			c->inner->bytes_out += b->len;
 	}
-	smx_tx_append(&p->guest->mux->pool, &p->first, &p->last, list);
+	smx_tx_append(&p->guest->mux->core.pool, &p->first, &p->last, list);
 	flush(p);
 }
 
@@ -105,7 +105,7 @@ static void on_detach(struct carrier *c)
 
 	while ((b = p->first)) {
 		p->first = b->next;
-		smx_pool_put(&g->mux->pool, b);
+		smx_pool_put(&g->mux->core.pool, b);
 	}
 	smx_free(p);
 	g->proxy = NULL;

@@ -88,7 +88,7 @@ struct login_call *login_call_new(struct mux *m, struct control_client *host, co
 	if (!call)
 		return NULL;
 	call->mux = m;
-	call->last_id = m->next_id;
+	call->last_id = m->core.next_id;
 	/* Of nothing: it has no text that could fail to be copied. */
 	(void)open_req_init(&call->req, 0, none, none, 0);
 	if (!(call->attach = attach_new_asking(m, host, agent, place, on_left, call))) {

@@ -113,7 +113,7 @@ static void admit(struct master_socket *s, int fd)
 	struct mux *m = s->master->mux;
 	const struct smx_route *route = smx_routes_find(m->routes, s->route);
 
-	if (!route || m->is_stopping || m->n_guests >= GUESTS_MAX) {
+	if (!route || m->core.is_stopping || m->n_guests >= GUESTS_MAX) {
 		if (m->n_guests >= GUESTS_MAX && mux_tally(m, TALLY_FULL))
 			log_warn("too many clients at the control sockets: one was turned away");
 		smx_os_ipc_close(fd); /* before the hello: ssh goes on by itself */
@@ -128,7 +128,6 @@ static void admit(struct master_socket *s, int fd)
 static void on_waiting(uv_poll_t *poll, int status, int events)
 {
 	struct master_socket *s = poll->data;
-	struct mux *m = s->master->mux;
 	int fd, r;
 
 	(void)events;
@@ -146,7 +145,6 @@ static void on_waiting(uv_poll_t *poll, int status, int events)
 		else
 			admit(s, fd);
 	}
-	mux_settle(m);
 }
 
 /* --- sockets --- */
@@ -192,8 +190,9 @@ static struct master_socket *open_socket(struct master *ms, const struct wanted 
 	smx_buf_init(&err, 2048);
 	if (s && (s->name = smx_strdup(w->name)) && (s->route = smx_strdup(w->route)) &&
 		(r = smx_os_door_listen(ms->doors, w->name, &s->door, &err)) == 0)
-		r = uv_poll_init(ms->mux->loop, &s->poll, smx_os_door_fd(s->door)) == 0 ? 0
-											: SMX_ESYS;
+		r = uv_poll_init(ms->mux->core.loop, &s->poll, smx_os_door_fd(s->door)) == 0
+			    ? 0
+			    : SMX_ESYS;
 	if (r == 0) {
 		s->master = ms;
 		s->poll.data = s;
@@ -307,7 +306,6 @@ static void on_resized(uv_signal_t *handle, int signum)
 		if (g->passenger)
 			passenger_resize(g->passenger);
 	}
-	mux_settle(m);
 }
 
 void master_open(struct mux *m)
@@ -320,7 +318,7 @@ void master_open(struct mux *m)
 	if (ms && (r = smx_os_doors_open(m->opts->ssh_dir, &ms->doors, &err)) == 0) {
 		ms->mux = m;
 		m->master = ms;
-		if (smx_os_size_signal() && uv_signal_init(m->loop, &ms->resized) == 0) {
+		if (smx_os_size_signal() && uv_signal_init(m->core.loop, &ms->resized) == 0) {
 			ms->has_signal = 1;
 			(void)uv_signal_start(&ms->resized, on_resized, smx_os_size_signal());
 		}

@@ -620,7 +620,7 @@ static struct passenger *new_passenger(
 	p->mux = o->mux;
 	p->owner = o;
 	p->is_connection = o->is_connection != 0;
-	p->id = ++o->mux->next_id;
+	p->id = ++o->mux->core.next_id;
 	p->born_ms = mux_now(o->mux);
 	p->kind = kind_name(kind);
 	p->escape = SMX_MUX4_NO_ESCAPE;

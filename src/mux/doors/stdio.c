@@ -54,7 +54,7 @@ static int base_init(struct base *b, struct mux *m, struct smx_os_stdio *os,
 	b->events = is_writable ? UV_WRITABLE : UV_READABLE;
 	if (fd < 0)
 		return 0;
-	if (uv_poll_init(m->loop, &b->poll, fd) != 0)
+	if (uv_poll_init(m->core.loop, &b->poll, fd) != 0)
 		return SMX_ESYS;
 	b->has_poll = 1;
 	return 0;
@@ -80,11 +80,8 @@ static void base_free(struct base *b)
 
 static void call(struct base *b)
 {
-	struct mux *m = b->mux;
-
 	if (b->call)
 		b->call(b->arg);
-	mux_settle(m);
 }
 
 /* --- input --- */
@@ -157,8 +154,8 @@ static int read_block(struct input *in, void *p, size_t size, size_t *ret_len)
 		*ret_len = n;
 		return 0;
 	}
-	if (in->result != 0 ||
-		uv_queue_work(in->base.mux->loop, &in->base.work, read_file, on_file_read) != 0)
+	if (in->result != 0 || uv_queue_work(in->base.mux->core.loop, &in->base.work, read_file,
+				       on_file_read) != 0)
 		return SMX_EEOF;
 	in->base.is_working = 1;
 	return SMX_EAGAIN;
@@ -278,7 +275,7 @@ static void flush(struct output *o)
 		o->queue = empty;
 		smx_buf_reset(&o->queue);
 		o->in_work = smx_buf_len(&o->writing);
-		if (uv_queue_work(b->mux->loop, &b->work, write_file, on_file_written) == 0)
+		if (uv_queue_work(b->mux->core.loop, &b->work, write_file, on_file_written) == 0)
 			b->is_working = 1;
 		else
 			lose(o);

@@ -3,8 +3,7 @@
  * The standard streams of a program that came through a control socket (W2), on the loop: what can
  * be polled is read and written there without waiting, files by worker threads.
  *
- * Callbacks come from the loop; whoever they are for ends with mux_settle, which is called after
- * each. A stream may be freed in its own callback.
+ * Callbacks come from the loop. A stream may be freed in its own callback.
  */
 #ifndef SMX_MUX_DOORS_STDIO_H
 #define SMX_MUX_DOORS_STDIO_H

@@ -214,12 +214,10 @@ static void read_socks(struct accepted *c)
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
 	struct accepted *c = poll->data;
-	struct mux *m = c->owner.mux;
 
 	(void)status; /* the read tells */
 	(void)events;
 	read_socks(c);
-	mux_settle(m);
 }
 
 static int ask(struct accepted *c)
@@ -229,7 +227,7 @@ static int ask(struct accepted *c)
 	if (!(c->socks = smx_calloc(1, sizeof(*c->socks))))
 		return SMX_ENOMEM;
 	smx_socks_init(c->socks);
-	if (fd < 0 || uv_poll_init(c->owner.mux->loop, &c->poll, fd) != 0)
+	if (fd < 0 || uv_poll_init(c->owner.mux->core.loop, &c->poll, fd) != 0)
 		return SMX_ESYS;
 	c->has_poll = 1;
 	c->poll.data = c;

@@ -139,7 +139,6 @@ static void take_answers(struct agent_end *e)
 static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 {
 	struct agent_end *e = s->data;
-	struct mux *m = e->mux;
 
 	(void)buf;
 	if (n < 0) {
@@ -148,7 +147,6 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 		smx_buf_commit(&e->in, (size_t)n);
 		take_answers(e);
 	}
-	mux_settle(m);
 }
 
 static void on_try(uv_timer_t *timer)
@@ -171,7 +169,6 @@ static void on_try(uv_timer_t *timer)
 		inform(e, AGENT_END_OPEN, nothing);
 	else
 		lose_socket(e);
-	mux_settle(m);
 }
 
 struct agent_end *agent_end_new_socket(struct mux *m, const char *path, agent_end_cb *cb, void *arg)
@@ -189,8 +186,8 @@ struct agent_end *agent_end_new_socket(struct mux *m, const char *path, agent_en
 	e->mux = m;
 	e->is_socket = 1;
 	smx_buf_init(&e->in, 4 + SMX_AGENT_MSG_MAX + READ_SIZE);
-	(void)uv_pipe_init(m->loop, &e->pipe, 0);
-	(void)uv_timer_init(m->loop, &e->timer);
+	(void)uv_pipe_init(m->core.loop, &e->pipe, 0);
+	(void)uv_timer_init(m->core.loop, &e->timer);
 	e->n_handles = N_UV_HANDLES;
 	e->pipe.data = e->timer.data = e;
 	e->deadline_ms = mux_now(m) + CONNECT_MS;

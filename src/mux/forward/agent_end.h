@@ -9,6 +9,7 @@
 #define SMX_MUX_FORWARD_AGENT_END_H
 
 #include "mux/core/link.h"
+#include "mux/core/mux.h"
 
 struct agent_end;
 

@@ -477,7 +477,7 @@ int agent_lend(struct agent_lender *l, struct upstream *up, const struct smx_rou
 	l->route = route;
 	l->client = client;
 	l->asker = asker;
-	l->id = ++m->next_id;
+	l->id = ++m->core.next_id;
 	smx_list_init(&l->loans);
 	smx_list_init(&l->node);
 	smx_list_add_tail(&up->lenders, &l->node);

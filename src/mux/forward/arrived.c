@@ -119,7 +119,6 @@ static void on_tcp_closed(uv_handle_t *h)
 static void on_dialled(void *arg, int r, uv_tcp_t *tcp, const char *why)
 {
 	struct arrived *a = arg;
-	struct mux *m = a->owner.mux;
 	uv_os_fd_t handle;
 	int fd = -1;
 
@@ -136,7 +135,6 @@ static void on_dialled(void *arg, int r, uv_tcp_t *tcp, const char *why)
 		board(a, fd);
 	else
 		refuse(a, SMX_OPEN_CONNECT_FAILED, why);
-	mux_settle(m);
 }
 
 static void go(struct arrived *a, const struct forward_words *to)
@@ -151,7 +149,7 @@ static void go(struct arrived *a, const struct forward_words *to)
 			refuse(a, SMX_OPEN_CONNECT_FAILED, smx_strerror(r));
 		return;
 	}
-	a->dial = dial_start(a->owner.mux->loop, to->host, (uint16_t)to->port, on_dialled, a);
+	a->dial = dial_start(a->owner.mux->core.loop, to->host, (uint16_t)to->port, on_dialled, a);
 	if (!a->dial)
 		refuse(a, SMX_OPEN_RESOURCE_SHORTAGE, smx_strerror(SMX_ENOMEM));
 }

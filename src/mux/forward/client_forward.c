@@ -89,8 +89,8 @@ static void on_opened(
 		reason = SMX_OPEN_RESOURCE_SHORTAGE;
 		if (c->link->dead || count_asked(&c->link->conn) >= CLIENT_ASKED_MAX)
 			(void)snprintf(text, sizeof(text), "the client does not answer");
-		else if ((r = relay_accept(c->link, up->link, ev->chan, routes, route, ev->kind,
-				  ev->data)) != 0)
+		else if ((r = relay_accept(f->mux, c->link, up->link, ev->chan, routes, route,
+				  ev->kind, ev->data)) != 0)
 			(void)snprintf(text, sizeof(text), "%s", smx_strerror(r));
 	}
 	smx_routes_unref(routes);

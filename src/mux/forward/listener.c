@@ -84,7 +84,6 @@ static void on_waiting(uv_poll_t *poll, int status, int events)
 		else
 			accepted_new(l, fd, &from);
 	}
-	mux_settle(m);
 }
 
 static int start_polls(struct listener *l)
@@ -167,7 +166,7 @@ static int add_poll(struct listener *l, int fd)
 
 	if (!p)
 		return SMX_ENOMEM;
-	if (uv_poll_init(l->mux->loop, &p->poll, fd) != 0) {
+	if (uv_poll_init(l->mux->core.loop, &p->poll, fd) != 0) {
 		smx_free(p);
 		return SMX_ESYS;
 	}
@@ -220,11 +219,11 @@ struct listener *listener_new(struct mux *m, const struct smx_route *route,
 		return NULL;
 	}
 	l->mux = m;
-	l->id = ++m->next_id;
+	l->id = ++m->core.next_id;
 	l->born_ms = mux_now(m);
 	smx_list_init(&l->node);
 	smx_list_init(&l->accepted);
-	share_init(&l->share, &m->windows);
+	share_init(&l->share, &m->core.windows);
 	smx_buf_init(&err, 2048);
 	if ((r = forward_words_set(&l->words, route, req)) == 0)
 		r = start(l, &err);

@@ -258,12 +258,12 @@ int remote_listener_new(struct mux *m, const struct smx_route *route,
 		return SMX_ENOMEM;
 	}
 	l->mux = m;
-	l->id = ++m->next_id;
+	l->id = ++m->core.next_id;
 	l->born_ms = mux_now(m);
 	smx_list_init(&l->node);
 	smx_list_init(&l->holds);
 	smx_list_init(&l->arrived);
-	share_init(&l->share, &m->windows);
+	share_init(&l->share, &m->core.windows);
 	if ((r = init(l, route, req)) != 0) {
 		(void)snprintf(text, size, "%s", smx_strerror(r));
 		free_if_unused(l);

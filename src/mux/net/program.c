@@ -53,7 +53,7 @@ static void drop_list(struct program *p, struct smx_tx_block **list)
 	while ((b = *list)) {
 		*list = b->next;
 		p->len -= b->len;
-		smx_pool_put(&p->mux->pool, b);
+		smx_pool_put(&p->mux->core.pool, b);
 	}
 }
 
@@ -99,10 +99,8 @@ static void report(struct program *p)
 static void on_report(uv_timer_t *timer)
 {
 	struct program *p = timer->data;
-	struct mux *m = p->mux;
 
 	report(p);
-	mux_settle(m);
 }
 
 /* It says no more: a moment for what it wrote to stderr and for its status. */
@@ -120,7 +118,6 @@ static void end_of_data(struct program *p)
 static void on_exit_of_it(void *arg, int64_t status, int term_signal)
 {
 	struct program *p = arg;
-	struct mux *m = p->mux;
 
 	p->has_ended = 1;
 	p->child = NULL;
@@ -130,7 +127,6 @@ static void on_exit_of_it(void *arg, int64_t status, int term_signal)
 		close_handle(&p->timer);
 	else if (p->is_over && uv_is_closing((uv_handle_t *)&p->err))
 		report(p);
-	mux_settle(m);
 }
 
 static void on_late(uv_timer_t *timer)
@@ -171,7 +167,6 @@ static void start_write(struct program *p);
 static void on_written(uv_write_t *req, int status)
 {
 	struct program *p = req->data;
-	struct mux *m = p->mux;
 
 	drop_list(p, &p->writing);
 	if (status == 0)
@@ -183,7 +178,6 @@ static void on_written(uv_write_t *req, int status)
 	/* The link composes more when there is room again. */
 	if (p->carrier.inner && p->len < LINK_TX_HIGH)
 		link_touch(p->carrier.inner);
-	mux_settle(m);
 }
 
 static void start_write(struct program *p)
@@ -216,7 +210,7 @@ static void program_write(struct carrier *c, struct smx_tx_block *list)
 		p->len += b->len;
 		p->carrier.inner->bytes_out += b->len;
 	}
-	smx_tx_append(&p->mux->pool, &p->first, &p->last, list);
+	smx_tx_append(&p->mux->core.pool, &p->first, &p->last, list);
 	start_write(p);
 }
 
@@ -260,7 +254,7 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 		(void)uv_read_stop(s);
 		end_of_data(p);
 	}
-	mux_settle(m);
+	core_settle(&m->core); /* libuv reads on, while there is more */
 }
 
 static void end_line(struct program *p)
@@ -288,7 +282,6 @@ static void on_alloc_err(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 static void on_read_err(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 {
 	struct program *p = s->data;
-	struct mux *m = p->mux;
 
 	for (ssize_t i = 0; i < n; i++) {
 		if (buf->base[i] == '\n' || buf->base[i] == '\r')
@@ -302,7 +295,6 @@ static void on_read_err(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 		if (p->is_over && p->has_ended)
 			report(p);
 	}
-	mux_settle(m);
 }
 
 /* --- its beginning --- */
@@ -399,10 +391,10 @@ int program_new(struct mux *m, const struct smx_hop *hop, void (*said)(void *arg
 	p->said = said;
 	p->arg = arg;
 	p->to.data = p->from.data = p->err.data = p->timer.data = p;
-	(void)uv_pipe_init(m->loop, &p->to, 0);
-	(void)uv_pipe_init(m->loop, &p->from, 0);
-	(void)uv_pipe_init(m->loop, &p->err, 0);
-	(void)uv_timer_init(m->loop, &p->timer);
+	(void)uv_pipe_init(m->core.loop, &p->to, 0);
+	(void)uv_pipe_init(m->core.loop, &p->from, 0);
+	(void)uv_pipe_init(m->core.loop, &p->err, 0);
+	(void)uv_timer_init(m->core.loop, &p->timer);
 	p->n_handles = 4;
 	if ((r = start(p, hop, why, why_size)) == 0) {
 		*ret = p;

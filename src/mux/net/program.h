@@ -8,6 +8,7 @@
 #define SMX_MUX_NET_PROGRAM_H
 
 #include "mux/core/link.h"
+#include "mux/core/mux.h"
 
 #define PROGRAM_SAID_MAX 256 /* of the last line that it wrote to stderr */
 

@@ -186,7 +186,7 @@ struct tunnel *tunnel_new(struct link *outer, struct smx_chan *chan)
 	if (!t)
 		return NULL;
 	t->ep = (struct endpoint){ &tunnel_ops, outer, chan, 0 };
-	t->pool = &outer->mux->pool;
+	t->pool = &outer->core->pool;
 	t->carrier.ops = &carrier_ops;
 	t->source.drain = tunnel_drain;
 	smx_list_init(&t->source.node);

@@ -124,7 +124,7 @@ static void on_looked(void *arg, struct prepared *result)
 	if (a)
 		attempts_looked(a, result->inputs, mux_now(m));
 	prepared_free(result);
-	if (m->is_stopping)
+	if (m->core.is_stopping)
 		pool_fail_waiting(e, SMX_OPEN_CONNECT_FAILED, "ssh-mux is stopping");
 	else
 		pool_assign(e);
@@ -189,7 +189,7 @@ void holdback_failed(struct pool_entry *e, const struct upstream *up, const char
 	char wait[32];
 
 	/* With the settings of now it might have gone well. */
-	if (m->is_stopping || failure.kind == ATTEMPT_NONE || up->routes != e->routes)
+	if (m->core.is_stopping || failure.kind == ATTEMPT_NONE || up->routes != e->routes)
 		return;
 	failure.cause = cause;
 	attempts_failed(&m->attempts, e->routes, e->hops, e->n_hops, &failure, mux_now(m));

@@ -62,7 +62,6 @@ static void on_done(uv_work_t *work, int status)
 {
 	struct keyload *k = SMX_CONTAINER(work, struct keyload, work);
 	int r = status != 0 ? SMX_ESYS : k->r;
-	struct mux *m = k->mux;
 	struct smx_key *key;
 
 	if (k->cb) {
@@ -72,7 +71,6 @@ static void on_done(uv_work_t *work, int status)
 		k->cb(k->arg, r, key);
 	}
 	keyload_free(k);
-	mux_settle(m);
 }
 
 struct keyload *keyload_start(struct mux *m, const char *path, struct smx_view blob,
@@ -92,7 +90,7 @@ struct keyload *keyload_start(struct mux *m, const char *path, struct smx_view b
 	if (!k->path || !k->passphrase || smx_buf_put(&k->blob, blob.p, blob.len) != 0)
 		goto fail;
 	memcpy(k->passphrase, passphrase.p, passphrase.len);
-	if (uv_queue_work(m->loop, &k->work, on_work, on_done) == 0)
+	if (uv_queue_work(m->core.loop, &k->work, on_work, on_done) == 0)
 		return k;
 fail:
 	keyload_free(k);

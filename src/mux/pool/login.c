@@ -405,7 +405,6 @@ static void send_signature(struct login *lg, int r, struct smx_view signature)
 static void on_signed(void *arg, int r, struct smx_view message)
 {
 	struct login *lg = arg;
-	struct mux *m = lg->mux;
 	struct smx_view signature = { NULL, 0 };
 
 	link_touch(lg->link);
@@ -418,7 +417,6 @@ static void on_signed(void *arg, int r, struct smx_view message)
 		(void)snprintf(lg->agent_note, sizeof(lg->agent_note), "the agent did not sign: %s",
 			smx_strerror(r));
 	send_signature(lg, r, signature);
-	mux_settle(m);
 }
 
 /* It is there for one signature. */
@@ -454,7 +452,7 @@ static void sign(struct login *lg)
 	if ((r = login_put_bind(lg, &out)) == 0)
 		r = smx_agent_put_sign(&out, candidate_signer(c), smx_buf_as_view(&data), flags);
 	if (r == 0) {
-		lg->agent = agent_ask(lg->mux->loop, lg->agents[lg->n_agents - 1], &out, 1,
+		lg->agent = agent_ask(lg->mux->core.loop, lg->agents[lg->n_agents - 1], &out, 1,
 			AGENT_SIGN_TIMEOUT_MS, on_signed, lg);
 		r = lg->agent ? 0 : SMX_ENOMEM;
 		lg->agent_wait = agent_wait_start(lg->entry, candidate_signer(c));

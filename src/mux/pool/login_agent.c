@@ -103,7 +103,7 @@ void login_list_agent(struct login *lg)
 	if (path) {
 		lg->agents[lg->n_agents++] = path;
 		if (smx_agent_put_list(&request) == 0)
-			lg->agent = agent_ask(lg->mux->loop, path, &request, 0,
+			lg->agent = agent_ask(lg->mux->core.loop, path, &request, 0,
 				AGENT_LIST_TIMEOUT_MS, on_listed, lg);
 	}
 	lg->is_listing = lg->agent != NULL;
@@ -115,7 +115,6 @@ void login_list_agent(struct login *lg)
 static void on_listed(void *arg, int r, struct smx_view message)
 {
 	struct login *lg = arg;
-	struct mux *m = lg->mux;
 
 	link_touch(lg->link); /* what an answer makes us send goes out when all is settled */
 	lg->agent = NULL;
@@ -130,7 +129,6 @@ static void on_listed(void *arg, int r, struct smx_view message)
 		(void)candidates_add_files(&lg->candidates);
 	if (lg->wants_choice)
 		login_choose(lg);
-	mux_settle(m);
 }
 
 int login_put_bind(const struct login *lg, struct smx_buf *request)
@@ -142,7 +140,6 @@ int login_put_bind(const struct login *lg, struct smx_buf *request)
 static void on_listed_again(void *arg, int r, struct smx_view message)
 {
 	struct login *lg = arg;
-	struct mux *m = lg->mux;
 	size_t n = 0;
 
 	link_touch(lg->link);
@@ -157,7 +154,6 @@ static void on_listed_again(void *arg, int r, struct smx_view message)
 			"%zu key%s of the agent may not be used for this server (ssh-add -h)", n,
 			n == 1 ? "" : "s");
 	login_choose(lg);
-	mux_settle(m);
 }
 
 int login_list_again(struct login *lg)
@@ -169,7 +165,7 @@ int login_list_again(struct login *lg)
 	lg->is_listed_again = 1;
 	smx_buf_init(&request, SMX_AGENT_MSG_MAX);
 	if (login_put_bind(lg, &request) == 0 && smx_agent_put_list(&request) == 0)
-		lg->agent = agent_ask(lg->mux->loop, lg->agents[lg->n_agents - 1], &request, 1,
+		lg->agent = agent_ask(lg->mux->core.loop, lg->agents[lg->n_agents - 1], &request, 1,
 			AGENT_LIST_TIMEOUT_MS, on_listed_again, lg);
 	smx_buf_release(&request);
 	lg->is_listing = lg->agent != NULL;

@@ -609,9 +609,9 @@ void pool_upstream_gone(struct pool_entry *e, struct upstream *up, const char *t
 			pool_fail_waiting(e, SMX_OPEN_CONNECT_FAILED, text);
 	}
 	/* What waits now was taken back from a connection that died under it. */
-	if (first_waiting(e) && !e->mux->is_stopping)
+	if (first_waiting(e) && !e->mux->core.is_stopping)
 		pool_assign(e);
-	else if (e->mux->is_stopping)
+	else if (e->mux->core.is_stopping)
 		pool_fail_waiting(e, SMX_OPEN_CONNECT_FAILED, "ssh-mux is stopping");
 }
 

@@ -110,12 +110,12 @@ int pool_is_batch(const struct pool_entry *e);
 int pool_is_wanted_without(const struct pool_entry *e, const struct asker *a);
 /*
  * A17: the person at this place will not answer, or waits no more. What waits for him is refused
- * with text (which outlives it), by the next mux_settle, and the rest stays.
+ * with text (which outlives it), by the next core_settle, and the rest stays.
  */
 void pool_dismiss(struct pool_entry *e, const struct asker *a, const char *text);
 /* Whether no server of a login that is under way here has said anything yet. */
 int pool_is_silent(const struct pool_entry *e);
-/* mux_settle only. */
+/* core_settle only. */
 void pool_refuse_dismissed(struct mux *m);
 /* Whether anybody still waits for a connection of e, or for one that goes through it. */
 int pool_is_wanted(const struct pool_entry *e);
@@ -131,7 +131,7 @@ void pool_reroute(struct mux *m);
 void pool_lock(struct mux *m);
 /* A session ended somewhere: who waits for room may get it. */
 void pool_kick(struct mux *m);
-/* Frees entries that nothing needs; mux_settle only. */
+/* Frees entries that nothing needs; core_settle only. */
 void pool_sweep(struct mux *m);
 /* A pending open of a session was refused: true if it will be tried elsewhere (B2). */
 int pool_session_refused(struct pool_entry *e, struct upstream *up, struct open_req *req);

@@ -4,6 +4,7 @@
 
 #include "base/list.h"
 #include "mux/ask/asker.h"
+#include "mux/core/mux.h"
 #include "mux/pool/pool.h"
 
 #define TOLD_MAX 64 /* of those who wait */

@@ -219,7 +219,6 @@ static void on_done(uv_work_t *req, int status)
 {
 	struct prepare *p = SMX_CONTAINER(req, struct prepare, req);
 	struct prepared *result = p->result;
-	struct mux *m = p->mux;
 	prepare_cb *cb = p->cb;
 	void *arg = p->arg;
 
@@ -230,7 +229,6 @@ static void on_done(uv_work_t *req, int status)
 	prepare_free(p);
 	if (cb)
 		cb(arg, result);
-	mux_settle(m);
 }
 
 static int add_paths(struct prepare *p, const char *ssh_dir, const struct smx_hop *hop)
@@ -273,7 +271,7 @@ static struct prepare *start(
 		goto fail;
 	smx_buf_init(&p->result->notes, PREPARED_NOTES_MAX);
 	if (known_files_find(ssh_dir, hop, &p->known) != 0 || add_paths(p, ssh_dir, hop) != 0 ||
-		uv_queue_work(m->loop, &p->req, on_work, on_done) != 0)
+		uv_queue_work(m->core.loop, &p->req, on_work, on_done) != 0)
 		goto fail;
 	return p;
 fail:

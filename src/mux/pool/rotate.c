@@ -149,7 +149,6 @@ static void on_written(uv_work_t *work, int status)
 	struct rotate *ro = SMX_CONTAINER(work, struct rotate, work);
 	char fingerprint[SMX_FINGERPRINT_SIZE] = "";
 	struct mux_ids ids = ids_of(ro);
-	struct mux *m = ro->mux;
 
 	if (status != 0)
 		ro->r = SMX_ESYS;
@@ -173,13 +172,13 @@ static void on_written(uv_work_t *work, int status)
 			ro->host, ro->port, error_of(ro));
 	}
 	rotate_free(ro);
-	mux_settle(m);
 }
 
 static int start_writing(struct rotate *ro)
 {
 	ro->state = STATE_WRITING;
-	return uv_queue_work(ro->mux->loop, &ro->work, on_write, on_written) == 0 ? 0 : SMX_ESYS;
+	return uv_queue_work(ro->mux->core.loop, &ro->work, on_write, on_written) == 0 ? 0
+										       : SMX_ESYS;
 }
 
 static int ask_for_proof(struct rotate *ro)
@@ -203,12 +202,10 @@ static void on_looked(uv_work_t *work, int status)
 {
 	struct rotate *ro = SMX_CONTAINER(work, struct rotate, work);
 	struct mux_ids ids = ids_of(ro);
-	struct mux *m = ro->mux;
 	int r = status != 0 ? SMX_ESYS : ro->r, is_going_on = 0;
 
 	if (!ro->up || ro->up->link->dead) {
 		rotate_free(ro);
-		mux_settle(m);
 		return;
 	}
 	if (r == 0 && ro->plan.why_not) {
@@ -228,7 +225,6 @@ static void on_looked(uv_work_t *work, int status)
 	}
 	if (!is_going_on)
 		rotate_free(ro);
-	mux_settle(m);
 }
 
 int rotate_reply(struct upstream *up, const struct smx_conn_event *ev)
@@ -301,7 +297,7 @@ void rotate_listed(struct upstream *up, struct smx_view data)
 	smx_buf_init(&ro->proof, PROOF_MAX);
 	smx_buf_init(&ro->err, PREPARED_NOTES_MAX);
 	if ((r = fill(ro, up, data)) != 0 ||
-		uv_queue_work(ro->mux->loop, &ro->work, on_look, on_looked) != 0) {
+		uv_queue_work(ro->mux->core.loop, &ro->work, on_look, on_looked) != 0) {
 		say_warn(&ids, "the server's list of its host keys is ignored: %s",
 			r == SMX_ELIMIT ? "it is too long" : smx_strerror(r ? r : SMX_ESYS));
 		rotate_free(ro);

@@ -72,7 +72,7 @@ static void wait_for(struct upstream *up, struct spare *sp, struct open_req *req
 	sp->ep.is_session = 1; /* it counts as one from here on */
 	req->up = up;
 	req->n_tries++;
-	req->sent_ms = mux_now(up->link->mux);
+	req->sent_ms = core_now(up->link->core);
 	up->n_pending++;
 }
 
@@ -162,8 +162,8 @@ static void confirmed(struct upstream *up, struct spare *sp)
 {
 	struct mux_ids ids = ids_of_upstream(up);
 
-	measure(&up->spares, mux_now(up->link->mux) - sp->since_ms);
-	sp->since_ms = mux_now(up->link->mux);
+	measure(&up->spares, core_now(up->link->core) - sp->since_ms);
+	sp->since_ms = core_now(up->link->core);
 	say_debug(&ids, "a spare channel is open");
 	if (sp->req)
 		give(up, sp, sp->req);
@@ -280,7 +280,7 @@ static uint64_t fresh_ms(const struct upstream *up)
 static int is_fresh(const struct upstream *up)
 {
 	const struct smx_live *lv = &up->link->live;
-	uint64_t now = mux_now(up->link->mux), limit = fresh_ms(up);
+	uint64_t now = core_now(up->link->core), limit = fresh_ms(up);
 
 	if (lv->doubt_ms > lv->life_ms || smx_live_silence(lv, now) >= limit)
 		return 0;
@@ -336,7 +336,7 @@ void spares_alive(struct upstream *up)
 
 void spares_given(struct upstream *up)
 {
-	up->spares.given_ms = mux_now(up->link->mux);
+	up->spares.given_ms = core_now(up->link->core);
 }
 
 /* --- how many there are to be --- */
@@ -362,7 +362,7 @@ static int is_allowed(const struct upstream *up)
 	uint64_t lifetime_ms = (uint64_t)m->opts->max_lifetime_s * 1000;
 
 	return e->hops[e->n_hops - 1].spare && !e->is_stray && !up->is_draining &&
-	       !up->is_used_up && !m->is_locked && !m->is_stopping &&
+	       !up->is_used_up && !m->is_locked && !m->core.is_stopping &&
 	       (lifetime_ms == 0 || mux_now(m) - up->born_ms + SPARE_KEEP_MS < lifetime_ms);
 }
 
@@ -400,7 +400,7 @@ static int ask_for(struct upstream *up, struct spare *sp)
 		link_fail(l, r, NULL);
 		return 0;
 	}
-	*sp = (struct spare){ .ep = { &spare_ops, l, chan, 0 }, .since_ms = mux_now(l->mux) };
+	*sp = (struct spare){ .ep = { &spare_ops, l, chan, 0 }, .since_ms = core_now(l->core) };
 	chan->user = &sp->ep;
 	link_touch(l);
 	return 1;
@@ -409,7 +409,7 @@ static int ask_for(struct upstream *up, struct spare *sp)
 void spares_fill(struct upstream *up)
 {
 	struct spares *s = &up->spares;
-	uint64_t now = mux_now(up->link->mux);
+	uint64_t now = core_now(up->link->core);
 	unsigned n = spares_count(up);
 
 	if (up->link->dead || s->is_refused || up->entry->has_closed_spare || !s->given_ms ||
@@ -440,7 +440,7 @@ static void expire(struct upstream *up)
 		struct spare *sp = &s->all[i];
 
 		if (!is_free(sp) || !is_open(sp) ||
-			mux_now(up->link->mux) - sp->since_ms < SPARE_KEEP_MS)
+			core_now(up->link->core) - sp->since_ms < SPARE_KEEP_MS)
 			continue;
 		dismiss(up, sp);
 		s->n_wanted = 1;
@@ -454,7 +454,7 @@ static void keep_warm(struct upstream *up)
 
 	if (spares_count(up) && fresh_ms(up) == FRESH_MOST_MS && upstream_is_usable(up) &&
 		l->live.asked_ms <= l->live.life_ms &&
-		smx_live_silence(&l->live, mux_now(l->mux)) >= WARM_MS)
+		smx_live_silence(&l->live, core_now(l->core)) >= WARM_MS)
 		link_probe(l);
 }
 

@@ -267,7 +267,7 @@ static int start_link(struct upstream *up, uv_tcp_t *tcp, struct carrier *carrie
 {
 	struct smx_transport_config config = {
 		.role = SMX_CLIENT,
-		.pool = &up->entry->mux->pool,
+		.pool = &up->entry->mux->core.pool,
 		.software = MUX_SOFTWARE,
 	};
 	struct smx_buf algs, macs;
@@ -315,7 +315,6 @@ static void on_dialled(void *arg, int r, uv_tcp_t *tcp, const char *why)
 	} else if ((r = start_link(up, tcp, NULL)) != 0) {
 		fail(up, r, NULL);
 	}
-	mux_settle(m);
 }
 
 static void on_tunnel_opened(struct open_req *req, struct upstream *jump, struct smx_chan *chan,
@@ -326,7 +325,7 @@ static void on_tunnel_opened(struct open_req *req, struct upstream *jump, struct
 	int r = SMX_ENOMEM;
 
 	(void)specific;
-	up->carried_ms = mux_now(up->link->mux);
+	up->carried_ms = core_now(up->link->core);
 	up->has_tunnel_req = 0;
 	open_req_release(req);
 	if (tunnel) {
@@ -439,7 +438,7 @@ static void on_prepared(void *arg, struct prepared *result)
 		r = start_program(up);
 	} else {
 		up->dial = dial_start(
-			up->entry->mux->loop, up->hop->host, up->hop->port, on_dialled, up);
+			up->entry->mux->core.loop, up->hop->host, up->hop->port, on_dialled, up);
 		r = up->dial ? 0 : SMX_ENOMEM;
 	}
 	if (r != 0)
@@ -459,7 +458,7 @@ struct upstream *upstream_new(struct pool_entry *e)
 	up->hop = &e->hops[e->n_hops - 1];
 	up->born_ms = up->idle_since_ms = mux_now(e->mux);
 	up->deadline_ms = up->born_ms + LOGIN_TIMEOUT_MS;
-	up->link = link_new(e->mux, &upstream_link_ops, up);
+	up->link = link_new(&e->mux->core, &upstream_link_ops, up);
 	for (int i = 0; i < 2; i++)
 		up->orphans[i] = (struct endpoint){ &orphan_ops, up->link, NULL, i };
 	spares_init(up);
@@ -539,7 +538,7 @@ void upstream_give(
 	int r = 0;
 
 	upstream_note_given(up, req->is_session);
-	up->idle_since_ms = mux_now(l->mux); /* P2: the next tick may come after its end */
+	up->idle_since_ms = core_now(l->core); /* P2: the next tick may come after its end */
 	/* A spare was opened with less than its session's client grants. */
 	if (chan->recv_window < req->recv_window)
 		r = smx_conn_grant(&l->conn, chan, req->recv_window - chan->recv_window);
@@ -704,7 +703,7 @@ void upstream_open(struct upstream *up, struct open_req *req)
 	req->up = up;
 	req->n_tries++;
 	req->is_crowded = req->is_session && !req->was_crowded && up->spares.n_leaving > 0;
-	req->sent_ms = mux_now(l->mux);
+	req->sent_ms = core_now(l->core);
 	up->n_pending++;
 	chan->user = &req->ep;
 	/* B11: any sign of life after this clears the doubt. */

@@ -42,7 +42,7 @@ static const struct tunnel *tunnel_of(const struct upstream *up)
 
 static void ask_tcp(struct link *l, struct smx_live_input *in)
 {
-	uint64_t now = mux_now(l->mux), taken = l->bytes_out - l->inflight_len;
+	uint64_t now = core_now(l->core), taken = l->bytes_out - l->inflight_len;
 	struct smx_os_tcp_acks acks;
 	uv_os_fd_t fd;
 
@@ -74,7 +74,7 @@ static struct smx_live_input input_of(const struct upstream *up)
 	} else if (l->tcp) {
 		ask_tcp(l, &in);
 	} else if (up->hop->n_transport) {
-		smx_live_acked(&l->live, mux_now(l->mux)); /* it tells nothing but its end */
+		smx_live_acked(&l->live, core_now(l->core)); /* it tells nothing but its end */
 	}
 	return in;
 }
@@ -86,12 +86,12 @@ int upstream_is_usable(const struct upstream *up)
 	const struct link *l = up->link;
 
 	return up->state == UPSTREAM_READY && !l->dead &&
-	       !smx_live_is_overdue(&l->live, &l->rules, mux_now(l->mux));
+	       !smx_live_is_overdue(&l->live, &l->rules, core_now(l->core));
 }
 
 void upstream_suspect(struct upstream *up, int at_once)
 {
-	uint64_t now = mux_now(up->link->mux);
+	uint64_t now = core_now(up->link->core);
 	struct link *l = up->link;
 	const struct tunnel *t;
 
@@ -110,7 +110,7 @@ void upstream_watch_login(struct upstream *up)
 {
 	const struct tunnel *t = tunnel_of(up);
 
-	if (t && smx_live_silence(&up->link->live, mux_now(up->link->mux)) >= EAGER_MS)
+	if (t && smx_live_silence(&up->link->live, core_now(up->link->core)) >= EAGER_MS)
 		upstream_suspect(t->ep.link->owner, 0);
 }
 
@@ -154,7 +154,7 @@ void upstream_stalled_text(const struct upstream *up, char *out, size_t size)
 	(void)snprintf(out, size,
 		"the connection to %.64s@%.255s port %u is stalled: no sign of life for %llu s",
 		up->hop->user, up->hop->host, up->hop->port,
-		(unsigned long long)smx_live_silence(&up->link->live, mux_now(up->link->mux)) /
+		(unsigned long long)smx_live_silence(&up->link->live, core_now(up->link->core)) /
 			1000);
 }
 
@@ -213,7 +213,7 @@ int upstream_life_tick(struct upstream *up)
 	if ((due & SMX_LIVE_PROBE_DUE) && in.is_expected)
 		upstream_suspect(up, 0);
 	if (up->state == UPSTREAM_STALLED && !upstream_is_used(up) &&
-		mux_now(l->mux) - l->live.stalled_ms >= STALLED_REAP_MS) {
+		core_now(l->core) - l->live.stalled_ms >= STALLED_REAP_MS) {
 		upstream_close(up, SMX_EKEEPALIVE, "it is stalled and nobody uses it");
 		return 1;
 	}
@@ -228,7 +228,7 @@ uint64_t upstream_deadline(const struct upstream *up)
 	if (up->state != UPSTREAM_READY || l->dead)
 		return UINT64_MAX;
 	in = input_of(up);
-	return smx_live_deadline(&l->live, &l->rules, &in, mux_now(l->mux));
+	return smx_live_deadline(&l->live, &l->rules, &in, core_now(l->core));
 }
 
 void upstream_explain_lack(struct upstream *up)

@@ -134,7 +134,7 @@ static int run(
 	struct child *c = free_child(s);
 	struct smx_os_helper_plan plan;
 	size_t at = 0;
-	pid_t pid;
+	pid_t pid = -1;
 
 	if (!c)
 		return EAGAIN;
