@@ -36,6 +36,8 @@ static void read_pieces(const uint8_t *data, size_t size, size_t n_whole)
 	free(copy);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct smx_view bytes = { data, size }, payload;

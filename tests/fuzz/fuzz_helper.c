@@ -25,6 +25,8 @@ static void check_request(struct smx_view text)
 	smx_helper_request_release(&q);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct smx_view text = { data, size };

@@ -54,6 +54,8 @@ static void type(const uint8_t *data, size_t size)
 		abort();
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct smx_view bytes = { data, size }, message;

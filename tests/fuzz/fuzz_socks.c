@@ -7,6 +7,8 @@
 #include "base/err.h"
 #include "control/socks.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t reply[SMX_SOCKS_REPLY_MAX];

@@ -36,6 +36,8 @@ static void check_rows(const uint8_t *data, size_t size, size_t columns)
 	smx_buf_release(&again);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char out[512], again[512];

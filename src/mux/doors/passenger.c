@@ -16,6 +16,7 @@
 #define QUEUE_SLACK (1024u * 1024)
 /* A stream that takes byte after byte must not make us send a message for each. */
 #define GRANT_LEAST (WINDOW_LEAST / 4)
+#define READ_MAX    (64 * 1024) /* what a pipe holds, unless told otherwise */
 #define BREAK_MS    1000 /* of "~B", as ssh */
 /* Of ssh itself, where there is no session. */
 #define DENIED_STATUS 255
@@ -327,21 +328,38 @@ static void end_input(struct passenger *p)
 static size_t send_limit(const struct passenger *p)
 {
 	const struct smx_chan *chan = p->ep.chan;
-	size_t n = SMX_CHANNEL_PACKET, quantum;
+	size_t n, quantum;
 
-	if (!p->in || !passenger_has_channel(p) || chan->close_received || chan->eof_sent)
+	if (!p->in || !passenger_has_channel(p) || chan->close_received || chan->eof_sent ||
+		chan->send_packet == 0)
 		return 0;
 	quantum = link_quantum(p->ep.link);
-	n = chan->send_packet < n ? chan->send_packet : n;
+	/* Every read wakes the writer. Where the path is fast, all that a pipe holds is taken at
+	 * once. */
+	n = quantum < LINK_QUANTUM ? quantum : READ_MAX;
 	n = chan->send_window < n ? chan->send_window : n;
+	if (p->escape == SMX_MUX4_NO_ESCAPE)
+		return n;
+	/* Of what is typed one byte more may go out than was read: one was held back. */
+	n = chan->send_packet < n ? chan->send_packet : n;
 	n = quantum < n ? quantum : n;
-	/* Of one that is held back there may be one byte more than was read. */
-	return p->escape == SMX_MUX4_NO_ESCAPE || n == 0 ? n : n - 1;
+	return n ? n - 1 : 0;
+}
+
+/* What was read, in as many messages as the server takes. */
+static void send_read(struct passenger *p, const uint8_t *bytes, size_t len)
+{
+	size_t n;
+
+	for (; len && passenger_has_channel(p); bytes += n, len -= n) {
+		n = len < p->ep.chan->send_packet ? len : p->ep.chan->send_packet;
+		send_from(p, bytes, n);
+	}
 }
 
 static int on_drain(struct source *s)
 {
-	static uint8_t bytes[SMX_CHANNEL_PACKET]; /* one loop, one thread */
+	static uint8_t bytes[READ_MAX]; /* one loop, one thread */
 	struct passenger *p = SMX_CONTAINER(s, struct passenger, source);
 	size_t n = send_limit(p), len;
 	int r;
@@ -356,7 +374,7 @@ static int on_drain(struct source *s)
 		return 0;
 	}
 	if (p->escape == SMX_MUX4_NO_ESCAPE) {
-		send_from(p, bytes, len);
+		send_read(p, bytes, len);
 	} else if (!send_typed(p, bytes, len)) {
 		input_free(p->in);
 		p->in = NULL;

@@ -150,6 +150,19 @@ static void add_all(struct filter *f, uint32_t action, const char *names)
 	}
 }
 
+/* Of an argument, counted from 0. */
+static struct scmp_arg_cmp equal(unsigned arg, scmp_datum_t value)
+{
+	return (struct scmp_arg_cmp){ .arg = arg, .op = SCMP_CMP_EQ, .datum_a = value };
+}
+
+static struct scmp_arg_cmp masked(unsigned arg, scmp_datum_t mask, scmp_datum_t value)
+{
+	return (struct scmp_arg_cmp){
+		.arg = arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value
+	};
+}
+
 static void allow_if(struct filter *f, const char *name, struct scmp_arg_cmp arg)
 {
 	add(f, SCMP_ACT_ALLOW, name, 1, &arg);
@@ -162,10 +175,10 @@ static void add_sockets(struct filter *f)
 	static const int netlink[] = { NETLINK_ROUTE, NETLINK_SOCK_DIAG };
 
 	for (size_t i = 0; i < SMX_ARRAY_LEN(families); i++)
-		allow_if(f, "socket", SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+		allow_if(f, "socket", equal(0, (scmp_datum_t)families[i]));
 	for (size_t i = 0; i < SMX_ARRAY_LEN(netlink); i++) {
-		const struct scmp_arg_cmp args[] = { SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
-			SCMP_A2(SCMP_CMP_EQ, (scmp_datum_t)netlink[i]) };
+		const struct scmp_arg_cmp args[] = { equal(0, AF_NETLINK),
+			equal(2, (scmp_datum_t)netlink[i]) };
 
 		add(f, SCMP_ACT_ALLOW, "socket", 2, args);
 	}
@@ -179,9 +192,8 @@ static void add_memory(struct filter *f)
 
 	for (size_t i = 0; i < SMX_ARRAY_LEN(maps); i++)
 		for (size_t j = 0; j < SMX_ARRAY_LEN(kinds); j++)
-			allow_if(f, maps[i],
-				SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_WRITE | PROT_EXEC, kinds[j]));
-	allow_if(f, "mprotect", SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+			allow_if(f, maps[i], masked(2, PROT_WRITE | PROT_EXEC, kinds[j]));
+	allow_if(f, "mprotect", masked(2, PROT_EXEC, 0));
 }
 
 static void add_process(struct filter *f)
@@ -189,13 +201,12 @@ static void add_process(struct filter *f)
 	static const int names[] = { PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, PR_SET_VMA };
 
 	/* Threads and no processes; the flags of clone3 can't be seen, so there is none. */
-	allow_if(f, "clone",
-		SCMP_CMP(CLONE_FLAGS_ARG, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+	allow_if(f, "clone", masked(CLONE_FLAGS_ARG, CLONE_THREAD, CLONE_THREAD));
 	for (size_t i = 0; i < SMX_ARRAY_LEN(names); i++)
-		allow_if(f, "prctl", SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)names[i]));
-	allow_if(f, "tgkill", SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+		allow_if(f, "prctl", equal(0, (scmp_datum_t)names[i]));
+	allow_if(f, "tgkill", equal(0, (scmp_datum_t)getpid()));
 	/* To read them. */
-	allow_if(f, "prlimit64", SCMP_A2(SCMP_CMP_EQ, 0));
+	allow_if(f, "prlimit64", equal(2, 0));
 }
 
 /* What is left: the modes and sizes of terminals, which none can type into, and sockets. */
@@ -207,10 +218,10 @@ static void add_others(struct filter *f)
 		SIOCGIFADDR };
 
 	for (size_t i = 0; i < SMX_ARRAY_LEN(calls); i++)
-		allow_if(f, "ioctl", SCMP_A1(SCMP_CMP_EQ, calls[i]));
+		allow_if(f, "ioctl", equal(1, calls[i]));
 	/* Of names only what nobody else may open afterwards: a socket's. */
-	allow_if(f, "chmod", SCMP_A1(SCMP_CMP_MASKED_EQ, 077, 0));
-	allow_if(f, "fchmodat", SCMP_A2(SCMP_CMP_MASKED_EQ, 077, 0));
+	allow_if(f, "chmod", masked(1, 077, 0));
+	allow_if(f, "fchmodat", masked(2, 077, 0));
 }
 
 int smx_unix_seccomp(const char **ret_why)
