@@ -15,6 +15,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "os/file.h"
 #include "os/win/win.h"
 
 #include <aclapi.h>
