@@ -61,6 +61,8 @@ int smx_os_door_receive(int fd, void *p, size_t size, size_t *ret_len, int *ret_
 	size_t *ret_n_fds);
 /* SMX_EAGAIN, SMX_EEOF, SMX_ESYS. */
 int smx_os_door_send(int fd, const void *p, size_t len, size_t *ret_len);
+/* The other side reads what was sent, and then the end. Does not close. */
+void smx_os_door_hang_up(int fd);
 
 /*
  * A standard stream of another process, as it came over a socket. The process and others go on

@@ -661,6 +661,37 @@ def test_W7_f_goes_to_the_background_after_the_login(world):
     assert world.used() == 1
 
 
+@pytest.mark.parametrize("how", ["socket", "plain"])
+def test_W7_f_returns_while_its_command_runs(keys, cleanup, how):
+    """As plain ssh does, whatever the client's version: 0 at once, and the command goes on with the
+    streams that it was given."""
+    server = cleanup(peers.Sshd(keys, "target"))
+    mux = cleanup(peers.Mux(keys, routes=routes_toml({"t": hop(server)}),
+                            known_hosts=server.known_hosts()))
+    known = mux.dir / "known"
+    known.write_text(server.known_hosts())
+    poll(lambda: list(pathlib.Path(mux.run_dir).glob("ssh-mux/d*/t=*")), 20)
+    argv = [SSH, "-F", "none", "-p", str(server.port), "-i", str(keys.make("remote")),
+            "-o", f"UserKnownHostsFile={known}", "-o", "IdentitiesOnly=yes",
+            "-S", socket_of(mux, "t") if how == "socket" else "none", f"{USER}@127.0.0.1"]
+    assert subprocess.run([*argv, "true"], timeout=30).returncode == 0
+    go, ended, out = mux.dir / "go", mux.dir / "ended", mux.dir / "out"
+    command = f"echo begun; while ! [ -e {go} ]; do sleep 0.1; done; echo more; touch {ended}; exit 3"
+    with open(out, "wb") as f:
+        done = subprocess.run([*argv[:1], "-f", *argv[1:], command], stdout=f, timeout=15,
+                              stdin=subprocess.DEVNULL)
+    assert done.returncode == 0 and not ended.exists()
+    if how == "socket":
+        poll(lambda: out.read_bytes() == b"begun\n", 20)
+        assert server.logins() == 1
+    go.touch()
+    poll(ended.exists, 20, "the end of the command")
+    poll(lambda: out.read_bytes() == b"begun\nmore\n", 20)
+    if how == "socket":
+        mux.wait_idle()
+        poll(lambda: not [g for g in mux.status()["clients"]], 20)
+
+
 # ---- one code for all doors ------------------------------------------------------------------------
 
 

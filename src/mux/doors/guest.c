@@ -58,6 +58,7 @@ void guest_end(struct guest *g)
 	if (p)
 		passenger_leave(p);
 	guest_leave(g);
+	guest_forget_background(g);
 	guest_drop_forwards(g, 0);
 	smx_list_del(&g->node);
 	g->mux->n_guests--;
@@ -99,7 +100,9 @@ int guest_poll(struct guest *g, int is_writing)
 
 void guest_replied(struct guest *g, int r)
 {
-	if (r != 0)
+	if (g->is_dismissed)
+		smx_buf_release(&g->out); /* nobody reads it */
+	else if (r != 0)
 		guest_end(g);
 	else
 		flush(g);
@@ -144,6 +147,7 @@ static int on_opened(struct passenger_owner *o, uint32_t session)
 	struct guest *g = of_owner(o);
 
 	guest_replied(g, smx_mux4_put_opened(&g->out, g->request, session));
+	guest_began(g, session);
 	guest_resume(g);
 	return g->passenger != NULL;
 }
@@ -167,7 +171,8 @@ static int on_exited(struct passenger_owner *o, uint32_t session, uint32_t statu
 {
 	struct guest *g = of_owner(o);
 
-	guest_replied(g, smx_mux4_put_exit(&g->out, session, status));
+	/* What returned to the shell from `ssh -f` knows no status. */
+	guest_replied(g, smx_mux4_put_exit(&g->out, session, g->background ? 0 : status));
 	return g->passenger != NULL;
 }
 
@@ -182,7 +187,25 @@ void guest_finish(struct guest *g)
 {
 	g->is_ending = 1;
 	g->idle_since_ms = mux_now(g->mux);
-	flush(g);
+	if (g->is_dismissed)
+		guest_end(g);
+	else
+		flush(g);
+}
+
+void guest_dismiss(struct guest *g, uint32_t session)
+{
+	struct mux_ids ids = ids_of(g);
+
+	say_debug(&ids, "control client goes to the background, and its session goes on");
+	guest_forget_background(g);
+	guest_replied(g, smx_mux4_put_exit(&g->out, session, 0));
+	if (g->is_closed)
+		return;
+	g->is_dismissed = 1;
+	g->events = 0;
+	(void)uv_poll_stop(&g->poll);
+	smx_os_door_hang_up(g->fd);
 }
 
 static void on_over(struct passenger_owner *o)
@@ -442,7 +465,7 @@ static void on_event(uv_poll_t *poll, int status, int events)
 		flush(g);
 }
 
-void guest_new(struct mux *m, int fd, const struct smx_route *route)
+void guest_new(struct mux *m, int fd, const struct smx_route *route, int is_background)
 {
 	struct guest *g = smx_calloc(1, sizeof(*g));
 	struct mux_ids ids;
@@ -485,6 +508,8 @@ void guest_new(struct mux *m, int fd, const struct smx_route *route)
 		return;
 	}
 	g->owner.pid = g->pid;
+	if (is_background)
+		guest_expect_background(g);
 	say_debug(&ids, "control client came");
 	guest_replied(g, smx_mux4_put_hello(&g->out));
 }

@@ -36,14 +36,15 @@ struct guest {
 	uint32_t request; /* of the passenger's opening */
 	struct smx_list holds; /* on listeners (guest_forward.c) */
 	struct stay *stay; /* of `ssh -N`, which wants forwards alone */
+	struct background *background; /* of `ssh -f` (guest_background.c), or NULL */
 	struct guest_proxy *proxy; /* it is a client's carrier from now on (guest_proxy.h) */
 	/* is_staying: its forwards last as long as it does, for it goes on to a session. */
 	unsigned has_hello : 1, is_opening : 1, is_taking : 1, is_ending : 1, is_closed : 1,
-		is_staying : 1;
+		is_staying : 1, is_dismissed : 1;
 };
 
-/* Takes fd over, in any case. route: of mux->routes. */
-void guest_new(struct mux *m, int fd, const struct smx_route *route);
+/* Takes fd over, in any case. route: of mux->routes. is_background: it runs as `ssh -f`. */
+void guest_new(struct mux *m, int fd, const struct smx_route *route, int is_background);
 /* Ends it at once. */
 void guest_end(struct guest *g);
 /* Once a second. */
@@ -64,6 +65,16 @@ int guest_poll(struct guest *g, int is_writing);
 
 /* There is nothing more for it: it ends when it has its replies. */
 void guest_finish(struct guest *g);
+
+/* The client is told that its session has ended well, and goes; the session stays. */
+void guest_dismiss(struct guest *g, uint32_t session);
+
+/* --- guest_background.c: `ssh -f` --- */
+
+/* It is to go to the background once its session has begun. */
+void guest_expect_background(struct guest *g);
+void guest_began(struct guest *g, uint32_t session);
+void guest_forget_background(struct guest *g);
 
 /* --- guest_info.c: `ssh -O conninfo`, `ssh -O channels` --- */
 

@@ -80,10 +80,10 @@ static void pause_socket(struct master_socket *s, const char *why)
  * himself. The request comes behind the hello, so ssh's command line is looked at.
  *
  * -W, which is how it goes through a jump host: refused, ssh would end. -f with forwards: clients
- * up to 9.3 stay in the foreground at any master, until their command and with it the forwards have
- * ended.
+ * up to 9.3 stay in the foreground at any master, and without a command nothing tells when they may
+ * go (guest_background.c). ret_is_background: -f.
  */
-static int is_left_to_ssh(const struct smx_route *route, int fd)
+static int is_left_to_ssh(const struct smx_route *route, int fd, int *ret_is_background)
 {
 	char text[POLICY_TEXT_SIZE] = "ssh -f with forwards";
 	struct smx_os_caller *caller = NULL;
@@ -101,6 +101,7 @@ static int is_left_to_ssh(const struct smx_route *route, int fd)
 				  ssh.stdio_port, text, sizeof(text)) != 0;
 	else
 		is_left = ssh.is_background && ssh.has_forwards;
+	*ret_is_background = ssh.is_background;
 	if (is_left)
 		log_info("control client of route \"%s\" connects directly: %s", route->name, text);
 	smx_os_caller_free(caller);
@@ -112,6 +113,7 @@ static void admit(struct master_socket *s, int fd)
 {
 	struct mux *m = s->master->mux;
 	const struct smx_route *route = smx_routes_find(m->routes, s->route);
+	int is_background = 0;
 
 	if (!route || m->core.is_stopping || m->n_guests >= GUESTS_MAX) {
 		if (m->n_guests >= GUESTS_MAX && mux_tally(m, TALLY_FULL))
@@ -119,10 +121,10 @@ static void admit(struct master_socket *s, int fd)
 		smx_os_ipc_close(fd); /* before the hello: ssh goes on by itself */
 		return;
 	}
-	if (is_left_to_ssh(route, fd))
+	if (is_left_to_ssh(route, fd, &is_background))
 		smx_os_ipc_close(fd);
 	else
-		guest_new(m, fd, route);
+		guest_new(m, fd, route, is_background);
 }
 
 static void on_waiting(uv_poll_t *poll, int status, int events)

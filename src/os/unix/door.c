@@ -417,3 +417,8 @@ int smx_os_door_send(int fd, const void *p, size_t len, size_t *ret_len)
 		return SMX_EAGAIN;
 	return errno == EPIPE || errno == ECONNRESET ? SMX_EEOF : SMX_ESYS;
 }
+
+void smx_os_door_hang_up(int fd)
+{
+	(void)shutdown(fd, SHUT_RDWR);
+}

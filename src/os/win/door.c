@@ -213,3 +213,8 @@ int smx_os_size_signal(void)
 {
 	return 0;
 }
+
+void smx_os_door_hang_up(int fd)
+{
+	(void)fd;
+}
