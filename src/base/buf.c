@@ -170,3 +170,10 @@ const char *smx_buf_cstr(struct smx_buf *b)
 	*to = 0;
 	return (const char *)b->data + b->off;
 }
+
+const char *smx_errtext(int r, struct smx_buf *text)
+{
+	const char *words = smx_buf_len(text) ? smx_buf_cstr(text) : NULL;
+
+	return words ? words : smx_strerror(r);
+}

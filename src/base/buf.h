@@ -52,5 +52,7 @@ void smx_buf_reset(struct smx_buf *b); /* empties, keeps the memory */
 void smx_buf_truncate(struct smx_buf *b, size_t n);
 /* NUL-terminates behind the content and returns it as a C string, or NULL (no memory). */
 const char *smx_buf_cstr(struct smx_buf *b);
+/* Of what failed with r: what it wrote into text, or else what r means. As smx_buf_cstr. */
+const char *smx_errtext(int r, struct smx_buf *text);
 
 #endif

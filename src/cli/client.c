@@ -130,8 +130,7 @@ int smx_cli_paths(char **ret_ssh_dir, char **ret_path)
 	if (r == 0) {
 		*ret_ssh_dir = ssh_dir;
 	} else {
-		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s",
-			smx_buf_len(&err) > 0 ? smx_buf_cstr(&err) : smx_strerror(r));
+		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", smx_errtext(r, &err));
 		smx_free(ssh_dir);
 	}
 	smx_buf_release(&warning);
@@ -159,7 +158,7 @@ static int open_at(struct smx_cli_client *c, const char *path, int is_absent_ok,
 	} else {
 		r = smx_cli_fail(r == SMX_ENOTFOUND ? SMX_EXIT_UNAVAILABLE : smx_cli_exit_code(r),
 			r == SMX_ENOTFOUND ? "start one: ssh-mux serve, or ssh-mux daemon" : NULL,
-			"%s", smx_buf_len(&err) > 0 ? smx_buf_cstr(&err) : smx_strerror(r));
+			"%s", smx_errtext(r, &err));
 	}
 	smx_buf_release(&err);
 	if (r != 0)

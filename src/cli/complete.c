@@ -29,9 +29,7 @@ static int list(const char *path)
 	for (size_t i = 0; r == 0 && i < routes->n_routes; i++)
 		(void)printf("%s\n", routes->routes[i].name);
 	if (r != 0)
-		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s",
-			smx_buf_len(&err) > 0 && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
-								    : smx_strerror(r));
+		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", smx_errtext(r, &err));
 	smx_routes_unref(routes);
 	smx_buf_release(&text);
 	smx_buf_release(&err);
@@ -56,9 +54,7 @@ static int run(int argc, char **argv)
 		(r = smx_os_path_join(ssh_dir, SMX_ROUTES_FILE, &path)) == 0)
 		r = list(path);
 	else
-		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s",
-			smx_buf_len(&err) > 0 && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
-								    : smx_strerror(r));
+		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", smx_errtext(r, &err));
 	smx_buf_release(&err);
 	smx_free(path);
 	smx_free(ssh_dir);

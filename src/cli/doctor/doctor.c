@@ -270,8 +270,7 @@ static int prepare(struct doctor *d)
 
 	smx_buf_init(&err, 4 * SMX_OS_PATH_MAX);
 	if ((r = smx_os_ssh_dir(&d->ssh_dir, &d->dir_warning, &err)) != 0)
-		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s",
-			smx_buf_len(&err) > 0 ? smx_buf_cstr(&err) : smx_strerror(r));
+		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", smx_errtext(r, &err));
 	smx_buf_release(&err);
 	if (r != 0)
 		return r;

@@ -233,8 +233,7 @@ static int check_editor(struct doctor *d, const char *base, const char *editor, 
 				path);
 	} else if (r != SMX_ENOTFOUND) {
 		doctor_say(d, DOCTOR_NOTE, "look at its remote.SSH settings yourself",
-			"%s: its settings were not read: %s", editor,
-			smx_buf_len(&err) > 0 ? smx_buf_cstr(&err) : smx_strerror(r));
+			"%s: its settings were not read: %s", editor, smx_errtext(r, &err));
 	}
 	smx_free(path);
 	smx_buf_release(&text);

@@ -134,7 +134,7 @@ static void check_routes(struct doctor *d)
 		doctor_say(d, DOCTOR_FAIL,
 			"repair that line, then run: ssh-mux check-config (a daemon that runs goes "
 			"on with the routes it has)",
-			"%s", smx_buf_cstr(&err) ? smx_buf_cstr(&err) : smx_strerror(r));
+			"%s", smx_errtext(r, &err));
 	else
 		doctor_say_err(d, DOCTOR_FAIL, &err, r, "make it a file that only you can change");
 	smx_buf_release(&text);

@@ -94,8 +94,7 @@ int doctor_probe(uint16_t port, struct doctor_peer *ret)
 	smx_buf_init(&err, sizeof(ret->why) - 1);
 	r = smx_os_tcp_connect("127.0.0.1", port, PROBE_TIMEOUT_MS, &fd, &err);
 	if (r != 0) {
-		(void)snprintf(ret->why, sizeof(ret->why), "%s",
-			smx_buf_len(&err) > 0 ? smx_buf_cstr(&err) : smx_strerror(r));
+		(void)snprintf(ret->why, sizeof(ret->why), "%s", smx_errtext(r, &err));
 		smx_buf_release(&err);
 		return r;
 	}

@@ -351,7 +351,7 @@ static void check_reach(struct doctor *d)
 		doctor_say(d, DOCTOR_FAIL,
 			"compare host and port with what you were given; is a VPN needed, or up?",
 			"%s port %u can't be reached: %s", first->host, first->port,
-			smx_buf_len(&err) > 0 ? smx_buf_cstr(&err) : smx_strerror(r));
+			smx_errtext(r, &err));
 	}
 	smx_buf_release(&err);
 }

@@ -105,8 +105,7 @@ static int start_and_open(struct smx_cli_client *c, const char *path, const char
 	char said;
 
 	if ((r = smx_os_log_open(log_path, &log_fd, &from, err)) != 0) {
-		const char *why =
-			smx_buf_len(err) && smx_buf_cstr(err) ? smx_buf_cstr(err) : smx_strerror(r);
+		const char *why = smx_errtext(r, err);
 
 		/* Something unsafe is for a person to look at; a full disk is no reason. */
 		if (r == SMX_EUNSAFE)
@@ -116,9 +115,7 @@ static int start_and_open(struct smx_cli_client *c, const char *path, const char
 		smx_buf_reset(err);
 	}
 	if ((r = smx_os_spawn_daemon(args, log_fd, &report_fd, err)) != 0) {
-		code = smx_cli_fail(SMX_EXIT_OSERR, NULL, "the daemon: %s",
-			smx_buf_len(err) && smx_buf_cstr(err) ? smx_buf_cstr(err)
-							      : smx_strerror(r));
+		code = smx_cli_fail(SMX_EXIT_OSERR, NULL, "the daemon: %s", smx_errtext(r, err));
 	} else {
 		said = await_report(report_fd, deadline);
 		/* One that failed may still have lost against another. */

@@ -26,7 +26,7 @@ static struct {
 
 static const char *text_of(struct smx_buf *err, int r)
 {
-	return smx_buf_len(err) && smx_buf_cstr(err) ? smx_buf_cstr(err) : smx_strerror(r);
+	return smx_errtext(r, err);
 }
 
 static void write_stderr(const char *line, size_t len)

@@ -185,8 +185,7 @@ static int take_ssh_dir(struct smx_cli_serve *s)
 	if (smx_buf_len(&warning) > 0)
 		smx_cli_warn("%s", smx_buf_cstr(&warning));
 	if (r != 0)
-		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "serve: %s",
-			smx_buf_len(&err) > 0 ? smx_buf_cstr(&err) : smx_strerror(r));
+		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "serve: %s", smx_errtext(r, &err));
 	smx_buf_release(&warning);
 	smx_buf_release(&err);
 	s->opts.ssh_dir = s->ssh_dir;

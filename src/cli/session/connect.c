@@ -57,8 +57,7 @@ static int read_host_key(struct smx_buf *blob)
 	if (r != 0)
 		r = smx_cli_fail(smx_cli_exit_code(r), "restart the daemon, which writes it again",
 			"the daemon's host key %s: %s", path ? path : HOST_KEY_PUB_FILE,
-			smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
-								: smx_strerror(r));
+			smx_errtext(r, &err));
 	smx_buf_release(&text);
 	smx_buf_release(&err);
 	smx_free(path);

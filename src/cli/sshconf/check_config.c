@@ -541,9 +541,8 @@ static int take_paths(struct check *c, const char *config)
 		r = config ? smx_os_path_absolute(config, &c->routes_path)
 			   : smx_os_path_join(c->ssh_dir, SMX_ROUTES_FILE, &c->routes_path);
 	if (r != 0)
-		r = smx_cli_fail(smx_cli_exit_code(r), NULL, "check-config: %s",
-			smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
-								: smx_strerror(r));
+		r = smx_cli_fail(
+			smx_cli_exit_code(r), NULL, "check-config: %s", smx_errtext(r, &err));
 	smx_buf_release(&warning);
 	smx_buf_release(&err);
 	return r;

@@ -291,8 +291,7 @@ static int check(const struct smx_buf *text, struct smx_routes **ret)
 		*ret = routes;
 	else
 		r = smx_cli_fail(r == SMX_ENOMEM ? SMX_EXIT_OSERR : SMX_EXIT_SOFTWARE, NULL,
-			"nothing was written: %s",
-			smx_buf_len(&err) ? smx_buf_cstr(&err) : smx_strerror(r));
+			"nothing was written: %s", smx_errtext(r, &err));
 	smx_buf_release(&err);
 	return r;
 }
@@ -333,8 +332,7 @@ static int write_out(const struct import_job *job, const struct smx_buf *text)
 		code = smx_cli_fail(
 			SMX_EXIT_CANTCREAT, AGAIN, "%s is there already", job->out_path);
 	else if (r != 0)
-		code = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s",
-			smx_buf_len(&err) ? smx_buf_cstr(&err) : smx_strerror(r));
+		code = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", smx_errtext(r, &err));
 	else
 		code = 0;
 	if (code == 0)
@@ -382,9 +380,8 @@ static int merge(const struct import_job *job)
 	smx_buf_init(&err, ERR_MAX);
 	r = smx_os_file_edit(job->out_path, SMX_IMPORT_TEXT_MAX, 0600, edit_merge, &m, NULL, &err);
 	if (r != 0)
-		code = smx_cli_fail(smx_cli_exit_code(r), "nothing was written", "%s",
-			smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
-								: smx_strerror(r));
+		code = smx_cli_fail(
+			smx_cli_exit_code(r), "nothing was written", "%s", smx_errtext(r, &err));
 	else
 		(void)fprintf(
 			stderr, "%zu new route%s added to %s\n", m.n, plural(m.n), job->out_path);
@@ -599,8 +596,7 @@ static int run(int argc, char **argv)
 	if (is_over)
 		goto out;
 	if ((r = smx_os_ssh_dir(&ssh_dir, &warning, &err)) != 0) {
-		code = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s",
-			smx_buf_len(&err) ? smx_buf_cstr(&err) : smx_strerror(r));
+		code = smx_cli_fail(smx_cli_exit_code(r), NULL, "%s", smx_errtext(r, &err));
 		goto out;
 	}
 	if (smx_buf_len(&warning) > 0)

@@ -45,8 +45,7 @@ static int put_script(const struct smx_cli_setup *o, struct script *s, int *ret_
 			path, SMX_CURSOR_TEXT_MAX, 0600, edit_script, s, &changed, &err);
 	if (r != 0)
 		smx_cli_warn("%s is left alone, so an editor can't use it: %s", s->name,
-			smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
-								: smx_strerror(r));
+			smx_errtext(r, &err));
 	else
 		printf("%s: %s\n", path, changed ? "written" : "unchanged");
 	*ret_changed |= changed;

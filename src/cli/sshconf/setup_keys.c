@@ -29,9 +29,7 @@ static int add_public_key(const char *ssh_dir, const char *name, struct smx_buf 
 	smx_buf_init(&text, SMX_AUTHORIZED_KEYS_TEXT_MAX);
 	r = smx_os_file_read(path, SMX_AUTHORIZED_KEYS_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, err);
 	if (r != 0) {
-		smx_cli_warn("a public key is left out: %s", smx_buf_len(err) && smx_buf_cstr(err)
-								     ? smx_buf_cstr(err)
-								     : smx_strerror(r));
+		smx_cli_warn("a public key is left out: %s", smx_errtext(r, err));
 		smx_buf_reset(err);
 		r = r == SMX_ENOMEM ? r : 0;
 	} else if ((r = smx_authorized_keys_parse(&set, path, smx_buf_as_view(&text), NULL)) == 0 &&

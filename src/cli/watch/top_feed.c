@@ -250,8 +250,7 @@ static int connect_now(struct top_feed *f)
 	if (r == SMX_ENOTFOUND)
 		away(f, "no daemon is running");
 	else if (r != 0)
-		away(f, smx_buf_len(&err) > 0 && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
-								    : smx_strerror(r));
+		away(f, smx_errtext(r, &err));
 	smx_buf_release(&err);
 	if (r != 0)
 		return r;

@@ -80,9 +80,7 @@ static void on_pinned(uv_work_t *work, int status)
 			"host key of %s: accepted, but it can't be written down, so the connection "
 			"is "
 			"refused: %.4000s",
-			a->host,
-			smx_buf_len(&a->err) && smx_buf_cstr(&a->err) ? smx_buf_cstr(&a->err)
-								      : smx_strerror(a->pin_r));
+			a->host, smx_errtext(a->pin_r, &a->err));
 		finish(a, SMX_EHOSTKEY, why);
 	}
 }

@@ -146,8 +146,7 @@ static int load_host_key(struct mux *m)
 	smx_buf_init(&err, SMX_ROUTES_ERROR_MAX + SMX_OS_PATH_MAX);
 	r = local_key_load(m->opts->ssh_dir, LOCAL_KEY_HOST, &m->host_key, &made, &err);
 	if (r != 0)
-		log_error("%s", smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
-									: smx_strerror(r));
+		log_error("%s", smx_errtext(r, &err));
 	else if (made)
 		log_info("made the host key of the local server: %s", HOST_KEY_FILE);
 	smx_buf_release(&err);

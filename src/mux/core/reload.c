@@ -466,8 +466,7 @@ static int first_direct(struct mux *m)
 	r = smx_routes_direct(
 		opts->remote_host, opts->remote_port, opts->remote_user, 0, &m->routes, &err);
 	if (r != 0)
-		log_error("%s", smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
-									: smx_strerror(r));
+		log_error("%s", smx_errtext(r, &err));
 	smx_buf_release(&err);
 	return r;
 }

@@ -562,9 +562,7 @@ int control_open(struct mux *m)
 		r = SMX_ESYS; /* the caller stops the daemon, which closes it */
 out:
 	if (r != 0) {
-		log_error("control endpoint: %s", smx_buf_len(&err) && smx_buf_cstr(&err)
-							  ? smx_buf_cstr(&err)
-							  : smx_strerror(r));
+		log_error("control endpoint: %s", smx_errtext(r, &err));
 		if (ctl && m->control != ctl) {
 			smx_os_ipc_server_free(ctl->server);
 			smx_free(ctl);

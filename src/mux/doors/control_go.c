@@ -151,10 +151,7 @@ static int connect_to_target(struct control_client *c, const struct smx_control_
 	smx_buf_init(&err, SMX_ROUTES_ERROR_MAX);
 	if ((r = smx_routes_direct(req->host, req->port ? req->port : SMX_DEFAULT_SSH_PORT,
 		     req->user, 0, &one_off, &err)) != 0) {
-		r = smx_control_error_build(&c->out, req->id, "failed",
-			smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
-								: smx_strerror(r),
-			NULL);
+		r = smx_control_error_build(&c->out, req->id, "failed", smx_errtext(r, &err), NULL);
 		smx_buf_release(&err);
 		return r;
 	}

@@ -146,9 +146,7 @@ static int add_file(
 	/* For want of memory or descriptors it was read as empty: not until it changes (U10). */
 	k->must_read |= r != 0 && smx_errclass(r) == SMX_CLASS_SYSTEM;
 	if (r != 0 && r != SMX_ENOTFOUND) {
-		(void)snprintf(k->warning, sizeof(k->warning), "%.480s",
-			smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
-								: smx_strerror(r));
+		(void)snprintf(k->warning, sizeof(k->warning), "%.480s", smx_errtext(r, &err));
 		if (is_news)
 			log_error("authorised keys: %s", k->warning);
 	}

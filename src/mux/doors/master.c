@@ -200,9 +200,7 @@ static struct master_socket *open_socket(struct master *ms, const struct wanted 
 		s->poll.data = s;
 		(void)uv_poll_start(&s->poll, UV_READABLE, on_waiting);
 	} else {
-		log_warn("route \"%s\" has no control socket: %s", w->route,
-			smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
-								: smx_strerror(r));
+		log_warn("route \"%s\" has no control socket: %s", w->route, smx_errtext(r, &err));
 		if (s)
 			free_socket(s);
 		s = NULL;
@@ -328,9 +326,7 @@ void master_open(struct mux *m)
 		master_sync(m);
 	} else {
 		if (r != SMX_EUNSUPPORTED)
-			log_warn("there are no control sockets: %s",
-				smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
-									: smx_strerror(r));
+			log_warn("there are no control sockets: %s", smx_errtext(r, &err));
 		smx_free(ms);
 	}
 	smx_buf_release(&err);

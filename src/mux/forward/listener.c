@@ -228,9 +228,7 @@ struct listener *listener_new(struct mux *m, const struct smx_route *route,
 	if ((r = forward_words_set(&l->words, route, req)) == 0)
 		r = start(l, &err);
 	if (r != 0)
-		(void)snprintf(text, size, "%s",
-			smx_buf_len(&err) && smx_buf_cstr(&err) ? smx_buf_cstr(&err)
-								: smx_strerror(r));
+		(void)snprintf(text, size, "%s", smx_errtext(r, &err));
 	smx_buf_release(&err);
 	if (r != 0) {
 		listener_close(l);
