@@ -8,6 +8,7 @@ import time
 import pytest
 
 import rawpeer
+import wine
 from peers import hop, poll, routes_toml
 from rawpeer import Reader, msg, string
 
@@ -79,7 +80,8 @@ def test_K6_a_rotated_key_is_learnt_and_the_next_login_works(make_mux, make_sshd
     text = mux.known_hosts_path.read_text()
     assert text.startswith("# mine\n") and knows(mux, blob(keys, new)), text
     assert len(text.splitlines()) == 2
-    assert mux.known_hosts_path.stat().st_mode & 0o777 == 0o600
+    if not wine.WineMux.exe:  # which has other rights
+        assert mux.known_hosts_path.stat().st_mode & 0o777 == 0o600
     # And plain ssh takes what is written there.
     plain = subprocess.run(
         ["ssh", "-F", "none", "-p", str(target.port), "-i", mux.ssh_dir / "id_ed25519", "-o",

@@ -125,6 +125,7 @@ def install(world, *args, exe=None):
     return done
 
 
+@pytest.mark.timeout(300)
 def test_C6_C5_S8_install_from_logon_to_uninstall(world):
     """C6, C5, S8, D1, D3: install starts the daemon at once and from each logon on, from directories
     whose names mean something to scripts; run again it changes nothing; a new program takes the

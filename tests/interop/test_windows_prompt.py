@@ -409,7 +409,9 @@ def test_A4_P7_code_by_powershell(shell, bastion, make_sshd):
     client = mux.start_ssh("t", "echo in")
     question = double_at.question()
     assert question["target"].endswith("@127.0.0.1") and question["confirm"] is False
-    assert question["label"].startswith("One-time password") and not question["label"].endswith(":")
+    label = question["label"]
+    assert label.startswith(f"({USER}@127.0.0.1) One-time password"), label
+    assert not label.endswith(":")
     code = bastion.code()
     double_at.plan(0, f"answer {code}")
     assert client.communicate(timeout=60)[0] == b"in\n"

@@ -34,7 +34,8 @@ SKIPS = {
 
 def skip_reason(nodeid):
     """Why a test does not run against the .exe, or None."""
-    name = nodeid.rsplit("/", 1)[-1]
+    file, _, test = nodeid.partition("::")
+    name = f"{file.rsplit('/', 1)[-1]}::{test}"
     return next((why for start, why in SKIPS.items() if name.startswith(start)), None)
 
 
