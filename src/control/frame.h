@@ -21,7 +21,7 @@ enum smx_frame_type {
 	SMX_FRAME_ANSWER = 0x11, /* client: u32 id, u8 result, the answer to the end */
 	SMX_FRAME_UNASK = 0x12, /* daemon: u32 id; the question is void */
 	SMX_FRAME_OPTIONAL = 0x80, /* from here on: skip what you don't know */
-	SMX_FRAME_NOTICE = 0x80, /* daemon: one line for the person at a terminal */
+	SMX_FRAME_NOTICE = 0x80, /* daemon: one line for the person */
 };
 
 #define SMX_NOTICE_MARK " | " /* a NOTICE that begins so is a server's row: as it is (A14) */

@@ -188,21 +188,23 @@ static void write_waiting(struct output *o)
 }
 
 /*
- * U7, A12: what the daemon has to say, on a line of its own. Only where the session has a terminal:
- * a program that reads the standard error of a command finds nothing of ours in it.
+ * U7, A12: what the daemon has to say, on a line of its own. Once it runs, only where the session
+ * has a terminal: a program that reads the standard error of a command finds nothing of ours in it.
  */
 static void on_notice(struct uplink *u, struct smx_view text)
 {
 	struct session *s = SMX_CONTAINER(u, struct session, up);
 	char line[UPLINK_NOTICE_SIZE];
 
-	/* While it waits for the login there is no program yet. */
-	if ((!s->has_pty && s->has_opened) || s->err.fd < 0 || !smx_os_is_terminal(s->err.fd))
+	if (s->err.fd < 0)
 		return;
+	/* While it waits for the login there is no program yet. */
 	if (!s->has_opened) {
 		uplink_print_notice(u, text); /* before a question that may come behind it */
 		return;
 	}
+	if (!s->has_pty || !smx_os_is_terminal(s->err.fd))
+		return;
 	uplink_notice_line(u, text, line, sizeof(line));
 	s->n_ours += strlen(line);
 	check(s, smx_buf_put(&s->err.waiting, line, strlen(line)));

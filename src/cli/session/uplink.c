@@ -316,26 +316,44 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 
 #define NOTICES_TOGETHER_NS 1000000000ull
 
+static void put_line(
+	struct smx_view text, const char *before, const char *after, char *out, size_t size)
+{
+	char clean[1024];
+
+	smx_sanitize((const char *)text.p, text.len, clean, sizeof(clean));
+	(void)snprintf(out, size, "%s%s%s%s", before,
+		strncmp(clean, SMX_NOTICE_MARK, strlen(SMX_NOTICE_MARK)) == 0 ? "" : "ssh-mux: ",
+		clean, after);
+}
+
 void uplink_notice_line(struct uplink *u, struct smx_view text, char *out, size_t size)
 {
 	uint64_t now = uv_hrtime();
 	int is_first = !u->noticed_ns || now - u->noticed_ns > NOTICES_TOGETHER_NS;
-	char clean[1024];
 
 	u->noticed_ns = now;
-	smx_sanitize((const char *)text.p, text.len, clean, sizeof(clean));
-	(void)snprintf(out, size, "%s%s%s\r\n", is_first ? "\r\n" : "",
-		strncmp(clean, SMX_NOTICE_MARK, strlen(SMX_NOTICE_MARK)) == 0 ? "" : "ssh-mux: ",
-		clean);
+	put_line(text, is_first ? "\r\n" : "", "\r\n", out, size);
+}
+
+/* Whether somebody is asked by a program, as by an editor, whose log standard error is. */
+static int is_asked_by_program(void)
+{
+	enum smx_os_asks place = smx_os_asker_place();
+
+	return place == SMX_OS_ASKS_PROGRAM || place == SMX_OS_ASKS_PINENTRY;
 }
 
 void uplink_print_notice(struct uplink *u, struct smx_view text)
 {
 	char line[UPLINK_NOTICE_SIZE];
 
-	if (!smx_os_is_terminal(2))
+	if (smx_os_is_terminal(2))
+		uplink_notice_line(u, text, line, sizeof(line));
+	else if (is_asked_by_program())
+		put_line(text, "", "\n", line, sizeof(line));
+	else
 		return;
-	uplink_notice_line(u, text, line, sizeof(line));
 	(void)fputs(line, stderr);
 }
 

@@ -78,7 +78,10 @@ int64_t uplink_write(
  */
 #define UPLINK_NOTICE_SIZE 1100
 void uplink_notice_line(struct uplink *u, struct smx_view text, char *out, size_t size);
-/* The same to standard error, if that is a terminal. */
+/*
+ * The same to standard error, if that is a terminal; else as a line of a log, if the person is
+ * asked by a program (SSH_ASKPASS), as plain ssh says there what it does not tell the program (A14).
+ */
 void uplink_print_notice(struct uplink *u, struct smx_view text);
 void uplink_resume(struct uplink *u);
 void uplink_pause(struct uplink *u);

@@ -32,7 +32,11 @@ struct asker_ops {
 	 */
 	int (*ask)(struct asker *a, struct prompt *p, const struct question *q, size_t at);
 	void (*unask)(struct asker *a);
-	/* A17: what it waits for is asked elsewhere, in a line without our name. NULL: not told. */
+	/*
+	 * A line for who waits: what is asked elsewhere (A17), what the server says (A12), what
+	 * comes before a question of an SSH_ASKPASS (A14). Rows of the server's are marked; of all
+	 * others the place says that they are ours. NULL: not told.
+	 */
 	void (*tell)(struct asker *a, const char *text);
 	/* A1, A10: where the agent listens that this variable of its environment names, which is
 	 * mostly SMX_OS_AGENT_USUAL; the caller's to free. NULL: it has none. */

@@ -318,20 +318,15 @@ static int run_askpass(struct caller_ask *a, const char *text, int is_permission
 
 static int start_askpass(struct caller_ask *a, const struct question *q, size_t at)
 {
-	struct smx_buf text, before;
+	struct smx_buf text;
 	int r;
 
 	smx_buf_init(&text, QUESTION_TEXT_MAX);
-	smx_buf_init(&before, QUESTION_TEXT_MAX);
-	if ((r = question_put_askpass(q, at, &text)) == 0 &&
-		(r = question_put_before(q, at, &before)) == 0)
-		r = smx_buf_cstr(&text) && smx_buf_cstr(&before)
+	if ((r = question_put_askpass(q, at, &text)) == 0)
+		r = smx_buf_cstr(&text)
 			    ? run_askpass(a, smx_buf_cstr(&text), question_is_permission(q))
 			    : SMX_ENOMEM;
-	if (r == 0 && smx_buf_len(&before) && a->wait.passenger)
-		passenger_tell(a->wait.passenger, smx_buf_cstr(&before));
 	smx_buf_release(&text);
-	smx_buf_release(&before);
 	return r;
 }
 
@@ -406,19 +401,34 @@ static void ask_unask(struct asker *asker)
 	stop_asking(ask_of(asker));
 }
 
+/* As plain ssh on its standard error, which an editor keeps as a log. */
+static void tell_beside_askpass(struct passenger *p, const char *whose, const char *text)
+{
+	int is_terminal = p->err && output_terminal(p->err) >= 0;
+	char line[PASSENGER_TEXT_SIZE];
+
+	(void)snprintf(line, sizeof(line), "%s%s%.560s%s", is_terminal ? "\r" : "", whose, text,
+		is_terminal ? "\r\n" : "\n");
+	passenger_tell(p, line);
+}
+
 static void ask_tell(struct asker *asker, const char *text)
 {
+	int is_servers = strncmp(text, SMX_NOTICE_MARK, strlen(SMX_NOTICE_MARK)) == 0;
+	const char *whose = is_servers ? "" : "ssh-mux: ";
 	struct caller_ask *a = ask_of(asker);
 	char line[PASSENGER_TEXT_SIZE];
 	int fd;
 
-	if (ask_state(asker) != ASKER_FREE || a->way != WAY_TERMINAL || open_tty(a, &fd) != 0)
+	if (ask_state(asker) != ASKER_FREE)
 		return;
-	(void)snprintf(line, sizeof(line), "\r%s%.560s\r\n",
-		strncmp(text, SMX_NOTICE_MARK, strlen(SMX_NOTICE_MARK)) == 0 ? "" : "ssh-mux: ",
-		text);
-	smx_os_tty_tell(fd, line);
-	smx_os_ipc_close(fd);
+	if (a->way == WAY_ASKPASS && a->wait.passenger) {
+		tell_beside_askpass(a->wait.passenger, whose, text);
+	} else if (a->way == WAY_TERMINAL && open_tty(a, &fd) == 0) {
+		(void)snprintf(line, sizeof(line), "\r%s%.560s\r\n", whose, text);
+		smx_os_tty_tell(fd, line);
+		smx_os_ipc_close(fd);
+	}
 }
 
 static char *ask_agent(const struct asker *asker, const char *variable)

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/rows.h"
 #include "base/text.h"
 #include "mux/ask/asker.h"
 #include "mux/ask/question.h"
@@ -65,10 +66,32 @@ static void finish(struct prompt *p, int r)
 
 /* --- at a place --- */
 
+/* A14: as OpenSSH does on standard error, for an SSH_ASKPASS is shown the prompt alone. */
+static void tell_before(const struct prompt *p, struct asker *a)
+{
+	struct smx_view rest, row;
+	struct smx_buf rows;
+	char *line;
+
+	if (!a->ops->tell || asker_place(a) != ATTEMPT_ASKPASS)
+		return;
+	smx_buf_init(&rows, QUESTION_TEXT_MAX);
+	if (question_put_before(p->question, p->at, &rows) == 0) {
+		rest = smx_buf_as_view(&rows);
+		while (smx_rows_next(&rest, &row)) {
+			if ((line = smx_strndup((const char *)row.p, row.len)) != NULL)
+				a->ops->tell(a, line);
+			smx_free(line);
+		}
+	}
+	smx_buf_release(&rows);
+}
+
 static int ask_there(struct prompt *p, struct asker *a)
 {
 	int r;
 
+	tell_before(p, a);
 	p->asker = a;
 	p->since_ms = mux_now(p->mux);
 	if ((r = a->ops->ask(a, p, p->question, p->at)) != 0)

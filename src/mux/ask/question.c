@@ -418,20 +418,13 @@ int question_put_askpass(const struct question *q, size_t at, struct smx_buf *ou
 
 int question_put_before(const struct question *q, size_t at, struct smx_buf *out)
 {
-	struct smx_buf said;
 	int r = 0;
 
 	if (at > 0)
 		return 0;
-	smx_buf_init(&said, QUESTION_TEXT_MAX);
 	if (q->note)
 		r = smx_buf_put_str(out, "Permission denied, please try again.\n");
-	if (r == 0 && q->lines && (r = question_put_said(q->whom, view(q->lines), &said)) == 0 &&
-		smx_buf_len(&said))
-		r = smx_buf_cstr(&said) ? smx_buf_printf(out, "ssh-mux: %s", smx_buf_cstr(&said))
-					: SMX_ENOMEM;
-	smx_buf_release(&said);
-	return r;
+	return r == 0 && q->lines ? question_put_said(q->whom, view(q->lines), out) : r;
 }
 
 /* Without "(yes/no/…)? " at its end: the buttons of the window say what can be answered. */

@@ -76,7 +76,8 @@ int question_is_permission(const struct question *q);
 int question_put_terminal(const struct question *q, size_t at, size_t columns, struct smx_buf *out);
 /* OpenSSH's own words, for an SSH_ASKPASS. */
 int question_put_askpass(const struct question *q, size_t at, struct smx_buf *out);
-/* What OpenSSH would say on standard error before the part, each line with its end; or nothing. */
+/* What OpenSSH would say on standard error before the part, as rows to be told (asker.h); or
+ * nothing. */
 int question_put_before(const struct question *q, size_t at, struct smx_buf *out);
 /*
  * For a window: a description, and the label of the field to type into, which stays empty where yes

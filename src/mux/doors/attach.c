@@ -220,12 +220,12 @@ static void attach_unask(struct asker *asker)
 		control_client_queue_unask(a->host, a->ask_id);
 }
 
-/* By a line on its standard error, if that is a terminal (A17). */
+/* By a line on its standard error: where nobody can be asked, nobody reads that either. */
 static void attach_tell(struct asker *asker, const char *text)
 {
 	struct attach *a = attach_of(asker);
 
-	if (a->place == ATTEMPT_TERMINAL)
+	if (a->place != ATTEMPT_NOWHERE)
 		attach_notice(a, text);
 }
 
