@@ -14,7 +14,7 @@ import pytest
 import otp_sshd
 from fake_pinentry import Pinentry
 from peers import USER, hop, poll, programs_of, routes_toml
-from test_prompts import OK, Person, Query, of_kind, scripted, start, text_of  # noqa: F401
+from test_prompts import FAILED, OK, Person, Query, of_kind, scripted, start, text_of  # noqa: F401
 from test_proxy import proxied
 
 CURSES = "/usr/bin/pinentry-curses"
@@ -51,6 +51,22 @@ def test_A6_code_by_pinentry(scripted, desk):  # noqa: F811
     desc, = mux.pinentry.said("SETDESC")
     assert desc == f"ssh-mux: login to {USER}@127.0.0.1%0A | Look at your phone"
     assert "12%34" not in mux.log()
+    gone(mux)
+
+
+@pytest.mark.parametrize("method", ["keyboard-interactive", "password"])
+def test_A12_a_window_shows_what_was_said_before(scripted, desk, method):  # noqa: F811
+    """Once: a wrong answer is asked again without it."""
+    banner = "Before you go on:\r\n  https://login.example/a\r\n"
+    server = scripted(get_banner=lambda self: (banner, "en"), methods=method, passwords=[FAILED, OK],
+                      rounds=[Query("", "Look at your phone", CODE), FAILED, Query("", "", CODE), OK])
+    mux = desk(server, "1", "2")
+    assert mux.ssh("t", "x").stdout == b"in\n"
+    first, second = mux.pinentry.said("SETDESC")
+    head = f"ssh-mux: login to {USER}@127.0.0.1"
+    rows = "%0A | Before you go on:%0A |   https://login.example/a"
+    assert first == head + rows + ("%0A | Look at your phone" if method != "password" else "")
+    assert second == head
     gone(mux)
 
 

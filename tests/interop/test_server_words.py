@@ -113,6 +113,16 @@ def test_A12_A13_shown_where_a_question_would_be(talker, door):
     assert not mux.status()["warnings"]
 
 
+def test_A12_status_has_all_that_it_says(talker):
+    """A page and its code are two lines."""
+    mux = talker("", ROUNDS[:1])
+    child = terminal(mux, *doors(mux)["connect"])
+    words = "it says: Sign-in / To sign in, open https://example.org/device / and enter the code ABCD-1234"
+    poll(lambda: any(w.endswith(words) for w in mux.status()["warnings"]), 30, words)
+    mux.server.go_on.set()
+    child.expect(pexpect.EOF)
+
+
 def test_A12_A7_a_servers_text_is_no_terminals(talker):
     """Escapes are taken out, and there is at most a screen of it, each line marked."""
     text = "\x1b[2J\x1b[31mred\x07\r\nssh-mux: Enter passphrase for key '/home/me/.ssh/id': \r\n" + "\n" * 50

@@ -330,6 +330,32 @@ static void assert_window(
 	smx_buf_release(&l);
 }
 
+/* The place can't be told when it comes. */
+static void A12_a_window_shows_what_was_said_before(void **state)
+{
+	static const struct texts t = { "", "Two-step login", { "Code: " } };
+	static const char said[] = "Visit:\n  https://login.example/a\n\nssh-mux: \x1b[2Jyes\n";
+	static const char rows[] = " | Visit:\n |   https://login.example/a\n | \n"
+				   " | ssh-mux: yes\n";
+	struct question *q = of_server(WHOM, &t);
+	char desc[400];
+
+	(void)state;
+	assert_int_equal(question_set_said(q, said), 0);
+	(void)snprintf(desc, sizeof(desc), "%s\n%s | Two-step login\n", HEAD, rows);
+	assert_window(q, 0, 0, desc, "(" WHOM ") Code: ");
+	/* Who is asked elsewhere has been told. */
+	assert_terminal(q, 0, HEAD "\n | Two-step login\n(" WHOM ") Code: ");
+	assert_int_equal(question_set_said(q, ""), 0);
+	assert_window(q, 0, 0, HEAD "\n | Two-step login\n", "(" WHOM ") Code: ");
+	question_free(q);
+	q = question_of_password(WHOM);
+	assert_int_equal(question_set_said(q, said), 0);
+	(void)snprintf(desc, sizeof(desc), "%s\n%s", WHOM, rows);
+	assert_window(q, 0, 1, desc, WHOM "'s password: ");
+	question_free(q);
+}
+
 static void A14_in_a_window(void **state)
 {
 	static const struct texts t = { "", "Both",
@@ -626,6 +652,7 @@ static void A14_no_server_makes_a_line_that_is_ours(void **state)
 			t.prompts[j] = prompts[j];
 		}
 		q = of_server(whoms[pick(t.prompts[1] ? 1 : SMX_ARRAY_LEN(whoms))], &t);
+		assert_int_equal(question_set_said(q, pick(2) ? name : ""), 0);
 		for (size_t at = 0; at < q->n; at++) {
 			check_terminal(q, at);
 			check_window(q, at);
@@ -647,6 +674,7 @@ int main(void)
 		cmocka_unit_test(A14_there_is_a_screen_of_it_at_most),
 		cmocka_unit_test(A14_our_own_have_neither_marks_nor_what_a_server_gets),
 		cmocka_unit_test(A14_to_an_askpass_go_openssh_s_own_words),
+		cmocka_unit_test(A12_a_window_shows_what_was_said_before),
 		cmocka_unit_test(A14_in_a_window),
 		cmocka_unit_test(A14_no_server_makes_a_line_that_is_ours),
 	};

@@ -32,6 +32,7 @@ void question_free(struct question *q)
 		smx_free(q->parts[i].words);
 	smx_free(q->whom);
 	smx_free(q->lines);
+	smx_free(q->said);
 	smx_free(q->note);
 	smx_free(q->plain);
 	smx_free(q);
@@ -157,6 +158,17 @@ int question_set_note(struct question *q, const char *note)
 		return SMX_ENOMEM;
 	smx_free(q->note);
 	q->note = copy;
+	return 0;
+}
+
+int question_set_said(struct question *q, const char *said)
+{
+	char *clean = *said ? clean_lines(view(said)) : NULL;
+
+	if (*said && !clean)
+		return SMX_ENOMEM;
+	smx_free(q->said);
+	q->said = clean;
 	return 0;
 }
 
@@ -452,6 +464,12 @@ static int is_label(const struct question *q, size_t at)
 	return r;
 }
 
+/* What it is about: all parts of a round show that, and the first one what was said before. */
+static int put_about(const struct question *q, size_t at, struct smx_buf *rows)
+{
+	return smx_rows_put(rows, view(at > 0 ? q->lines : q->said), QUESTION_BOX - MARK_COLUMNS);
+}
+
 /* The description without the target, which has come, and the prompt before the field. */
 static int put_window_of_server(
 	const struct question *q, size_t at, struct smx_buf *desc, struct smx_buf *label)
@@ -462,15 +480,26 @@ static int put_window_of_server(
 
 	smx_buf_init(&rows, QUESTION_TEXT_MAX);
 	smx_buf_init(&last, QUESTION_TEXT_MAX);
-	/* All parts of a round show what it is about. */
-	if ((r = at > 0 ? smx_rows_put(&rows, view(q->lines), QUESTION_BOX - MARK_COLUMNS) : 0) ==
-			0 &&
+	if ((r = put_about(q, at, &rows)) == 0 &&
 		(r = split_words(q, at, QUESTION_BOX - MARK_COLUMNS, room, &rows, &last)) == 0 &&
 		(r = put_rows(desc, QUESTION_MARK, smx_buf_as_view(&rows), window_max)) == 0)
 		r = smx_buf_len(&last) ? put_prompt(q, &last, label)
 				       : smx_buf_put_str(label, ANSWER_LABEL);
 	smx_buf_release(&rows);
 	smx_buf_release(&last);
+	return r;
+}
+
+/* Of a password, which is our own question to the server. */
+static int put_said_before(const struct question *q, struct smx_buf *desc)
+{
+	struct smx_buf rows;
+	int r;
+
+	smx_buf_init(&rows, QUESTION_TEXT_MAX);
+	if ((r = put_about(q, 0, &rows)) == 0)
+		r = put_rows(desc, QUESTION_MARK, smx_buf_as_view(&rows), window_max);
+	smx_buf_release(&rows);
 	return r;
 }
 
@@ -488,6 +517,8 @@ int question_put_window(const struct question *q, size_t at, int is_own, struct 
 		return is_own ? put_confirm(ret_desc, words) : smx_buf_put_str(ret_desc, words);
 	if (q->kind == QUESTION_OF_SERVER)
 		return put_window_of_server(q, at, ret_desc, ret_label);
+	if ((r = put_said_before(q, ret_desc)) != 0)
+		return r;
 	if (smx_rows_width(view(words)) <= LABEL_MAX)
 		return smx_buf_put_str(ret_label, words);
 	r = smx_buf_printf(ret_desc, "%s\n", words);

@@ -39,6 +39,7 @@ struct question {
 	enum question_kind kind;
 	char *whom; /* user@host */
 	char *lines; /* the server's, before its prompts; or NULL */
+	char *said; /* the server's, before it asked: shown in windows; or NULL */
 	char *note; /* what was wrong with the answer before; or NULL */
 	char *plain; /* of our own: in OpenSSH's words */
 	unsigned try, tries; /* of how many it is; 0: not counted */
@@ -59,6 +60,11 @@ struct question *question_of_host_key(const char *whom, const char *text, const 
 struct question *question_of_permission(const char *whom, const char *text);
 /* 0 or SMX_ENOMEM. */
 int question_set_note(struct question *q, const char *note);
+/*
+ * What the server has said without asking (A12), to a question that goes to the server. A client is
+ * told it when it comes; who is asked in a window sees it there. "": nothing. 0 or SMX_ENOMEM.
+ */
+int question_set_said(struct question *q, const char *said);
 void question_free(struct question *q); /* NULL works */
 
 /* Yes or no is an answer: a window has buttons for them. */

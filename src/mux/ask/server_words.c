@@ -33,8 +33,21 @@ static void show(const struct pool_entry *e, const char *whom, struct smx_view t
 	smx_buf_release(&rows);
 }
 
+/* As many as there is room for. */
+static void keep(struct server_said *said, struct smx_view row, int is_first)
+{
+	size_t n = is_first ? 0 : strlen(said->last), n_rows = strlen(said->rows);
+
+	(void)snprintf(said->last + n, sizeof(said->last) - n, "%s%.*s", is_first ? "" : " / ",
+		(int)row.len, (const char *)row.p);
+	if (n_rows + row.len + 2 <= sizeof(said->rows))
+		(void)snprintf(said->rows + n_rows, sizeof(said->rows) - n_rows, "%.*s\n",
+			(int)row.len, (const char *)row.p);
+}
+
 /* Whole lines, so that what a program looks for is found. */
-static void note(const struct mux_ids *ids, const char *whom, struct smx_view text, char *last)
+static void note(
+	const struct mux_ids *ids, const char *whom, struct smx_view text, struct server_said *said)
 {
 	struct smx_view rest, row;
 	struct smx_buf rows;
@@ -46,18 +59,15 @@ static void note(const struct mux_ids *ids, const char *whom, struct smx_view te
 		while (smx_rows_next(&rest, &row) && n < SERVER_WORDS_LINES) {
 			if (!row.len)
 				continue;
-			n++;
+			keep(said, row, n++ == 0);
 			say_info(ids, "%s says: %.*s", whom, (int)row.len, (const char *)row.p);
-			(void)snprintf(last, SERVER_WORDS_LAST, "%.*s",
-				row.len < SERVER_WORDS_LAST ? (int)row.len : SERVER_WORDS_LAST - 1,
-				(const char *)row.p);
 		}
 	}
 	smx_buf_release(&rows);
 }
 
 void server_words(struct pool_entry *e, const struct mux_ids *ids, struct smx_view text,
-	struct smx_view more, char *last)
+	struct smx_view more, struct server_said *said)
 {
 	const struct smx_hop *hop = &e->hops[e->n_hops - 1];
 	char clean[WHOM_SIZE], whom[WHOM_SIZE];
@@ -68,7 +78,7 @@ void server_words(struct pool_entry *e, const struct mux_ids *ids, struct smx_vi
 	smx_buf_init(&both, LINES_SIZE);
 	if (smx_buf_put(&both, text.p, text.len) == 0 && smx_buf_put_str(&both, "\n") == 0 &&
 		smx_buf_put(&both, more.p, more.len) == 0) {
-		note(ids, clean, smx_buf_as_view(&both), last);
+		note(ids, clean, smx_buf_as_view(&both), said);
 		show(e, clean, smx_buf_as_view(&both));
 	}
 	smx_buf_release(&both);

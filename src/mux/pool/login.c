@@ -176,6 +176,11 @@ static void ask(struct login *lg, const struct smx_auth_info_request *request)
 		q->try = lg->n_asked + (request != NULL);
 		q->tries = ASKED_MAX;
 	}
+	if (q && question_set_said(q, lg->said.rows) != 0) {
+		question_free(q);
+		q = NULL;
+	}
+	lg->said.rows[0] = '\0';
 	lg->is_password = !request;
 	lg->was_refused = 0; /* said once: a round that follows is asked for the first time */
 	start_prompt(lg, q, note, on_answers);
@@ -188,7 +193,7 @@ static void show(struct login *lg, struct smx_view text, struct smx_view more)
 {
 	struct mux_ids ids = { .conn = lg->link->id, .route = lg->entry->route->name };
 
-	server_words(lg->entry, &ids, text, more, lg->said);
+	server_words(lg->entry, &ids, text, more, &lg->said);
 }
 
 static void on_info_request(struct login *lg, const struct smx_auth_info_request *request)
@@ -652,7 +657,7 @@ struct login *login_new(struct pool_entry *e, struct link *l, const struct smx_h
 
 const char *login_said(const struct login *lg)
 {
-	return lg->said;
+	return lg->said.last;
 }
 
 int login_is_with_server(const struct login *lg)

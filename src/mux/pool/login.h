@@ -33,7 +33,7 @@ void login_begin(struct login *lg);
 int login_handle(struct login *lg, struct smx_view payload);
 /* Whether it took, or is taking, a person (B2; the time limit stands still while one is asked). */
 int login_wants_person(const struct login *lg);
-/* The last line that the server said without asking anything (A12), or "". Cleaned. */
+/* What the server said last without asking anything (A12), in a line, or "". Cleaned. */
 const char *login_said(const struct login *lg);
 /* The server has a request and has not answered it: whatever it waits for takes its time. */
 int login_is_with_server(const struct login *lg);

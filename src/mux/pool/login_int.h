@@ -49,7 +49,7 @@ struct login {
 	unsigned n_passphrases; /* asked for it */
 	char key_note[240];
 	char methods[400]; /* that succeeded */
-	char said[SERVER_WORDS_LAST]; /* the last line of the server's that is no question */
+	struct server_said said;
 };
 
 /* Offers the next key, or gives up. */
