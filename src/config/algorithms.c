@@ -12,8 +12,7 @@
 
 /* What people name because OpenSSH has it. */
 static const char *const lacking[] = { "umac-64@openssh.com", "umac-128@openssh.com",
-	"umac-64-etm@openssh.com", "umac-128-etm@openssh.com", "sntrup761x25519-sha512",
-	"sntrup761x25519-sha512@openssh.com", "mlkem768x25519-sha256" };
+	"umac-64-etm@openssh.com", "umac-128-etm@openssh.com", "mlkem768x25519-sha256" };
 
 static struct smx_view view_of(const char *s)
 {

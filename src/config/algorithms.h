@@ -3,8 +3,8 @@
  * A16: the key `algorithms` of the routes file. Old algorithms are offered to a server only where a
  * route names them: algorithms = "+hmac-sha1", names after a "+", with commas between them.
  *
- * What libcrypto has not, nobody can name: umac-64 and umac-128, sntrup761x25519-sha512. What lets
- * somebody pose as the server, neither: signatures with SHA-1, RSA below 2048 bits.
+ * What libcrypto has not, nobody can name: umac-64 and umac-128. What lets somebody pose as the
+ * server, neither: signatures with SHA-1, RSA below 2048 bits.
  */
 #ifndef SMX_CONFIG_ALGORITHMS_H
 #define SMX_CONFIG_ALGORITHMS_H

@@ -4,12 +4,19 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/kex_priv.h"
+#include "crypto/sntrup761.h"
 
 #if SMX_HAVE_MLKEM
-#define HYBRID_NAMES "mlkem768x25519-sha256,"
+#define MLKEM_NAMES "mlkem768x25519-sha256,"
 #else
-#define HYBRID_NAMES ""
+#define MLKEM_NAMES ""
 #endif
+#define SNTRUP_NAMES "sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com,"
+#define OTHER_NAMES                                                    \
+	"curve25519-sha256,curve25519-sha256@libssh.org,"              \
+	"ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521,"    \
+	"diffie-hellman-group16-sha512,diffie-hellman-group18-sha512," \
+	"diffie-hellman-group14-sha256,diffie-hellman-group-exchange-sha256"
 
 static const struct kex_entry {
 	struct smx_kex_alg alg;
@@ -18,9 +25,13 @@ static const struct kex_entry {
 	int group_bits;
 } kexes[] = {
 #if SMX_HAVE_MLKEM
-	{ { "mlkem768x25519-sha256", SMX_KEX_HYBRID, SMX_HASH_SHA256, 0 }, &smx_kex_hybrid, NULL,
+	{ { "mlkem768x25519-sha256", SMX_KEX_HYBRID, SMX_HASH_SHA256, 0 }, &smx_kex_mlkem, NULL,
 		0 },
 #endif
+	{ { "sntrup761x25519-sha512", SMX_KEX_HYBRID, SMX_HASH_SHA512, 1 }, &smx_kex_sntrup, NULL,
+		0 },
+	{ { "sntrup761x25519-sha512@openssh.com", SMX_KEX_HYBRID, SMX_HASH_SHA512, 1 },
+		&smx_kex_sntrup, NULL, 0 },
 	{ { "curve25519-sha256", SMX_KEX_ECDH, SMX_HASH_SHA256, 0 }, &smx_kex_x25519, NULL, 0 },
 	{ { "curve25519-sha256@libssh.org", SMX_KEX_ECDH, SMX_HASH_SHA256, 0 }, &smx_kex_x25519,
 		NULL, 0 },
@@ -47,10 +58,12 @@ const struct smx_kex_alg *smx_kex_find(struct smx_view name)
 
 const char *smx_kex_names(void)
 {
-	return HYBRID_NAMES "curve25519-sha256,curve25519-sha256@libssh.org,"
-			    "ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521,"
-			    "diffie-hellman-group16-sha512,diffie-hellman-group18-sha512,"
-			    "diffie-hellman-group14-sha256,diffie-hellman-group-exchange-sha256";
+	return MLKEM_NAMES SNTRUP_NAMES OTHER_NAMES;
+}
+
+const char *smx_kex_server_names(void)
+{
+	return MLKEM_NAMES OTHER_NAMES;
 }
 
 int smx_kex_new(struct smx_kex **ret, const struct smx_kex_alg *alg)
@@ -85,6 +98,7 @@ void smx_kex_free(struct smx_kex *k)
 	/* libcrypto wipes private keys. */
 	EVP_PKEY_free(k->ec_key);
 	EVP_PKEY_free(k->kem_key);
+	smx_sntrup761_free(k->sntrup_key);
 	BN_free(k->p);
 	BN_free(k->g);
 	BN_clear_free(k->x);

@@ -3,7 +3,7 @@
  * Key agreement: the arithmetic of a key exchange, without its messages.
  *
  *	ECDH	curve25519-sha256 (RFC 8731), ecdh-sha2-nistp* (RFC 5656)
- *	HYBRID	mlkem768x25519-sha256 (needs libcrypto >= 3.5)
+ *	HYBRID	mlkem768x25519-sha256 (needs libcrypto >= 3.5), sntrup761x25519-sha512 (RFC 9941)
  *	DH	diffie-hellman-group14-sha256, group16-sha512, group18-sha512 (RFC 8268)
  *	GEX	diffie-hellman-group-exchange-sha256 (RFC 4419)
  *
@@ -43,8 +43,13 @@ struct smx_kex_alg {
 
 /* NULL if we don't implement it (or this libcrypto lacks it). */
 const struct smx_kex_alg *smx_kex_find(struct smx_view name);
-/* Our preference, as a name-list: hybrid first where libcrypto has ML-KEM. */
+/* What we offer to servers, as a name-list in our order of preference: hybrid ones first. */
 const char *smx_kex_names(void);
+/*
+ * What the local server offers: no sntrup761, whose key costs a client some milliseconds, on a hop
+ * that never leaves the machine.
+ */
+const char *smx_kex_server_names(void);
 
 struct smx_kex;
 

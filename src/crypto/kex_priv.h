@@ -16,6 +16,7 @@ struct smx_kex_ops {
 	/* NULL: start, then finish. */
 	int (*respond)(struct smx_kex *k, struct smx_view peer_public, struct smx_buf *ret_public,
 		struct smx_buf *ret_secret);
+	const struct smx_kem *kem; /* HYBRID: what is next to X25519 */
 };
 
 struct smx_kex {
@@ -26,13 +27,14 @@ struct smx_kex {
 	int started, finished;
 	EVP_PKEY *ec_key; /* X25519 or EC, ours */
 	EVP_PKEY *kem_key; /* ML-KEM, ours (client only) */
+	struct smx_sntrup761 *sntrup_key; /* the same of sntrup761 */
 	BIGNUM *p, *g, *x; /* DH: the group and our exponent */
 };
 
-extern const struct smx_kex_ops smx_kex_x25519, smx_kex_nist, smx_kex_dh;
+extern const struct smx_kex_ops smx_kex_x25519, smx_kex_nist, smx_kex_dh, smx_kex_sntrup;
 #if OPENSSL_VERSION_NUMBER >= 0x30500000L
 #define SMX_HAVE_MLKEM 1
-extern const struct smx_kex_ops smx_kex_hybrid;
+extern const struct smx_kex_ops smx_kex_mlkem;
 #else
 #define SMX_HAVE_MLKEM 0
 #endif

@@ -31,11 +31,13 @@ static const char server_marks[] = "kex-strict-s-v00@openssh.com";
 
 static int put_kex_list(struct smx_buf *out, enum smx_role role, const struct smx_kex_offer *offer)
 {
+	const char *kex = role == SMX_CLIENT ? smx_kex_names() : smx_kex_server_names();
 	size_t mark;
 	int r;
 
-	if ((r = smx_put_string_begin(out, &mark)) != 0 ||
-		(r = smx_buf_put_str(out, offer->kex ? offer->kex : smx_kex_names())) != 0)
+	if (offer->kex)
+		kex = offer->kex;
+	if ((r = smx_put_string_begin(out, &mark)) != 0 || (r = smx_buf_put_str(out, kex)) != 0)
 		return r;
 	if (offer->is_first &&
 		((r = smx_put_u8(out, ',')) != 0 ||

@@ -17,13 +17,13 @@
 			abort(); \
 	} while (0)
 
-/* Seeds name algorithms by number; the last is NULL where libcrypto has no ML-KEM. */
+/* Seeds name algorithms by number; one is NULL where libcrypto has no ML-KEM. */
 static const struct smx_kex_alg *pick(uint8_t n)
 {
 	static const char *const names[] = { "curve25519-sha256", "ecdh-sha2-nistp256",
 		"ecdh-sha2-nistp384", "ecdh-sha2-nistp521", "diffie-hellman-group14-sha256",
 		"diffie-hellman-group16-sha512", "diffie-hellman-group-exchange-sha256",
-		"mlkem768x25519-sha256" };
+		"mlkem768x25519-sha256", "sntrup761x25519-sha512" };
 	const char *name = names[n % SMX_ARRAY_LEN(names)];
 
 	return smx_kex_find(smx_view_of(name, strlen(name)));

@@ -98,6 +98,17 @@ def test_B9_rekey_per_cipher(make_mux, make_sshd, cipher):
     both_ways(mux, size_mib(8), options=["-o", "RekeyLimit=512K", "-c", cipher])
 
 
+def test_B9_rekey_with_sntrup761(make_mux, make_sshd):
+    """A key of its own for each exchange, made on a worker thread while data waits."""
+    kex = "sntrup761x25519-sha512@openssh.com"
+    target = make_sshd("target", RekeyLimit="512K", KexAlgorithms=kex, LogLevel="DEBUG1")
+    mux = make_mux(target)
+    both_ways(mux, size_mib(8))
+    assert target.log().count(f"kex: algorithm: {kex}") > 4
+    mux.check_works()
+    assert target.logins() == 1
+
+
 def test_B9_rekey_by_time(make_mux, make_sshd):
     """`RekeyLimit default 1` at both ends: the server and the client ask for it each second."""
     target = make_sshd("target", RekeyLimit="default 1", LogLevel="DEBUG1")

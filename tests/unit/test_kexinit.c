@@ -163,6 +163,15 @@ static void marks(void **state)
 	}
 }
 
+static size_t offset(struct smx_view list, const char *what)
+{
+	for (size_t i = 0; i + strlen(what) <= list.len; i++)
+		if (memcmp(list.p + i, what, strlen(what)) == 0)
+			return i;
+	fail_msg("no %s", what);
+	return 0;
+}
+
 static void our_own(void **state)
 {
 	struct smx_kex_offer offer = { .is_first = 1 };
@@ -184,6 +193,15 @@ static void our_own(void **state)
 				first && role == SMX_SERVER);
 			assert_int_equal(
 				smx_namelist_has(kex, "ext-info-c"), first && role == SMX_CLIENT);
+			/* B9: hybrid ones first; the local server has no use for the slow one. */
+			assert_int_equal(
+				smx_namelist_has(kex, "sntrup761x25519-sha512@openssh.com"),
+				role == SMX_CLIENT);
+			assert_int_equal(smx_namelist_has(kex, "sntrup761x25519-sha512"),
+				role == SMX_CLIENT);
+			if (role == SMX_CLIENT)
+				assert_true(
+					offset(kex, "sntrup761x25519") < offset(kex, "curve25519"));
 			smx_buf_release(&b);
 		}
 	}

@@ -69,7 +69,7 @@ static void judge_version(struct doctor *d, const char *version)
 			"%s is %s, older than what ssh-mux is tested with", d->ssh, version);
 	else
 		doctor_say(d, DOCTOR_OK, NULL, "%s is %s", d->ssh, version);
-	if (!is_older(d, WARNS_MAJOR, WARNS_MINOR) && !strstr(smx_kex_names(), "mlkem") &&
+	if (!is_older(d, WARNS_MAJOR, WARNS_MINOR) && !strstr(smx_kex_server_names(), "mlkem") &&
 		d->via == DOCTOR_VIA_TCP && !hosts_say(d, "WarnWeakCrypto"))
 		doctor_say(d, DOCTOR_NOTE,
 			"to have it quiet for ssh-mux's own hosts, run: ssh-mux "
