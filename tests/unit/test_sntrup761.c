@@ -13,6 +13,7 @@
 #include "crypto/hash.h"
 #include "crypto/sntrup761.h"
 #include "crypto/sntrup761_priv.h"
+#include "util_data.h"
 
 #define P SNTRUP_P
 
@@ -227,6 +228,55 @@ static void any_bytes_are_a_public_key(void **state)
 	}
 }
 
+static void unpack(int8_t ret[SNTRUP_ROOM], const uint8_t packed[SNTRUP_SMALL_LEN])
+{
+	memset(ret, 0, SNTRUP_ROOM);
+	for (size_t i = 0; i < P; i++)
+		ret[i] = (int8_t)((packed[i / 4] >> (i % 4 * 2) & 3) - 1);
+}
+
+/*
+ * A key of ours, and what the sshd of OpenSSH 9.2 answered to its public half in a login that
+ * succeeded: both ends had this secret. Polynomials are two bits for each coefficient, plus 1.
+ */
+struct known {
+	uint8_t f[SNTRUP_SMALL_LEN], g_inverse[SNTRUP_SMALL_LEN], rho[SNTRUP_SMALL_LEN];
+	uint8_t public[SMX_SNTRUP761_PUBLIC_LEN], cipher[SMX_SNTRUP761_CIPHER_LEN];
+	uint8_t secret[SMX_SNTRUP761_SECRET_LEN];
+};
+
+static void B9_sntrup761_agrees_with_openssh(void **state)
+{
+	struct smx_view file = test_read_file("sntrup761/openssh_9.2");
+	struct known known;
+	struct smx_sntrup761 *key = smx_calloc(1, sizeof(*key));
+	uint8_t digest[SMX_HASH_MAX], cipher[SMX_SNTRUP761_CIPHER_LEN],
+		public[1 + SMX_SNTRUP761_PUBLIC_LEN] = { 4 };
+	uint8_t ours[SMX_SNTRUP761_SECRET_LEN], theirs[SMX_SNTRUP761_SECRET_LEN];
+	int8_t g[SNTRUP_ROOM];
+
+	(void)state;
+	assert_int_equal(file.len, sizeof(known));
+	memcpy(&known, file.p, sizeof(known));
+	test_free_view(file);
+	unpack(key->f, known.f);
+	unpack(key->g_inverse, known.g_inverse);
+	memcpy(key->rho, known.rho, sizeof(known.rho));
+	memcpy(public + 1, known.public, sizeof(known.public));
+	assert_int_equal(smx_hash(SMX_HASH_SHA512, public, sizeof(public), digest), 0);
+	memcpy(key->public_hash, digest, SNTRUP_HASH_LEN);
+	assert_int_equal(sntrup_invert_3(g, key->g_inverse), 0);
+	sntrup_invert_3q(key->h, key->f);
+	sntrup_multiply_q(key->h, key->h, g);
+	assert_int_equal(smx_sntrup761_decapsulate(key, known.cipher, ours), 0);
+	assert_memory_equal(ours, known.secret, sizeof(ours));
+	/* That key is the one which these bytes are. */
+	assert_int_equal(smx_sntrup761_encapsulate(known.public, cipher, theirs), 0);
+	assert_int_equal(smx_sntrup761_decapsulate(key, cipher, ours), 0);
+	assert_memory_equal(ours, theirs, sizeof(ours));
+	smx_sntrup761_free(key);
+}
+
 static void no_memory_leaks_nothing(void **state)
 {
 	long before = smx_mem_alive();
@@ -253,6 +303,7 @@ int main(void)
 		cmocka_unit_test(inverses_are_inverse),
 		cmocka_unit_test(short_ones_have_their_weight),
 		cmocka_unit_test(B9_sntrup761_both_ends_agree),
+		cmocka_unit_test(B9_sntrup761_agrees_with_openssh),
 		cmocka_unit_test(A16_a_damaged_ciphertext_gives_another_secret),
 		cmocka_unit_test(any_bytes_are_a_public_key),
 		cmocka_unit_test(no_memory_leaks_nothing),
