@@ -297,7 +297,7 @@ int sntrup_invert_3(int8_t ret[ROOM], const int8_t small[ROOM])
 		ret[i] = (int8_t)(get_bits(&s.v, P - 1 - i) * sign);
 	memset(ret + P, 0, ROOM - P);
 	smx_wipe(&s, sizeof(s));
-	return delta == 0 ? 0 : SMX_EINVAL;
+	return SMX_EINVAL & nonzero_mask(delta);
 }
 
 /* ---- Random ones ----------------------------------------------------------------------------- */
