@@ -128,8 +128,9 @@ int main(int argc, char **argv)
 	static const char *const aead[] = { "aes128-gcm@openssh.com", "aes256-gcm@openssh.com",
 		"chacha20-poly1305@openssh.com" };
 	static const char *const ctr[] = { "aes128-ctr", "aes256-ctr" };
-	static const char *const macs[] = { "hmac-sha2-256-etm@openssh.com",
-		"hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512" };
+	static const char *const macs[] = { "umac-64-etm@openssh.com", "umac-128-etm@openssh.com",
+		"hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com",
+		"umac-64@openssh.com", "umac-128@openssh.com", "hmac-sha2-256", "hmac-sha2-512" };
 	static const size_t lens[] = { 32768, 64 };
 	double seconds = argc > 1 ? atof(argv[1]) : 0.5;
 

@@ -11,8 +11,7 @@
 #include "crypto/key.h"
 
 /* What people name because OpenSSH has it. */
-static const char *const lacking[] = { "umac-64@openssh.com", "umac-128@openssh.com",
-	"umac-64-etm@openssh.com", "umac-128-etm@openssh.com", "mlkem768x25519-sha256" };
+static const char *const lacking[] = { "mlkem768x25519-sha256" };
 
 static struct smx_view view_of(const char *s)
 {

@@ -3,7 +3,7 @@
  * A16: the key `algorithms` of the routes file. Old algorithms are offered to a server only where a
  * route names them: algorithms = "+hmac-sha1", names after a "+", with commas between them.
  *
- * What libcrypto has not, nobody can name: umac-64 and umac-128. What lets somebody pose as the
+ * What libcrypto has not, nobody can name: ML-KEM before 3.5. What lets somebody pose as the
  * server, neither: signatures with SHA-1, RSA below 2048 bits.
  */
 #ifndef SMX_CONFIG_ALGORITHMS_H

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "crypto/cipher.h"
 
-#include <limits.h>
 #include <string.h>
-
-#include <openssl/core_names.h>
-#include <openssl/params.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -15,6 +11,9 @@
 #define GATHER_MAX 512
 /* A multiple of every cipher's block: whole blocks take libcrypto's wide path. */
 #define GATHER_ALIGN 64
+
+/* Sequence numbers repeat after this many packets, and a nonce must not. */
+#define SEQ_PACKETS_MAX ((uint64_t)1 << 32)
 
 #define CHACHA_NAME "chacha20-poly1305@openssh.com"
 #define GCM_NAMES   "aes128-gcm@openssh.com,aes256-gcm@openssh.com"
@@ -34,15 +33,18 @@ static const struct cipher_entry {
 	{ { "aes256-ctr", 32, 16, 16, 0, 0 }, &smx_protect_ctr },
 };
 
-/* In our order of preference: encrypt-then-MAC first, SHA-256 (often in hardware) first. */
 static const struct smx_mac_alg macs[] = {
-	{ "hmac-sha2-256-etm@openssh.com", 32, 32, 1 },
-	{ "hmac-sha2-512-etm@openssh.com", 64, 64, 1 },
-	{ "hmac-sha2-256", 32, 32, 0 },
-	{ "hmac-sha2-512", 64, 64, 0 },
+	{ "umac-64-etm@openssh.com", SMX_UMAC_KEY_LEN, 8, 1, NULL },
+	{ "umac-128-etm@openssh.com", SMX_UMAC_KEY_LEN, 16, 1, NULL },
+	{ "hmac-sha2-256-etm@openssh.com", 32, 32, 1, "SHA256" },
+	{ "hmac-sha2-512-etm@openssh.com", 64, 64, 1, "SHA512" },
+	{ "umac-64@openssh.com", SMX_UMAC_KEY_LEN, 8, 0, NULL },
+	{ "umac-128@openssh.com", SMX_UMAC_KEY_LEN, 16, 0, NULL },
+	{ "hmac-sha2-256", 32, 32, 0, "SHA256" },
+	{ "hmac-sha2-512", 64, 64, 0, "SHA512" },
 	/* A16. HMAC is not broken with SHA-1, but nobody should begin with it. */
-	{ "hmac-sha1-etm@openssh.com", 20, 20, 1 },
-	{ "hmac-sha1", 20, 20, 0 },
+	{ "hmac-sha1-etm@openssh.com", 20, 20, 1, "SHA1" },
+	{ "hmac-sha1", 20, 20, 0, "SHA1" },
 };
 
 static const struct cipher_entry *entry_of(const struct smx_cipher_alg *alg)
@@ -88,8 +90,10 @@ const char *smx_cipher_names(void)
 
 const char *smx_mac_names(void)
 {
-	return "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,"
-	       "hmac-sha2-256,hmac-sha2-512";
+	/* Encrypt-then-MAC first; else OpenSSH's order, which is that of speed. */
+	return "umac-64-etm@openssh.com,umac-128-etm@openssh.com,"
+	       "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,"
+	       "umac-64@openssh.com,umac-128@openssh.com,hmac-sha2-256,hmac-sha2-512";
 }
 
 const char *smx_mac_old_names(void)
@@ -130,6 +134,7 @@ void smx_protect_free(struct smx_protect *p)
 	EVP_CIPHER_CTX_free(p->ctx);
 	EVP_CIPHER_CTX_free(p->length_ctx);
 	EVP_MAC_CTX_free(p->mac_ctx);
+	smx_umac_free(p->umac);
 	smx_wipe_free(p, sizeof(*p));
 }
 
@@ -175,49 +180,14 @@ int smx_protect_open(struct smx_protect *p, uint32_t seq, uint8_t *pkt, uint32_t
 	return p->ops->open(p, seq, pkt, packet_len);
 }
 
-EVP_CIPHER_CTX *smx_cipher_ctx_new(
-	const char *evp_name, int encrypt, const uint8_t *key, const uint8_t *iv)
+int smx_protect_use_nonce(struct smx_protect *p, uint32_t seq)
 {
-	EVP_CIPHER *evp = EVP_CIPHER_fetch(NULL, evp_name, NULL);
-	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-
-	if (!evp || !ctx || EVP_CipherInit_ex2(ctx, evp, key, iv, encrypt, NULL) != 1) {
-		EVP_CIPHER_CTX_free(ctx);
-		ctx = NULL;
-	}
-	EVP_CIPHER_free(evp); /* the context holds its own reference */
-	return ctx;
-}
-
-EVP_MAC_CTX *smx_mac_ctx_new(
-	const char *evp_name, const char *digest, const uint8_t *key, size_t key_len)
-{
-	EVP_MAC *evp = EVP_MAC_fetch(NULL, evp_name, NULL);
-	EVP_MAC_CTX *ctx = evp ? EVP_MAC_CTX_new(evp) : NULL;
-	char name[16];
-	OSSL_PARAM params[2] = { OSSL_PARAM_construct_end(), OSSL_PARAM_construct_end() };
-
-	if (digest) {
-		/* The parameter's type has no const. */
-		memcpy(name, digest, strlen(digest) + 1);
-		params[0] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0);
-	}
-	if (ctx && key && EVP_MAC_init(ctx, key, key_len, params) != 1) {
-		EVP_MAC_CTX_free(ctx);
-		ctx = NULL;
-	}
-	EVP_MAC_free(evp);
-	return ctx;
-}
-
-int smx_cipher_update(EVP_CIPHER_CTX *ctx, uint8_t *to, const uint8_t *from, size_t n)
-{
-	int done;
-
-	if (n == 0)
-		return 0;
-	if (n > INT_MAX || EVP_CipherUpdate(ctx, to, &done, from, (int)n) != 1)
+	if (p->n_packets > 0 && seq != p->next_seq)
 		return SMX_ECRYPTO;
+	if (p->n_packets >= SEQ_PACKETS_MAX)
+		return SMX_ECRYPTO;
+	p->n_packets++;
+	p->next_seq = seq + 1;
 	return 0;
 }
 

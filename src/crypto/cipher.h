@@ -18,6 +18,9 @@
  *	CTR + encrypt-and-MAC
  *		length encrypted, MAC(seq || plaintext)
  *
+ * where MAC is HMAC, or UMAC with seq as 8 bytes of nonce and not before the message
+ * (draft-miller-secsh-umac-01).
+ *
  * One EVP context lives as long as the keys do.
  */
 #ifndef SMX_CRYPTO_CIPHER_H
@@ -45,6 +48,7 @@ struct smx_mac_alg {
 	const char *name;
 	size_t key_len, tag_len;
 	int is_etm;
+	const char *digest; /* HMAC's, by libcrypto's name; NULL: UMAC (crypto/umac.h) */
 };
 
 /* NULL if we don't implement it. */
@@ -82,7 +86,7 @@ int smx_protect_pads_length(const struct smx_protect *p);
  * parts (payload pieces, then padding), all in clear; out gets them sealed plus the
  * tag: 5 + sum of parts + tag_len bytes. Parts are only read, out overlaps none of them.
  * Many small parts cost no more than one. Sequence numbers go up by one a packet (chacha20
- * checks it: a number used twice under one key would give its plaintexts away).
+ * and UMAC check it: a number used twice under one key would give its plaintexts away).
  * 0 or SMX_ECRYPTO; SMX_EINVAL if this is the receiving direction.
  */
 int smx_protect_seal(struct smx_protect *p, uint32_t seq, const uint8_t head[5],

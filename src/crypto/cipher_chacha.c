@@ -14,8 +14,6 @@
 #define CHACHA_BLOCK_LEN 64
 #define CHACHA_IV_LEN    16
 #define POLY_KEY_LEN     32
-/* Sequence numbers repeat after this many packets, and a nonce must not. */
-#define PACKETS_MAX ((uint64_t)1 << 32)
 
 static int chacha_init(
 	struct smx_protect *p, const uint8_t *key, const uint8_t *iv, const uint8_t *mac_key)
@@ -46,14 +44,11 @@ static int begin_packet(struct smx_protect *p, uint32_t seq)
 {
 	static const uint8_t zeros[CHACHA_BLOCK_LEN];
 	uint8_t iv[CHACHA_IV_LEN] = { 0 }, block[CHACHA_BLOCK_LEN];
-	int r = SMX_ECRYPTO;
+	int r;
 
-	if (p->n_packets > 0 && seq != p->next_seq)
-		return SMX_ECRYPTO;
-	if (p->n_packets >= PACKETS_MAX)
-		return SMX_ECRYPTO;
-	p->n_packets++;
-	p->next_seq = seq + 1;
+	if ((r = smx_protect_use_nonce(p, seq)) != 0)
+		return r;
+	r = SMX_ECRYPTO;
 	smx_set_u32(iv + 12, seq);
 	if (EVP_CipherInit_ex2(p->ctx, NULL, NULL, iv, -1, NULL) == 1 &&
 		smx_cipher_update(p->ctx, block, zeros, sizeof(zeros)) == 0 &&

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * AES in counter mode (RFC 4344) with HMAC-SHA-2 (RFC 6668) or HMAC-SHA-1, as RFC 4253 section 6.4
- * has it and as encrypt-then-MAC. The counter runs on from packet to packet.
+ * AES in counter mode (RFC 4344) with HMAC-SHA-2 (RFC 6668), HMAC-SHA-1 or UMAC, as RFC 4253 section
+ * 6.4 has it and as encrypt-then-MAC. The counter runs on from packet to packet.
  */
 #include <string.h>
 
@@ -21,27 +21,33 @@ static const char *evp_name(const struct smx_cipher_alg *alg)
 	}
 }
 
-static const char *digest_name(const struct smx_mac_alg *mac)
-{
-	switch (mac->tag_len) {
-	case 20:
-		return "SHA1";
-	case 32:
-		return "SHA256";
-	default:
-		return "SHA512";
-	}
-}
-
 static int ctr_init(
 	struct smx_protect *p, const uint8_t *key, const uint8_t *iv, const uint8_t *mac_key)
 {
 	p->ctx = smx_cipher_ctx_new(evp_name(p->cipher), p->encrypt, key, iv);
-	p->mac_ctx = smx_mac_ctx_new("HMAC", digest_name(p->mac), mac_key, p->mac->key_len);
-	return p->ctx && p->mac_ctx ? 0 : SMX_ECRYPTO;
+	if (!p->ctx)
+		return SMX_ECRYPTO;
+	if (!p->mac->digest)
+		return smx_umac_new(&p->umac, mac_key, p->mac->tag_len);
+	p->mac_ctx = smx_mac_ctx_new("HMAC", p->mac->digest, mac_key, p->mac->key_len);
+	return p->mac_ctx ? 0 : SMX_ECRYPTO;
 }
 
-/* The MAC of seq, the n bytes at `from` and the parts. */
+static int umac(struct smx_protect *p, uint32_t seq, const uint8_t *from, size_t n,
+	const struct smx_view *parts, size_t n_parts, uint8_t tag[SMX_TAG_MAX])
+{
+	uint8_t nonce[SMX_UMAC_NONCE_LEN];
+	int r;
+
+	if ((r = smx_protect_use_nonce(p, seq)) != 0)
+		return r;
+	smx_set_u64(nonce, seq);
+	smx_umac_update(p->umac, from, n);
+	for (size_t i = 0; i < n_parts; i++)
+		smx_umac_update(p->umac, parts[i].p, parts[i].len);
+	return smx_umac_final(p->umac, nonce, tag);
+}
+
 static int hmac(struct smx_protect *p, uint32_t seq, const uint8_t *from, size_t n,
 	const struct smx_view *parts, size_t n_parts, uint8_t tag[SMX_TAG_MAX])
 {
@@ -60,6 +66,14 @@ static int hmac(struct smx_protect *p, uint32_t seq, const uint8_t *from, size_t
 	return EVP_MAC_final(p->mac_ctx, tag, &tag_len, SMX_TAG_MAX) == 1 ? 0 : SMX_ECRYPTO;
 }
 
+/* The MAC of seq, the n bytes at `from` and the parts. */
+static int make_tag(struct smx_protect *p, uint32_t seq, const uint8_t *from, size_t n,
+	const struct smx_view *parts, size_t n_parts, uint8_t tag[SMX_TAG_MAX])
+{
+	return p->umac ? umac(p, seq, from, n, parts, n_parts, tag)
+		       : hmac(p, seq, from, n, parts, n_parts, tag);
+}
+
 static int ctr_seal(struct smx_protect *p, uint32_t seq, const uint8_t head[5],
 	const struct smx_view *parts, size_t n_parts, uint8_t *out)
 {
@@ -73,9 +87,9 @@ static int ctr_seal(struct smx_protect *p, uint32_t seq, const uint8_t head[5],
 		memcpy(out, head, 4);
 		r = smx_cipher_gather(p->ctx, head + 4, 1, parts, n_parts, out + 4);
 		if (r == 0)
-			r = hmac(p, seq, out, len, NULL, 0, tag);
+			r = make_tag(p, seq, out, len, NULL, 0, tag);
 	} else {
-		r = hmac(p, seq, head, 5, parts, n_parts, tag);
+		r = make_tag(p, seq, head, 5, parts, n_parts, tag);
 		if (r == 0)
 			r = smx_cipher_gather(p->ctx, head, 5, parts, n_parts, out);
 	}
@@ -109,7 +123,7 @@ static int ctr_open(struct smx_protect *p, uint32_t seq, uint8_t *pkt, uint32_t 
 			     p->ctx, pkt + block_len, pkt + block_len, len - block_len)) != 0)
 			return r;
 	}
-	if ((r = hmac(p, seq, pkt, len, NULL, 0, tag)) != 0)
+	if ((r = make_tag(p, seq, pkt, len, NULL, 0, tag)) != 0)
 		return r;
 	if (!smx_ct_equal(tag, pkt + len, p->mac->tag_len))
 		return SMX_EMAC;

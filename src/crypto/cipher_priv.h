@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What the cipher families share; private to cipher*.c. */
+/* What the cipher families share; private to src/crypto. */
 #ifndef SMX_CRYPTO_CIPHER_PRIV_H
 #define SMX_CRYPTO_CIPHER_PRIV_H
 
-#include <openssl/evp.h>
-
 #include "crypto/cipher.h"
+#include "crypto/evp_priv.h"
+#include "crypto/umac.h"
 
 #define SMX_GCM_IV_LEN   12
 #define SMX_AEAD_TAG_LEN 16
@@ -27,22 +27,20 @@ struct smx_protect {
 	EVP_CIPHER_CTX *ctx;
 	EVP_CIPHER_CTX *length_ctx; /* chacha20: the key of the length bytes */
 	EVP_MAC_CTX *mac_ctx; /* HMAC or Poly1305 */
+	struct smx_umac *umac; /* in the place of HMAC */
 	uint8_t iv[SMX_GCM_IV_LEN]; /* GCM: of the next packet */
-	uint64_t n_packets; /* AEAD: opened or sealed under this key */
-	uint32_t next_seq; /* chacha20: the only number that may come next */
+	uint64_t n_packets; /* AEAD and UMAC: opened or sealed under this key */
+	uint32_t next_seq; /* chacha20 and UMAC: the only number that may come next */
 };
 
 extern const struct smx_protect_ops smx_protect_gcm, smx_protect_chacha, smx_protect_ctr;
 
-/* A new context of the named libcrypto cipher with its key (and iv) set; NULL on failure. */
-EVP_CIPHER_CTX *smx_cipher_ctx_new(
-	const char *evp_name, int encrypt, const uint8_t *key, const uint8_t *iv);
-/* The same for a MAC; digest only for HMAC, key NULL to set it later. */
-EVP_MAC_CTX *smx_mac_ctx_new(
-	const char *evp_name, const char *digest, const uint8_t *key, size_t key_len);
+/*
+ * Where the sequence number is the nonce: SMX_ECRYPTO if it does not follow the last one or could
+ * have been used under this key before. To be called once for each packet.
+ */
+int smx_protect_use_nonce(struct smx_protect *p, uint32_t seq);
 
-/* EVP_CipherUpdate of n bytes; to may be from. 0 or SMX_ECRYPTO. */
-int smx_cipher_update(EVP_CIPHER_CTX *ctx, uint8_t *to, const uint8_t *from, size_t n);
 /*
  * Encrypts head_len bytes of head and then the parts to out, as one stream that must
  * stand at a block boundary. 0 or SMX_ECRYPTO.

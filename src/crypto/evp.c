@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "crypto/evp_priv.h"
 
+#include <limits.h>
+#include <string.h>
+
 #include <openssl/core_names.h>
+#include <openssl/params.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -72,4 +76,50 @@ int smx_evp_ec_public(EVP_PKEY **ret, const char *curve, struct smx_view point)
 	}
 	OSSL_PARAM_BLD_free(bld);
 	return r;
+}
+
+EVP_CIPHER_CTX *smx_cipher_ctx_new(
+	const char *evp_name, int encrypt, const uint8_t *key, const uint8_t *iv)
+{
+	EVP_CIPHER *evp = EVP_CIPHER_fetch(NULL, evp_name, NULL);
+	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+
+	if (!evp || !ctx || EVP_CipherInit_ex2(ctx, evp, key, iv, encrypt, NULL) != 1) {
+		EVP_CIPHER_CTX_free(ctx);
+		ctx = NULL;
+	}
+	EVP_CIPHER_free(evp); /* the context holds its own reference */
+	return ctx;
+}
+
+EVP_MAC_CTX *smx_mac_ctx_new(
+	const char *evp_name, const char *digest, const uint8_t *key, size_t key_len)
+{
+	EVP_MAC *evp = EVP_MAC_fetch(NULL, evp_name, NULL);
+	EVP_MAC_CTX *ctx = evp ? EVP_MAC_CTX_new(evp) : NULL;
+	char name[16];
+	OSSL_PARAM params[2] = { OSSL_PARAM_construct_end(), OSSL_PARAM_construct_end() };
+
+	if (digest) {
+		/* The parameter's type has no const. */
+		memcpy(name, digest, strlen(digest) + 1);
+		params[0] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0);
+	}
+	if (ctx && key && EVP_MAC_init(ctx, key, key_len, params) != 1) {
+		EVP_MAC_CTX_free(ctx);
+		ctx = NULL;
+	}
+	EVP_MAC_free(evp);
+	return ctx;
+}
+
+int smx_cipher_update(EVP_CIPHER_CTX *ctx, uint8_t *to, const uint8_t *from, size_t n)
+{
+	int done;
+
+	if (n == 0)
+		return 0;
+	if (n > INT_MAX || EVP_CipherUpdate(ctx, to, &done, from, (int)n) != 1)
+		return SMX_ECRYPTO;
+	return 0;
 }

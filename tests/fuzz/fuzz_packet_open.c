@@ -31,6 +31,8 @@ static const struct {
 	{ "aes192-ctr", "hmac-sha2-512-etm@openssh.com" },
 	{ "aes256-ctr", "hmac-sha2-256" },
 	{ "aes128-ctr", "hmac-sha2-512" },
+	{ "aes128-ctr", "umac-64-etm@openssh.com" },
+	{ "aes256-ctr", "umac-128@openssh.com" },
 };
 
 static struct smx_protect *make(size_t suite, int encrypt)

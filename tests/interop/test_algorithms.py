@@ -7,8 +7,9 @@ import threading
 import pytest
 
 import rawpeer
-from peers import hop, routes_toml
+from peers import hop, poll, routes_toml
 from rawpeer import Reader, msg
+from test_rekey import both_ways
 
 OLD = ["hmac-sha1", "hmac-sha1-etm@openssh.com"]
 # sshd's ciphers with a MAC of their own would need none of these.
@@ -38,6 +39,52 @@ def test_A16_a_server_with_an_old_mac_works_where_the_route_names_it(make_mux, m
     assert mux.ssh("plain", "true").returncode == 255
 
 
+UMACS = ["umac-64-etm@openssh.com", "umac-128-etm@openssh.com", "umac-64@openssh.com",
+         "umac-128@openssh.com"]  # fmt: skip
+
+
+@pytest.mark.parametrize("mac", UMACS)
+def test_A16_a_server_that_has_only_umac_works_like_any_other(make_mux, make_sshd, mac):
+    """Without a key of the route: 8 MiB each way at once, and new keys on the way, each with new
+    nonces; the MAC is that one in both directions."""
+    target = make_sshd(MACs=mac, RekeyLimit="1M", LogLevel="DEBUG1", **CTR)
+    mux = make_mux(target)
+    both_ways(mux, 8)
+    log = target.log()
+    used = [line for line in log.splitlines() if "kex: " in line and "->" in line]
+    assert len(used) > 2 * 4 and all(f"MAC: {mac} " in line for line in used), used
+    assert log.count("SSH2_MSG_KEXINIT sent") > 4
+    mux.check_works()
+    assert target.logins() == 1
+
+
+@pytest.mark.parametrize("mac", [UMACS[0], UMACS[3]])
+def test_A16_one_flipped_bit_under_umac_ends_the_connection(make_mux, make_sshd, cleanup, mac):
+    """On the way from the server and to it; nothing of the packet arrives, and the next login
+    works."""
+    target = make_sshd(MACs=mac, LogLevel="DEBUG1", **CTR)
+    relay = cleanup(BitFlipper(target.port))
+    route = hop(target)
+    route["port"] = relay.port
+    known = target.known_hosts().replace(f":{target.port} ", f":{relay.port} ")
+    mux = make_mux(routes=routes_toml({"t": route}), known_hosts=known)
+    for way, log in (("from the server", mux.log), ("to the server", target.log)):
+        cat = mux.start_ssh("t", "cat")
+        cat.stdin.write(b"one\n")
+        cat.stdin.flush()
+        assert cat.stdout.readline() == b"one\n"
+        since = len(log())
+        relay.flips = way
+        cat.stdin.write(b"two\n")
+        cat.stdin.flush()
+        assert cat.stdout.read() == b"" and cat.wait(30) != 0
+        cat.stdout.close()
+        cat.stdin.close()
+        cat.stderr.close()
+        poll(lambda: "message authentication" in log()[since:], 10, "the reason")
+    mux.check_works()
+
+
 def test_A16_for_a_jump_host_and_for_all_routes(make_mux, make_sshd):
     """[jump] has a key of its own; that of the top level is for every hop."""
     bastion, target = make_sshd("bastion", MACs=OLD[0], **CTR), make_sshd()
@@ -59,12 +106,12 @@ def test_A16_where_it_is_not_needed_it_changes_nothing(make_mux, make_sshd):
 
 
 @pytest.mark.parametrize("options, pieces", [
-    (dict(MACs="umac-64@openssh.com", **CTR), ["MAC", "umac-64@openssh.com", "libcrypto"]),
+    (dict(MACs="hmac-md5", **CTR), ["MAC", "hmac-md5", "no key of the route"]),
     ({"KexAlgorithms": "diffie-hellman-group14-sha1"},
      ["key exchange", "diffie-hellman-group14-sha1", "no key of the route"]),
     ({"Ciphers": "aes128-cbc"}, ["cipher", "aes128-cbc", "no key of the route"]),
     ({"HostKeyAlgorithms": "ssh-rsa"}, ["host key", "offers ssh-rsa", "SHA-1", "rsa-sha2-256"]),
-], ids=["umac", "kex with SHA-1", "cipher", "host key with SHA-1"])
+], ids=["MAC", "kex with SHA-1", "cipher", "host key with SHA-1"])
 def test_A16_what_no_key_allows_is_refused_by_name(make_mux, make_sshd, options, pieces):
     target = make_sshd(**options)
     mux = make_mux(target)
@@ -83,6 +130,45 @@ def test_A16_a_short_rsa_host_key_is_refused_by_name(make_mux, make_sshd, tmp_pa
     mux = make_mux(target)
     done = mux.ssh("t", "true")
     assert done.returncode == 255 and b"RSA key shorter than 2048 bits" in done.stderr, done
+
+
+class BitFlipper:
+    """Between us and the server: of the next bytes one way, one bit is turned over, once."""
+
+    def __init__(self, to_port):
+        self.to_port, self.flips = to_port, None
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                ours, _ = self.listener.accept()
+            except OSError:
+                return
+            theirs = socket.create_connection(("127.0.0.1", self.to_port))
+            for a, b, way in ((ours, theirs, "to the server"), (theirs, ours, "from the server")):
+                threading.Thread(target=self.pass_on, args=(a, b, way), daemon=True).start()
+
+    def pass_on(self, source, sink, way):
+        try:
+            while data := source.recv(65536):
+                if self.flips == way:
+                    self.flips = None
+                    # Behind the 4 bytes of the length, and the 16 that are read with them.
+                    data = data[:20] + bytes([data[20] ^ 1]) + data[21:]
+                sink.sendall(data)
+        except OSError:
+            pass
+        for sock in (source, sink):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def stop(self):
+        self.listener.close()
 
 
 class Talker:
@@ -173,7 +259,9 @@ def test_A16_what_is_more_is_refused_with_the_reason(keys, cleanup, make_mux, sa
 @pytest.mark.parametrize("value, said", [
     ("hmac-sha1", 'must be "+" and names'),
     ("+hmac-md5", '"hmac-md5" can\'t be added; what can be: hmac-sha1-etm@openssh.com,hmac-sha1'),
-    ("+hmac-sha1,umac-64@openssh.com", '"umac-64@openssh.com" can\'t be added: the libcrypto'),
+    ("+hmac-sha1,sntrup761x25519-sha512",
+     '"sntrup761x25519-sha512" can\'t be added: the libcrypto'),
+    ("+umac-64@openssh.com", "is always offered"),
     ("+hmac-sha2-256", "is always offered"),
     ("+", "names no algorithm"),
 ])

@@ -18,7 +18,8 @@ CIPHERS = [
 ]  # fmt: skip
 MACS = [
     "hmac-sha2-256", "hmac-sha2-512", "hmac-sha2-256-etm@openssh.com",
-    "hmac-sha2-512-etm@openssh.com",
+    "hmac-sha2-512-etm@openssh.com", "umac-64@openssh.com", "umac-128@openssh.com",
+    "umac-64-etm@openssh.com", "umac-128-etm@openssh.com",
 ]  # fmt: skip
 KEX = [
     "curve25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256",

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/cipher.h"
+#include "crypto/umac.h"
 #include "util_data.h"
 
 #define PACKET_MAX 40000
@@ -35,6 +36,10 @@ static const struct suite suites[] = {
 	{ "aes128-ctr", "hmac-sha2-256" },
 	{ "aes192-ctr", "hmac-sha2-256" },
 	{ "aes256-ctr", "hmac-sha2-512" },
+	{ "aes128-ctr", "umac-64-etm@openssh.com" },
+	{ "aes256-ctr", "umac-128-etm@openssh.com" },
+	{ "aes192-ctr", "umac-64@openssh.com" },
+	{ "aes128-ctr", "umac-128@openssh.com" },
 };
 
 struct keys {
@@ -152,6 +157,26 @@ static void reference_hmac(const struct suite *s, const struct keys *k, uint32_t
 		k->mac_key, sha512 ? 64 : 32, all, len + 4, tag, 64, NULL));
 }
 
+/* umac.c itself is tested in test_umac.c; here it is what goes in: 8 bytes of nonce, no number. */
+static void reference_umac(const struct suite *s, const struct keys *k, uint32_t seq,
+	const uint8_t *text, size_t len, uint8_t *tag)
+{
+	uint8_t nonce[SMX_UMAC_NONCE_LEN] = { 0 };
+	struct smx_umac *u;
+
+	assert_int_equal(smx_umac_new(&u, k->mac_key, strstr(s->mac, "128") ? 16 : 8), 0);
+	smx_set_u32(nonce + 4, seq);
+	smx_umac_update(u, text, len);
+	assert_int_equal(smx_umac_final(u, nonce, tag), 0);
+	smx_umac_free(u);
+}
+
+static void reference_mac(const struct suite *s, const struct keys *k, uint32_t seq,
+	const uint8_t *text, size_t len, uint8_t *tag)
+{
+	(strstr(s->mac, "umac") ? reference_umac : reference_hmac)(s, k, seq, text, len, tag);
+}
+
 static void reference_seal(const struct suite *s, const struct keys *k, uint32_t seq,
 	uint64_t n_before, size_t *stream_at, const uint8_t *clear, size_t len, uint8_t *out)
 {
@@ -165,11 +190,11 @@ static void reference_seal(const struct suite *s, const struct keys *k, uint32_t
 		memcpy(out, clear, 4);
 		reference_ctr_stream(k, key_len, *stream_at, clear + 4, len - 4, out + 4);
 		*stream_at += len - 4;
-		reference_hmac(s, k, seq, out, len, out + len);
+		reference_mac(s, k, seq, out, len, out + len);
 	} else {
 		reference_ctr_stream(k, key_len, *stream_at, clear, len, out);
 		*stream_at += len;
-		reference_hmac(s, k, seq, clear, len, out + len);
+		reference_mac(s, k, seq, clear, len, out + len);
 	}
 }
 
@@ -331,20 +356,27 @@ static void wrong_length_number_or_order_is_noticed(void **state)
 
 static void nonces_are_never_used_twice(void **state)
 {
-	static const struct suite chacha = { "chacha20-poly1305@openssh.com", NULL };
+	static const struct suite by_number[] = {
+		{ "chacha20-poly1305@openssh.com", NULL },
+		{ "aes128-ctr", "umac-64-etm@openssh.com" },
+		{ "aes128-ctr", "umac-128@openssh.com" },
+	};
 	static struct packet pkt;
 	struct keys k = make_keys(1);
-	struct smx_protect *seal = make(&chacha, &k, 1);
 	uint32_t seed = 3;
 
 	(void)state;
-	make_packet(&pkt, seal, 10, &seed);
-	assert_int_equal(seal_in_pieces(seal, 0xffffffff, &pkt, &seed, 100), 0);
-	assert_int_equal(seal_in_pieces(seal, 0xffffffff, &pkt, &seed, 100), SMX_ECRYPTO);
-	assert_int_equal(seal_in_pieces(seal, 1, &pkt, &seed, 100), SMX_ECRYPTO);
-	assert_int_equal(seal_in_pieces(seal, 0, &pkt, &seed, 100), 0);
-	assert_int_equal(seal_in_pieces(seal, 0, &pkt, &seed, 100), SMX_ECRYPTO);
-	smx_protect_free(seal);
+	for (size_t s = 0; s < SMX_ARRAY_LEN(by_number); s++) {
+		struct smx_protect *seal = make(&by_number[s], &k, 1);
+
+		make_packet(&pkt, seal, 10, &seed);
+		assert_int_equal(seal_in_pieces(seal, 0xffffffff, &pkt, &seed, 100), 0);
+		assert_int_equal(seal_in_pieces(seal, 0xffffffff, &pkt, &seed, 100), SMX_ECRYPTO);
+		assert_int_equal(seal_in_pieces(seal, 1, &pkt, &seed, 100), SMX_ECRYPTO);
+		assert_int_equal(seal_in_pieces(seal, 0, &pkt, &seed, 100), 0);
+		assert_int_equal(seal_in_pieces(seal, 0, &pkt, &seed, 100), SMX_ECRYPTO);
+		smx_protect_free(seal);
+	}
 }
 
 static void directions_do_not_mix(void **state)
@@ -394,9 +426,11 @@ static void shapes(void **state)
 			smx_protect_block_len(p), strstr(suites[s].cipher, "chacha") ? 8 : 16);
 		assert_int_equal(smx_protect_pads_length(p), with_mac);
 		assert_int_equal(smx_protect_head_len(p), with_mac ? 16 : 4);
-		assert_int_equal(smx_protect_tag_len(p), !suites[s].mac                 ? 16
-							 : strstr(suites[s].mac, "512") ? 64
-											: 32);
+		assert_int_equal(smx_protect_tag_len(p), !suites[s].mac                     ? 16
+							 : strstr(suites[s].mac, "512")     ? 64
+							 : strstr(suites[s].mac, "256")     ? 32
+							 : strstr(suites[s].mac, "umac-64") ? 8
+											    : 16);
 		smx_protect_free(p);
 	}
 	smx_protect_free(NULL);
@@ -430,7 +464,7 @@ static void names_and_what_they_find(void **state)
 		assert_non_null(smx_mac_find(name));
 		assert_true(smx_view_eq(name, smx_mac_find(name)->name));
 	}
-	assert_int_equal(n, 4);
+	assert_int_equal(n, 8);
 	assert_null(smx_cipher_find(test_str("aes128-cbc")));
 	assert_null(smx_cipher_find(test_str("none")));
 	assert_null(smx_cipher_find(test_str("")));
