@@ -61,7 +61,7 @@ int smx_helper_request_build(struct smx_buf *out, const struct smx_helper_reques
 		return SMX_ELIMIT;
 	if ((r = smx_put_u8(out, (uint8_t)q->op)) != 0 ||
 		(r = smx_put_u8(out, (uint8_t)q->kind)) != 0 ||
-		(r = smx_put_u8(out, (uint8_t)q->is_permission)) != 0 ||
+		(r = smx_put_u8(out, (uint8_t)q->hint)) != 0 ||
 		(r = smx_put_u8(out, q->fd_mask)) != 0 || (r = smx_put_u8(out, q->signal)) != 0 ||
 		(r = smx_put_u8(out, q->is_group)) != 0 || (r = smx_put_u8(out, q->key)) != 0 ||
 		(r = smx_put_u64(out, (uint64_t)q->pid)) != 0 ||
@@ -102,7 +102,7 @@ static int check(const struct smx_helper_request *q)
 		(is_run ? q->kind < SMX_HELPER_TRANSPORT || q->kind >= SMX_HELPER_KINDS
 			: q->kind != 0))
 		return SMX_EFORMAT;
-	if (q->is_permission > (is_run && q->kind == SMX_HELPER_ASKPASS) ||
+	if (q->hint >= (is_run && q->kind == SMX_HELPER_ASKPASS ? SMX_ASKPASS_HINTS : 1) ||
 		q->fd_mask >= (is_run ? 1 << SMX_HELPER_FDS : 1) || q->is_group > is_kill)
 		return SMX_EFORMAT;
 	if (is_kill ? q->signal != SIGNAL_KILL && q->signal != SIGNAL_TERM : q->signal != 0)
@@ -182,24 +182,23 @@ int smx_helper_request_parse(struct smx_view text, struct smx_helper_request *re
 {
 	struct smx_helper_request q = { .n_args = 0 };
 	struct smx_rd rd = smx_rd_view(text);
-	uint8_t op, kind, is_permission;
+	uint8_t op, kind, hint;
 	uint64_t pid;
 	uint32_t n;
 	int r;
 
 	if ((r = smx_rd_u8(&rd, &op)) != 0 || (r = smx_rd_u8(&rd, &kind)) != 0 ||
-		(r = smx_rd_u8(&rd, &is_permission)) != 0 ||
-		(r = smx_rd_u8(&rd, &q.fd_mask)) != 0 || (r = smx_rd_u8(&rd, &q.signal)) != 0 ||
-		(r = smx_rd_u8(&rd, &q.is_group)) != 0 || (r = smx_rd_u8(&rd, &q.key)) != 0 ||
-		(r = smx_rd_u64(&rd, &pid)) != 0 || (r = smx_rd_u64(&rd, &q.start)) != 0 ||
-		(r = smx_rd_u64(&rd, &q.id)) != 0 || (r = smx_rd_u32(&rd, &q.backlog)) != 0 ||
-		(r = smx_rd_u32(&rd, &n)) != 0)
+		(r = smx_rd_u8(&rd, &hint)) != 0 || (r = smx_rd_u8(&rd, &q.fd_mask)) != 0 ||
+		(r = smx_rd_u8(&rd, &q.signal)) != 0 || (r = smx_rd_u8(&rd, &q.is_group)) != 0 ||
+		(r = smx_rd_u8(&rd, &q.key)) != 0 || (r = smx_rd_u64(&rd, &pid)) != 0 ||
+		(r = smx_rd_u64(&rd, &q.start)) != 0 || (r = smx_rd_u64(&rd, &q.id)) != 0 ||
+		(r = smx_rd_u32(&rd, &q.backlog)) != 0 || (r = smx_rd_u32(&rd, &n)) != 0)
 		return r;
 	if (pid > INT32_MAX)
 		return SMX_EFORMAT;
 	q.op = (enum smx_helper_op)op;
 	q.kind = (enum smx_helper_kind)kind;
-	q.is_permission = is_permission;
+	q.hint = (enum smx_askpass_hint)hint;
 	q.pid = (int64_t)pid;
 	if ((r = check(&q)) == 0 && (r = parse_words(&rd, n, &q)) == 0 && q.op == SMX_HELPER_ROTATE)
 		r = parse_rotation(&rd, &q);

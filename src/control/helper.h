@@ -46,12 +46,20 @@ enum smx_helper_kind {
 	SMX_HELPER_KINDS
 };
 
+/* What an askpass is told by SSH_ASKPASS_PROMPT, as OpenSSH tells it. */
+enum smx_askpass_hint {
+	SMX_ASKPASS_ANSWER, /* not set: a text is asked for */
+	SMX_ASKPASS_CONFIRM, /* "confirm": yes or no is */
+	SMX_ASKPASS_NONE, /* "none": nothing; it shows the text until it is killed */
+	SMX_ASKPASS_HINTS
+};
+
 enum { SMX_HELPER_READ, SMX_HELPER_WRITE, SMX_HELPER_READ_WRITE };
 
 struct smx_helper_request {
 	enum smx_helper_op op;
 	enum smx_helper_kind kind; /* RUN */
-	int is_permission; /* RUN of an askpass: yes or no is asked */
+	enum smx_askpass_hint hint; /* RUN of an askpass; else 0 */
 	uint8_t fd_mask; /* RUN: bit i: descriptor i of the program comes along; others: /dev/null
 			  */
 	int64_t pid; /* CALLER_*, and RUN of a kind that belongs to a client; else 0 */

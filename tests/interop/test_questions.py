@@ -3,6 +3,8 @@
 (A15), and where he is asked if several wait (A17)."""
 import os
 import shutil
+import signal
+import subprocess
 import time
 
 import pytest
@@ -250,6 +252,83 @@ def test_A15_an_agent_that_asks(held, screen, make_agent, keys, tmp_path, monkey
               "ssh-ed25519 SHA256:")
     go.touch()
     one.wait("code=0")
+
+
+class Shower:
+    """A client's SSH_ASKPASS: notes what it is to show and how, and stays."""
+
+    def __init__(self, path):
+        self.program, self.shown = path / "shower", path / "shown"
+        self.shown.write_text("")
+        self.program.write_text(f'#!/bin/sh\necho "$$|${{SSH_ASKPASS_PROMPT-unset}}|$1" >>{self.shown}\n'
+                                "exec sleep 600\n")
+        self.program.chmod(0o700)
+
+    def all(self):
+        """Each that was started: (process id, hint, text)."""
+        return [line.split("|") for line in self.shown.read_text().splitlines()]
+
+    def running(self):
+        return [pid for pid, *_ in self.all() if os.path.exists(f"/proc/{pid}/exe")]
+
+    def client(self, mux):
+        """One of a control socket, without a terminal."""
+        env = {**mux.env, "SSH_ASKPASS": str(self.program), "DISPLAY": ":77"}
+        return subprocess.Popen(commands(mux, mux.sshd)["control"], env=env, start_new_session=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("end", ["signature", "login", "client", "closed"])
+def test_A15_an_askpass_shows_the_touch_as_long_as_it_is_waited_for(held, cleanup, tmp_path, end):
+    """As plain ssh shows it for a key of its own; one, however many wait."""
+    agent, shower = cleanup(SkAgent()), Shower(tmp_path)
+    mux = held(agent, agent.public("touch"))
+    first = shower.client(mux)
+    poll(shower.all, 20, "the message")
+    other = shower.client(mux)
+    time.sleep(2)  # as long as it would take to be shown to the other
+    (pid, hint, text), = shower.all()
+    assert hint == "none" and text == (f"touch your security key for the login to {WHOM} "
+                                       f"(sk-ssh-ed25519@openssh.com {agent.fingerprint()})")
+    assert shower.running() == [pid] and first.poll() is None and other.poll() is None
+    if end == "client":
+        first.kill()
+    elif end == "login":
+        mux.sshd.stop()
+    elif end == "closed":
+        os.kill(int(pid), signal.SIGTERM)
+    else:
+        agent.touched.set()
+    poll(lambda: not shower.running(), 10, "its end")
+    if end in ("client", "closed"):
+        assert other.poll() is None  # it waits on
+        agent.touched.set()
+    assert (other.wait(30) == 0) == (end != "login")
+    assert (first.wait(30) == 0) == (end in ("signature", "closed"))
+    assert len(shower.all()) == 1 and mux.sshd.logins() == (end != "login")
+
+
+def test_A15_no_askpass_is_started_where_a_touch_is_quick_or_the_agent_asks(
+        held, cleanup, make_agent, keys, tmp_path, monkeypatch):
+    agent, shower = cleanup(SkAgent()), Shower(tmp_path)
+    agent.touched.set()
+    assert shower.client(held(agent, agent.public("touch"))).wait(30) == 0
+    program, go = tmp_path / "confirm", tmp_path / "go"
+    program.write_text(f"#!/bin/sh\nuntil [ -e {go} ]; do sleep 0.1; done\n")
+    program.chmod(0o700)
+    monkeypatch.setenv("SSH_ASKPASS", str(program))
+    monkeypatch.setenv("DISPLAY", ":77")
+    asks = make_agent()
+    monkeypatch.undo()
+    key = keys.make("confirmed_too")
+    asks.call("ssh-add", "-q", "-c", str(key), check=True)
+    mux = held(asks, key)
+    client = shower.client(mux)
+    poll(lambda: "waits for your agent" in mux.log(), 20, "the wait")
+    time.sleep(1)
+    go.touch()
+    assert client.wait(30) == 0 and not shower.all()
 
 
 # ---- several who wait (A17) ------------------------------------------------------------------------

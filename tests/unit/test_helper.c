@@ -43,7 +43,7 @@ static void test_H3_a_request_is_read_as_it_was_written(void **state)
 {
 	const struct smx_helper_request q = { .op = SMX_HELPER_RUN,
 		.kind = SMX_HELPER_ASKPASS,
-		.is_permission = 1,
+		.hint = SMX_ASKPASS_NONE,
 		.fd_mask = 0x2,
 		.pid = 4711,
 		.start = 1ull << 40,
@@ -55,7 +55,7 @@ static void test_H3_a_request_is_read_as_it_was_written(void **state)
 	assert_int_equal(parse(&q, &got), 0);
 	assert_int_equal(got.op, q.op);
 	assert_int_equal(got.kind, q.kind);
-	assert_int_equal(got.is_permission, 1);
+	assert_int_equal(got.hint, SMX_ASKPASS_NONE);
 	assert_int_equal(got.pid, q.pid);
 	assert_int_equal(got.start, q.start);
 	assert_int_equal(got.n_args, 2);
@@ -73,7 +73,13 @@ static void test_H3_what_an_operation_does_not_have_is_refused(void **state)
 		{ .op = SMX_HELPER_OPS },
 		{ .op = SMX_HELPER_RUN },
 		{ .op = SMX_HELPER_RUN, .kind = SMX_HELPER_KINDS },
-		{ .op = SMX_HELPER_RUN, .kind = SMX_HELPER_PROMPT, .is_permission = 1 },
+		{ .op = SMX_HELPER_RUN, .kind = SMX_HELPER_PROMPT, .hint = SMX_ASKPASS_CONFIRM },
+		{ .op = SMX_HELPER_RUN,
+			.kind = SMX_HELPER_ASKPASS,
+			.pid = 1,
+			.hint = SMX_ASKPASS_HINTS,
+			.args = { "a", "b" },
+			.n_args = 2 },
 		{ .op = SMX_HELPER_RUN, .kind = SMX_HELPER_PROMPT, .pid = 1 },
 		{ .op = SMX_HELPER_RUN, .kind = SMX_HELPER_ASKPASS },
 		{ .op = SMX_HELPER_RUN, .kind = SMX_HELPER_PROMPT, .fd_mask = 1 << SMX_HELPER_FDS },

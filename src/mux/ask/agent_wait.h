@@ -2,7 +2,9 @@
 /*
  * While an agent takes its time to sign (A15), it waits for a person: for a touch of a security
  * key, or for a yes to a question of its own. Those who wait for the login are told, at their
- * terminals, and those who come meanwhile. Where a window is the place, the agent has its own.
+ * terminals, and those who come meanwhile. A client that has an SSH_ASKPASS in the place of a
+ * terminal shows the touch by that (SSH_ASKPASS_PROMPT=none), one for each wait; an agent that asks
+ * has a window of its own.
  */
 #ifndef SMX_MUX_ASK_AGENT_WAIT_H
 #define SMX_MUX_ASK_AGENT_WAIT_H

@@ -148,7 +148,7 @@ static int spawn(struct mux *m, struct ask_process *p, const struct ask_process_
 		.env = start->env,
 		.dir = start->dir,
 		.caller = start->caller,
-		.is_permission = start->is_permission,
+		.hint = start->hint,
 		.in = start->text ? &p->to : NULL,
 		.out = &p->from,
 		.terminal = start->text ? start->tty : -1,

@@ -35,7 +35,7 @@ typedef void ask_process_cb(void *arg, int code, struct smx_view answer);
 struct ask_process_start {
 	enum smx_helper_kind kind; /* PROMPT, ASKPASS or SSH_CONFIG */
 	const struct smx_os_caller *caller; /* whose program it is: of the latter two; else NULL */
-	int is_permission; /* ASKPASS: yes or no is asked */
+	enum smx_askpass_hint hint; /* ASKPASS */
 	const char *file; /* found by the PATH of env if it has no "/" */
 	const char *const *args; /* the first is its name; a NULL behind the last */
 	char *const *env; /* NULL: ours */

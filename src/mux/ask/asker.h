@@ -38,6 +38,12 @@ struct asker_ops {
 	 * others the place says that they are ours. NULL: not told.
 	 */
 	void (*tell)(struct asker *a, const char *text);
+	/*
+	 * A15: for a place where `tell` reaches nobody: a window with the text, without a question.
+	 * 1: it is there, until caller_ask_hide(of), which must come, or until the client is gone. 0:
+	 * not there, since this is no such place. NULL: never.
+	 */
+	int (*show)(struct asker *a, const void *of, const char *text);
 	/* A1, A10: where the agent listens that this variable of its environment names, which is
 	 * mostly SMX_OS_AGENT_USUAL; the caller's to free. NULL: it has none. */
 	char *(*agent)(const struct asker *a, const char *variable);

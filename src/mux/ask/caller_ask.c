@@ -48,6 +48,8 @@ struct caller_ask {
 	size_t at; /* its part */
 	struct prompt *prompt; /* being asked */
 	struct ask_process *process;
+	struct ask_process *notice; /* its SSH_ASKPASS, which shows a message; or NULL */
+	const void *notice_of; /* for what that is or was shown; or NULL */
 	uint64_t tty; /* where it is asked */
 	int is_suspended; /* was asked, and is in the background */
 	uint64_t suspended_ms;
@@ -302,29 +304,32 @@ static int start_terminal(struct caller_ask *a, const struct question *q, size_t
 	return r;
 }
 
-static int run_askpass(struct caller_ask *a, const char *text, int is_permission)
+static int run_askpass(struct caller_ask *a, const char *text, enum smx_askpass_hint hint,
+	ask_process_cb *cb, struct ask_process **ret)
 {
 	const char *args[] = { a->askpass, text, NULL };
 	const struct ask_process_start start = { .kind = SMX_HELPER_ASKPASS,
 		.caller = a->caller,
-		.is_permission = is_permission,
+		.hint = hint,
 		.file = a->askpass,
 		.args = args,
-		.env = caller_env_for(&a->env, is_permission),
+		.env = caller_env_for(&a->env, hint),
 		.tty = -1 };
 
-	return ask_process_new(a->mux, &start, on_askpass, a, &a->process);
+	return ask_process_new(a->mux, &start, cb, a, ret);
 }
 
 static int start_askpass(struct caller_ask *a, const struct question *q, size_t at)
 {
+	enum smx_askpass_hint hint =
+		question_is_permission(q) ? SMX_ASKPASS_CONFIRM : SMX_ASKPASS_ANSWER;
 	struct smx_buf text;
 	int r;
 
 	smx_buf_init(&text, QUESTION_TEXT_MAX);
 	if ((r = question_put_askpass(q, at, &text)) == 0)
 		r = smx_buf_cstr(&text)
-			    ? run_askpass(a, smx_buf_cstr(&text), question_is_permission(q))
+			    ? run_askpass(a, smx_buf_cstr(&text), hint, on_askpass, &a->process)
 			    : SMX_ENOMEM;
 	smx_buf_release(&text);
 	return r;
@@ -374,8 +379,8 @@ static void on_settings(void *arg, const struct caller_settings *s)
 static int ask_settings(struct caller_ask *a)
 {
 	if (!a->has_settings && !a->config && a->caller && a->env.vars)
-		a->config = caller_config_start(
-			a->mux, a->caller, caller_env_for(&a->env, 0), on_settings, a);
+		a->config = caller_config_start(a->mux, a->caller,
+			caller_env_for(&a->env, SMX_ASKPASS_ANSWER), on_settings, a);
 	a->has_settings |= !a->config;
 	return !a->has_settings;
 }
@@ -431,6 +436,64 @@ static void ask_tell(struct asker *asker, const char *text)
 	}
 }
 
+/* --- a message that stays while something is waited for (A15) --- */
+
+/* Its person has closed it: it stays his, and is not shown again. */
+static void on_notice(void *arg, int code, struct smx_view answer)
+{
+	struct caller_ask *a = arg;
+
+	(void)code;
+	(void)answer; /* none was asked for */
+	a->notice = NULL;
+}
+
+static void end_notice(struct caller_ask *a)
+{
+	ask_process_cancel(a->notice);
+	a->notice = NULL;
+	a->notice_of = NULL;
+}
+
+static int ask_show(struct asker *asker, const void *of, const char *text)
+{
+	struct caller_ask *a = ask_of(asker);
+	struct mux_ids ids = ids_of(a);
+	int r;
+
+	if (ask_state(asker) != ASKER_FREE || a->way != WAY_ASKPASS || a->notice_of)
+		return 0;
+	if ((r = run_askpass(a, text, SMX_ASKPASS_NONE, on_notice, &a->notice)) != 0) {
+		say_warn(&ids, "the client can't be told by its SSH_ASKPASS: %s", smx_strerror(r));
+		return 0;
+	}
+	a->notice_of = of;
+	return 1;
+}
+
+int caller_ask_is_shown(const struct mux *m, const void *of)
+{
+	const struct smx_list *it;
+
+	for (it = m->callers.next; it != &m->callers; it = it->next)
+		if (SMX_CONTAINER((struct smx_list *)(uintptr_t)it, struct caller_ask, node)
+				->notice_of == of)
+			return 1;
+	return 0;
+}
+
+void caller_ask_hide(struct mux *m, const void *of)
+{
+	struct smx_list *it, *tmp;
+
+	SMX_LIST_FOREACH (it, tmp, &m->callers) {
+		struct caller_ask *a = SMX_CONTAINER(it, struct caller_ask, node);
+
+		if (a->notice_of == of)
+			end_notice(a);
+	}
+}
+
 static char *ask_agent(const struct asker *asker, const char *variable)
 {
 	struct caller_ask *a = ask_of(asker);
@@ -447,6 +510,7 @@ static const struct asker_ops ops = { .state = ask_state,
 	.ask = ask_ask,
 	.unask = ask_unask,
 	.tell = ask_tell,
+	.show = ask_show,
 	.agent = ask_agent };
 
 /* --- its life --- */
@@ -469,8 +533,10 @@ struct caller_ask *caller_ask_new(const struct caller_wait *wait)
 
 void caller_ask_leave(struct caller_ask *a)
 {
-	if (a)
-		a->wait.owner = NULL;
+	if (!a)
+		return;
+	end_notice(a);
+	a->wait.owner = NULL;
 }
 
 struct asker *caller_ask_asker(struct caller_ask *a)
@@ -489,6 +555,7 @@ void caller_ask_free(struct caller_ask *a)
 		return;
 	a->way = WAY_NONE;
 	a->has_looked = 1;
+	end_notice(a);
 	displace(a);
 	caller_config_cancel(a->config);
 	smx_list_del(&a->node);

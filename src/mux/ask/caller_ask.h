@@ -41,6 +41,9 @@ int caller_ask_was_asked(const struct caller_ask *a);
  * elsewhere. Its request waits for nothing any more. NULL works.
  */
 void caller_ask_free(struct caller_ask *a);
+/* A15: whether a client has the message of this wait (asker_ops.show); the wait is over: it ends. */
+int caller_ask_is_shown(const struct mux *m, const void *of);
+void caller_ask_hide(struct mux *m, const void *of);
 /* Once a second: whose terminal is another job's by now, and who is back. */
 void caller_ask_tick(struct mux *m);
 

@@ -34,7 +34,7 @@ const char *caller_env_get(const struct caller_env *e, const char *name)
 	return NULL;
 }
 
-/* SSH_ASKPASS_PROMPT is set by ssh alone, and for no question of ours (A14). */
+/* SSH_ASKPASS_PROMPT is set by ssh alone, and by us (A14, A15). */
 int caller_env_read(struct caller_env *e, const struct smx_os_caller *c)
 {
 	static const char hint[] = "SSH_ASKPASS_PROMPT=";
@@ -75,12 +75,14 @@ const char *caller_env_askpass(const struct caller_env *e, int *ret_is_first)
 										  : NULL;
 }
 
-char *const *caller_env_for(struct caller_env *e, int is_permission)
+char *const *caller_env_for(struct caller_env *e, enum smx_askpass_hint hint)
 {
-	static char confirm[] = "SSH_ASKPASS_PROMPT=confirm";
+	static char confirm[] = "SSH_ASKPASS_PROMPT=confirm", none[] = "SSH_ASKPASS_PROMPT=none";
 
 	if (e->vars) {
-		e->vars[e->n] = is_permission ? confirm : NULL;
+		e->vars[e->n] = hint == SMX_ASKPASS_CONFIRM ? confirm
+				: hint == SMX_ASKPASS_NONE  ? none
+							    : NULL;
 		e->vars[e->n + 1] = NULL;
 	}
 	return e->vars;

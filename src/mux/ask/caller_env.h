@@ -4,6 +4,7 @@
 #define SMX_MUX_ASK_CALLER_ENV_H
 
 #include "base/buf.h"
+#include "control/helper.h"
 #include "os/caller.h"
 
 struct caller_env {
@@ -20,8 +21,7 @@ int caller_env_read(struct caller_env *e, const struct smx_os_caller *c);
 const char *caller_env_get(const struct caller_env *e, const char *name);
 /* As readpass.c of OpenSSH. ret_is_first: rather than the terminal. NULL: none is to be used. */
 const char *caller_env_askpass(const struct caller_env *e, int *ret_is_first);
-/* For a program of the client's: e's, until the next call. is_permission: one that asks yes or no.
- */
-char *const *caller_env_for(struct caller_env *e, int is_permission);
+/* For a program of the client's: e's, until the next call. hint: what an askpass is told. */
+char *const *caller_env_for(struct caller_env *e, enum smx_askpass_hint hint);
 
 #endif

@@ -138,7 +138,7 @@ static int make_pipes(const struct child_start *start, int fds[SMX_HELPER_FDS])
 static int fill_request(const struct child_start *start, struct smx_helper_request *q)
 {
 	*q = (struct smx_helper_request){
-		.op = SMX_HELPER_RUN, .kind = start->kind, .is_permission = start->is_permission
+		.op = SMX_HELPER_RUN, .kind = start->kind, .hint = start->hint
 	};
 	if (start->caller)
 		smx_os_caller_id(start->caller, &q->pid, &q->start);

@@ -23,7 +23,7 @@ struct child_start {
 	char *const *env; /* NULL: ours */
 	const char *dir; /* where it runs; NULL: where we do */
 	const struct smx_os_caller *caller; /* whose the program is: ASKPASS and SSH_CONFIG */
-	int is_permission; /* ASKPASS: yes or no is asked */
+	enum smx_askpass_hint hint; /* ASKPASS */
 	uv_pipe_t *in, *out, *err; /* initialised, to be opened here; NULL: /dev/null */
 	int terminal; /* PROMPT: its descriptor 3, borrowed; else -1 */
 	unsigned hide; /* Windows: UV_PROCESS_WINDOWS_HIDE or _HIDE_CONSOLE */

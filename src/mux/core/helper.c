@@ -137,7 +137,7 @@ static int plan_askpass(const struct smx_helper_request *q, const struct smx_os_
 		return EPERM;
 	plan->file = q->args[0];
 	plan->args = q->args;
-	plan->env = caller_env_for(&o->env, q->is_permission);
+	plan->env = caller_env_for(&o->env, q->hint);
 	return 0;
 }
 
@@ -155,7 +155,7 @@ static int plan_ssh_config(const struct smx_helper_request *q, const struct smx_
 		return ENOMEM;
 	plan->file = o->self;
 	plan->args = o->args;
-	plan->env = caller_env_for(&o->env, 0);
+	plan->env = caller_env_for(&o->env, SMX_ASKPASS_ANSWER);
 	plan->dir = o->dir;
 	return 0;
 }
