@@ -16,7 +16,8 @@
 #include <commctrl.h>
 
 #define ANSWER_MAX   1024 /* UTF-16 units */
-#define TEXT_WIDTH   500 /* at 96 dots per inch, as all of these */
+#define TEXT_WIDTH   500 /* at least; at 96 dots per inch, as all of these */
+#define ROW_COLUMNS  74 /* of a text that is laid out in rows, at most */
 #define MARGIN       16
 #define GAP          10
 #define FIELD_HEIGHT 24
@@ -30,8 +31,8 @@ struct box {
 	const struct smx_os_window_question *q;
 	const atomic_int *stop;
 	HWND window, field;
-	HFONT font, bold, large;
-	int dpi, is_over, r;
+	HFONT font, bold, large, fixed;
+	int dpi, width, is_over, r;
 	wchar_t answer[ANSWER_MAX + 1];
 };
 
@@ -89,7 +90,7 @@ static HWND child(const struct box *b, const wchar_t *class, const wchar_t *text
  */
 static int put_text(const struct box *b, const char *text, HFONT font, int y)
 {
-	int width = scaled(b, TEXT_WIDTH), height;
+	int width = b->width, height;
 	wchar_t *wide;
 	HWND h;
 
@@ -108,6 +109,7 @@ static void make_fonts(struct box *b)
 {
 	NONCLIENTMETRICSW m = { .cbSize = sizeof(m) };
 	HDC dc = GetDC(NULL);
+	LOGFONTW fixed;
 
 	b->dpi = dc ? GetDeviceCaps(dc, LOGPIXELSY) : 96;
 	if (dc)
@@ -115,10 +117,41 @@ static void make_fonts(struct box *b)
 	if (!SystemParametersInfoW(SPI_GETNONCLIENTMETRICS, sizeof(m), &m, 0))
 		m.lfMessageFont = (LOGFONTW){ .lfHeight = -scaled(b, 12) };
 	b->font = CreateFontIndirectW(&m.lfMessageFont);
+	fixed = m.lfMessageFont;
 	m.lfMessageFont.lfWeight = FW_BOLD;
 	b->bold = CreateFontIndirectW(&m.lfMessageFont);
 	m.lfMessageFont.lfHeight = MulDiv(m.lfMessageFont.lfHeight, 4, 3);
 	b->large = CreateFontIndirectW(&m.lfMessageFont);
+	fixed.lfPitchAndFamily = FIXED_PITCH | FF_MODERN;
+	wcscpy(fixed.lfFaceName, L"Consolas");
+	b->fixed = CreateFontIndirectW(&fixed);
+}
+
+/* A14: rows of a server's begin with a blank and a mark; a menu or a picture of characters is drawn
+ * for a terminal. */
+static int is_laid_out(const char *text)
+{
+	return text[0] == ' ';
+}
+
+/* What a terminal shows in a row is in one here. */
+static void make_width(struct box *b)
+{
+	const char *rows = b->q->text ? strchr(b->q->text, '\n') : NULL;
+	wchar_t row[ROW_COLUMNS];
+	HGDIOBJ before;
+	SIZE size;
+	HDC dc;
+
+	b->width = scaled(b, TEXT_WIDTH);
+	if (!rows || !is_laid_out(rows + 1) || (dc = GetDC(NULL)) == NULL)
+		return;
+	wmemset(row, L'x', ROW_COLUMNS);
+	before = SelectObject(dc, b->fixed);
+	if (GetTextExtentPoint32W(dc, row, ROW_COLUMNS, &size) && size.cx > b->width)
+		b->width = size.cx;
+	(void)SelectObject(dc, before);
+	(void)ReleaseDC(NULL, dc);
 }
 
 /* The first line says who asks: it stands out. */
@@ -131,12 +164,14 @@ static int put_description(const struct box *b, int y)
 		return y;
 	y = put_text(b, first, b->large, y);
 	smx_free(first);
-	return end ? put_text(b, end + 1, b->font, y) : y;
+	if (!end)
+		return y;
+	return put_text(b, end + 1, is_laid_out(end + 1) ? b->fixed : b->font, y);
 }
 
 static void fill(struct box *b)
 {
-	int width = scaled(b, TEXT_WIDTH), margin = scaled(b, MARGIN), y = margin;
+	int width = b->width, margin = scaled(b, MARGIN), y = margin;
 	int button = scaled(b, BUTTON_WIDTH), high = scaled(b, BUTTON_HIGH);
 	int right = margin + width;
 	RECT rect;
@@ -279,6 +314,7 @@ static int ask_native(const struct smx_os_window_question *q, const atomic_int *
 	b->stop = stop;
 	(void)InitCommonControlsEx(&controls);
 	make_fonts(b);
+	make_width(b);
 	if ((r = open_box(b)) == 0) {
 		while (GetMessageW(&message, NULL, 0, 0) > 0) {
 			if (IsDialogMessageW(b->window, &message))
@@ -293,6 +329,7 @@ static int ask_native(const struct smx_os_window_question *q, const atomic_int *
 	(void)DeleteObject(b->font);
 	(void)DeleteObject(b->bold);
 	(void)DeleteObject(b->large);
+	(void)DeleteObject(b->fixed);
 	smx_wipe_free(b, sizeof(*b));
 	return r;
 }
