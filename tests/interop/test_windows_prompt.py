@@ -294,6 +294,30 @@ def test_A4_keys_of_a_dialogue(make, scripted):  # noqa: F811
     mux.desktop.gone()
 
 
+def test_A14_rows_of_a_server_are_drawn_as_on_a_terminal(make, scripted):  # noqa: F811
+    """A menu's columns and a picture of characters are laid out for letters of one width."""
+    if lacking := [t for t in ("import", "convert") if not shutil.which(t)]:
+        pytest.skip(f"no {lacking[0]} on $PATH")
+    server = scripted(rounds=[Query("", 30 * "il" + "\n" + 30 * "MW", CODE), OK])
+    mux = make(server)
+    client = mux.start_ssh("t", "x")
+    window = mux.desktop.window()
+    shot = str(mux.dir / "shot.png")
+    # Behind the marks, row by row: the first line is the target's.
+    band = lambda y: ["convert", shot, "-crop", f"470x12+38+{y}", "+repage", "-trim",  # noqa: E731
+                      "-format", "%w", "info:"]
+
+    def widths():
+        mux.desktop.run("import", "-window", window[0], shot)
+        both = [int(mux.desktop.run(*band(y)).stdout or 0) for y in (48, 61)]
+        return both if min(both) > 100 else None
+
+    narrow, wide = poll(widths, 30, "the rows are drawn", 0.5)
+    assert abs(narrow - wide) < 15, (narrow, wide)
+    mux.desktop.type(window, "Return", text="1")
+    assert client.communicate(timeout=60)[0] == b"in\n"
+
+
 def test_K2_host_key_question(make, make_sshd):
     """K2: Enter is No; a key is trusted on purpose (Yes by Shift+Tab and space), and pinned."""
     sshd = make_sshd()
