@@ -196,8 +196,8 @@ def test_A14_a_wrong_answer_is_said_once(asked, screen):
 def held(make_mux, make_sshd, tmp_path):
     """held(agent, key): a daemon with that agent alone, whose server takes that key."""
 
-    def make(agent, key):
-        sshd = make_sshd(accept=[key])
+    def make(agent, key, **options):
+        sshd = make_sshd(accept=[key], **options)
         mux = make_mux(sshd, identity=False, agent=agent)
         mux.env["HOME_OF_TEST"] = str(tmp_path)
         mux.sshd = sshd
@@ -307,6 +307,23 @@ def test_A15_an_askpass_shows_the_touch_as_long_as_it_is_waited_for(held, cleanu
     assert (other.wait(30) == 0) == (end != "login")
     assert (first.wait(30) == 0) == (end in ("signature", "closed"))
     assert len(shower.all()) == 1 and mux.sshd.logins() == (end != "login")
+
+
+def test_A15_the_message_ends_with_the_touch_and_not_with_the_login(held, cleanup, tmp_path):
+    """The server wants a password besides: that is asked for when the message is gone."""
+    agent, shower = cleanup(SkAgent()), Shower(tmp_path)
+    mux = held(agent, agent.public("touch"), PasswordAuthentication="yes",
+               AuthenticationMethods="publickey,password")
+    client = shower.client(mux)
+    poll(shower.all, 20, "the message")
+    agent.touched.set()
+    poll(lambda: len(shower.all()) == 2, 20, "the question")
+    (_, _, text), (question, hint, _) = shower.all()
+    assert "touch your security key" in text and hint == "unset"
+    poll(lambda: shower.running() == [question], 10, "the message's end")
+    client.kill()
+    client.wait(10)
+    poll(lambda: not shower.running(), 10, "the question's end")
 
 
 def test_A15_no_askpass_is_started_where_a_touch_is_quick_or_the_agent_asks(
