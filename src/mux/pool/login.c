@@ -102,7 +102,8 @@ static void deny(struct login *lg)
 		lg->prompt_note, *lg->key_note ? "; " : "", lg->key_note,
 		*lg->agent_note ? "; " : "", lg->agent_note, *notes ? "; " : "", notes);
 	smx_buf_release(&copy);
-	finish(lg, SMX_EDENIED, why);
+	/* The server might have taken the key that we could not sign with (U5). */
+	finish(lg, lg->own_fault ? lg->own_fault : SMX_EDENIED, why);
 }
 
 /* --- methods that ask a person (A2, A3) --- */
@@ -450,6 +451,11 @@ static void sign(struct login *lg)
 		r = smx_key_sign(c->key ? c->key : lg->unlocked, plain ? plain : alg,
 			smx_buf_as_view(&data), &out);
 		forget_key(lg);
+		if (r != 0) {
+			lg->own_fault = r;
+			(void)snprintf(lg->key_note, sizeof(lg->key_note),
+				"a key could not sign: %s", smx_strerror(r));
+		}
 		send_signature(lg, r, smx_buf_as_view(&out));
 		r = 0;
 		goto out;

@@ -30,6 +30,7 @@ struct login {
 	struct candidates candidates;
 	size_t next, n_offered;
 	char agent_note[400];
+	int own_fault; /* why a key of ours could not sign; or 0 */
 	struct prompt *prompt;
 	int is_password; /* what is being asked is a password, not an INFO_REQUEST */
 	int wants_person; /* a question came up (B2) */
