@@ -101,13 +101,14 @@ struct part {
 static struct part take_low(const uint8_t **in, uint32_t limit, uint32_t enough)
 {
 	struct part part = { 0 };
+	const uint8_t *p = *in;
 
 	for (; limit >= enough; limit = limit_less_byte(limit)) {
-		part.low |= (uint32_t) * *in << part.shift;
-		(*in)++;
+		part.low |= (uint32_t)*p++ << part.shift;
 		part.shift += 8;
 	}
 	part.limit = (uint16_t)limit;
+	*in = p;
 	return part;
 }
 
