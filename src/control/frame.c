@@ -2,9 +2,15 @@
 #include "control/frame.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "base/mem.h"
+
+const char *smx_notice_whose(const char *line)
+{
+	return strncmp(line, SMX_NOTICE_MARK, strlen(SMX_NOTICE_MARK)) == 0 ? "" : "ssh-mux: ";
+}
 
 int smx_frame_put(struct smx_buf *out, uint8_t type, struct smx_view a, struct smx_view b)
 {

@@ -25,6 +25,8 @@ enum smx_frame_type {
 };
 
 #define SMX_NOTICE_MARK " | " /* a NOTICE that begins so is a server's row: as it is (A14) */
+/* What comes before the line of a NOTICE: our name, or nothing before a server's row. Static. */
+const char *smx_notice_whose(const char *line);
 
 #define SMX_ASK_ECHO    1 /* the answer may be shown */
 #define SMX_ASK_CONFIRM 2 /* yes or no (or a fingerprint) is asked */

@@ -203,7 +203,7 @@ static int read_ident(struct smx_transport *t)
 		if (line.len && line.p[line.len - 1] == '\r')
 			line.len--;
 		/* Only a server may send other lines first. */
-		if (line.len >= 4 && memcmp(line.p, "SSH-", 4) == 0)
+		if (line.len >= 4 && may_be_ident(line))
 			r = take_ident(t, line);
 		else if (t->role == SMX_SERVER)
 			r = SMX_EIDENT;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "pinentry/dialogue.h"
@@ -38,8 +39,6 @@ static void check_line(struct smx_view text)
 	smx_buf_release(&out);
 	smx_buf_release(&back);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

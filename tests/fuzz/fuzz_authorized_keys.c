@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "base/mem.h"
 #include "crypto/key.h"
 #include "crypto/keyfile.h"
@@ -37,8 +38,6 @@ static size_t count_bare_keys(struct smx_view text, const struct smx_authorized_
 	}
 	return n;
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "config/forward.h"
 #include "fuzz_ssh.h"
 
@@ -52,8 +53,6 @@ static void check_path(const struct smx_forward_rule *rule, struct smx_view v)
 	fuzz_check(strncmp(path, rule->text, strlen(rule->text)) == 0);
 	fuzz_check(!strstr(path, "/../") && !strstr(path, "//"));
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "base/err.h"
 #include "control/frame.h"
 
@@ -35,8 +36,6 @@ static void read_pieces(const uint8_t *data, size_t size, size_t n_whole)
 	smx_frame_reader_release(&rd);
 	free(copy);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

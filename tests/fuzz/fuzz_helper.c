@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "base/err.h"
 #include "control/helper.h"
 
@@ -24,8 +25,6 @@ static void check_request(struct smx_view text)
 	smx_buf_release(&again);
 	smx_helper_request_release(&q);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "base/mem.h"
 #include "sshconf/hosts_conf.h"
 
@@ -52,8 +53,6 @@ static void check(const struct smx_include *inc, struct smx_view text)
 	smx_buf_release(&line);
 	smx_buf_release(&out);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/kex.h"
@@ -83,8 +84,6 @@ static void run(const struct smx_kex_alg *alg, struct smx_rd rd, int as_client)
 	smx_buf_release(&secret);
 	smx_kex_free(k);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

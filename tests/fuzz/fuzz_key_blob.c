@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/key.h"
@@ -35,8 +36,6 @@ static void verify_all(const struct smx_key *k, struct smx_view sig, struct smx_
 	}
 	CHECK(n_valid <= 1); /* one inner name, one algorithm */
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

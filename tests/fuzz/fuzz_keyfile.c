@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "base/base64.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -73,8 +74,6 @@ static void check_text(struct smx_view text)
 	CHECK(r == 0 || smx_buf_len(&blob) == 0);
 	smx_buf_release(&blob);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

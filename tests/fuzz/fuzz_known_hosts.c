@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "trust/known_hosts.h"
@@ -85,8 +86,6 @@ static void check_pinning(struct smx_known_hosts *kh, const char *host, uint16_t
 	}
 	smx_buf_release(&line);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "fuzz.h"
 #include "base/err.h"
 #include "control/mux4.h"
 
@@ -53,8 +54,6 @@ static void type(const uint8_t *data, size_t size)
 	if (sent > size)
 		abort();
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/cipher.h"
@@ -109,8 +110,6 @@ static void seal_and_open(size_t suite, const uint8_t *data, size_t size)
 	smx_protect_free(open);
 	smx_protect_free(seal);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "trust/pattern.h"
 
 #define MAX 256
@@ -30,8 +31,6 @@ static int by_table(struct smx_view text, struct smx_view pattern)
 	}
 	return ok[0][0];
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "pinentry/dialogue.h"
@@ -78,8 +79,6 @@ static void check_answer(const uint8_t *data, size_t size)
 	smx_pinentry_release(&p);
 	smx_pinentry_server_release(&s);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "fuzz.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/keyfile.h"
@@ -17,8 +18,6 @@ static struct smx_view view_of(const struct smx_buf *b)
 {
 	return (struct smx_view){ smx_buf_view(b), smx_buf_len(b) };
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

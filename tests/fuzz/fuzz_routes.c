@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/policy.h"
@@ -69,8 +70,6 @@ static void check_all(struct smx_view text, int want)
 		smx_routes_unref(routes);
 	smx_buf_release(&errors);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

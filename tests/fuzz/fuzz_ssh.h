@@ -9,9 +9,8 @@
 #include <stdlib.h>
 
 #include "../clear_transport.h"
+#include "fuzz.h"
 #include "base/mem.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* The next message of the input; 0 at its end. At least one byte, as the transport promises. */
 static inline int fuzz_next(struct smx_rd *rd, struct smx_view *ret)

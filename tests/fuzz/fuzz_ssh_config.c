@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "config/routes.h"
@@ -106,8 +107,6 @@ static void check_outcome(struct smx_import *im)
 	smx_buf_release(&text);
 	smx_buf_release(&error);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

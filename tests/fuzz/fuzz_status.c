@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "base/err.h"
 #include "control/protocol.h"
 #include "control/status.h"
@@ -22,8 +23,6 @@ static void read_lines(struct smx_status *st, const uint8_t *p, size_t n, int st
 		p = newline + 1;
 	}
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "base/rows.h"
 #include "base/text.h"
 
@@ -35,8 +36,6 @@ static void check_rows(const uint8_t *data, size_t size, size_t columns)
 	smx_buf_release(&rows);
 	smx_buf_release(&again);
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

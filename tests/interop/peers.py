@@ -825,9 +825,12 @@ class Pump(threading.Thread):
         mine.set()
         self.pairs.append((client, server, mine))
         for a, b in ((client, server), (server, client)):
-            threading.Thread(target=self.copy, args=(a, b, mine), daemon=True).start()
+            threading.Thread(target=self.copy, args=(a, b, mine, b is server), daemon=True).start()
 
-    def copy(self, a, b, mine):
+    def edited(self, data, to_server):  # for those who change what passes
+        return data
+
+    def copy(self, a, b, mine, to_server):
         try:
             while True:
                 data = a.recv(65536)
@@ -837,7 +840,7 @@ class Pump(threading.Thread):
                     time.sleep(self.delay)
                 if not data:
                     break
-                b.sendall(data)
+                b.sendall(self.edited(data, to_server))
             b.shutdown(socket.SHUT_WR)
         except OSError:
             for s in (a, b):

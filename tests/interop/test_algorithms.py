@@ -7,7 +7,7 @@ import threading
 import pytest
 
 import rawpeer
-from peers import hop, poll, routes_toml
+from peers import Pump, hop, poll, routes_toml
 from rawpeer import Reader, msg
 from test_rekey import both_ways
 
@@ -132,43 +132,17 @@ def test_A16_a_short_rsa_host_key_is_refused_by_name(make_mux, make_sshd, tmp_pa
     assert done.returncode == 255 and b"RSA key shorter than 2048 bits" in done.stderr, done
 
 
-class BitFlipper:
+class BitFlipper(Pump):
     """Between us and the server: of the next bytes one way, one bit is turned over, once."""
 
-    def __init__(self, to_port):
-        self.to_port, self.flips = to_port, None
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.run, daemon=True).start()
+    flips = None
 
-    def run(self):
-        while True:
-            try:
-                ours, _ = self.listener.accept()
-            except OSError:
-                return
-            theirs = socket.create_connection(("127.0.0.1", self.to_port))
-            for a, b, way in ((ours, theirs, "to the server"), (theirs, ours, "from the server")):
-                threading.Thread(target=self.pass_on, args=(a, b, way), daemon=True).start()
-
-    def pass_on(self, source, sink, way):
-        try:
-            while data := source.recv(65536):
-                if self.flips == way:
-                    self.flips = None
-                    # Behind the 4 bytes of the length, and the 16 that are read with them.
-                    data = data[:20] + bytes([data[20] ^ 1]) + data[21:]
-                sink.sendall(data)
-        except OSError:
-            pass
-        for sock in (source, sink):
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def stop(self):
-        self.listener.close()
+    def edited(self, data, to_server):
+        if self.flips != ("to the server" if to_server else "from the server"):
+            return data
+        self.flips = None
+        # Behind the 4 bytes of the length, and the 16 that are read with them.
+        return data[:20] + bytes([data[20] ^ 1]) + data[21:]
 
 
 class Talker:

@@ -16,7 +16,7 @@ import pytest
 
 import otp_sshd
 import peers
-from masters import socket_of
+from masters import Client, client_config, socket_of
 from peers import SSH, USER, hop, poll, routes_toml, secret
 from test_pinentry import Screen
 from test_proxy import proxied
@@ -668,18 +668,13 @@ def test_W7_f_returns_while_its_command_runs(keys, cleanup, how):
     server = cleanup(peers.Sshd(keys, "target"))
     mux = cleanup(peers.Mux(keys, routes=routes_toml({"t": hop(server)}),
                             known_hosts=server.known_hosts()))
-    known = mux.dir / "known"
-    known.write_text(server.known_hosts())
-    poll(lambda: list(pathlib.Path(mux.run_dir).glob("ssh-mux/d*/t=*")), 20)
-    argv = [SSH, "-F", "none", "-p", str(server.port), "-i", str(keys.make("remote")),
-            "-o", f"UserKnownHostsFile={known}", "-o", "IdentitiesOnly=yes",
-            "-S", socket_of(mux, "t") if how == "socket" else "none", f"{USER}@127.0.0.1"]
-    assert subprocess.run([*argv, "true"], timeout=30).returncode == 0
+    client = Client(client_config(mux.dir / "client", server, keys),
+                    socket_of(mux) if how == "socket" else "none")
+    assert client.ssh("true", timeout=30).returncode == 0
     go, ended, out = mux.dir / "go", mux.dir / "ended", mux.dir / "out"
     command = f"echo begun; while ! [ -e {go} ]; do sleep 0.1; done; echo more; touch {ended}; exit 3"
     with open(out, "wb") as f:
-        done = subprocess.run([*argv[:1], "-f", *argv[1:], command], stdout=f, timeout=15,
-                              stdin=subprocess.DEVNULL)
+        done = client.ssh(command, options=["-f"], timeout=15, stdout=f, stderr=subprocess.DEVNULL)
     assert done.returncode == 0 and not ended.exists()
     if how == "socket":
         poll(lambda: out.read_bytes() == b"begun\n", 20)

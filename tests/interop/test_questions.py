@@ -234,8 +234,9 @@ def test_A15_a_security_key_that_wants_no_touch_is_not_mentioned(held, screen, c
     assert "touch" not in "".join(one.lines()) + mux.log()
 
 
-def test_A15_an_agent_that_asks(held, screen, make_agent, keys, tmp_path, monkeypatch):
-    """A real ssh-agent, with `ssh-add -c`: its SSH_ASKPASS takes its time."""
+@pytest.fixture
+def asking(held, make_agent, keys, tmp_path, monkeypatch):
+    """(mux, go): a real ssh-agent with `ssh-add -c`, whose own SSH_ASKPASS says yes when go is there."""
     program, go = tmp_path / "confirm", tmp_path / "go"
     program.write_text(f"#!/bin/sh\nuntil [ -e {go} ]; do sleep 0.1; done\n")
     program.chmod(0o700)
@@ -245,7 +246,12 @@ def test_A15_an_agent_that_asks(held, screen, make_agent, keys, tmp_path, monkey
     monkeypatch.undo()
     key = keys.make("confirmed")
     agent.call("ssh-add", "-q", "-c", str(key), check=True)
-    mux = held(agent, key)
+    return held(agent, key), go
+
+
+def test_A15_an_agent_that_asks(asking, screen):
+    """A real ssh-agent, with `ssh-add -c`: its SSH_ASKPASS takes its time."""
+    mux, go = asking
     one = screen(mux)
     run(one, commands(mux, mux.sshd)["connect"])
     told(one, f"ssh-mux: the login to {WHOM} waits for your agent: confirm there the use of the key "
@@ -327,20 +333,11 @@ def test_A15_the_message_ends_with_the_touch_and_not_with_the_login(held, cleanu
 
 
 def test_A15_no_askpass_is_started_where_a_touch_is_quick_or_the_agent_asks(
-        held, cleanup, make_agent, keys, tmp_path, monkeypatch):
+        held, cleanup, asking, tmp_path):
     agent, shower = cleanup(SkAgent()), Shower(tmp_path)
     agent.touched.set()
     assert shower.client(held(agent, agent.public("touch"))).wait(30) == 0
-    program, go = tmp_path / "confirm", tmp_path / "go"
-    program.write_text(f"#!/bin/sh\nuntil [ -e {go} ]; do sleep 0.1; done\n")
-    program.chmod(0o700)
-    monkeypatch.setenv("SSH_ASKPASS", str(program))
-    monkeypatch.setenv("DISPLAY", ":77")
-    asks = make_agent()
-    monkeypatch.undo()
-    key = keys.make("confirmed_too")
-    asks.call("ssh-add", "-q", "-c", str(key), check=True)
-    mux = held(asks, key)
+    mux, go = asking
     client = shower.client(mux)
     poll(lambda: "waits for your agent" in mux.log(), 20, "the wait")
     time.sleep(1)

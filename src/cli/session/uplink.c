@@ -322,9 +322,7 @@ static void put_line(
 	char clean[1024];
 
 	smx_sanitize((const char *)text.p, text.len, clean, sizeof(clean));
-	(void)snprintf(out, size, "%s%s%s%s", before,
-		strncmp(clean, SMX_NOTICE_MARK, strlen(SMX_NOTICE_MARK)) == 0 ? "" : "ssh-mux: ",
-		clean, after);
+	(void)snprintf(out, size, "%s%s%s%s", before, smx_notice_whose(clean), clean, after);
 }
 
 void uplink_notice_line(struct uplink *u, struct smx_view text, char *out, size_t size)

@@ -419,8 +419,7 @@ static void tell_beside_askpass(struct passenger *p, const char *whose, const ch
 
 static void ask_tell(struct asker *asker, const char *text)
 {
-	int is_servers = strncmp(text, SMX_NOTICE_MARK, strlen(SMX_NOTICE_MARK)) == 0;
-	const char *whose = is_servers ? "" : "ssh-mux: ";
+	const char *whose = smx_notice_whose(text);
 	struct caller_ask *a = ask_of(asker);
 	char line[PASSENGER_TEXT_SIZE];
 	int fd;
@@ -473,11 +472,8 @@ static int ask_show(struct asker *asker, const void *of, const char *text)
 
 int caller_ask_is_shown(const struct mux *m, const void *of)
 {
-	const struct smx_list *it;
-
-	for (it = m->callers.next; it != &m->callers; it = it->next)
-		if (SMX_CONTAINER((struct smx_list *)(uintptr_t)it, struct caller_ask, node)
-				->notice_of == of)
+	for (struct smx_list *it = m->callers.next; it != &m->callers; it = it->next)
+		if (SMX_CONTAINER(it, struct caller_ask, node)->notice_of == of)
 			return 1;
 	return 0;
 }

@@ -2,9 +2,9 @@
 /* A link's slow work on worker threads: libuv's, or for clients of the local server a lane (U9). */
 #include "base/err.h"
 #include "base/mem.h"
+#include "mux/core/core.h"
 #include "mux/core/lane.h"
 #include "mux/core/link_int.h"
-#include "mux/core/core.h"
 
 struct work_req {
 	uv_work_t req;

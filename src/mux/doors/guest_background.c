@@ -17,7 +17,7 @@
 
 struct background {
 	uv_timer_t timer;
-	struct guest *guest; /* NULL: it has ended */
+	struct guest *guest; /* which forgets this when it ends */
 	struct smx_os_caller *caller; /* the process that came */
 	uint32_t session;
 };
@@ -54,7 +54,6 @@ void guest_forget_background(struct guest *g)
 
 	if (!b)
 		return;
-	b->guest = NULL;
 	g->background = NULL;
 	uv_close((uv_handle_t *)&b->timer, on_closed);
 }
