@@ -1,6 +1,7 @@
 # Warnings, hardening and sanitizers, for every target of the project.
 include(CheckCCompilerFlag)
 include(CheckCSourceCompiles)
+include(CheckCXXSourceCompiles)
 
 set(SMX_WARNINGS -Wall -Wextra -Wshadow -Wpointer-arith -Wwrite-strings -Wcast-qual
 	-Wformat=2 -Wundef -Wvla)
@@ -51,6 +52,17 @@ elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
 	unset(CMAKE_REQUIRED_FLAGS)
 	if(NOT SMX_HAS_FORTIFY)
 		add_compile_definitions(_FORTIFY_SOURCE=2)
+	endif()
+	# Of C++'s library the TOML parser needs little; as a shared one it is 1.6 MB of the daemon's.
+	if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+		set(CMAKE_REQUIRED_LINK_OPTIONS -static-libstdc++ -static-libgcc)
+		check_cxx_source_compiles("
+			#include <string>
+			int main() { return std::string().empty() ? 0 : 1; }" SMX_HAS_STATIC_CXX)
+		if(SMX_HAS_STATIC_CXX)
+			add_link_options(${CMAKE_REQUIRED_LINK_OPTIONS})
+		endif()
+		unset(CMAKE_REQUIRED_LINK_OPTIONS)
 	endif()
 endif()
 # Asserts guard our own invariants on the path of somebody's servers: they stay in.
