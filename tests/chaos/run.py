@@ -11,7 +11,7 @@ import threading
 import time
 
 from chaos import callers, endpoint, killers, members, model, strangers
-from chaos.world import FailingMemory, World
+from chaos.world import FailingMemory, World, for_preloading
 from peers import TOP
 
 ASAN = TOP / "build/asan/ssh-mux"
@@ -40,11 +40,9 @@ class Phase:
 
 def phases(binary):
     asan = pathlib.Path(binary or os.environ.get("SMX_BINARY") or ASAN)
-    # One whose allocator is a library of its own: a preloaded one comes first.
-    preload = asan.with_name("ssh-mux-preload")
     return [
         Phase("sanitizers", asan, 0.6),
-        Phase("failing allocations", preload if preload.exists() else asan, 0.2, failing=True),
+        Phase("failing allocations", for_preloading(asan), 0.2, failing=True),
         Phase("memory", RELEASE, 0.2, memory=True),
     ]
 

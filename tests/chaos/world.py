@@ -46,6 +46,12 @@ for line in sys.stdin:
 '''
 
 
+def for_preloading(binary):
+    """The sanitizers' program whose allocator is a library of its own: a preloaded one comes first."""
+    beside = pathlib.Path(binary).with_name("ssh-mux-preload")
+    return beside if beside.exists() else pathlib.Path(binary)
+
+
 class FailingMemory:
     """The preloaded library that makes allocations of the daemon fail, and its switch."""
 

@@ -11,11 +11,11 @@ import sys
 import pytest
 
 from masters import socket_of
-from peers import EchoServer, hop, poll, routes_toml
+from peers import BINARY, EchoServer, hop, poll, routes_toml
 from test_proxy import proxied
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from chaos.world import ChaosMux, FailingMemory  # noqa: E402
+from chaos.world import ChaosMux, FailingMemory, for_preloading  # noqa: E402
 
 MANY = 1 << 30
 # Of each operation's allocations, where not all of them are tried.
@@ -71,7 +71,7 @@ def mux(keys, cleanup, make_sshd):
     route = hop(target, allow_remote_loopback_any_port=True, remote_forwards=["localhost:*"])
     mux = cleanup(Mux(keys, routes=routes_toml({"t": route}, jump=hop(bastion)),
                       known_hosts=target.known_hosts() + bastion.known_hosts(),
-                      failing=FailingMemory(1)))
+                      binary=for_preloading(BINARY), failing=FailingMemory(1)))
     cleanup(mux.failing)
     mux.echo = cleanup(EchoServer())
     mux.check_works()
