@@ -11,8 +11,8 @@ import time
 import otp_sshd
 import peers
 import rig
-from path_world import (DOOR, SIDES, UNPACED, Down, Echo, NodelaySshd, Up, echo_argv, inside, percentile,
-                        rate)
+from path_world import (DIRECT_PROGRAM, DOOR, PROGRAM, SIDES, UNPACED, Down, Echo, NodelaySshd, Up,
+                        echo_argv, inside, percentile, rate)
 
 median = rig.median
 
@@ -48,12 +48,13 @@ def bulk_flow(world, way, name):
     return Up(world, side and side.argv(), raw)
 
 
-def bulk(world, report, way):
-    names = ["raw TCP"] + world.side_names()
+def bulk(world, report, way, names=None, warm_up=0):
+    names = names or ["raw TCP"] + world.side_names()
     got = {name: [] for name in names}
     for n in range(world.args.rounds):
         for name in rig.rotated(names, n):
             flow = bulk_flow(world, way, name)
+            time.sleep(warm_up)
             got[name].append(rate(flow, world.args.seconds))
             flow.stop()
             time.sleep(1 + 4 * world.delay / 1000)
@@ -80,6 +81,15 @@ def upload(world, report):
     if "ControlMaster" in got:
         report.target(f"{world.name}: upload, × ControlMaster",
                       ratio(got, "ssh-mux", "ControlMaster"), 1.0, at_least=True)
+
+
+def transport(world, report):
+    """R7: a program instead of TCP, beside what that costs plain ssh. nc has Nagle's algorithm on."""
+    for way in ("down", "up"):
+        got = bulk(world, report, way, ["direct", DIRECT_PROGRAM, "ssh-mux", PROGRAM],
+                   4 * world.args.warm_up)
+        report.target(f"{world.name}: {way}load over a program, × TCP's",
+                      ratio(got, PROGRAM, "ssh-mux"), 0.8, at_least=True)
 
 
 def sftp(world, report):
@@ -499,5 +509,5 @@ def stopped(world, report):
     report.target("stopped downloads that arrive whole", whole, STOPPED, at_least=True)
 
 
-CASES = {f.__name__: f for f in (download, upload, sftp, stopped, echo, jumped, compete, beside,
-                                 warm, serial, cold)}
+CASES = {f.__name__: f for f in (download, upload, transport, sftp, stopped, echo, jumped, compete,
+                                 beside, warm, serial, cold)}

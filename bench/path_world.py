@@ -30,6 +30,8 @@ PATHS = {
 SIDES = ("direct", "ControlMaster", "ssh-mux")
 UNPACED = "ssh-mux, pace = false"
 DOOR = "ssh-mux, control socket"
+PROGRAM = "ssh-mux, over nc"
+DIRECT_PROGRAM = "direct, over nc"
 
 # ---- namespaces ----------------------------------------------------------------------------------
 
@@ -120,7 +122,8 @@ class World:
         known = self.sshd.known_hosts(self.THERE)
         known += "".join(s.known_hosts("127.0.0.1") for s in self.behind)
         hop = dict(host=self.THERE, port=self.sshd.port, user=peers.USER)
-        routes = {"server": dict(hop, allow_remote_loopback_any_port=True, direct=True)}
+        routes = {"server": dict(hop, allow_remote_loopback_any_port=True, direct=True),
+                  "program": dict(hop, transport=["nc", "%h", "%p"])}
         for i, s in enumerate(self.behind):
             routes[f"behind{i}"] = dict(host="127.0.0.1", port=s.port, user=peers.USER,
                                         jump="server")
@@ -169,14 +172,18 @@ class World:
                 self.stack.callback(p.kill)
                 peers.poll(path.exists, 30, "the ControlMaster")
             return Side(name, self.direct(), [f"-oControlPath={path}"])
+        if name == DIRECT_PROGRAM:
+            return Side(name, self.direct(), ["-oProxyCommand=nc %h %p"])
         if name == DOOR:
             return self.control_socket()
+        if name == PROGRAM:
+            return self.mux_side(self.mux, name, "program")
         return self.mux_side(self.unpaced if name == UNPACED else self.mux, name)
 
-    def mux_side(self, mux, name="ssh-mux"):
+    def mux_side(self, mux, name="ssh-mux", route="server"):
         host_key = (mux.ssh_dir / "ssh-mux-host-key.pub").read_text()
-        return Side(name, self.config(f"mux{mux.port}", "127.0.0.1", mux.port,
-                                      f"[127.0.0.1]:{mux.port} {host_key}", "server",
+        return Side(name, self.config(f"mux{mux.port}{route}", "127.0.0.1", mux.port,
+                                      f"[127.0.0.1]:{mux.port} {host_key}", route,
                                       self.keys.make("local")))
 
     def control_socket(self):

@@ -78,7 +78,7 @@ struct path {
 	uint32_t mss;
 	struct way ways[2];
 	int is_busy[2];
-	int has_nagle; /* the server */
+	int has_nagle[2]; /* who sends that way */
 	uint64_t granted, may_send, sent; /* by us; what the server knows of it; what it used */
 	uint64_t got[2];
 	uint64_t rtts[RTTS_MAX];
@@ -118,7 +118,7 @@ static void tcp_write(struct path *s, int way, uint32_t len, enum kind kind, uin
 /* Whether Nagle's algorithm holds the next one. */
 static int is_held(const struct path *s, struct way *w)
 {
-	if (w != &s->ways[DOWN] || !s->has_nagle || w->segs[w->next % SEGS].len == s->mss)
+	if (!s->has_nagle[w - s->ways] || w->segs[w->next % SEGS].len == s->mss)
 		return 0;
 	if (w->sent_first < w->small_end)
 		return 1;
@@ -392,11 +392,38 @@ static void test_b7_held_answers(void **state)
 	struct path *s = path_new(20, 40, 250000);
 
 	(void)state;
-	s->has_nagle = s->p.may_hold = 1;
+	s->has_nagle[DOWN] = s->p.may_hold = 1;
 	expect(s, 0, 0.65, 4);
 	s = path_new(1000, 100, 8000000);
-	s->has_nagle = s->p.may_hold = 1;
+	s->has_nagle[DOWN] = s->p.may_hold = 1;
 	expect(s, 0, 0.4, 4);
+}
+
+/* A program in TCP's place (R7) holds our small messages, grants and probes, in the same way. */
+static void test_b7_held_messages(void **state)
+{
+	static const struct {
+		double mbit;
+		uint64_t ms, queue;
+		double part, trips; /* where it holds them */
+		double free_part, free_trips; /* where it does not */
+	} paths[] = {
+		{ 300, 200, 8000000, 0.75, 4.0, 0.85, 4.2 },
+		{ 1000, 100, 8000000, 0.75, 3.1, 0.85, 3.2 },
+		{ 20, 40, 250000, 0.55, 4.2, 0.85, 2.4 },
+		{ 100, 20, 1000000, 0.75, 2.8, 0.85, 1.6 },
+	};
+	struct path *s;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		s = path_new(paths[i].mbit, paths[i].ms, paths[i].queue);
+		s->has_nagle[UP] = s->p.may_hold = s->p.is_program = 1;
+		expect(s, paths[i].part, 0, paths[i].trips);
+		s = path_new(paths[i].mbit, paths[i].ms, paths[i].queue);
+		s->p.may_hold = s->p.is_program = 1;
+		expect(s, paths[i].free_part, 0, paths[i].free_trips);
+	}
 }
 
 int main(void)
@@ -406,6 +433,7 @@ int main(void)
 		cmocka_unit_test(test_b8_one_way),
 		cmocka_unit_test(test_b8_both_ways),
 		cmocka_unit_test(test_b7_held_answers),
+		cmocka_unit_test(test_b7_held_messages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,12 +16,15 @@
 #define EXTRA_PART      8 /* of the window: so much at once is no burst */
 #define EXTRA_FADES     16 /* rounds */
 #define EXTRA_DROPS     4
+#define HOLD_FADES      4 /* rounds */
+#define TOGETHER_US     1500
 #define UP_PROBES       16 /* in a window of what is sent */
 #define PROBE_LEAST_US  (10 * 1000) /* between two probes */
 #define BULK_IS_OVER_US (200 * 1000) /* after so long without a byte, or two round trips */
 /* Time by which a peer, or we, may be late without the path running dry. */
 #define SLACK_US      3000.0
 #define WINDOW_FIRST  128e3
+#define WINDOW_HELD   512e3 /* over a program, whose first rounds are long */
 #define WINDOW_LEAST  16e3
 #define NEAR_US       2000
 #define WINDOW_NEAR   512e3
@@ -199,7 +202,7 @@ static int is_long(const struct pace *p)
 {
 	uint64_t queue = p->least_us / 3 + 2 * (uint64_t)SLACK_US;
 
-	return p->before_us > p->least_us + queue + held_us(p);
+	return p->before_us > p->least_us + queue + held_us(p) + p->hold_us;
 }
 
 static void forget_rates(struct pace_way *w)
@@ -279,6 +282,11 @@ static void end_round(const struct pace *p, struct pace_way *w)
 		next_slot(w);
 }
 
+static double window_first(const struct pace *p)
+{
+	return p->is_program ? WINDOW_HELD : WINDOW_FIRST;
+}
+
 static double startup_gain(const struct pace *p, const struct pace_way *w)
 {
 	if (p->smooth_us > p->least_us + p->least_us / QUEUE_PART + (uint64_t)SLACK_US)
@@ -288,7 +296,7 @@ static double startup_gain(const struct pace *p, const struct pace_way *w)
 
 static void set_window(const struct pace *p, struct pace_way *w)
 {
-	double trip = (double)p->least_us, gain = 1.0, window, least;
+	double trip = (double)(p->least_us + p->hold_us), gain = 1.0, window, least;
 
 	switch (w->mode) {
 	case PACE_UNKNOWN:
@@ -300,7 +308,7 @@ static void set_window(const struct pace *p, struct pace_way *w)
 		gain = 0.9;
 		break;
 	case PACE_SHARED:
-		trip = (double)p->recent_us;
+		trip = (double)(p->recent_us + p->hold_us);
 		gain = SHARED_GAIN;
 		break;
 	case PACE_STEADY:
@@ -309,14 +317,14 @@ static void set_window(const struct pace *p, struct pace_way *w)
 	}
 	/* Half of it for a round trip or two, and what is queued is ours no more. */
 	if (w->testing || p->n_rounds < p->drain_until_round) {
-		trip = (double)p->least_us;
+		trip = (double)(p->least_us + p->hold_us);
 		gain = 0.5;
 	}
 	/* The other way's queue is part of the trip, and none of ours. */
 	if ((w == &p->up ? &p->down : &p->up)->was_limited)
 		trip += SLACK_US + trip / 16;
 	window = w->rate * (trip * gain + SLACK_US) / US;
-	least = w->mode == PACE_STARTUP && gain > 1 ? WINDOW_FIRST : WINDOW_LEAST;
+	least = w->mode == PACE_STARTUP && gain > 1 ? window_first(p) : WINDOW_LEAST;
 	/* So near, a pause of either program is longer than the path. */
 	if (p->least_us < NEAR_US)
 		least = WINDOW_NEAR;
@@ -355,7 +363,7 @@ static void note_trip(struct pace *p, uint64_t now_us, uint64_t rtt_us)
 		p->round_least_us = p->rtt_us;
 	if (!p->least_us) {
 		p->down.mode = p->up.mode = PACE_STARTUP;
-		p->down.window = p->up.window = (uint64_t)WINDOW_FIRST;
+		p->down.window = p->up.window = (uint64_t)window_first(p);
 	}
 	if (!p->least_us || p->rtt_us <= p->least_us) {
 		p->least_us = p->rtt_us;
@@ -429,6 +437,33 @@ static void note_up(struct pace *p, const struct pace_probe *probe, uint64_t now
 	note_burst(p, probe->up_total - p->up_confirmed, now_us);
 }
 
+/*
+ * A program in TCP's place may have Nagle's algorithm on: a small message waits until those before
+ * it are acknowledged, a round trip at most. Then probes of different times are answered together,
+ * and what is granted comes as late as the first of them: so much more has to be under way.
+ */
+static void note_together(struct pace *p, const struct pace_probe *probe, uint64_t now_us)
+{
+	uint64_t first_us = now_us - p->answered_sent_us, most = 2 * p->least_us + p->least_us / 4;
+
+	/* What takes longer than two round trips waits for something else. */
+	if (p->is_program && p->answered_us && now_us - p->answered_us < TOGETHER_US &&
+		probe->sent_us - p->answered_sent_us > TOGETHER_US + p->least_us / 8 &&
+		first_us <= most + (uint64_t)SLACK_US)
+		p->is_together = 1;
+	p->answered_sent_us = probe->sent_us;
+}
+
+static void note_hold(struct pace *p)
+{
+	uint64_t hold = p->is_together ? p->least_us : 0;
+
+	p->hold_us -= p->hold_us / HOLD_FADES;
+	if (hold > p->hold_us)
+		p->hold_us = hold;
+	p->is_together = 0;
+}
+
 void pace_probe_answered(struct pace *p, uint64_t now_us)
 {
 	struct pace_probe *probe = &p->probes[p->first];
@@ -443,6 +478,7 @@ void pace_probe_answered(struct pace *p, uint64_t now_us)
 		return;
 	}
 	rtt = now_us - probe->sent_us;
+	note_together(p, probe, now_us);
 	is_end = probe->sent_us >= p->round_start_us;
 	if (!probe->is_void)
 		note_trip(p, now_us, rtt);
@@ -459,6 +495,7 @@ void pace_probe_answered(struct pace *p, uint64_t now_us)
 		p->recent_us = p->before_us && p->before_us < p->round_least_us ? p->before_us
 										: p->round_least_us;
 		p->before_us = p->round_least_us;
+		note_hold(p);
 		p->round_least_us = 0;
 		p->round_start_us = now_us;
 		p->n_rounds++;

@@ -69,12 +69,16 @@ struct pace {
 	uint64_t smooth_us; /* of the last few */
 	uint64_t recent_us; /* least of this round and the one before */
 	uint64_t round_least_us, before_us; /* of this round; of the one before */
+	uint64_t hold_us; /* for how long what we send is held, if is_program */
+	uint64_t answered_sent_us; /* when the last probe that was answered had been sent */
+	int is_together; /* two were answered together, in this round */
 	uint64_t round_start_us, n_rounds;
 	uint64_t drain_until_round; /* looking for the least round trip again */
 	uint64_t drain_least_us;
 	uint64_t bulk_us; /* when bulk last went by */
 	uint64_t limit; /* of a window */
 	int may_hold; /* answers may be held on their way: by a jump host */
+	int is_program; /* what we send may be held too: by a transport (R7) */
 };
 
 /* limit: what a window may grow to, in bytes. */

@@ -412,6 +412,7 @@ static int start_program(struct upstream *up)
 		return r;
 	up->cause[0] = '\0';
 	program_carrier(program)->inner = up->link;
+	up->link->pace.is_program = 1;
 	return start_link(up, NULL, program_carrier(program));
 }
 
