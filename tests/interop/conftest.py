@@ -42,6 +42,8 @@ def pytest_collection_modifyitems(config, items):
             long = item.get_closest_marker("slow")
             big = item.get_closest_marker("big")
             item.add_marker(pytest.mark.timeout(900 if long else 300 if big else 120))
+    # One that takes most of an hour is not to begin when all others are done.
+    items.sort(key=lambda item: item.get_closest_marker("timeout").args[0] < 3600)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -84,6 +84,12 @@ static void on_login(void *arg, int r, const char *why)
 		link_probe(up->link);
 }
 
+/* What is our own fault is no verdict about the host. */
+static void note_no_trust(struct upstream *up, int r)
+{
+	up->failure.kind = smx_errclass(r) == SMX_CLASS_SYSTEM ? ATTEMPT_NONE : ATTEMPT_HOST_KEY;
+}
+
 static void on_host_key_asked(void *arg, int r, const char *why)
 {
 	struct upstream *up = arg;
@@ -91,7 +97,7 @@ static void on_host_key_asked(void *arg, int r, const char *why)
 	up->host_key = NULL;
 	if (r != 0) {
 		(void)snprintf(up->cause, sizeof(up->cause), "%s", why);
-		up->failure.kind = ATTEMPT_HOST_KEY;
+		note_no_trust(up, r);
 		up->failure.was_cancelled = 1;
 	}
 	link_host_key_decided(up->link, r);
@@ -112,14 +118,17 @@ static int on_host_key(struct link *l, struct smx_view blob)
 	r = hostkey_check(up->prepared, up->hop, is_behind_jump(up), asking, blob, &q, up->cause,
 		sizeof(up->cause));
 	up->failure.place = holdback_place(up->entry);
-	if (r != 0 && r != SMX_EAGAIN && smx_errclass(r) != SMX_CLASS_SYSTEM)
-		up->failure.kind = ATTEMPT_HOST_KEY;
+	if (r != 0 && r != SMX_EAGAIN)
+		note_no_trust(up, r);
 	if (r != SMX_EAGAIN)
 		return r;
 	up->is_new_host_key = q.is_new_accepted;
 	up->host_key = hostkey_ask_start(up->entry, up->prepared, &q, on_host_key_asked, up);
 	smx_buf_release(&q.plain);
-	return up->host_key ? SMX_EAGAIN : SMX_EHOSTKEY;
+	if (up->host_key)
+		return SMX_EAGAIN;
+	note_no_trust(up, SMX_ENOMEM);
+	return SMX_ENOMEM;
 }
 
 static void on_ready(struct link *l)
