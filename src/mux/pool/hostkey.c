@@ -330,7 +330,7 @@ int hostkey_check(const struct prepared *p, const struct smx_hop *hop, int behin
 	}
 	if (r != 0 && r != SMX_EAGAIN && r != SMX_EHOSTKEY) {
 		(void)snprintf(why, why_size, "host key: %s", smx_strerror(r));
-		if (smx_errclass(r) != SMX_CLASS_SYSTEM) /* what is our own fault is no verdict */
+		if (r != SMX_ENOMEM) /* for want of that there is no verdict */
 			r = SMX_EHOSTKEY;
 	}
 	smx_cert_free(cert);

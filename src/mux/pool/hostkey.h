@@ -22,7 +22,7 @@ struct hostkey_question {
 /*
  * asking: whether there is somebody to ask. 0: trusted. SMX_EAGAIN: *ret_q is to be asked or, if
  * is_new_accepted, just to be pinned. SMX_EHOSTKEY: refused, and in why one line with the remedy;
- * SMX_ENOMEM and other faults of ours: not judged, and why says that.
+ * SMX_ENOMEM: not judged, and why says that.
  */
 int hostkey_check(const struct prepared *p, const struct smx_hop *hop, int behind_jump,
 	enum smx_hostkey_asking asking, struct smx_view blob, struct hostkey_question *ret_q,

@@ -84,10 +84,10 @@ static void on_login(void *arg, int r, const char *why)
 		link_probe(up->link);
 }
 
-/* What is our own fault is no verdict about the host. */
+/* For want of memory: no verdict about the host. */
 static void note_no_trust(struct upstream *up, int r)
 {
-	up->failure.kind = smx_errclass(r) == SMX_CLASS_SYSTEM ? ATTEMPT_NONE : ATTEMPT_HOST_KEY;
+	up->failure.kind = r == SMX_ENOMEM ? ATTEMPT_NONE : ATTEMPT_HOST_KEY;
 }
 
 static void on_host_key_asked(void *arg, int r, const char *why)
