@@ -1,7 +1,7 @@
 # Warnings, hardening and sanitizers, for every target of the project.
 include(CheckCCompilerFlag)
 include(CheckCSourceCompiles)
-include(CheckCXXSourceCompiles)
+include(CheckLinkerFlag)
 
 set(SMX_WARNINGS -Wall -Wextra -Wshadow -Wpointer-arith -Wwrite-strings -Wcast-qual
 	-Wformat=2 -Wundef -Wvla)
@@ -40,15 +40,11 @@ if(SMX_ASAN)
 	# With the runtimes linked in, at addresses that need no relocation, a program starts and ends
 	# in two thirds of the time. The tests do that some ten thousand times.
 	if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
-		set(CMAKE_REQUIRED_FLAGS -fsanitize=address,undefined)
-		set(CMAKE_REQUIRED_LINK_OPTIONS -no-pie -static-libasan -static-libubsan
-			-static-libstdc++ -static-libgcc)
-		check_cxx_source_compiles("int main() { return 0; }" SMX_HAS_STATIC_ASAN)
+		set(static_asan -no-pie -static-libasan -static-libubsan -static-libstdc++ -static-libgcc)
+		check_linker_flag(CXX "-fsanitize=address,undefined;${static_asan}" SMX_HAS_STATIC_ASAN)
 		if(SMX_HAS_STATIC_ASAN)
-			set(SMX_ASAN_LINK ${CMAKE_REQUIRED_LINK_OPTIONS})
+			set(SMX_ASAN_LINK ${static_asan})
 		endif()
-		unset(CMAKE_REQUIRED_FLAGS)
-		unset(CMAKE_REQUIRED_LINK_OPTIONS)
 	endif()
 elseif(SMX_FUZZ)
 	add_compile_options(-fsanitize=fuzzer-no-link,address,undefined
@@ -68,14 +64,10 @@ elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
 	endif()
 	# Of C++'s library the TOML parser needs little; as a shared one it is 1.6 MB of the daemon's.
 	if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-		set(CMAKE_REQUIRED_LINK_OPTIONS -static-libstdc++ -static-libgcc)
-		check_cxx_source_compiles("
-			#include <string>
-			int main() { return std::string().empty() ? 0 : 1; }" SMX_HAS_STATIC_CXX)
+		check_linker_flag(CXX "-static-libstdc++;-static-libgcc" SMX_HAS_STATIC_CXX)
 		if(SMX_HAS_STATIC_CXX)
-			add_link_options(${CMAKE_REQUIRED_LINK_OPTIONS})
+			add_link_options(-static-libstdc++ -static-libgcc)
 		endif()
-		unset(CMAKE_REQUIRED_LINK_OPTIONS)
 	endif()
 endif()
 # Asserts guard our own invariants on the path of somebody's servers: they stay in.

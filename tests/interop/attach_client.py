@@ -6,16 +6,23 @@ import socket
 HEAD = 5
 
 
+class NoControl(Exception):
+    """There is no socket, or more than one."""
+
+
 class Control:
     """A control connection, and what follows an upgrade as a socket for an SSH client."""
 
     def __init__(self, mux):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(20)
-        path, = (mux.run_dir / "ssh-mux").glob("control-*.sock")
-        self.sock.connect(str(path))
+        paths = list((mux.run_dir / "ssh-mux").glob("control-*.sock"))
+        if len(paths) != 1:
+            raise NoControl(paths)
+        self.sock.connect(str(paths[0]))
         self.buf = b""
-        assert json.loads(self.line())["ssh_mux"] == "hello"
+        hello = json.loads(self.line())
+        assert hello.get("ssh_mux") == "hello", hello
         self.sock.sendall(b'{"ssh_mux":"hello","version":1}\n')
 
     def __enter__(self):
@@ -36,6 +43,13 @@ class Control:
     def ask(self, **request):
         self.sock.sendall(json.dumps(dict(request, id=1)).encode() + b"\n")
         return json.loads(self.line())
+
+    def ask_all(self, **request):
+        """The lines of an answer that has more than one."""
+        answers = [self.ask(**request)]
+        while answers[-1].get("more"):
+            answers.append(json.loads(self.line()))
+        return answers
 
     # What paramiko wants of a socket: frames inside.
     data = b""

@@ -23,6 +23,8 @@ import tempfile
 import threading
 import time
 
+from attach_client import Control, NoControl
+
 USER = getpass.getuser()
 ROOT = os.getuid() == 0
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -736,28 +738,17 @@ class Mux(Daemon):
 
     def status(self):
         """As `status --json` prints it, which takes ten times as long where tests wait for something."""
-        for path in (self.run_dir / "ssh-mux").glob("control-*.sock"):
-            with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):
-                return self.status_at(path)
-        done = self.control("status", "--json")
-        assert done.returncode == 0, done
-        return json.loads(done.stdout)
-
-    def status_at(self, path):
-        """docs/PROTOCOL.md, 3 to 6."""
-        said = []
-        with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(20)
-            s.connect(str(path))
-            s.sendall(b'{"ssh_mux":"hello","version":1}\n{"id":1,"cmd":"status"}\n')
-            with s.makefile(encoding="utf-8") as lines:
-                for line in lines:
-                    said.append(line)
-                    if len(said) > 1 and not json.loads(line).get("more"):
-                        break
-        self.said += said
-        answers = [json.loads(line) for line in said]
-        assert answers and answers[-1].get("ok"), answers
+        try:
+            with Control(self) as control:
+                answers = control.ask_all(cmd="status")
+        except (NoControl, ConnectionRefusedError, FileNotFoundError):
+            done = self.control("status", "--json")
+            assert done.returncode == 0, done
+            return json.loads(done.stdout)
+        except EOFError as e:
+            raise AssertionError(e) from None
+        self.said += [json.dumps(a, ensure_ascii=False) for a in answers]
+        assert answers[-1].get("ok"), answers
         status = {f"{item}s": [a[item] for a in answers if item in a]
                   for item in ("warning", "route", "connection", "client", "channel")}
         for a in answers:

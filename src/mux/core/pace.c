@@ -296,7 +296,7 @@ static double startup_gain(const struct pace *p, const struct pace_way *w)
 
 static void set_window(const struct pace *p, struct pace_way *w)
 {
-	double trip = (double)(p->least_us + p->hold_us), gain = 1.0, window, least;
+	double path = (double)(p->least_us + p->hold_us), trip = path, gain = 1.0, window, least;
 
 	switch (w->mode) {
 	case PACE_UNKNOWN:
@@ -317,7 +317,7 @@ static void set_window(const struct pace *p, struct pace_way *w)
 	}
 	/* Half of it for a round trip or two, and what is queued is ours no more. */
 	if (w->testing || p->n_rounds < p->drain_until_round) {
-		trip = (double)(p->least_us + p->hold_us);
+		trip = path;
 		gain = 0.5;
 	}
 	/* The other way's queue is part of the trip, and none of ours. */
@@ -398,10 +398,10 @@ static void note_down(struct pace *p, const struct pace_probe *probe, uint64_t n
 		p->down.window && n * 4 >= p->down.window * 3, 1);
 }
 
-/* Answers are held for one round trip and no longer: what lies beyond is a queue. */
-static int is_too_long(const struct pace *p)
+/* Messages are held for one round trip and no longer: what lies beyond is a queue. */
+static int is_beyond_hold(const struct pace *p, uint64_t trip_us)
 {
-	return p->before_us > 2 * p->least_us + p->least_us / 4 + (uint64_t)SLACK_US;
+	return trip_us > 2 * p->least_us + p->least_us / 4 + (uint64_t)SLACK_US;
 }
 
 /*
@@ -422,7 +422,7 @@ static void note_burst(struct pace *p, uint64_t n, uint64_t now_us)
 	more = (double)p->burst - rate * (double)(now_us - p->burst_us) - least;
 	if (more > (double)p->up.window)
 		more = (double)p->up.window;
-	if (!p->may_hold || is_too_long(p))
+	if (!p->may_hold || is_beyond_hold(p, p->before_us))
 		return;
 	if (more > (double)p->extra)
 		p->extra = (uint64_t)more;
@@ -444,12 +444,9 @@ static void note_up(struct pace *p, const struct pace_probe *probe, uint64_t now
  */
 static void note_together(struct pace *p, const struct pace_probe *probe, uint64_t now_us)
 {
-	uint64_t first_us = now_us - p->answered_sent_us, most = 2 * p->least_us + p->least_us / 4;
-
-	/* What takes longer than two round trips waits for something else. */
 	if (p->is_program && p->answered_us && now_us - p->answered_us < TOGETHER_US &&
 		probe->sent_us - p->answered_sent_us > TOGETHER_US + p->least_us / 8 &&
-		first_us <= most + (uint64_t)SLACK_US)
+		!is_beyond_hold(p, now_us - p->answered_sent_us))
 		p->is_together = 1;
 	p->answered_sent_us = probe->sent_us;
 }
@@ -499,7 +496,8 @@ void pace_probe_answered(struct pace *p, uint64_t now_us)
 		p->round_least_us = 0;
 		p->round_start_us = now_us;
 		p->n_rounds++;
-		p->extra -= p->extra / (is_too_long(p) ? EXTRA_DROPS : EXTRA_FADES);
+		p->extra -=
+			p->extra / (is_beyond_hold(p, p->before_us) ? EXTRA_DROPS : EXTRA_FADES);
 		end_round(p, &p->down);
 		end_round(p, &p->up);
 	}

@@ -118,17 +118,16 @@ static int on_host_key(struct link *l, struct smx_view blob)
 	r = hostkey_check(up->prepared, up->hop, is_behind_jump(up), asking, blob, &q, up->cause,
 		sizeof(up->cause));
 	up->failure.place = holdback_place(up->entry);
+	if (r == SMX_EAGAIN) {
+		up->is_new_host_key = q.is_new_accepted;
+		up->host_key =
+			hostkey_ask_start(up->entry, up->prepared, &q, on_host_key_asked, up);
+		smx_buf_release(&q.plain);
+		r = up->host_key ? SMX_EAGAIN : SMX_ENOMEM;
+	}
 	if (r != 0 && r != SMX_EAGAIN)
 		note_no_trust(up, r);
-	if (r != SMX_EAGAIN)
-		return r;
-	up->is_new_host_key = q.is_new_accepted;
-	up->host_key = hostkey_ask_start(up->entry, up->prepared, &q, on_host_key_asked, up);
-	smx_buf_release(&q.plain);
-	if (up->host_key)
-		return SMX_EAGAIN;
-	note_no_trust(up, SMX_ENOMEM);
-	return SMX_ENOMEM;
+	return r;
 }
 
 static void on_ready(struct link *l)
