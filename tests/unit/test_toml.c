@@ -179,6 +179,25 @@ static int parse_repeated(const char *head, const char *piece, size_t n, const c
 }
 
 /* Nothing nested can make toml++, or us, recurse without bound. */
+/* Where white space may stand; toml++ took it for impossible there. */
+static void r3_a_letter_beyond_ascii_is_no_space(void **state)
+{
+	static const char *const bad[] = { "\u00e9 = 1", "[\u00e9]", "[t]\nhost\u00e9 = 'x'",
+		"[t]\nhost = \u0444", "\u3042 = 1" };
+	struct smx_toml_error error = { 0 };
+	struct smx_toml *t = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < SMX_ARRAY_LEN(bad); i++) {
+		assert_int_equal(smx_toml_parse(bad[i], strlen(bad[i]), &t, &error), SMX_ESYNTAX);
+		assert_true(error.line > 0);
+	}
+	/* After a line that goes on it is a part of the string. */
+	t = parse("a = \"\"\"\\\n \u00e9\"\"\"");
+	assert_string_equal(smx_toml_get(t, "a")->string, "\u00e9");
+	smx_toml_free(t);
+}
+
 static void r3_nesting_is_bounded(void **state)
 {
 	(void)state;
@@ -248,6 +267,7 @@ int main(void)
 		cmocka_unit_test(r3_empty_texts),
 		cmocka_unit_test(r3_nul_in_keys_and_strings_is_kept),
 		cmocka_unit_test(r3_syntax_errors_have_a_place),
+		cmocka_unit_test(r3_a_letter_beyond_ascii_is_no_space),
 		cmocka_unit_test(r3_nesting_is_bounded),
 		cmocka_unit_test(r3_length_is_bounded),
 		cmocka_unit_test(r3_every_failing_allocation),
