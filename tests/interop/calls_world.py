@@ -23,7 +23,7 @@ import calls_config
 from calls_config import ACCOUNTS, HOSTS, INSIDE, MACHINES, ME
 from peers import (
     BINARY, Daemon, ROOT, SFTP_SERVER, SSHD, descendants, first_child, kill_quietly, poll,
-    short_dir,
+    short_dir, words_of,
 )
 
 TOOLS = ("unshare", "nsenter", "setpriv", "setsid", "ip", "git", "rsync", "ssh-agent")
@@ -252,10 +252,7 @@ git clone -q --bare {0}/work {0}/project.git && rm -rf {0}/work
         """Of daemons as seen from outside."""
         found = []
         for pid in descendants(self.proc.pid):
-            try:
-                words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
+            words = words_of(pid) or [b""]
             if os.path.basename(words[0]) == b"ssh-mux" and words[1:2] in ([b"daemon"], [b"serve"]):
                 found.append(pid)
         return found

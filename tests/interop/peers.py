@@ -195,10 +195,15 @@ def programs_of(pid):
     return [p for p in descendants(pid) if not is_helper(p)]
 
 
-def is_helper(pid):
+def words_of(pid):
+    """The command line of a process, as bytes; none if it has gone."""
     with contextlib.suppress(OSError):
-        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:2] == [b"helper"]
-    return False
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return []
+
+
+def is_helper(pid):
+    return words_of(pid)[1:2] == [b"helper"]
 
 
 def helper_of(pid):
@@ -384,11 +389,13 @@ class Keys:
 
     def __init__(self, directory):
         self.dir = pathlib.Path(directory)
+        self.made = {}
 
     def make(self, name, kind="ed25519", *args, passphrase=""):
         # Tests share them by name, but not what they protect them with.
         tail = "-" + hashlib.sha256(passphrase.encode()).hexdigest()[:8] if passphrase else ""
         path = self.dir / (name + tail)
+        assert self.made.setdefault(path, (kind, args)) == (kind, args), f"{path.name} is another key"
         if not path.exists():
             subprocess.run(
                 ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", name, "-f", str(path)]

@@ -33,7 +33,7 @@ class World:
 
     def __init__(self, keys, cleanup):
         self.keys = keys
-        self.lent, self.other = keys.make("lent"), keys.make("other", "ecdsa")
+        self.lent, self.other = keys.make("lent"), keys.make("other_ecdsa", "ecdsa")
         self.target = cleanup(Sshd(keys, "target", MaxSessions=100))
         self.third = cleanup(Sshd(keys, "third", accept=[self.lent, self.other]))
         self.known = self.target.dir / "known_hosts_of_third"

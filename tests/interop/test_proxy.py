@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """`ssh-mux proxy` as ProxyCommand: the stream is whole, and questions come to where the user is
 (B5, A6): the terminal of his ssh, or the SSH_ASKPASS of his environment."""
-import contextlib
 import os
 import pathlib
 import shlex
@@ -13,7 +12,7 @@ import time
 import pytest
 
 import otp_sshd
-from peers import USER, descendants, hop, poll, routes_toml
+from peers import USER, descendants, hop, poll, routes_toml, words_of
 from serve_terminal import Terminal
 
 needs_otp = pytest.mark.skipif(otp_sshd.missing() is not None, reason=str(otp_sshd.missing()))
@@ -70,9 +69,7 @@ def reads(pid):
 
 
 def is_proxy(pid):
-    with contextlib.suppress(OSError):
-        return b"\0proxy\0" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
-    return False
+    return b"proxy" in words_of(pid)[1:]
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/io"), reason="reads are not counted here")

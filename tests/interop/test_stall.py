@@ -49,9 +49,10 @@ def start_cat(mux, route="t"):
 
 def settle(mux):
     """Until the servers have answered a probe, so that from now on answers count (U4); and until
-    the path has been quiet for a moment."""
+    the path has been quiet for as long as a spare channel would be given at once (B12): 50 round
+    trips, which have several ms here when all cores are busy."""
     poll(lambda: all(c["rtt_ms"] >= 0 for c in mux.status()["connections"]), 5, "a round trip", 0.1)
-    time.sleep(0.3)
+    time.sleep(0.8)
 
 
 def say(client, line):

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from conftest import size_mib
-from peers import children_of, hop, poll, routes_toml
+from peers import children_of, hop, poll, routes_toml, words_of
 
 STARTS = int(os.environ.get("SMX_STARTS", 1000))
 LANES = 4
@@ -62,10 +62,8 @@ def children(mux):
 def program_of(mux, lane):
     """The one of a lane, by its own word on the command line; None: it has none."""
     for pid, state in children(mux).items():
-        with contextlib.suppress(OSError):
-            words = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-            if state != "Z" and str(1000 + lane) in words:
-                return pid
+        if state != "Z" and str(1000 + lane).encode() in words_of(pid):
+            return pid
     return None
 
 
