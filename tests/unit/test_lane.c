@@ -18,8 +18,8 @@
 #define QUEUE_MAX 8
 
 static atomic_int n_at_once, n_at_most, is_blocked;
-static char order[64]; /* of what was run */
-static size_t n_order;
+static atomic_char order[64]; /* of what was run, by the lanes' threads */
+static atomic_size_t n_order;
 static unsigned n_done, n_dropped;
 static uv_timer_t keeper; /* as sockets keep the daemon's loop */
 
@@ -40,7 +40,7 @@ static void run(struct lane_job *lane)
 
 	if (n > atomic_load(&n_at_most))
 		atomic_store(&n_at_most, n);
-	order[n_order++] = j->name;
+	atomic_store(&order[atomic_fetch_add(&n_order, 1)], j->name);
 	while (atomic_load(&is_blocked) && j->name == 'B')
 		uv_sleep(1);
 	atomic_fetch_sub(&n_at_once, 1);
@@ -77,8 +77,9 @@ static void wait_for(atomic_int *what, int value)
 
 static void start(uv_loop_t *loop, struct lane **ret)
 {
-	memset(order, 0, sizeof(order));
-	n_order = 0;
+	for (size_t i = 0; i < SMX_ARRAY_LEN(order); i++)
+		atomic_store(&order[i], 0);
+	atomic_store(&n_order, 0);
 	n_done = n_dropped = 0;
 	atomic_store(&n_at_once, 0);
 	atomic_store(&n_at_most, 0);
@@ -90,6 +91,15 @@ static void start(uv_loop_t *loop, struct lane **ret)
 	atomic_store(&is_blocked, 1);
 	(void)add(*ret, 'B');
 	wait_for(&n_at_once, 1);
+}
+
+static void check_order(const char *want)
+{
+	char got[SMX_ARRAY_LEN(order)];
+
+	for (size_t i = 0; i < sizeof(got); i++)
+		got[i] = atomic_load(&order[i]);
+	assert_string_equal(got, want);
 }
 
 static void finish(uv_loop_t *loop, struct lane *lane)
@@ -121,7 +131,7 @@ static void U9_one_at_a_time_in_their_order(void **state)
 		(void)add(lane, (char)('a' + i));
 	atomic_store(&is_blocked, 0);
 	spin(&loop, 1 + JOBS);
-	assert_string_equal(order, "Babcdef");
+	check_order("Babcdef");
 	assert_int_equal(atomic_load(&n_at_most), 1);
 	assert_int_equal(n_dropped, 0);
 	finish(&loop, lane);
@@ -138,7 +148,7 @@ static void U9_lanes_are_apart(void **state)
 	assert_int_equal(lane_new(&loop, QUEUE_MAX, 0, &other), 0);
 	(void)add(other, 'k');
 	spin(&loop, 1);
-	assert_string_equal(order, "Bk");
+	check_order("Bk");
 	assert_int_equal(atomic_load(&n_at_most), 2);
 	atomic_store(&is_blocked, 0);
 	spin(&loop, 2);
@@ -162,7 +172,7 @@ static void U9_what_nobody_waits_for_is_not_done(void **state)
 	}
 	atomic_store(&is_blocked, 0);
 	spin(&loop, 2);
-	assert_string_equal(order, "Bf");
+	check_order("Bf");
 	finish(&loop, lane);
 }
 
@@ -215,7 +225,7 @@ static void U9_the_queue_is_short(void **state)
 	(void)add(lane, 'z');
 	atomic_store(&is_blocked, 0);
 	spin(&loop, 3);
-	assert_string_equal(order, "Bsz");
+	check_order("Bsz");
 	finish(&loop, lane);
 }
 

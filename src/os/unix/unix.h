@@ -16,7 +16,7 @@
 #include "os/path.h"
 
 /* 1 if AddressSanitizer is built in. */
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SMX_UNIX_SANITIZED 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -124,6 +124,8 @@ int smx_unix_unlink_socket(const char *path);
 int smx_unix_reopen(int fd, int how);
 /* The same without a helper: stdio.c. */
 int smx_unix_reopen_here(int fd, int how);
+/* A file to be read that the confined daemon can't open; symlinks are followed. -1: errno tells. */
+int smx_unix_helper_open(const char *path);
 /* The log, opened and renamed; -1: errno tells. */
 int smx_unix_helper_log_open(void);
 int smx_unix_helper_log_rename(void);
