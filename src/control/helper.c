@@ -13,10 +13,15 @@
 #define SIGNAL_KILL 9
 #define SIGNAL_TERM 15
 
+static int has_path(const struct smx_helper_request *q)
+{
+	return q->op == SMX_HELPER_UNLINK || q->op == SMX_HELPER_OPEN;
+}
+
 static int has_words(const struct smx_helper_request *q)
 {
-	return q->op == SMX_HELPER_RUN || q->op == SMX_HELPER_UNLINK ||
-	       q->op == SMX_HELPER_APPEND || q->op == SMX_HELPER_ROTATE;
+	return has_path(q) || q->op == SMX_HELPER_RUN || q->op == SMX_HELPER_APPEND ||
+	       q->op == SMX_HELPER_ROTATE;
 }
 
 static int has_caller(const struct smx_helper_request *q)
@@ -139,7 +144,7 @@ static int parse_words(struct smx_rd *rd, uint32_t n, struct smx_helper_request 
 {
 	int r = 0;
 
-	if (n > SMX_HELPER_ARGS_MAX || (q->op == SMX_HELPER_UNLINK && n != 1) ||
+	if (n > SMX_HELPER_ARGS_MAX || (has_path(q) && n != 1) ||
 		((q->op == SMX_HELPER_APPEND || q->op == SMX_HELPER_ROTATE) && n != 2) ||
 		(!has_words(q) && n != 0))
 		return SMX_EFORMAT;

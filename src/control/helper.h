@@ -34,6 +34,7 @@ enum smx_helper_op {
 	SMX_HELPER_ROTATE, /* host keys of a known_hosts (K6); with such a stream too */
 	SMX_HELPER_REOPEN, /* a pipe or a terminal that comes along; the answer has the descriptor
 			    */
+	SMX_HELPER_OPEN, /* a file that the routes name, to be read; the answer has the descriptor */
 	SMX_HELPER_OPS
 };
 
@@ -75,7 +76,7 @@ struct smx_helper_request {
 	uint8_t is_hashed;
 	struct smx_view fresh[SMX_ROTATION_MAX], old[SMX_ROTATION_MAX];
 	size_t n_fresh, n_old;
-	/* RUN: n_args words; UNLINK: one, the path; APPEND: path and line; ROTATE: path and host.
+	/* RUN: n_args words; UNLINK, OPEN: one, the path; APPEND: path and line; ROTATE: path and host.
 	 * Owned after a parse, borrowed for a build. */
 	const char *args[SMX_HELPER_ARGS_MAX + 1];
 	size_t n_args;

@@ -24,7 +24,6 @@ struct smx_os_place {
 struct smx_os_confined {
 	unsigned landlock; /* the version of its ABI; 0: files are as open as before */
 	int seccomp; /* 1: only the system calls of a list */
-	int is_whole; /* all that this system could have */
 	char text[160]; /* for people: "landlock v7, seccomp", "no (why)" */
 };
 
@@ -36,9 +35,6 @@ struct smx_os_confined {
  * helper (os/helper.h) but would need it nothing is done, and the text says so.
  */
 void smx_os_confine(const struct smx_os_place *places, size_t n, struct smx_os_confined *ret);
-
-/* Whether a directory is one of the system's own places that may be read. */
-int smx_os_confine_reads(const char *dir);
 
 /* The version of landlock's ABI that the running kernel has; 0: none. */
 unsigned smx_os_landlock_version(void);

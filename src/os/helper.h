@@ -75,6 +75,8 @@ struct smx_os_helper_policy {
 	/* Does it, in a process of its own. ret->code: 0 or an error, whose text is added to err. */
 	void (*edit)(void *arg, const struct smx_helper_request *q, struct smx_helper_result *ret,
 		struct smx_buf *err);
+	/* Whether a file may be read: 1 or 0. */
+	int (*may_read)(void *arg, const char *path);
 	const char *log_path; /* of the daemon's; NULL: it has none */
 	void *arg;
 };

@@ -336,6 +336,13 @@ static void rotate(int fd, const char *name, const char *path, const char *host,
 	close(stream);
 }
 
+static void open_there(int helper, const char *name, const char *path)
+{
+	const char *const words[] = { path, NULL };
+
+	through(helper, name, request(14, 0, 0, 0, words), -1);
+}
+
 static void helper(void)
 {
 	const char *const shell[] = { "/bin/sh", "-c", "exit 0", NULL };
@@ -368,6 +375,9 @@ static void helper(void)
 	rotate(fd, "ok-helper-rotate", in(ssh_dir, "known_hosts"), "127.0.0.1", 0);
 	s = open(in(ssh_dir, "known_hosts"), O_RDONLY | O_CLOEXEC);
 	through(fd, "helper-reopen-file", request(13, 0, 0, 0, NULL), s);
+	open_there(fd, "helper-open-outside", in(place, "secret"));
+	open_there(fd, "helper-open-above", in(ssh_dir, "../secret"));
+	open_there(fd, "ok-helper-open", in(ssh_dir, "known_hosts"));
 	close(s);
 }
 

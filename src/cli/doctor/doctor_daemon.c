@@ -214,8 +214,7 @@ static void say_confined(struct doctor *d)
 		return;
 	if (strstr(text, "SSH_MUX_CONFINE"))
 		doctor_say(d, DOCTOR_OK, NULL,
-			"the daemon is not confined; with SSH_MUX_CONFINE=yes in its environment "
-			"it would be");
+			"the daemon is not confined: SSH_MUX_CONFINE=no is in its environment");
 	else
 		doctor_say(d, DOCTOR_OK, NULL, "the daemon is confined: %s", text);
 }

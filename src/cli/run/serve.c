@@ -47,8 +47,8 @@ void smx_cli_serve_environment(struct smx_serve_options *o)
 {
 	const char *text = smx_os_getenv("SSH_MUX_CONFINE");
 
-	o->is_confined = text && *text && strcmp(text, "no") != 0;
-	if (o->is_confined && strcmp(text, "yes") != 0)
+	o->is_confined = !text || strcmp(text, "no") != 0;
+	if (o->is_confined && text && *text && strcmp(text, "yes") != 0)
 		smx_cli_warn("the variable SSH_MUX_CONFINE must be yes or no, not %s; it is taken "
 			     "as yes",
 			text);

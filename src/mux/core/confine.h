@@ -9,13 +9,6 @@
  * and m->confined say what holds. */
 void confine(struct mux *m);
 void confine_free(struct mux *m);
-/*
- * When the routes were read again: whether all their files may be used. Otherwise an error is
- * logged that names the first directory which may not, and what to do.
- */
-void confine_check(struct mux *m);
-/* The same for status, or "". */
-const char *confine_warning(const struct mux *m);
 /* "landlock v7, seccomp", or "no (why)". */
 const char *confine_text(const struct mux *m);
 

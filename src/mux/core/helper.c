@@ -41,18 +41,20 @@ struct owned {
 static void read_routes(struct policy *p)
 {
 	struct smx_routes *routes = NULL;
-	struct smx_buf text;
+	struct smx_buf text, err; /* the daemon says what is wrong with them */
 
 	if (!p->routes_path)
 		return;
 	smx_buf_init(&text, SMX_ROUTES_TEXT_MAX);
+	smx_buf_init(&err, SMX_ROUTES_ERROR_MAX);
 	if (smx_os_file_read(p->routes_path, SMX_ROUTES_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, NULL) ==
 			0 &&
-		smx_routes_parse(smx_buf_as_view(&text), p->routes_path, &routes, NULL) == 0) {
+		smx_routes_parse(smx_buf_as_view(&text), p->routes_path, &routes, &err) == 0) {
 		smx_routes_unref(p->routes);
 		p->routes = routes;
 	}
 	smx_buf_release(&text);
+	smx_buf_release(&err);
 }
 
 /* ---- each kind: 0 or an errno ------------------------------------------------------------------
@@ -336,6 +338,80 @@ static void edit(void *arg, const struct smx_helper_request *q, struct smx_helpe
 	ret->n_added = k.n_added;
 }
 
+/* ---- files that are read -----------------------------------------------------------------------
+ */
+
+/* A key, the public part or the certificate beside it. */
+static int is_of_key(const char *key, const char *path)
+{
+	static const char *const ends[] = { "", ".pub", "-cert.pub" };
+	char *name = prepare_expand(key);
+	size_t n = name ? strlen(name) : 0;
+	int is_it = 0;
+
+	for (size_t i = 0; name && i < SMX_ARRAY_LEN(ends); i++)
+		is_it |= strncmp(path, name, n) == 0 && strcmp(path + n, ends[i]) == 0;
+	smx_free(name);
+	return is_it;
+}
+
+static int is_of_keys(char *const *keys, size_t n, const char *path)
+{
+	for (size_t i = 0; i < n; i++)
+		if (is_of_key(keys[i], path))
+			return 1;
+	return 0;
+}
+
+static int is_known_hosts(const struct policy *p, const struct smx_hop *hop, const char *path)
+{
+	struct known_files files;
+	int is_it = 0;
+
+	if (known_files_find(p->ssh_dir, hop, &files) != 0)
+		return 0;
+	for (size_t i = 0; i < files.n; i++)
+		is_it |= strcmp(files.paths[i], path) == 0;
+	known_files_release(&files);
+	return is_it;
+}
+
+static int is_of_hop(const struct policy *p, const struct smx_hop *hop, const char *path)
+{
+	return is_of_keys(hop->identity, hop->n_identity, path) ||
+	       is_of_keys(hop->certificate, hop->n_certificate, path) ||
+	       is_known_hosts(p, hop, path);
+}
+
+static int is_of_route(const struct policy *p, const struct smx_route *route, const char *path)
+{
+	for (size_t i = 0; i < route->n_hops; i++)
+		if (is_of_hop(p, &route->hops[i], path))
+			return 1;
+	return is_of_keys(route->agent.keys, route->agent.n_keys, path);
+}
+
+/* Right in the SSH directory, which it could read when it started (a new one may be there). */
+static int is_in_ssh_dir(const struct policy *p, const char *path)
+{
+	size_t n = strlen(p->ssh_dir);
+
+	return strncmp(path, p->ssh_dir, n) == 0 && path[n] == '/' && !strchr(path + n + 1, '/');
+}
+
+static int may_read(void *arg, const char *path)
+{
+	struct policy *p = arg;
+
+	if (is_in_ssh_dir(p, path) || (p->routes_path && strcmp(path, p->routes_path) == 0))
+		return 1;
+	read_routes(p);
+	for (size_t i = 0; p->routes && i < p->routes->n_routes; i++)
+		if (is_of_route(p, &p->routes->routes[i], path))
+			return 1;
+	return 0;
+}
+
 int helper_serve(const char *ssh_dir, const char *log_path, const char *routes_path)
 {
 	struct policy p = { .ssh_dir = ssh_dir, .routes_path = routes_path };
@@ -343,6 +419,7 @@ int helper_serve(const char *ssh_dir, const char *log_path, const char *routes_p
 		.release = release,
 		.may_edit = may_edit,
 		.edit = edit,
+		.may_read = may_read,
 		.log_path = log_path,
 		.arg = &p };
 	int r;

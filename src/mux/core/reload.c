@@ -7,7 +7,6 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "mux/core/confine.h"
 #include "mux/doors/keyring.h"
 #include "mux/doors/master.h"
 #include "mux/forward/agent_forward.h"
@@ -208,7 +207,6 @@ static void adopt(struct reload *r, struct look *l)
 	log_info("routes re-read from %s: %zu, %zu of them new; %zu gone", m->opts->routes_path,
 		m->routes->n_routes, n_new, n_gone);
 	say_complaints(l);
-	confine_check(m);
 	smx_routes_unref(old);
 }
 

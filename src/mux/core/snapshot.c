@@ -386,8 +386,6 @@ static int fill(struct mux *m, struct smx_status *st)
 		r = smx_status_add_warning(st, keyring_warning(m->keyring));
 	if (r == 0 && *reload_warning(m))
 		r = smx_status_add_warning(st, reload_warning(m));
-	if (r == 0 && *confine_warning(m))
-		r = smx_status_add_warning(st, confine_warning(m));
 	if (r != 0 || (r = add_failures(m, st)) != 0 || (r = add_routes(m, st)) != 0 ||
 		(r = add_connections(m, st)) != 0 || (r = add_clients(m, st)) != 0)
 		return r;

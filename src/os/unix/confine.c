@@ -123,17 +123,6 @@ static const char *const readable[] = { "/usr", "/lib", "/lib32", "/lib64", "/li
 	"/run/resolvconf", "/run/NetworkManager", "/run/connman", "/var/lib/sss", "/var/cache/nscd",
 	"/proc/self/exe" };
 
-int smx_os_confine_reads(const char *dir)
-{
-	for (size_t i = 0; i < SMX_ARRAY_LEN(readable); i++) {
-		size_t n = strlen(readable[i]);
-
-		if (strncmp(dir, readable[i], n) == 0 && (dir[n] == '\0' || dir[n] == '/'))
-			return 1;
-	}
-	return 0;
-}
-
 /*
  * Names of hosts and users need more than a list of files: modules of the C library, loaded when
  * they are first asked, their settings, which others replace at any time, and their caches.
@@ -210,7 +199,6 @@ void smx_unix_confine(const struct smx_os_place *places, size_t n, struct smx_os
 	else
 		ret->landlock = version;
 	ret->seccomp = smx_unix_seccomp(&seccomp) == 0;
-	ret->is_whole = ret->landlock && ret->seccomp;
 	tell(landlock, seccomp, ret);
 }
 
@@ -228,13 +216,7 @@ void smx_os_confine(const struct smx_os_place *places, size_t n, struct smx_os_c
 {
 	(void)places;
 	(void)n;
-	*ret = (struct smx_os_confined){ .is_whole = 1, .text = "no (not on this system)" };
-}
-
-int smx_os_confine_reads(const char *dir)
-{
-	(void)dir;
-	return 1;
+	*ret = (struct smx_os_confined){ .text = "no (not on this system)" };
 }
 
 unsigned smx_os_landlock_version(void)

@@ -53,17 +53,37 @@ int smx_unix_check_file(
 	return 0;
 }
 
+/*
+ * A confined daemon may read what its places held when it started (H3); what the routes have named
+ * since, or was put in the place of a directory, the helper opens. It is to be what we see there.
+ */
+static int open_by_helper(int dir, const char *name, int extra_flags, const char *path)
+{
+	struct stat seen, st;
+	int fd = smx_unix_helper_open(path);
+
+	if (fd < 0)
+		return -1;
+	if (fstatat(dir, name, &seen, extra_flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0) == 0 &&
+		fstat(fd, &st) == 0 && st.st_dev == seen.st_dev && st.st_ino == seen.st_ino)
+		return fd;
+	close(fd);
+	return -1;
+}
+
 /* Opens without waiting for a FIFO's writer or a terminal; dir may be AT_FDCWD. */
 static int open_checked(int dir, const char *name, int extra_flags, enum smx_os_file_kind kind,
 	const char *path, int *ret_fd, struct stat *ret_st, struct smx_buf *err)
 {
+	int r, fd, open_error = 0;
 	struct stat st;
-	int r, fd;
 
 	fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | extra_flags);
+	if (fd < 0)
+		open_error = errno;
+	if (open_error == EACCES && smx_os_helper_is_there())
+		fd = open_by_helper(dir, name, extra_flags, path);
 	if (fd < 0) {
-		int open_error = errno;
-
 		/* A symlink, a socket, another's: say what it is rather than what open made of it.
 		 */
 		if (fstatat(dir, name, &st, extra_flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0) ==

@@ -324,6 +324,19 @@ int smx_unix_reopen(int fd, int how)
 	return -1;
 }
 
+int smx_unix_helper_open(const char *path)
+{
+	const struct smx_helper_request q = {
+		.op = SMX_HELPER_OPEN, .args = { path, NULL }, .n_args = 1
+	};
+	int e, fd;
+
+	if ((e = ask(&q, NULL, 0, NULL, &fd)) == 0)
+		return fd;
+	errno = e;
+	return -1;
+}
+
 int smx_unix_helper_log_open(void)
 {
 	const struct smx_helper_request q = { .op = SMX_HELPER_LOG_OPEN };
@@ -512,6 +525,13 @@ int smx_unix_unlink_socket(const char *path)
 int smx_unix_reopen(int fd, int how)
 {
 	return smx_unix_reopen_here(fd, how);
+}
+
+int smx_unix_helper_open(const char *path)
+{
+	(void)path;
+	errno = ENOSYS;
+	return -1;
 }
 
 int smx_unix_helper_log_open(void)

@@ -310,6 +310,15 @@ static int reopen_there(int fd, const struct smx_helper_request *q, struct reply
 	return ret->fd >= 0 ? 0 : errno;
 }
 
+/* What it is, and whose, the daemon looks at (smx_unix_check_file). */
+static int open_there(struct server *s, const char *path, struct reply *ret)
+{
+	if (!s->policy->may_read(s->policy->arg, path))
+		return EPERM;
+	ret->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	return ret->fd >= 0 ? 0 : errno;
+}
+
 static int about_caller(const struct smx_helper_request *q, struct reply *ret)
 {
 	struct smx_os_caller *c;
@@ -353,6 +362,8 @@ static int answer_to(struct server *s, const struct smx_helper_request *q, const
 		return reopen_there(fds[0], q, ret);
 	case SMX_HELPER_UNLINK:
 		return unlink_there(q->args[0]);
+	case SMX_HELPER_OPEN:
+		return open_there(s, q->args[0], ret);
 	default:
 		return about_caller(q, ret);
 	}

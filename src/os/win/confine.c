@@ -23,18 +23,12 @@ void smx_os_confine(const struct smx_os_place *places, size_t n, struct smx_os_c
 
 	(void)places;
 	(void)n;
-	*ret = (struct smx_os_confined){ .is_whole = 1 };
+	*ret = (struct smx_os_confined){ .landlock = 0 };
 	(void)snprintf(ret->text, sizeof(ret->text), "%s%s%s",
 		has_points ? "no extension points" : "", has_points && has_images ? ", " : "",
 		has_images ? "no remote images" : "");
 	if (!has_points && !has_images)
 		(void)snprintf(ret->text, sizeof(ret->text), "no (the system has no policies)");
-}
-
-int smx_os_confine_reads(const char *dir)
-{
-	(void)dir;
-	return 1;
 }
 
 unsigned smx_os_landlock_version(void)
