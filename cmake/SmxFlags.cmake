@@ -49,6 +49,9 @@ if(SMX_ASAN)
 elseif(SMX_TSAN)
 	add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
 	add_link_options(-fsanitize=thread)
+elseif(SMX_COVERAGE) # scripts/fuzz-coverage: what an input reaches, not what it breaks
+	add_compile_options(-fprofile-instr-generate -fcoverage-mapping -fsanitize=fuzzer-no-link)
+	add_link_options(-fprofile-instr-generate)
 elseif(SMX_FUZZ)
 	add_compile_options(-fsanitize=fuzzer-no-link,address,undefined
 		-fno-sanitize-recover=all -fno-omit-frame-pointer)

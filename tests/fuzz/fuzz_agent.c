@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/ssh/agent.c
 /* Whatever an agent answers. */
 #include "fuzz_ssh.h"
 #include "ssh/agent.h"

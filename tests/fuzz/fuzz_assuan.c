@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/pinentry/assuan.c src/pinentry/dialogue.c
 /*
  * What a pinentry says (A6), and whatever text goes to it: one line a command comes out, without
  * anything that could end it early, and it means the text again.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/ssh/auth_server.c
 /* Messages of a client that is not logged in. It must not get in. */
 #include "crypto/random.h"
 #include "fuzz_ssh.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/trust/authorized_keys.c
 /* authorized_keys (L5): a key is in the set only if a line is that key and nothing before it. */
 #include <stdint.h>
 #include <stdlib.h>

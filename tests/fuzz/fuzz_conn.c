@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/ssh/conn.c
 /*
  * Channel messages in any order against channels in any state. A message of type 0 to 15 is
  * not the peer's but tells us what to do, so that our own sending is part of it.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/config/forward.c
 /*
  * Rules for forwards (B4, W4). Input: a rule, a newline, a host or path, with any bytes. What a
  * rule lets pass is judged by the C library's own readers of addresses, since a remote's resolver

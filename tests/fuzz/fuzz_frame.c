@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/control/frame.c
 /* S7: frames of anybody who reaches the endpoint, or of a daemon that is none. */
 #include <stdint.h>
 #include <stdlib.h>

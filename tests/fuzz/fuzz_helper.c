@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/control/helper.c
 /* H3: what a daemon that was taken over may send to its helper, and what that may answer. */
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/ssh/hostkeys.c src/trust/rotation.c
 /*
  * K6: a server's list of its host keys, its proof of them, and what becomes of a known_hosts by it.
  * Three messages: the list, the answer, the text.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/sshconf/hosts_conf.c
 /*
  * A user's config before the Include line and with it (C1, C2): one line more, every other byte
  * where it was, and a second run finds what the first has done.

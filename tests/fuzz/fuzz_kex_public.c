@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/crypto/kex.c src/crypto/kex_dh.c src/crypto/kex_ecdh.c src/crypto/kex_hybrid.c
 /*
  * Public values from peers, in both roles (B9). Input: algorithm, then the value; for group
  * exchange, the mpints p and g first.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/ssh/kexinit.c
 /* Two KEXINITs to a choice of algorithms, for both roles. */
 #include "fuzz_ssh.h"
 

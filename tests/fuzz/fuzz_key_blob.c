@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/crypto/key.c
 /*
  * Public key blobs and signatures from peers (L5, B9). Input: string blob, string signature,
  * then the signed data.

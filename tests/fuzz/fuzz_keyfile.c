@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/crypto/keyfile.c src/crypto/keyfile_openssh.c
 /*
  * Private key files (A1). Input: one byte, then the file: its text, or (odd byte) the bytes
  * inside OpenSSH's armour. Encrypted ones are not opened: bcrypt is slow, and what comes

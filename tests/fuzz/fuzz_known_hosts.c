@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/trust/known_hosts.c
 /*
  * known_hosts (K1, K3, K5). Input: host, newline, text. Whatever the text, verdicts and listing
  * must tell the same story.

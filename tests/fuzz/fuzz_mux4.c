@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/control/mux4.c
 /* W2, S7: what a client of a control socket sends; and what is typed in its terminal. */
 #include <stdint.h>
 #include <stdlib.h>

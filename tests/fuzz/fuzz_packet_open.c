@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/crypto/cipher_chacha.c src/crypto/cipher_ctr.c src/crypto/cipher_gcm.c
 /*
  * Packets of every cipher. Input: suite, mode, then bytes. Mode even: the bytes are a wire to
  * be opened, packet after packet; a forged tag must never pass. Mode odd: the bytes are a

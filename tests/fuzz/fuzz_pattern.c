@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/trust/pattern.c
 /*
  * Patterns and lists of them (K1). Input: text, newline, pattern list. The matcher must agree with
  * the textbook one, which fills a table.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/crypto/keyfile_line.c
 /* "type base64 comment" lines: what is taken is written and read again as the same blob. */
 #include <stdint.h>
 #include <stdlib.h>

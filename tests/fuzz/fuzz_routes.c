@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/config/routes_parse.c src/config/routes_keys.c src/config/routes_chain.c
+// fuzzes: src/config/routes_forward.c src/config/names.c
 /* The routes file (R1–R6, B1): whatever comes out obeys every rule; else there is one line that
  * says why. */
 #include <stdint.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/control/socks.c
 /* W2, S7: what a client of `ssh -D` sends; the first byte is how much comes at a time. */
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/sshconf/ssh_config.c src/sshconf/import.c src/sshconf/import_answer.c
 /* The client configuration and the answers of ssh -G (C3, C4, R3): whatever comes in, what comes
  * out is a routes file that can be read. The first byte says what the rest is. */
 #include <stdint.h>

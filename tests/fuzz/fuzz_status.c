@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/control/status.c
 /* Lines of an answer to "status": what was taken must survive being written and read again. */
 #include <assert.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/base/text.c src/base/rows.c
 /*
  * A7: whatever comes in, what comes out is printable and stays as it is when cleaned again. A14: as
  * rows it fits the columns, but for a web address, which has no blanks.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/ssh/transport.c
 /*
  * W2: any bytes of a client in proxy mode, whose packets have neither padding nor cipher. The first
  * byte of the input is the piece size, as in fuzz_transport.h.

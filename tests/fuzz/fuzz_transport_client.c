@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+// fuzzes: src/ssh/transport.c src/ssh/packet.c src/ssh/kexrun.c
 /* Any bytes to a client of ours. */
 #include "fuzz_transport.h"
 
