@@ -20,7 +20,9 @@ int smx_os_home(char **ret_path, struct smx_buf *err);
 /*
  * The SSH directory (D3, S4): $SSH_MUX_SSH_DIR if that is set, absolute, exists and passes
  * smx_os_dir_check; else ~/.ssh below smx_os_home. An override that fails the check is ignored and
- * a line saying so is added to `warning` (may be NULL), which the caller shows. ~/.ssh need not
+ * a line saying so is added to `warning` (may be NULL), which the caller shows. One that can't be
+ * checked for want of descriptors or memory, or because a disk fails, is an error: who set it does
+ * not want his keys looked for elsewhere. ~/.ssh need not
  * exist and is not checked here: every file read or written in it checks the whole chain.
  * The path is normalised: absolute, no "//", no "." and no trailing slash.
  */
@@ -50,7 +52,9 @@ int smx_os_path_absolute(const char *path, char **ret_path);
 /*
  * The directory of our sockets (S5): $XDG_RUNTIME_DIR/ssh-mux if XDG_RUNTIME_DIR is absolute, ours
  * and mode 0700, else /tmp/ssh-mux-{uid}. Made with mode 0700 if missing; in either case checked on
- * each call: a directory and no symlink, owned by us, no access for anybody else.
+ * each call: a directory and no symlink, owned by us, no access for anybody else. The latter is no
+ * substitute for the former where that can't be checked for want of descriptors or memory, or
+ * because a disk fails: the daemon and its clients would not meet.
  * SMX_EUNSAFE, SMX_ESYS, SMX_ENOMEM.
  */
 int smx_os_runtime_dir(char **ret_path, struct smx_buf *err);

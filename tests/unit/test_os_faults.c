@@ -8,6 +8,7 @@
  */
 #include "os_box.h"
 #include "os/file.h"
+#include "os/path.h"
 
 #ifdef __linux__
 
@@ -542,9 +543,61 @@ static void c8_writers_do_not_sweep_each_other(void **state)
 	assert_int_equal(count_entries(box.dir), 4);
 }
 
+/* ---- where things are ---------------------------------------------------------------------------
+ */
+
+/*
+ * A directory that can't be examined for now is not unsafe: neither our keys nor our sockets go
+ * elsewhere. What its owner or mode forbids is as it was.
+ */
+static void s4_s5_a_failing_call_leads_nowhere_else(void **state)
+{
+	static const int errors[] = { EMFILE, EIO, ENOMEM, EACCES };
+
+	(void)state;
+	assert_int_equal(setenv("SSH_MUX_SSH_DIR", box.dir, 1), 0);
+	assert_int_equal(setenv("XDG_RUNTIME_DIR", box.dir, 1), 0);
+	for (size_t i = 0; i < 2 * SMX_ARRAY_LEN(errors); i++) {
+		int is_ssh_dir = i % 2, is_verdict = errors[i / 2] == EACCES, n, r, failed = 0;
+		char *own = NULL, *path;
+
+		assert_int_equal(is_ssh_dir ? smx_os_ssh_dir(&own, NULL, NULL)
+					    : smx_os_runtime_dir(&own, NULL),
+			0);
+		for (n = 0;; n++) {
+			path = NULL;
+			smx_buf_reset(&box.err);
+			smx_buf_reset(&box.out);
+			arm(n, errors[i / 2]);
+			r = is_ssh_dir ? smx_os_ssh_dir(&path, &box.out, &box.err)
+				       : smx_os_runtime_dir(&path, &box.err);
+			disarm();
+			failed += r != 0;
+			if (r == 0 && !is_verdict)
+				assert_string_equal(path, own);
+			if (r == 0 && is_ssh_dir)
+				assert_int_equal(
+					strcmp(path, own) == 0, smx_buf_len(&box.out) == 0);
+			assert_int_equal(r == 0, path != NULL);
+			assert_int_equal(r == 0, smx_buf_len(&box.err) == 0);
+			smx_free(path);
+			if (!fault.was_hit)
+				break;
+			assert_true(n < 100);
+		}
+		assert_int_equal(r, 0);
+		assert_true(is_verdict || failed >= 2);
+		smx_free(own);
+	}
+	(void)unsetenv("SSH_MUX_SSH_DIR");
+	(void)unsetenv("XDG_RUNTIME_DIR");
+	(void)rmdir(at("ssh-mux"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(s4_s5_a_failing_call_leads_nowhere_else),
 		TEST(c8_each_call_fails_once),
 		TEST(c8_a_guessed_name_is_not_used),
 		TEST(c8_failed_syncs_are_failures),

@@ -154,22 +154,25 @@ int smx_os_ssh_dir(char **ret_path, struct smx_buf *warning, struct smx_buf *err
 {
 	const char *value = getenv("SSH_MUX_SSH_DIR");
 	struct smx_buf why;
+	int is_failure, r;
 	char *home;
-	int r;
 
 	if (value) {
 		smx_buf_init(&why, 2 * SMX_OS_PATH_MAX + 512);
-		if ((r = check_override(value, &why)) == 0) {
-			smx_buf_release(&why);
-			return normalise(value, ret_path);
-		}
-		if (r != SMX_ENOMEM)
+		r = check_override(value, &why);
+		is_failure = smx_unix_is_no_verdict(r);
+		if (is_failure)
+			smx_unix_say(err, "SSH_MUX_SSH_DIR can't be examined now: %.*s; try again",
+				(int)smx_buf_len(&why), (const char *)smx_buf_view(&why));
+		else if (r != 0)
 			smx_unix_say(warning,
 				"SSH_MUX_SSH_DIR is ignored and ~/.ssh used, for: %.*s",
 				(int)smx_buf_len(&why), (const char *)smx_buf_view(&why));
 		smx_buf_release(&why);
-		if (r == SMX_ENOMEM)
+		if (is_failure)
 			return r;
+		if (r == 0)
+			return normalise(value, ret_path);
 	}
 	if ((r = smx_os_home(&home, err)) != 0)
 		return r;
@@ -208,14 +211,28 @@ static int ensure_private(const char *path, int may_make, struct smx_buf *err)
 	return check_private(&st, path, err);
 }
 
-/* 1 if $XDG_RUNTIME_DIR is what the specification promises, so that we may go below it. */
-static int xdg_is_usable(const char *xdg)
+/*
+ * 1 if $XDG_RUNTIME_DIR is what the specification promises, so that we may go below it; 0 if it is
+ * not. An error if that can't be known: another directory, where nobody would look for us, is no
+ * substitute then.
+ */
+static int xdg_is_usable(const char *xdg, struct smx_buf *err)
 {
+	int fd, r, is_failure;
+	struct smx_buf why;
 	struct stat st;
-	int fd;
 
-	if (!xdg || !smx_os_path_is_absolute(xdg) || smx_unix_walk_dir(xdg, &fd, &st, NULL) != 0)
+	if (!xdg || !smx_os_path_is_absolute(xdg))
 		return 0;
+	smx_buf_init(&why, 2 * SMX_OS_PATH_MAX);
+	r = smx_unix_walk_dir(xdg, &fd, &st, &why);
+	is_failure = smx_unix_is_no_verdict(r);
+	if (is_failure)
+		smx_unix_say(err, "XDG_RUNTIME_DIR can't be examined now: %.*s; try again",
+			(int)smx_buf_len(&why), (const char *)smx_buf_view(&why));
+	smx_buf_release(&why);
+	if (r != 0)
+		return is_failure ? r : 0;
 	close(fd);
 	return check_private(&st, xdg, NULL) == 0;
 }
@@ -254,9 +271,12 @@ static int xdg_runtime_dir(const char *xdg, int may_make, char **ret_path, struc
 static int runtime_dir(int may_make, char **ret_path, struct smx_buf *err)
 {
 	const char *xdg = getenv("XDG_RUNTIME_DIR");
+	int r = xdg_is_usable(xdg, err);
 
-	return xdg_is_usable(xdg) ? xdg_runtime_dir(xdg, may_make, ret_path, err)
-				  : tmp_runtime_dir(may_make, ret_path, err);
+	if (r < 0)
+		return r;
+	return r ? xdg_runtime_dir(xdg, may_make, ret_path, err)
+		 : tmp_runtime_dir(may_make, ret_path, err);
 }
 
 int smx_os_runtime_dir(char **ret_path, struct smx_buf *err)
@@ -293,8 +313,8 @@ static int control_path(const char *ssh_dir, enum smx_os_where where, int may_ma
 		r = runtime_dir(may_make, &dir, err);
 		break;
 	case SMX_OS_WHERE_LOGIN:
-		r = xdg_is_usable(login) ? xdg_runtime_dir(login, may_make, &dir, err)
-					 : SMX_ENOTFOUND;
+		if ((r = xdg_is_usable(login, err)) >= 0)
+			r = r ? xdg_runtime_dir(login, may_make, &dir, err) : SMX_ENOTFOUND;
 		break;
 	default:
 		r = tmp_runtime_dir(may_make, &dir, err);

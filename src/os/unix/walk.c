@@ -53,7 +53,15 @@ void smx_unix_say(struct smx_buf *err, const char *fmt, ...)
 int smx_unix_fail(struct smx_buf *err, const char *what, const char *path, int error_number)
 {
 	smx_unix_say(err, "%s %s: %s", what, path, strerror(error_number));
+	errno = error_number;
 	return error_number == ENOENT ? SMX_ENOTFOUND : SMX_ESYS;
+}
+
+int smx_unix_is_no_verdict(int r)
+{
+	return r == SMX_ENOMEM ||
+	       (r == SMX_ESYS && (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+					 errno == EIO || errno == EINTR));
 }
 
 static int check_dir(const struct stat *st, const char *path, struct smx_buf *err)
