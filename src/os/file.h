@@ -132,6 +132,12 @@ struct smx_os_stamp {
 int smx_os_file_stamp(const char *path, struct smx_os_stamp *ret);
 int smx_os_stamp_equal(const struct smx_os_stamp *a, const struct smx_os_stamp *b);
 /*
+ * Whether r, which a function of this header has just returned, says nothing of the file: there was
+ * no memory or no descriptor, or a disk failed. What would be ignored for what it is is not to be
+ * ignored then.
+ */
+int smx_os_file_is_no_verdict(int r);
+/*
  * 1 if there is a regular file, or a symlink to one; 0 if it is something else: a directory, or a
  * FIFO or device, which another program that is told to read it might wait for without end.
  * SMX_ENOTFOUND, SMX_ESYS (it can't be told), SMX_ENOMEM. Never waits.

@@ -78,11 +78,13 @@ static void note(struct smx_buf *notes, struct smx_buf *text)
 static int read_one(struct smx_known_hosts *kh, const char *path, int is_own, struct smx_buf *notes)
 {
 	struct smx_buf text, err;
-	int r;
+	int r, is_needed;
 
 	smx_buf_init(&text, SMX_KNOWN_HOSTS_TEXT_MAX);
 	smx_buf_init(&err, PREPARED_NOTES_MAX);
 	r = smx_os_file_read(path, SMX_KNOWN_HOSTS_TEXT_MAX, SMX_OS_FILE_PLAIN, &text, &err);
+	/* K3: what is good enough to be read the next time may revoke a key now. */
+	is_needed = is_own || smx_os_file_is_no_verdict(r);
 	if (r == SMX_ENOTFOUND)
 		r = 0;
 	else if (r == 0)
@@ -91,7 +93,7 @@ static int read_one(struct smx_known_hosts *kh, const char *path, int is_own, st
 		note(notes, &err);
 	smx_buf_release(&text);
 	smx_buf_release(&err);
-	return is_own ? r : 0;
+	return is_needed || r == SMX_ENOMEM ? r : 0;
 }
 
 int known_files_read(const struct known_files *f, struct smx_known_hosts *kh, struct smx_buf *notes)

@@ -27,7 +27,8 @@ struct known_files {
 int known_files_find(const char *ssh_dir, const struct smx_hop *hop, struct known_files *ret);
 /*
  * Reads them into kh, in their order; what is missing is left out. Blocks. What is wrong with one
- * is added to notes, and the error if it is one of the user's own.
+ * is added to notes, and is the error if it is one of the user's own, or if it was only now that it
+ * could not be read.
  */
 int known_files_read(
 	const struct known_files *f, struct smx_known_hosts *kh, struct smx_buf *notes);

@@ -160,7 +160,7 @@ int smx_os_ssh_dir(char **ret_path, struct smx_buf *warning, struct smx_buf *err
 	if (value) {
 		smx_buf_init(&why, 2 * SMX_OS_PATH_MAX + 512);
 		r = check_override(value, &why);
-		is_failure = smx_unix_is_no_verdict(r);
+		is_failure = smx_os_file_is_no_verdict(r);
 		if (is_failure)
 			smx_unix_say(err, "SSH_MUX_SSH_DIR can't be examined now: %.*s; try again",
 				(int)smx_buf_len(&why), (const char *)smx_buf_view(&why));
@@ -226,7 +226,7 @@ static int xdg_is_usable(const char *xdg, struct smx_buf *err)
 		return 0;
 	smx_buf_init(&why, 2 * SMX_OS_PATH_MAX);
 	r = smx_unix_walk_dir(xdg, &fd, &st, &why);
-	is_failure = smx_unix_is_no_verdict(r);
+	is_failure = smx_os_file_is_no_verdict(r);
 	if (is_failure)
 		smx_unix_say(err, "XDG_RUNTIME_DIR can't be examined now: %.*s; try again",
 			(int)smx_buf_len(&why), (const char *)smx_buf_view(&why));

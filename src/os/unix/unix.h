@@ -42,14 +42,9 @@ const char *smx_unix_place_path(const struct smx_unix_place *pl, char out[SMX_UN
 void smx_unix_say(struct smx_buf *err, const char *fmt, ...) SMX_PRINTF(2, 3);
 /*
  * "<what> <path>: <text of errno>"; returns SMX_ENOTFOUND for ENOENT, else SMX_ESYS, with errno as
- * error_number says.
+ * error_number says (smx_os_file_is_no_verdict).
  */
 int smx_unix_fail(struct smx_buf *err, const char *what, const char *path, int error_number);
-/*
- * Whether r, and errno for SMX_ESYS, say nothing of what was looked at: there was no memory or no
- * descriptor, or a disk failed.
- */
-int smx_unix_is_no_verdict(int r);
 
 /* Walks to the directory that `path` is in (os/file.h, smx_os_file_read). The path "/" has no name and
  * is SMX_EINVAL. */

@@ -57,7 +57,7 @@ int smx_unix_fail(struct smx_buf *err, const char *what, const char *path, int e
 	return error_number == ENOENT ? SMX_ENOTFOUND : SMX_ESYS;
 }
 
-int smx_unix_is_no_verdict(int r)
+int smx_os_file_is_no_verdict(int r)
 {
 	return r == SMX_ENOMEM ||
 	       (r == SMX_ESYS && (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||

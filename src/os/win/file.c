@@ -548,6 +548,16 @@ static int64_t unix_ns(const FILETIME *t)
 	return at < UNIX_EPOCH ? 0 : (int64_t)(at - UNIX_EPOCH) * 100;
 }
 
+int smx_os_file_is_no_verdict(int r)
+{
+	DWORD e = GetLastError();
+
+	return r == SMX_ENOMEM ||
+	       (r == SMX_ESYS && (e == ERROR_TOO_MANY_OPEN_FILES || e == ERROR_NOT_ENOUGH_MEMORY ||
+					 e == ERROR_OUTOFMEMORY || e == ERROR_IO_DEVICE ||
+					 e == ERROR_NO_SYSTEM_RESOURCES));
+}
+
 int smx_os_file_is_regular(const char *path)
 {
 	BY_HANDLE_FILE_INFORMATION info;
