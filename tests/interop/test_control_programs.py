@@ -204,3 +204,17 @@ def test_W2_kills_at_each_step(door, server):
 @pytest.mark.slow
 def test_W2_300_kills_at_each_step(door, server):
     kill_rounds(door, server, 300, 2)
+
+
+def test_P6_W2_output_that_can_not_be_written_is_told(door):
+    """A full disk under `ssh host cat > file`, whose descriptor we have: the person learns of it. A
+    reader that has gone is nobody's loss, and not a word."""
+    with open("/dev/full", "wb") as full:
+        done = door.ssh("echo it", stdout=full)
+    assert b"output was lost" in done.stderr, done
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as gone:
+        done = door.ssh("echo it", stdout=gone)
+    assert b"lost" not in done.stderr, done
+    assert door.ssh("echo it").stdout == b"it\n"

@@ -204,6 +204,10 @@ static void note_broken(struct passenger *p)
 	if (p->has_eow || !output_is_broken(p->out))
 		return;
 	p->has_eow = 1;
+	if (output_loss(p->out))
+		passenger_tell(p,
+			"ssh-mux: output was lost: the standard output can't be written; is its "
+			"disk full?\r\n");
 	if (passenger_has_channel(p) && p->ep.is_session)
 		passenger_sent(p->ep.link, smx_conn_send_request(&p->ep.link->conn, p->ep.chan,
 						   "eow@openssh.com", 0, none));

@@ -36,6 +36,7 @@ struct output {
 	size_t in_work; /* bytes that the thread was given */
 	int result;
 	int is_broken, is_ended;
+	int loss; /* why not all was written, if it is not that nobody reads; or 0 */
 };
 
 /* 0 or SMX_ESYS: then only base_free is left to do. */
@@ -196,9 +197,11 @@ static void output_release(struct base *b)
 	smx_free(o);
 }
 
-/* Nothing of what is queued will be written. */
-static void lose(struct output *o)
+/* Nothing of what is queued will be written, for r. */
+static void lose(struct output *o, int r)
 {
+	if (!o->is_broken && r != SMX_EEOF)
+		o->loss = r;
 	o->is_broken = 1;
 	smx_buf_release(&o->queue);
 	if (!o->base.is_working)
@@ -243,7 +246,7 @@ static void on_file_written(uv_work_t *work, int status)
 		return;
 	}
 	if (status != 0 || o->result != 0)
-		lose(o);
+		lose(o, status != 0 ? SMX_ESYS : o->result);
 	else
 		flush(o);
 	call(b);
@@ -278,7 +281,7 @@ static void flush(struct output *o)
 		if (uv_queue_work(b->mux->core.loop, &b->work, write_file, on_file_written) == 0)
 			b->is_working = 1;
 		else
-			lose(o);
+			lose(o, SMX_ESYS);
 		return;
 	}
 	while (smx_buf_len(&o->queue) && r == 0) {
@@ -289,7 +292,7 @@ static void flush(struct output *o)
 	if (r == SMX_EAGAIN && uv_poll_start(&b->poll, b->events, on_writable) == 0)
 		return;
 	if (r != 0) {
-		lose(o);
+		lose(o, r == SMX_EAGAIN ? SMX_ESYS : r);
 		return;
 	}
 	smx_buf_release(&o->queue); /* it may be large, and idle from now on */
@@ -327,7 +330,7 @@ void output_write(struct output *o, struct smx_view data)
 	if (r == 0 || r == SMX_EAGAIN)
 		r = data.len && !o->is_broken ? smx_buf_put(&o->queue, data.p, data.len) : 0;
 	if (r != 0)
-		lose(o);
+		lose(o, r);
 	else
 		flush(o);
 }
@@ -351,6 +354,11 @@ size_t output_queued(const struct output *o)
 int output_is_broken(const struct output *o)
 {
 	return o->is_broken;
+}
+
+int output_loss(const struct output *o)
+{
+	return o->loss;
 }
 
 void output_free(struct output *o)

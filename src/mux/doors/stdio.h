@@ -39,6 +39,8 @@ void output_end(struct output *o);
 size_t output_queued(const struct output *o);
 /* Nobody reads it any more, or it can't be written: what comes is dropped. */
 int output_is_broken(const struct output *o);
+/* The error, if it can't be written (a full disk, no memory): then somebody is to be told. Else 0. */
+int output_loss(const struct output *o);
 void output_free(struct output *o); /* NULL works; what is queued is lost */
 
 #endif

@@ -418,7 +418,7 @@ int smx_os_stdio_write(struct smx_os_stdio *s, const void *p, size_t len, size_t
 				 : write(s->fd, p, len);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
-		return error_of(errno);
+		return errno == EIO && !s->is_terminal ? SMX_ESYS : error_of(errno);
 	*ret_len = (size_t)n;
 	return 0;
 }
