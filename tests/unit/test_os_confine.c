@@ -21,6 +21,7 @@
 #include <sys/mman.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -59,7 +60,21 @@ static int try_make(const char *path)
 	return 0;
 }
 
-/* error: of landlock; 0: as it is. */
+/* Leaves one descriptor: landlock's own. Returns what the limit was. */
+static struct rlimit take_descriptors_away(void)
+{
+	struct rlimit before, less;
+	int fd = dup(0);
+
+	if (fd < 0 || close(fd) != 0 || getrlimit(RLIMIT_NOFILE, &before) != 0)
+		_exit(4);
+	less = (struct rlimit){ (rlim_t)fd + 1, before.rlim_max };
+	if (setrlimit(RLIMIT_NOFILE, &less) != 0)
+		_exit(4);
+	return before;
+}
+
+/* error: of landlock; EMFILE: of the files that it is told of; 0: as it is. */
 static struct result confined(int error)
 {
 	char dir[] = "/tmp/smx-confine-XXXXXX", in[64], made[64], out[64];
@@ -77,9 +92,15 @@ static struct result confined(int error)
 	(void)snprintf(out, sizeof(out), "%s/out", dir);
 	assert_int_equal(mkdir(in, 0700), 0);
 	if ((pid = fork()) == 0) {
-		if (error)
+		struct rlimit limit = { 0, 0 };
+
+		if (error == EMFILE)
+			limit = take_descriptors_away();
+		else if (error)
 			take_landlock_away(error);
 		smx_unix_confine(&place, 1, &shared->confined);
+		if (error == EMFILE && setrlimit(RLIMIT_NOFILE, &limit) != 0)
+			_exit(4);
 		shared->inside = try_make(made);
 		shared->outside = try_make(out);
 		shared->removed = unlink(made) == 0 ? 0 : errno;
@@ -141,9 +162,25 @@ static void test_H3_a_kernel_without_landlock_is_told_of(void **state)
 	}
 }
 
+/* Shut out of its own files for good, it would not know why. */
+static void test_H3_a_place_that_can_not_be_opened_for_now_is_told_of(void **state)
+{
+	struct result got;
+
+	(void)state;
+	if (smx_os_landlock_version() == 0)
+		skip();
+	got = confined(EMFILE);
+	assert_int_equal(got.confined.landlock, 0);
+	assert_non_null(strstr(got.confined.text, strerror(EMFILE)));
+	assert_int_equal(got.inside, 0);
+	assert_int_equal(got.removed, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_H3_a_place_that_can_not_be_opened_for_now_is_told_of),
 		cmocka_unit_test(test_H3_each_version_is_asked_for_what_it_knows),
 		cmocka_unit_test(test_H3_only_the_places_can_be_written),
 		cmocka_unit_test(test_H3_a_kernel_without_landlock_is_told_of),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Landlock (landlock(7)), and what goes with it. Built by any headers: what they lack is here. */
 #include "os/confine.h"
+#include "os/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -88,14 +89,20 @@ struct ruleset {
 	uint64_t handled;
 };
 
-/* What is not there needs no rule. */
+/*
+ * What is not there, or not for us, needs no rule. What can't be opened for now does: without it
+ * the file would be out of reach for good, and nobody would know why.
+ */
 static void allow(struct ruleset *s, const char *path, uint64_t access)
 {
 	struct path_attr rule = { .fd = open(path, O_PATH | O_CLOEXEC) };
 	struct stat st;
 
-	if (rule.fd < 0)
+	if (rule.fd < 0) {
+		if (s->error == 0 && smx_os_file_is_no_verdict(SMX_ESYS))
+			s->error = errno;
 		return;
+	}
 	rule.access = access & s->handled;
 	if (fstat(rule.fd, &st) == 0 && !S_ISDIR(st.st_mode))
 		rule.access &= ON_FILES;
