@@ -58,6 +58,16 @@ def test_B6_an_editor_that_forwards_by_socks(door, tmp_path):
     assert door.sshd.logins() == 1
 
 
+def test_W2_socks_connections_that_come_while_others_end(door):
+    """The descriptor of one that has ended is that of the next at once; each has its answer."""
+    editor = Editor(AsMux(door), "t")
+    try:
+        for n in range(40):
+            assert editor.burst() == [True] * 8, n
+    finally:
+        editor.stop()
+
+
 def test_B6_an_editor_with_a_master_of_its_own(door, server, tmp_path):
     """Zed: every command is an `ssh -o ControlMaster=no -o ControlPath=…`; the server is copied by
     scp, then its process speaks for as long as the editor runs; ports are added later."""

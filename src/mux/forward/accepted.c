@@ -35,7 +35,18 @@ static void free_streams(struct accepted *c)
 
 static void on_closed(uv_handle_t *h)
 {
-	smx_free(h->data);
+	smx_free(h);
+}
+
+/*
+ * Before the socket is another's or closed: libuv forgets the descriptor of a poll that it closes,
+ * and its number might be that of a new connection by then, which would never be heard again.
+ */
+static void close_poll(struct accepted *c)
+{
+	if (c->poll)
+		uv_close((uv_handle_t *)c->poll, on_closed);
+	c->poll = NULL;
 }
 
 /* It has no passenger any more. */
@@ -43,9 +54,6 @@ static void accepted_free(struct accepted *c)
 {
 	struct listener *l = c->listener;
 
-	if (c->is_over)
-		return;
-	c->is_over = 1;
 	smx_list_del(&c->node);
 	smx_list_del(&c->all_node);
 	c->owner.mux->n_accepted--;
@@ -53,11 +61,9 @@ static void accepted_free(struct accepted *c)
 	smx_routes_unref(c->owner.routes);
 	smx_free(c->socks);
 	c->socks = NULL;
-	if (c->has_poll)
-		uv_close((uv_handle_t *)&c->poll, on_closed);
+	close_poll(c);
 	free_streams(c);
-	if (!c->has_poll)
-		smx_free(c);
+	smx_free(c);
 	listener_left(l);
 }
 
@@ -170,7 +176,7 @@ static void on_asked(struct accepted *c)
 	to.host.p = (const uint8_t *)host;
 	smx_free(c->socks);
 	c->socks = NULL;
-	(void)uv_poll_stop(&c->poll);
+	close_poll(c);
 	board(c, &to);
 }
 
@@ -223,15 +229,20 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 static int ask(struct accepted *c)
 {
 	int is_writable, fd = smx_os_stdio_poll_fd(c->in, &is_writable);
+	uv_poll_t *poll;
 
 	if (!(c->socks = smx_calloc(1, sizeof(*c->socks))))
 		return SMX_ENOMEM;
 	smx_socks_init(c->socks);
-	if (fd < 0 || uv_poll_init(c->owner.mux->core.loop, &c->poll, fd) != 0)
+	if (!(poll = smx_calloc(1, sizeof(*poll))))
+		return SMX_ENOMEM;
+	if (fd < 0 || uv_poll_init(c->owner.mux->core.loop, poll, fd) != 0) {
+		smx_free(poll);
 		return SMX_ESYS;
-	c->has_poll = 1;
-	c->poll.data = c;
-	return uv_poll_start(&c->poll, UV_READABLE, on_readable) == 0 ? 0 : SMX_ESYS;
+	}
+	c->poll = poll;
+	poll->data = c;
+	return uv_poll_start(poll, UV_READABLE, on_readable) == 0 ? 0 : SMX_ESYS;
 }
 
 /* --- the beginning --- */

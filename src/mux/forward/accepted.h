@@ -31,8 +31,7 @@ struct accepted {
 	/* while it is asked */
 	struct smx_os_stdio *in, *out;
 	struct smx_socks *socks;
-	uv_poll_t poll;
-	unsigned has_poll : 1, is_over : 1;
+	uv_poll_t *poll; /* or NULL */
 };
 
 /* Takes fd over, in any case. */
