@@ -154,10 +154,10 @@ def test_B4_a_port_that_the_server_chooses(place):
 def test_B4_sockets_of_the_remote(place):
     path = place.sockets / "s"
     with forwarding(place, "any", "-R", f"{path}:127.0.0.1:{place.echo.port}"):
-        poll(path.exists, 30, "the server's socket")
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(20)
-            s.connect(str(path))
+            # There it is before the server listens at it.
+            poll(lambda: s.connect_ex(str(path)) == 0, 30, "the server's socket")
             s.sendall(b"ping")
             assert s.recv(10) == b"ping"
 
