@@ -57,14 +57,32 @@ static void read_routes(struct policy *p)
 	smx_buf_release(&err);
 }
 
+/* Whether any hop of the routes, as they are now, is what is asked for. */
+typedef int is_hop(const struct policy *p, const struct smx_hop *hop, const void *arg);
+
+static int has_hop(struct policy *p, is_hop *is_it, const void *arg)
+{
+	read_routes(p);
+	for (size_t i = 0; p->routes && i < p->routes->n_routes; i++) {
+		const struct smx_route *route = &p->routes->routes[i];
+
+		for (size_t j = 0; j < route->n_hops; j++)
+			if (is_it(p, &route->hops[j], arg))
+				return 1;
+	}
+	return 0;
+}
+
 /* ---- each kind: 0 or an errno ------------------------------------------------------------------
  */
 
-static int is_transport_of(const struct smx_hop *hop, const struct smx_helper_request *q)
+static int is_transport_of(const struct policy *p, const struct smx_hop *hop, const void *arg)
 {
+	const struct smx_helper_request *q = arg;
 	char *program;
 	int is_it;
 
+	(void)p;
 	if (hop->n_transport == 0 || hop->n_transport != q->n_args ||
 		!(program = prepare_expand(hop->transport[0])))
 		return 0;
@@ -78,16 +96,7 @@ static int is_transport_of(const struct smx_hop *hop, const struct smx_helper_re
 static int plan_transport(struct policy *p, const struct smx_helper_request *q,
 	struct smx_os_helper_plan *plan, struct owned *o)
 {
-	int is_known = 0;
-
-	read_routes(p);
-	for (size_t i = 0; p->routes && i < p->routes->n_routes; i++) {
-		const struct smx_route *route = &p->routes->routes[i];
-
-		for (size_t j = 0; j < route->n_hops; j++)
-			is_known |= is_transport_of(&route->hops[j], q);
-	}
-	if (!is_known)
+	if (!has_hop(p, is_transport_of, q))
 		return EPERM;
 	if (!(o->program_env = program_env_new()))
 		return ENOMEM;
@@ -223,17 +232,29 @@ static int decide(void *arg, const struct smx_helper_request *q, struct smx_os_h
 /* ---- known_hosts -------------------------------------------------------------------------------
  */
 
-/* The first file of a hop's, which gets its new keys (K4, K7). hop: NULL for the usual ones. */
-static int gets_keys(const struct policy *p, const struct smx_hop *hop, const char *path)
+/* Of a hop's files: the first, which gets its new keys (K4, K7); the user's; the system's too. */
+enum which_files { FIRST_FILE, OWN_FILES, ALL_FILES };
+
+/* hop: NULL for the usual ones. */
+static int is_known_hosts(
+	const struct policy *p, const struct smx_hop *hop, enum which_files which, const char *path)
 {
 	struct known_files files;
-	int is_it;
+	size_t n;
+	int is_it = 0;
 
 	if (known_files_find(p->ssh_dir, hop, &files) != 0)
 		return 0;
-	is_it = files.n_own > 0 && strcmp(files.paths[0], path) == 0;
+	n = which == ALL_FILES ? files.n : which == FIRST_FILE && files.n_own ? 1 : files.n_own;
+	for (size_t i = 0; i < n; i++)
+		is_it |= strcmp(files.paths[i], path) == 0;
 	known_files_release(&files);
 	return is_it;
+}
+
+static int gets_keys(const struct policy *p, const struct smx_hop *hop, const void *path)
+{
+	return is_known_hosts(p, hop, FIRST_FILE, path);
 }
 
 /* Hosts, a kind and a key, as we write them: no marker, which would make an authority or a
@@ -256,59 +277,33 @@ static int may_append(struct policy *p, const char *path, const char *line)
 {
 	if (!is_host_key(line))
 		return 0;
-	if (gets_keys(p, NULL, path))
-		return 1;
-	read_routes(p);
-	for (size_t i = 0; p->routes && i < p->routes->n_routes; i++) {
-		const struct smx_route *route = &p->routes->routes[i];
-
-		for (size_t j = 0; j < route->n_hops; j++)
-			if (gets_keys(p, &route->hops[j], path))
-				return 1;
-	}
-	return 0;
+	return gets_keys(p, NULL, path) || has_hop(p, gets_keys, path);
 }
 
 /* New keys come to the first file of a hop's, and old ones go from each. */
 static int has_keys(
 	const struct policy *p, const struct smx_hop *hop, const struct smx_helper_request *q)
 {
-	struct known_files files;
-	size_t n;
-	int is_it = 0;
-
-	if (known_files_find(p->ssh_dir, hop, &files) != 0)
-		return 0;
-	n = q->n_fresh && files.n_own ? 1 : files.n_own;
-	for (size_t i = 0; i < n; i++)
-		is_it |= strcmp(files.paths[i], q->args[0]) == 0;
-	known_files_release(&files);
-	return is_it;
+	return is_known_hosts(p, hop, q->n_fresh ? FIRST_FILE : OWN_FILES, q->args[0]);
 }
 
 /* A hop that may learn keys, under the name that it has in known_hosts. */
-static int learns(const struct smx_hop *hop, const struct smx_helper_request *q)
+static int learns(const struct policy *p, const struct smx_hop *hop, const void *arg)
 {
+	const struct smx_helper_request *q = arg;
 	const char *host;
 	uint16_t port;
 
 	smx_hop_known_name(hop, &host, &port);
-	return hop->update_host_keys && port == q->port && strcmp(host, q->args[1]) == 0;
+	return hop->update_host_keys && port == q->port && strcmp(host, q->args[1]) == 0 &&
+	       has_keys(p, hop, q);
 }
 
 static int may_rotate(struct policy *p, const struct smx_helper_request *q)
 {
 	if (!p->routes_path)
 		return has_keys(p, NULL, q); /* one server, which its command line names */
-	read_routes(p);
-	for (size_t i = 0; p->routes && i < p->routes->n_routes; i++) {
-		const struct smx_route *route = &p->routes->routes[i];
-
-		for (size_t j = 0; j < route->n_hops; j++)
-			if (learns(&route->hops[j], q) && has_keys(p, &route->hops[j], q))
-				return 1;
-	}
-	return 0;
+	return has_hop(p, learns, q);
 }
 
 static int may_edit(void *arg, const struct smx_helper_request *q)
@@ -363,32 +358,11 @@ static int is_of_keys(char *const *keys, size_t n, const char *path)
 	return 0;
 }
 
-static int is_known_hosts(const struct policy *p, const struct smx_hop *hop, const char *path)
-{
-	struct known_files files;
-	int is_it = 0;
-
-	if (known_files_find(p->ssh_dir, hop, &files) != 0)
-		return 0;
-	for (size_t i = 0; i < files.n; i++)
-		is_it |= strcmp(files.paths[i], path) == 0;
-	known_files_release(&files);
-	return is_it;
-}
-
-static int is_of_hop(const struct policy *p, const struct smx_hop *hop, const char *path)
+static int is_of_hop(const struct policy *p, const struct smx_hop *hop, const void *path)
 {
 	return is_of_keys(hop->identity, hop->n_identity, path) ||
 	       is_of_keys(hop->certificate, hop->n_certificate, path) ||
-	       is_known_hosts(p, hop, path);
-}
-
-static int is_of_route(const struct policy *p, const struct smx_route *route, const char *path)
-{
-	for (size_t i = 0; i < route->n_hops; i++)
-		if (is_of_hop(p, &route->hops[i], path))
-			return 1;
-	return is_of_keys(route->agent.keys, route->agent.n_keys, path);
+	       is_known_hosts(p, hop, ALL_FILES, path);
 }
 
 /* Right in the SSH directory, which it could read when it started (a new one may be there). */
@@ -405,10 +379,14 @@ static int may_read(void *arg, const char *path)
 
 	if (is_in_ssh_dir(p, path) || (p->routes_path && strcmp(path, p->routes_path) == 0))
 		return 1;
-	read_routes(p);
-	for (size_t i = 0; p->routes && i < p->routes->n_routes; i++)
-		if (is_of_route(p, &p->routes->routes[i], path))
+	if (has_hop(p, is_of_hop, path))
+		return 1;
+	for (size_t i = 0; p->routes && i < p->routes->n_routes; i++) {
+		const struct smx_agent_forward *agent = &p->routes->routes[i].agent;
+
+		if (is_of_keys(agent->keys, agent->n_keys, path))
 			return 1;
+	}
 	return 0;
 }
 
