@@ -6,18 +6,6 @@
 #include "os/confine.h"
 #include "os/path.h"
 
-/*
- * A rule is about a directory and all below it: the files themselves are replaced by others of
- * their name, and a rule about a file would be about the old one. Files elsewhere that the routes
- * name are opened by the helper: a rule for "~/key" would be one for the whole home.
- */
-struct confine {
-	struct smx_os_place places[2];
-	size_t n;
-	char *run_dir;
-	struct smx_os_confined result;
-};
-
 static char *run_dir(const char *ssh_dir)
 {
 	char *path = NULL, *dir = NULL;
@@ -28,43 +16,43 @@ static char *run_dir(const char *ssh_dir)
 	return dir;
 }
 
+/*
+ * A rule is about a directory and all below it: the files themselves are replaced by others of
+ * their name, and a rule about a file would be about the old one. Files elsewhere that the routes
+ * name are opened by the helper: a rule for "~/key" would be one for the whole home.
+ */
 void confine(struct mux *m)
 {
-	struct confine *c;
+	struct smx_os_place places[2] = { { m->opts->ssh_dir, SMX_OS_USE_READ } };
+	size_t n = 1;
+	char *dir;
 
 	if (!m->opts->is_confined)
 		return;
-	if (!(c = smx_calloc(1, sizeof(*c)))) {
+	if (!(m->confined = smx_calloc(1, sizeof(*m->confined)))) {
 		log_warn("confined: %s", confine_text(m));
 		return;
 	}
-	c->places[c->n++] = (struct smx_os_place){ m->opts->ssh_dir, SMX_OS_USE_READ };
-	if ((c->run_dir = run_dir(m->opts->ssh_dir)) != NULL)
-		c->places[c->n++] = (struct smx_os_place){ c->run_dir, SMX_OS_USE_WRITE };
-	smx_os_confine(c->places, c->n, &c->result);
-	m->confined = c;
-	for (size_t i = 0; i < c->n; i++)
-		log_debug("confined: %s %s",
-			c->places[i].use == SMX_OS_USE_WRITE ? "writes and reads" : "reads",
-			c->places[i].path);
-	log_info("confined: %s", c->result.text);
+	if ((dir = run_dir(m->opts->ssh_dir)) != NULL)
+		places[n++] = (struct smx_os_place){ dir, SMX_OS_USE_WRITE };
+	smx_os_confine(places, n, m->confined);
+	log_debug("confined: reads %s", m->opts->ssh_dir);
+	if (dir)
+		log_debug("confined: writes and reads %s", dir);
+	log_info("confined: %s", m->confined->text);
+	smx_free(dir);
 }
 
 void confine_free(struct mux *m)
 {
-	struct confine *c = m->confined;
-
-	if (!c)
-		return;
-	smx_free(c->run_dir);
-	smx_free(c);
+	smx_free(m->confined);
 	m->confined = NULL;
 }
 
 const char *confine_text(const struct mux *m)
 {
 	if (m->confined)
-		return m->confined->result.text;
+		return m->confined->text;
 	return !m->opts->is_confined ? "no (SSH_MUX_CONFINE=no is in its environment)"
 				     : "no (out of memory)";
 }

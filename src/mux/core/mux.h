@@ -72,7 +72,7 @@ struct mux {
 	struct master *master; /* the control sockets, or NULL */
 	struct keyring *keyring; /* authorised keys */
 	struct reload *reload; /* the routes file */
-	struct confine *confined; /* H3; NULL: not */
+	struct smx_os_confined *confined; /* H3; NULL: not */
 	struct children *children; /* started by our helper (H3); NULL: by libuv */
 	struct lane *lane, *strangers_lane; /* slow work of clients (U9) */
 	struct tally tallies[TALLY_KINDS];

@@ -26,13 +26,6 @@ static struct mux_ids ids_of(const struct accepted *c)
 	return (struct mux_ids){ .client = c->owner.id, .route = c->listener->words.route };
 }
 
-static void free_streams(struct accepted *c)
-{
-	smx_os_stdio_free(c->in);
-	smx_os_stdio_free(c->out);
-	c->in = c->out = NULL;
-}
-
 static void on_closed(uv_handle_t *h)
 {
 	smx_free(h);
@@ -60,9 +53,9 @@ static void accepted_free(struct accepted *c)
 	l->n_accepted--;
 	smx_routes_unref(c->owner.routes);
 	smx_free(c->socks);
-	c->socks = NULL;
 	close_poll(c);
-	free_streams(c);
+	smx_os_stdio_free(c->in);
+	smx_os_stdio_free(c->out);
 	smx_free(c);
 	listener_left(l);
 }
