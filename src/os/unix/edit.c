@@ -151,11 +151,8 @@ static int rescue(struct edit_job *j, int old_fd)
 /* 1 if the file of that name is still the one that fd is open on, with the content `seen`. */
 static int is_unchanged(const struct edit_job *j, int fd, struct smx_view seen)
 {
-	struct stat by_name, by_fd;
-
-	return fstatat(j->pl.dir, j->pl.name, &by_name, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       fstat(fd, &by_fd) == 0 && by_name.st_ino == by_fd.st_ino &&
-	       by_name.st_dev == by_fd.st_dev && has_content(fd, seen);
+	return smx_unix_is_named(j->pl.dir, j->pl.name, AT_SYMLINK_NOFOLLOW, fd) &&
+	       has_content(fd, seen);
 }
 
 static int too_long(const struct edit_job *j, int r)

@@ -53,19 +53,24 @@ int smx_unix_check_file(
 	return 0;
 }
 
+int smx_unix_is_named(int dir, const char *name, int at_flags, int fd)
+{
+	struct stat by_name, by_fd;
+
+	return fstatat(dir, name, &by_name, at_flags) == 0 && fstat(fd, &by_fd) == 0 &&
+	       by_name.st_ino == by_fd.st_ino && by_name.st_dev == by_fd.st_dev;
+}
+
 /*
  * A confined daemon may read what its places held when it started (H3); what the routes have named
  * since, or was put in the place of a directory, the helper opens. It is to be what we see there.
  */
 static int open_by_helper(int dir, const char *name, int extra_flags, const char *path)
 {
-	struct stat seen, st;
 	int fd = smx_unix_helper_open(path);
 
-	if (fd < 0)
-		return -1;
-	if (fstatat(dir, name, &seen, extra_flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0) == 0 &&
-		fstat(fd, &st) == 0 && st.st_dev == seen.st_dev && st.st_ino == seen.st_ino)
+	if (fd < 0 || smx_unix_is_named(
+			      dir, name, extra_flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0, fd))
 		return fd;
 	close(fd);
 	return -1;

@@ -97,15 +97,6 @@ static int already_running(const char *path, int lock_fd, struct smx_buf *err)
 	return SMX_EEXISTS;
 }
 
-/* 1 if the descriptor is still what that name stands for. */
-static int is_named(int dir, const char *name, int fd)
-{
-	struct stat a, b;
-
-	return fstat(fd, &a) == 0 && fstatat(dir, name, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       a.st_ino == b.st_ino && a.st_dev == b.st_dev;
-}
-
 /*
  * Locks the file. Who holds the lock without an endpoint is ending, or just starting: what it is
  * shows soon. 0 or an errno.
@@ -149,7 +140,7 @@ static int take_lock(struct smx_os_ipc_server *s, const char *path, struct smx_b
 			return r;
 		}
 		/* A cleaner of /tmp may have removed the name between open and lock. */
-		if (is_named(s->pl.dir, name, fd)) {
+		if (smx_unix_is_named(s->pl.dir, name, AT_SYMLINK_NOFOLLOW, fd)) {
 			int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
 
 			if (ftruncate(fd, 0) == 0)

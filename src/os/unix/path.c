@@ -150,26 +150,33 @@ static int check_override(const char *value, struct smx_buf *err)
 	return smx_os_dir_check(value, err);
 }
 
+/* Whether the check of a directory failed for now, which says nothing of it; that is said. */
+static int is_failure(int r, const char *variable, const struct smx_buf *why, struct smx_buf *err)
+{
+	if (!smx_os_file_is_no_verdict(r))
+		return 0;
+	smx_unix_say(err, "%s can't be examined now: %.*s; try again", variable,
+		(int)smx_buf_len(why), (const char *)smx_buf_view(why));
+	return 1;
+}
+
 int smx_os_ssh_dir(char **ret_path, struct smx_buf *warning, struct smx_buf *err)
 {
 	const char *value = getenv("SSH_MUX_SSH_DIR");
 	struct smx_buf why;
-	int is_failure, r;
+	int has_failed, r;
 	char *home;
 
 	if (value) {
 		smx_buf_init(&why, 2 * SMX_OS_PATH_MAX + 512);
 		r = check_override(value, &why);
-		is_failure = smx_os_file_is_no_verdict(r);
-		if (is_failure)
-			smx_unix_say(err, "SSH_MUX_SSH_DIR can't be examined now: %.*s; try again",
-				(int)smx_buf_len(&why), (const char *)smx_buf_view(&why));
-		else if (r != 0)
+		has_failed = is_failure(r, "SSH_MUX_SSH_DIR", &why, err);
+		if (!has_failed && r != 0)
 			smx_unix_say(warning,
 				"SSH_MUX_SSH_DIR is ignored and ~/.ssh used, for: %.*s",
 				(int)smx_buf_len(&why), (const char *)smx_buf_view(&why));
 		smx_buf_release(&why);
-		if (is_failure)
+		if (has_failed)
 			return r;
 		if (r == 0)
 			return normalise(value, ret_path);
@@ -218,7 +225,7 @@ static int ensure_private(const char *path, int may_make, struct smx_buf *err)
  */
 static int xdg_is_usable(const char *xdg, struct smx_buf *err)
 {
-	int fd, r, is_failure;
+	int fd, r, has_failed;
 	struct smx_buf why;
 	struct stat st;
 
@@ -226,13 +233,10 @@ static int xdg_is_usable(const char *xdg, struct smx_buf *err)
 		return 0;
 	smx_buf_init(&why, 2 * SMX_OS_PATH_MAX);
 	r = smx_unix_walk_dir(xdg, &fd, &st, &why);
-	is_failure = smx_os_file_is_no_verdict(r);
-	if (is_failure)
-		smx_unix_say(err, "XDG_RUNTIME_DIR can't be examined now: %.*s; try again",
-			(int)smx_buf_len(&why), (const char *)smx_buf_view(&why));
+	has_failed = is_failure(r, "XDG_RUNTIME_DIR", &why, err);
 	smx_buf_release(&why);
 	if (r != 0)
-		return is_failure ? r : 0;
+		return has_failed ? r : 0;
 	close(fd);
 	return check_private(&st, xdg, NULL) == 0;
 }

@@ -66,6 +66,8 @@ int smx_unix_make_dir(const char *path, int *ret_fd, struct stat *ret_st, struct
  */
 int smx_unix_accept(int listener, int *ret_fd);
 
+/* 1 if the descriptor is what that name stands for; at_flags: of fstatat(2). */
+int smx_unix_is_named(int dir, const char *name, int at_flags, int fd);
 /* Judges what an open descriptor of a file shows. path: for the text. */
 int smx_unix_check_file(
 	const struct stat *st, enum smx_os_file_kind kind, const char *path, struct smx_buf *err);
