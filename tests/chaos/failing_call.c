@@ -2,7 +2,7 @@
 /*
  * A preloaded library that makes one system call of the daemon or of its helper fail, once.
  *
- * The file that CHAOS_CALL names is mapped and holds `struct control` (tests/chaos/calls.py has the
+ * The file that CHAOS_CALL names is mapped and holds `struct control` (tests/chaos/failing_call.py has the
  * same layout): which process's calls of which kind, which of them from now on, and how it fails.
  * It counts all calls of every kind, so that a test knows how many there are to try. What failed,
  * and who called, is left in `said`.

@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: MIT
 """One system call of the daemon, or of its helper, fails: the switch of failing_call.c."""
-import os
-import pathlib
 import re
-import shutil
 import struct
 import subprocess
 
-from peers import short_dir
+from chaos.preload import Preload
 
-HERE = pathlib.Path(__file__).resolve().parent
 ROLES = ("serve", "helper")
 # As failing_call.c has them.
 KINDS = ("open", "read", "write", "fsync", "rename", "connect", "accept", "socket", "bind", "pipe",
@@ -30,28 +26,12 @@ def hows_of(kind):
     return HOWS[:3] if kind in INTERRUPTIBLE else HOWS[:2]
 
 
-class FailingCall:
+class FailingCall(Preload):
     def __init__(self):
-        self.dir = short_dir("call")
-        self.library = self.dir / "failing_call.so"
-        subprocess.run([os.environ.get("CC", "cc"), "-std=gnu11", "-Wall", "-O1", "-g", "-shared",
-                        "-fPIC", "-o", self.library, HERE / "failing_call.c", "-ldl"], check=True)
-        self.path = self.dir / "switch"
-        self.path.write_bytes(bytes(HEAD.size + COUNTS.size + NAMED))
+        super().__init__("failing_call", "CHAOS_CALL", bytes(HEAD.size + COUNTS.size + NAMED))
 
-    def stop(self):
-        shutil.rmtree(self.dir, ignore_errors=True)
-
-    def environment(self, env):
-        # AddressSanitizer wants to stand first; what this one passes on goes to it all the same.
-        options = env.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
-        return dict(env, LD_PRELOAD=str(self.library), CHAOS_CALL=str(self.path),
-                    UV_USE_IO_URING="0", ASAN_OPTIONS=options)
-
-    def put(self, at, *numbers):
-        with open(self.path, "r+b") as f:
-            f.seek(at)
-            f.write(struct.pack(f"{len(numbers)}I", *numbers))
+    def environment(self, env, **more):
+        return super().environment(env, UV_USE_IO_URING="0", **more)
 
     def count_down(self, role, kind, how, n):
         """The n-th of these from now on fails."""

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import pathlib
-import shutil
 import struct
 import subprocess
 import sys
@@ -13,9 +12,10 @@ import time
 import paramiko
 
 import peers
+from chaos.preload import Preload
 from chaos.servers import HostileServer
 from fake_pinentry import Pinentry
-from peers import Mux, Sshd, hop, poll, routes_toml, short_dir
+from peers import Mux, Sshd, hop, poll, routes_toml
 
 HERE = pathlib.Path(__file__).resolve().parent
 N_ROUTES = 100  # to hostile servers, each with a user of its own: what fails on one is not remembered
@@ -52,30 +52,18 @@ def for_preloading(binary):
     return beside if beside.exists() else pathlib.Path(binary)
 
 
-class FailingMemory:
+class FailingMemory(Preload):
     """The preloaded library that makes allocations of the daemon fail, and its switch."""
 
     def __init__(self, seed):
-        self.dir = short_dir("alloc")
-        self.library = self.dir / "failing_malloc.so"
-        subprocess.run([os.environ.get("CC", "cc"), "-std=gnu11", "-Wall", "-O1", "-g", "-shared",
-                        "-fPIC", "-o", self.library, HERE / "failing_malloc.c", "-ldl"], check=True)
-        self.path = self.dir / "switch"
         self.seed = seed & 0xffffffff
-        self.path.write_bytes(struct.pack("5I", 0, 0, 0, self.seed, 0))
+        super().__init__("failing_malloc", "CHAOS_ALLOC", struct.pack("5I", 0, 0, 0, self.seed, 0))
 
     def environment(self, env, also="jansson:tomlplusplus:stdc++:crypto"):
-        # AddressSanitizer wants to stand first; what this one passes on goes to it all the same.
-        options = env.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"
-        return dict(env, LD_PRELOAD=str(self.library), CHAOS_ALLOC=str(self.path),
-                    CHAOS_ALLOC_ALSO=also, ASAN_OPTIONS=options)
-
-    def stop(self):
-        shutil.rmtree(self.dir, ignore_errors=True)
+        return super().environment(env, CHAOS_ALLOC_ALSO=also)
 
     def one_in(self, n):
-        with open(self.path, "r+b") as f:
-            f.write(struct.pack("I", n))
+        self.put(0, n)
 
     def counts(self):
         """How many were asked for, how many failed."""
@@ -83,9 +71,7 @@ class FailingMemory:
 
     def count_down(self, n):
         """The n-th from now on fails; 0: none."""
-        with open(self.path, "r+b") as f:
-            f.seek(16)
-            f.write(struct.pack("I", n))
+        self.put(16, n)
 
     def left(self):
         """Of what was counted down from."""
