@@ -253,9 +253,8 @@ def pgrep(pattern):
     found = []
     for entry in os.listdir("/proc"):
         if entry.isdigit() and int(entry) != os.getpid():
-            with contextlib.suppress(OSError), open(f"/proc/{entry}/cmdline", "rb") as f:
-                if re.search(pattern, f.read().replace(b"\0", b" ").decode(errors="replace")):
-                    found.append(int(entry))
+            if re.search(pattern, b" ".join(words_of(entry)).decode(errors="replace")):
+                found.append(int(entry))
     return found
 
 

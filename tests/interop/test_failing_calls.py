@@ -319,8 +319,8 @@ def try_life(world, phase, point):
 
 def sweep_lives(world, phase, most, turn):
     world.check_works(timeout=TOO_LONG_S)
-    world.failing.forget_counts()
     if phase == "stop":
+        world.failing.forget_counts()
         world.end()
         counts = world.failing.counts()
     else:

@@ -6,7 +6,6 @@ wine, a prefix of the caller's is used (WINEPREFIX) with a wine server that runs
 scripts/wine-check has them: no test should wait for one, and none may end one.
 """
 import atexit
-import contextlib
 import os
 import pathlib
 import re
@@ -115,10 +114,9 @@ class WineMux(peers.Mux):
         """What wine brings up for whoever needs it first, its desktop among it, is not ours."""
         left = []
         for pid in super().left_behind():
-            with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as f:
-                words = f.read().replace(b"\0", b" ").decode(errors="replace").strip()
-                if words and not words.lower().startswith(r"c:\windows\system32"):
-                    left.append(f"{pid} {words}")
+            words = b" ".join(peers.words_of(pid)).decode(errors="replace").strip()
+            if words and not words.lower().startswith(r"c:\windows\system32"):
+                left.append(f"{pid} {words}")
         return left
 
     def stop(self, how="command"):
