@@ -151,12 +151,11 @@ static int check_override(const char *value, struct smx_buf *err)
 }
 
 /* Whether the check of a directory failed for now, which says nothing of it; that is said. */
-static int is_failure(int r, const char *variable, const struct smx_buf *why, struct smx_buf *err)
+static int is_failure(int r, const char *variable, struct smx_buf *why, struct smx_buf *err)
 {
 	if (!smx_os_file_is_no_verdict(r))
 		return 0;
-	smx_unix_say(err, "%s can't be examined now: %.*s; try again", variable,
-		(int)smx_buf_len(why), (const char *)smx_buf_view(why));
+	smx_unix_say(err, "%s can't be examined now: %s; try again", variable, smx_errtext(r, why));
 	return 1;
 }
 
@@ -172,9 +171,8 @@ int smx_os_ssh_dir(char **ret_path, struct smx_buf *warning, struct smx_buf *err
 		r = check_override(value, &why);
 		has_failed = is_failure(r, "SSH_MUX_SSH_DIR", &why, err);
 		if (!has_failed && r != 0)
-			smx_unix_say(warning,
-				"SSH_MUX_SSH_DIR is ignored and ~/.ssh used, for: %.*s",
-				(int)smx_buf_len(&why), (const char *)smx_buf_view(&why));
+			smx_unix_say(warning, "SSH_MUX_SSH_DIR is ignored and ~/.ssh used, for: %s",
+				smx_errtext(r, &why));
 		smx_buf_release(&why);
 		if (has_failed)
 			return r;
@@ -351,7 +349,7 @@ int smx_os_control_look(
 	smx_buf_init(&why, 2 * SMX_OS_PATH_MAX);
 	r = control_path(ssh_dir, where, 0, ret_path, &why);
 	if (r != 0 && r != SMX_ENOTFOUND && smx_buf_len(&why) > 0)
-		smx_unix_say(err, "%.*s", (int)smx_buf_len(&why), (const char *)smx_buf_view(&why));
+		smx_unix_say(err, "%s", smx_errtext(r, &why));
 	smx_buf_release(&why);
 	return r;
 }

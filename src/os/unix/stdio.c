@@ -216,7 +216,7 @@ static int take_own(struct smx_os_stdio *s, int own)
 		return 0;
 	}
 	/* Nobody reads the pipe; the terminal was hung up. */
-	if (errno == ENXIO || errno == EIO) {
+	if (errno == ENXIO || (errno == EIO && s->is_terminal)) {
 		s->kind = KIND_BROKEN;
 		return 0;
 	}
