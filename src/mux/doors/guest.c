@@ -69,6 +69,17 @@ void guest_end(struct guest *g)
 
 static void on_event(uv_poll_t *poll, int status, int events);
 
+/* The client would end without a word: it takes this for a master that has gone. */
+static void tell_of_failure(struct guest *g)
+{
+	struct mux_ids ids = ids_of(g);
+
+	say_warn(&ids, "its control socket can't be written; hung up");
+	if (g->passenger && passenger_is_open(g->passenger))
+		passenger_tell(g->passenger, "ssh-mux: the control socket of this session can't be "
+					     "written; try again\r\n");
+}
+
 static void flush(struct guest *g)
 {
 	size_t n;
@@ -82,6 +93,8 @@ static void flush(struct guest *g)
 	}
 	if (g->is_closed)
 		return;
+	if (r != 0 && r != SMX_EAGAIN && r != SMX_EEOF)
+		tell_of_failure(g);
 	if ((r != 0 && r != SMX_EAGAIN) || (g->is_ending && smx_buf_len(&g->out) == 0) ||
 		guest_poll(g, r == SMX_EAGAIN) != 0)
 		guest_end(g);

@@ -93,7 +93,6 @@ void passenger_close_channel(struct passenger *p)
 		passenger_sent(p->ep.link, smx_conn_send_close(&p->ep.link->conn, p->ep.chan));
 }
 
-/* A line of our own, at the person's end. */
 void passenger_tell(struct passenger *p, const char *text)
 {
 	if (p->err)

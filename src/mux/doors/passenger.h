@@ -72,6 +72,8 @@ struct passenger *passenger_accept(struct passenger_owner *o,
 void passenger_start(struct passenger *p);
 /* The owner is gone: closes the channel, and tells nobody. */
 void passenger_leave(struct passenger *p);
+/* A line of our own, at the person's end. */
+void passenger_tell(struct passenger *p, const char *text);
 /* What its owner had besides the channel is lost: says so at the person's end, and closes it. */
 void passenger_lose(struct passenger *p, const char *text);
 /* The channel was opened, whatever became of it. */

@@ -50,8 +50,6 @@ struct passenger {
 /* Whether something can be sent on its channel. */
 int passenger_has_channel(const struct passenger *p);
 void passenger_close_channel(struct passenger *p);
-/* A line of our own, at the person's end. */
-void passenger_tell(struct passenger *p, const char *text);
 /* Something was sent on a link, or (r) could not be. */
 void passenger_sent(struct link *l, int r);
 
