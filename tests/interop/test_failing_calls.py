@@ -65,6 +65,8 @@ class World(Mux):
             assert wanted is None or done.stdout == wanted, "a loss that nobody was told of"
             return
         text = done.stderr if isinstance(done.stderr, str) else done.stderr.decode()
+        if done.stdout == wanted is not None:
+            text += "; all has come but the exit status"  # behind an EOF there is no place for words
         assert text.strip(), f"it failed with exit code {done.returncode} and no word"
         raise Failed(text.strip())
 

@@ -14,7 +14,7 @@ from paramiko.common import MSG_CHANNEL_OPEN_FAILURE
 
 import netns
 import otp_sshd
-from peers import USER, hop, poll, routes_toml, sanitized
+from peers import USER, hop, kill_quietly, poll, routes_toml, sanitized
 from pyssh import Client, Server
 from serve_terminal import Terminal, at_terminal
 from test_prompts import FAILED, Handler, OK, Query, Script, of_kind, run_exec
@@ -420,6 +420,21 @@ def test_U6_no_three_codes_for_a_login_that_dies(scripted, make_mux, tmp_path):
         assert done.returncode == 255
     assert b"before the first channel" in done.stderr and NEXT.search(done.stderr), done.stderr
     assert len(of_kind(server, "kbdint")) == 1 and log.read_text() == "x\n"
+
+
+def test_U6_a_jump_host_that_goes_is_no_fault_of_the_target(make_mux, make_sshd):
+    """Before the first channel, too: the next call logs in again, and waits for nothing."""
+    bastion, target = make_sshd("bastion"), make_sshd("target")
+    mux = make_mux(routes=routes_toml({"t": hop(target, unattended=True)},
+                                      jump=hop(bastion, unattended=True)),
+                   known_hosts=target.known_hosts() + bastion.known_hosts())
+    assert mux.control("login", "t").returncode == 0
+    for pid in bastion.connections():
+        kill_quietly(pid)
+    poll(lambda: not mux.connections(), 10)
+    done = mux.control("login", "t")
+    assert done.returncode == 0, done.stderr
+    assert tries(target) == 2
 
 
 def one_session(server, kind):

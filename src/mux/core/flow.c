@@ -411,6 +411,18 @@ void flow_request(struct flow *f, const struct smx_conn_event *ev, int is_urgent
 	flow_resume(f);
 }
 
+void flow_exit_status(struct flow *f, uint32_t status)
+{
+	static const char kind[] = "exit-status";
+	uint8_t message[1 + 4 + 4 + sizeof(kind) - 1 + 1 + 4] = { SMX_MSG_CHANNEL_REQUEST };
+	struct smx_conn_event ev = { .payload = { message, sizeof(message) } };
+
+	smx_set_u32(message + 5, sizeof(kind) - 1);
+	memcpy(message + 9, kind, sizeof(kind) - 1);
+	smx_set_u32(message + sizeof(message) - 4, status);
+	flow_request(f, &ev, 0);
+}
+
 static void send_or_queue(struct flow *f, enum record_kind kind)
 {
 	struct smx_conn *conn = &f->out->link->conn;

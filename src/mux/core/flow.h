@@ -62,6 +62,8 @@ void flow_data(struct flow *f, const struct smx_conn_event *ev);
  * (is_urgent: signal, window-change …), but never past another request.
  */
 void flow_request(struct flow *f, const struct smx_conn_event *ev, int is_urgent);
+/* An "exit-status" of our own (RFC 4254, section 6.10), behind what is queued. */
+void flow_exit_status(struct flow *f, uint32_t status);
 void flow_eof(struct flow *f);
 /* CLOSE after everything that is queued. */
 void flow_close(struct flow *f);

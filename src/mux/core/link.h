@@ -105,6 +105,7 @@ struct link {
 	struct smx_tx_block *inflight; /* being written */
 	size_t inflight_len;
 	struct carrier *carrier; /* instead of a socket */
+	int is_carrier_lost; /* dead because the connection that the carrier is a part of is */
 
 	int is_reaped;
 	int dead; /* the error it died of */

@@ -13,6 +13,7 @@
 
 #define REPLY_REFUSED UINT8_MAX /* ours; no smx_request_kind */
 #define NAME_SIZE     (SMX_REQUEST_NAME_MAX + 1) /* of a request, in a log line */
+#define LOST_STATUS   255 /* as ssh itself ends when its connection is lost */
 
 static struct mux_ids ids_of(const struct relay *rl)
 {
@@ -239,6 +240,7 @@ static void remote_request(struct relay *rl, struct smx_conn_event *ev)
 		return;
 	verdict = smx_request_of_server(ev->kind, ev->data, &kind, &fields);
 	if (verdict == SMX_VERDICT_PASS) {
+		rl->has_status |= kind == SMX_REQUEST_EXIT_STATUS;
 		(void)pass_request(
 			rl, &rl->remote, &rl->remote_replies, &rl->down, ev, kind, &fields);
 		return;
@@ -395,17 +397,26 @@ static const struct endpoint_ops local_ops = { local_event, local_link_dead };
 
 /* --- events of the remote's channel --- */
 
+/* A session ends before the remote has ended it. A status that came already (of the program, whose
+ * output is on its way, or of a shell that left others behind) is not the whole truth any more. */
+static void tell_loss(struct relay *rl, const char *text)
+{
+	if (!rl->local.chan || !rl->is_session)
+		return;
+	flow_message(&rl->down, text);
+	if (rl->has_status && !rl->has_all)
+		flow_exit_status(&rl->down, LOST_STATUS);
+}
+
 /* U2: the remote broke a rule of this channel, which costs the channel and nothing else. */
 static void tell_broken(struct relay *rl, int r)
 {
 	char text[400];
 
-	if (!rl->local.chan || !rl->is_session)
-		return;
 	(void)snprintf(text, sizeof(text),
 		"ssh-mux: channel closed: %.100s broke the protocol: %.100s\r\n",
 		smx_route_target(rl->route)->host, smx_strerror(r));
-	flow_message(&rl->down, text);
+	tell_loss(rl, text);
 }
 
 static void remote_event(struct endpoint *ep, struct smx_conn_event *ev)
@@ -421,6 +432,7 @@ static void remote_event(struct endpoint *ep, struct smx_conn_event *ev)
 		flow_resume(&rl->up);
 		break;
 	case SMX_CONN_EOF:
+		rl->has_all = 1;
 		flow_eof(&rl->down);
 		break;
 	case SMX_CONN_REQUEST:
@@ -455,11 +467,9 @@ static void remote_link_dead(struct endpoint *ep, int r, const char *why)
 		return; /* the client's answer is awaited */
 	agent_lend_no_more(&rl->lender);
 	flow_clear(&rl->up);
-	if (rl->local.chan && rl->is_session) {
-		(void)snprintf(text, sizeof(text), "ssh-mux: connection to %.100s lost: %.240s\r\n",
-			smx_route_target(rl->route)->host, why);
-		flow_message(&rl->down, text);
-	}
+	(void)snprintf(text, sizeof(text), "ssh-mux: connection to %.100s lost: %.240s\r\n",
+		smx_route_target(rl->route)->host, why);
+	tell_loss(rl, text);
 	close_local(rl);
 	free_if_over(rl);
 }

@@ -38,6 +38,8 @@ struct relay {
 	int is_session, is_open;
 	int is_from_remote; /* the remote asked for it, and the client is to answer */
 	int is_ended; /* U1: one side sent what can't be passed on; requests are over */
+	/* Of the remote: a session's exit status has come; all its data has. Often in this order. */
+	int has_status, has_all;
 	uint64_t id, born_ms; /* for status; ids are those of connections and clients, too */
 	uint64_t conn, client; /* for the log: what it joins, though that may be gone */
 	const char *kind; /* the type of its channels, or "other" */

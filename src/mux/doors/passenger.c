@@ -400,6 +400,18 @@ static void on_readable(void *arg)
 	resume(arg);
 }
 
+/*
+ * The status, which comes before the last data if that has to wait for a window. It is no success
+ * before all is there: the connection may be lost. Returns whether the passenger still is.
+ */
+static int pass_status(struct passenger *p)
+{
+	if (!p->has_status || !p->owner)
+		return 1;
+	p->has_status = 0;
+	return p->owner->ops->exited(p->owner, (uint32_t)p->id, p->status);
+}
+
 static void on_request(struct passenger *p, const struct smx_conn_event *ev)
 {
 	struct smx_fields fields = { .why = NULL };
@@ -418,8 +430,10 @@ static void on_request(struct passenger *p, const struct smx_conn_event *ev)
 	}
 	if (verdict == SMX_VERDICT_PASS && kind == SMX_REQUEST_EXIT_STATUS && p->ep.is_session) {
 		is_ok = 1;
-		if (p->owner)
-			(void)p->owner->ops->exited(p->owner, (uint32_t)p->id, fields.n[0]);
+		p->has_status = 1;
+		p->status = fields.n[0];
+		if (p->has_all)
+			(void)pass_status(p); /* with a channel it stays */
 	} else if (verdict == SMX_VERDICT_PASS && kind == SMX_REQUEST_EOW) {
 		/* It reads no more: nor need we (`ssh host head < big`). */
 		input_free(p->in);
@@ -465,6 +479,8 @@ static void passenger_event(struct endpoint *ep, struct smx_conn_event *ev)
 		passenger_answered(p, ev->success);
 		break;
 	case SMX_CONN_EOF:
+		p->has_all = 1;
+		(void)pass_status(p);
 		/* The standard streams of a program end with its session. */
 		if (p->is_connection)
 			output_end(p->out);
@@ -479,7 +495,8 @@ static void passenger_event(struct endpoint *ep, struct smx_conn_event *ev)
 		}
 		ep->chan->user = NULL;
 		lose_channel(p);
-		free_if_over(p);
+		if (ev->broken || pass_status(p))
+			free_if_over(p);
 		pool_kick(m);
 		break;
 	default:

@@ -40,11 +40,12 @@ struct passenger {
 	struct agent_lender lender;
 	struct caller_ask *consent; /* its person, while it lends and has to be asked */
 	enum smx_request_kind command; /* which one was sent */
+	uint32_t status; /* has_status: the session's, which its owner gets once all has come */
 	uint32_t escape;
 	enum smx_mux4_escape_state escape_state;
 	struct smx_os_terminal_size size;
 	unsigned is_open : 1, is_tty : 1, awaits_tty : 1, awaits_command : 1, has_eow : 1,
-		is_over : 1, is_connection : 1;
+		is_over : 1, is_connection : 1, has_status : 1, has_all : 1;
 };
 
 /* Whether something can be sent on its channel. */

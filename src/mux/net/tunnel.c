@@ -146,10 +146,12 @@ static void tunnel_link_dead(struct endpoint *ep, int r, const char *why)
 	struct tunnel *t = SMX_CONTAINER(ep, struct tunnel, ep);
 
 	smx_list_del(&t->source.node);
-	if (t->carrier.inner)
-		link_fail(t->carrier.inner, r, why);
-	else
+	if (!t->carrier.inner) {
 		tunnel_free(t);
+		return;
+	}
+	t->carrier.inner->is_carrier_lost = !t->carrier.inner->dead;
+	link_fail(t->carrier.inner, r, why);
 }
 
 static const struct endpoint_ops tunnel_ops = { tunnel_event, tunnel_link_dead };

@@ -197,7 +197,7 @@ int upstream_is_failed_login(const struct upstream *up)
 {
 	if (up->state < UPSTREAM_READY)
 		return 1;
-	return up->state == UPSTREAM_READY && up->n_opened == 0 &&
+	return up->state == UPSTREAM_READY && up->n_opened == 0 && !up->link->is_carrier_lost &&
 	       up->link->dead != SMX_EKEEPALIVE && up->link->dead != SMX_ECANCELLED &&
 	       mux_now(up->entry->mux) - up->ready_ms < YOUNG_MS;
 }

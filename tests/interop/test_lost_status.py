@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""The exit status of a session whose connection is lost: a server tells it when the program has
+ended, though output of it or of what it left behind is still to come (U10, P4)."""
+import subprocess
+
+import pytest
+
+from masters import Client, client_config, socket_of
+from peers import kill_quietly, poll
+from test_proxy import proxied
+
+# The shell has ended long before the second line.
+LEFT_BEHIND = "(sleep 1; echo second; sleep 60) & echo first"
+
+
+def start(door, mux, sshd, command):
+    if door == "control":
+        return Client(client_config(mux.dir / door, sshd, mux.keys), socket_of(mux)).start(command)
+    options = proxied(mux) if door == "proxy" else ()
+    return subprocess.Popen(mux.argv("t", command, options=options), env=mux.env,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE)
+
+
+DOORS = ["control", "port", "proxy"]
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("door", DOORS)
+def test_U10_a_status_before_the_end_is_no_success(make_sshd, make_mux, door):
+    """255, though the server had said 0: plain ssh has a word for it, and ends with the 0."""
+    sshd = make_sshd()
+    mux = make_mux(sshd)
+    p = start(door, mux, sshd, LEFT_BEHIND)
+    assert [p.stdout.readline() for _ in range(2)] == [b"first\n", b"second\n"]
+    for pid in sshd.connections():
+        kill_quietly(pid)
+    assert p.wait(20) == 255, "cut off, and called a success"
+    assert b"ssh-mux: connection to 127.0.0.1 lost" in p.stderr.read()
+    assert mux.alive()
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("door", DOORS)
+def test_U10_a_status_behind_the_end_holds(make_sshd, make_mux, door):
+    """All has come, and the status: what becomes of the connection then changes nothing."""
+    sshd = make_sshd()
+    mux = make_mux(sshd)
+    p = start(door, mux, sshd, "echo all; exit 7")
+    assert (p.stdout.read(), p.wait(20)) == (b"all\n", 7)
+    for pid in sshd.connections():
+        kill_quietly(pid)
+    poll(lambda: not mux.connections(), 10)
+    again = start(door, mux, sshd, "(sleep 1; echo late) & exit 3")
+    assert (again.stdout.read(), again.wait(20)) == (b"late\n", 3)
