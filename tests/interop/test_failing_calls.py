@@ -28,11 +28,11 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the library cou
 
 BYTES = bytes(range(256)) * 1200
 KNOWN_LINE = re.compile(r"\S+ \S+ [A-Za-z0-9+/=]{68,}")
-N_NAMES = 150  # of hosts whose keys are learned, each once
 TOO_LONG_S = 40
 TRIED_SHORT = 3  # of each operation
 TRIED_LONG = int(os.environ.get("SMX_CALLS", 12))  # and as many others the next day
 LONG_S = max(900, 10 * TRIED_LONG)
+N_NAMES = max(150, 4 * TRIED_LONG)  # of hosts whose keys are learned, each once
 # What a start can't do without, or does without and says so.
 TOLD = {"bind", "chmod", "fsync", "mkdir", "rename", "socket", "pipe", "fork"}
 SIGNS = ("AddressSanitizer", "LeakSanitizer", "runtime error:", "Assertion")
