@@ -12,7 +12,9 @@ import time
 
 import pytest
 
+from masters import socket_of
 from peers import hop, kill_quietly, poll, routes_toml
+from test_proxy import proxied
 
 # Where the daemon is when it is killed, and how often; 200 in all.
 KILLS = {"start": 80, "client": 30, "pin": 30, "rotate": 30, "reload": 30}
@@ -216,3 +218,83 @@ def test_C8_killed_while_it_reads_its_routes_again(killable):
         check_files(mux, {p: p.read_text() for p in mux.fixed})
         assert all(p.read_text().startswith(mux.fixed[p]) for p in mux.fixed)
     check_next_start(mux, {}, "reload")
+
+
+# ---- under load, through each door ---------------------------------------------------------------
+
+
+LOAD_KILLS = int(os.environ.get("SMX_KILLS", 20))  # of each door; all of them by hand
+DOORS = ("port", "proxy", "control", "connect")
+DOWN, UP = "yes", "echo y; cat >/dev/null"
+
+
+def through(mux, door, command, stdin, stdout):
+    if door == "connect":
+        argv = [mux.binary, "connect", "-T", "t", command]
+    else:
+        options = {"port": (), "proxy": proxied(mux),
+                   "control": ("-S", str(socket_of(mux)), "-oProxyCommand=false")}[door]
+        argv = mux.argv("t", command, options=options)
+    return subprocess.Popen(argv, env=mux.env, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE)
+
+
+def load(mux, door, tmp_path, big, rng):
+    """Two downloads and two uploads at once; returns them with their output."""
+    loads = []
+    for n, command in enumerate((DOWN, UP, DOWN, UP)):
+        output = tmp_path / f"output{n}"
+        with open(output, "wb") as out, open(big if command is UP else os.devnull, "rb") as source:
+            loads.append((through(mux, door, command, source, out), output))
+    poll(lambda: all(output.stat().st_size for _, output in loads), 30, "all of them run", 0.01)
+    time.sleep(rng.random() * 0.2)
+    return loads
+
+
+def check_load(loads):
+    """All end at once and say so, and what has come is what was sent, up to there."""
+    for client, output in loads:
+        said = client.communicate(timeout=20)[1]
+        assert client.returncode == 255, (client.args, client.returncode, said)
+        with open(output, "rb") as f:
+            f.seek(max(0, output.stat().st_size - 100000) & ~1)
+            end = f.read()
+        assert end == (b"y\n" * len(end))[:len(end)]
+        output.unlink()
+
+
+def n_sockets(mux):
+    return sum(p.is_socket() for p in mux.run_dir.rglob("*"))
+
+
+def kill_under_load(mux, door, tmp_path, rounds):
+    rng = random.Random(6)
+    big = tmp_path / "big"
+    with open(big, "wb") as f:
+        f.truncate(8 << 30)
+    for _ in range(rounds):
+        mux.start()
+        loads = load(mux, door, tmp_path, big, rng)
+        try:
+            kill_daemon(mux)
+            check_load(loads)
+        finally:
+            stop_clients([client for client, _ in loads])
+        assert check_files(mux, mux.fixed) == set()
+    mux.start()
+    mux.check_works()
+    assert mux.status()["version"]
+    # One for each route and the endpoint: those that the dead ones had are gone.
+    poll(lambda: n_sockets(mux) == len(mux.status()["routes"]) + 1, 10)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("door", DOORS)
+def test_C8_P6_killed_under_load(killable, tmp_path, door):
+    kill_under_load(killable, door, tmp_path, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60 + 10 * LOAD_KILLS)
+@pytest.mark.parametrize("door", DOORS)
+def test_C8_P6_killed_under_load_again_and_again(killable, tmp_path, door):
+    kill_under_load(killable, door, tmp_path, LOAD_KILLS)
