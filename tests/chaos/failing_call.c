@@ -196,6 +196,15 @@ static const char *type_name(mode_t type)
 	}
 }
 
+/* Of those the system tells truly whether the other end has gone. */
+static int is_local(int fd)
+{
+	int domain = 0;
+	socklen_t len = sizeof(domain);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
+}
+
 static int error_of(const struct call *c, uint32_t how, mode_t type)
 {
 	int is_io = c->kind == READ || c->kind == WRITE;
@@ -205,6 +214,8 @@ static int error_of(const struct call *c, uint32_t how, mode_t type)
 	if (how == AGAIN)
 		return is_io && type != S_IFREG && (fcntl(c->fd, F_GETFL) & O_NONBLOCK) ? EAGAIN
 											: EINTR;
+	if (is_io && type == S_IFSOCK && is_local(c->fd))
+		return how == HARD ? ENOBUFS : ENOMEM;
 	if (is_io && type == S_IFSOCK)
 		return c->kind == READ ? how == HARD ? ECONNRESET : ETIMEDOUT
 		       : how == HARD   ? EPIPE
