@@ -293,11 +293,11 @@ def test_D2_nothing_printed_to_a_terminal_is_an_exit_code(terminal, what):
 
 @needs_paramiko
 @pytest.mark.parametrize("said, code", [
-    ([3, 0], 3), ([0, 3], 0), ([256], 255), ([1 << 31], 255), ([0xffffffff], 255),
+    ([3, 0], 3), ([0, 3], 3), ([0], 0), ([256], 255), ([1 << 31], 255), ([0xffffffff], 255),
     ([b"TERM", 0], 143), ([7, b"KILL"], 7),
 ], ids=str)
 def test_D2_exit_code_of_an_odd_server(make_mux, keys, cleanup, said, code):
-    """The first one counts, and what is no success stays none in eight bits."""
+    """The first that is no success counts, and what is no success stays none in eight bits."""
 
     def handler(server, channel, name, m):
         if name != "exec":

@@ -16,13 +16,16 @@ LEFT_BEHIND = "(sleep 1; echo second; sleep 60) & echo first"
 def start(door, mux, sshd, command):
     if door == "control":
         return Client(client_config(mux.dir / door, sshd, mux.keys), socket_of(mux)).start(command)
-    options = proxied(mux) if door == "proxy" else ()
-    return subprocess.Popen(mux.argv("t", command, options=options), env=mux.env,
+    if door == "connect":
+        argv = [mux.binary, "connect", "-T", "t", command]
+    else:
+        argv = mux.argv("t", command, options=proxied(mux) if door == "proxy" else ())
+    return subprocess.Popen(argv, env=mux.env,
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE)
 
 
-DOORS = ["control", "port", "proxy"]
+DOORS = ["control", "port", "proxy", "connect"]
 
 
 @pytest.mark.core

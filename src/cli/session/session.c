@@ -425,11 +425,12 @@ static void on_request(struct session *s, struct smx_conn_event *ev)
 	struct smx_view name;
 	uint32_t status;
 
-	if (smx_view_eq(ev->kind, "exit-status") && s->code < 0) {
+	/* The first that is no success: a lost connection takes a success back. */
+	if (smx_view_eq(ev->kind, "exit-status") && s->code <= 0) {
 		if (smx_rd_u32(&rd, &status) == 0 && smx_rd_end(&rd) == 0)
 			/* What does not fit is no success for that. */
 			s->code = status > EXIT_MAX ? EXIT_MAX : (int)status;
-	} else if (smx_view_eq(ev->kind, "exit-signal") && s->code < 0) {
+	} else if (smx_view_eq(ev->kind, "exit-signal") && s->code <= 0) {
 		if (smx_rd_string(&rd, &name) == 0)
 			s->code = SIGNAL_BASE + signal_number(name);
 	}
