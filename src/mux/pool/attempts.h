@@ -59,7 +59,7 @@ struct attempt_failure {
 	unsigned n_wrong; /* answers of a person that the server refused */
 	int was_cancelled; /* the person would not answer, which is no failure of the server's */
 	int was_bothered; /* a method that may reach a person (a push) was tried */
-	uint64_t inputs; /* stamp of the files that the login was made from (inputs.h) */
+	uint64_t inputs; /* stamp of the files that the login was made from (prepare.h) */
 	uint64_t agents[ATTEMPT_AGENTS_MAX]; /* that were asked for keys: attempt_agent_id */
 	size_t n_agents;
 	const char *cause; /* copied, cut */
