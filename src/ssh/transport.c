@@ -355,7 +355,7 @@ static int is_late(const struct smx_transport *t)
 	return t->step != KEX_IDLE && t->step != KEX_WAIT_KEXINIT;
 }
 
-/* Whether the phase lets the peer send this now; DESIGN "Never": nothing from 80 up before auth. */
+/* Whether the phase lets the peer send this now: nothing from 80 up before authentication. */
 static int is_allowed(const struct smx_transport *t, uint8_t type)
 {
 	/* It ends the connection like any error would, but says why. */

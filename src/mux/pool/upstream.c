@@ -160,7 +160,7 @@ static void on_life(struct link *l)
 		spares_alive(up);
 }
 
-/* B4 and DESIGN "Never": a remote opens nothing that nobody has asked it for. */
+/* B4: a remote opens nothing that nobody has asked it for. */
 static void on_open(struct link *l, struct smx_conn_event *ev)
 {
 	int r;
