@@ -141,6 +141,17 @@ def test_H3_every_thread_is_confined(make_mux, make_sshd):
             assert re.search(r"^Seccomp:\t2$", text, re.M), text
 
 
+def test_H3_no_io_uring_is_left(make_mux, make_sshd):
+    """H3: a newer libuv has one with its loop, for which the kernel would do what the filter refuses
+    to us; and it aborts where it has one and may not use it."""
+    mux = make_mux(make_sshd())
+    mux.check_works()
+    fds = [os.readlink(p) for p in pathlib.Path(f"/proc/{mux.pid}/fd").iterdir()]
+    assert any("eventpoll" in fd for fd in fds), fds
+    if SECCOMP:
+        assert not [fd for fd in fds if "io_uring" in fd], fds
+
+
 def check_said(said):
     if LANDLOCK and SECCOMP:
         assert said == EXPECTED

@@ -5,9 +5,9 @@
 
 #include "mux/core/mux.h"
 
-/* When the control endpoint is there, and before the first thread and client. Never fails: the log
- * and m->confined say what holds. */
-void confine(struct mux *m);
+/* When the control endpoint is there, and before the first thread and client. What holds is
+ * in the log and m->confined. SMX_ESYS: the event loop can't go on. */
+int confine(struct mux *m);
 void confine_free(struct mux *m);
 /* "landlock v7, seccomp", or "no (why)". */
 const char *confine_text(const struct mux *m);

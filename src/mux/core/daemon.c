@@ -194,8 +194,7 @@ static int start(struct mux *m)
 	}
 	/* Threads made from here on are as confined as this one, and nothing was read of anybody.
 	 */
-	if ((r = control_open(m)) == 0) {
-		confine(m);
+	if ((r = control_open(m)) == 0 && (r = confine(m)) == 0) {
 		keyring_refresh(m->keyring);
 		r = door_open(m);
 	}
