@@ -69,7 +69,8 @@ elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
 		add_compile_definitions(_FORTIFY_SOURCE=2)
 	endif()
 	# Of C++'s library the TOML parser needs little; as a shared one it is 1.6 MB of the daemon's.
-	if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+	# A static program has it anyway: the option ends with -Bdynamic, which would bring libc.so back.
+	if(CMAKE_SYSTEM_NAME STREQUAL "Linux" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT SMX_STATIC)
 		check_linker_flag(CXX "-static-libstdc++;-static-libgcc" SMX_HAS_STATIC_CXX)
 		if(SMX_HAS_STATIC_CXX)
 			add_link_options(-static-libstdc++ -static-libgcc)
