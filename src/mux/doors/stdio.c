@@ -144,11 +144,11 @@ struct input *input_new(struct mux *m, struct smx_os_stdio *os, void (*ready)(vo
 
 static int read_block(struct input *in, void *p, size_t size, size_t *ret_len)
 {
-	size_t n = in->len - in->off;
+	size_t n;
 
 	if (in->base.is_working)
-		return SMX_EAGAIN;
-	if (n) {
+		return SMX_EAGAIN; /* the thread has the rest of it */
+	if ((n = in->len - in->off) != 0) {
 		n = n < size ? n : size;
 		memcpy(p, in->block + in->off, n);
 		in->off += n;
@@ -263,7 +263,7 @@ static void end_if_due(struct output *o)
 static void flush(struct output *o)
 {
 	struct base *b = &o->base;
-	struct smx_buf empty = o->writing;
+	struct smx_buf empty;
 	size_t n;
 	int r = 0;
 
@@ -274,6 +274,7 @@ static void flush(struct output *o)
 		return;
 	}
 	if (!b->has_poll) {
+		empty = o->writing;
 		o->writing = o->queue;
 		o->queue = empty;
 		smx_buf_reset(&o->queue);
