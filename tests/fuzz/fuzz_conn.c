@@ -4,8 +4,7 @@
  * Channel messages in any order against channels in any state. A message of type 0 to 15 is
  * not the peer's but tells us what to do, so that our own sending is part of it.
  */
-#include "fuzz_ssh.h"
-#include "ssh/conn.h"
+#include "fuzz_channels.h"
 
 static int act(struct smx_conn *c, struct smx_view cmd)
 {
@@ -51,22 +50,6 @@ static int act(struct smx_conn *c, struct smx_view cmd)
 	return r == SMX_ESTATE ? 0 : r;
 }
 
-static void check(const struct smx_conn *c)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < c->n_slots; i++) {
-		if (!c->chans[i])
-			continue;
-		n++;
-		fuzz_check(c->chans[i]->id % SMX_CHANNELS_MAX == i);
-		fuzz_check(c->chans[i]->recv_window <= 1u << 30);
-		fuzz_check(c->chans[i]->n_replies_due <= SMX_REPLIES_MAX);
-		fuzz_check(!c->chans[i]->close_received); /* it was freed */
-	}
-	fuzz_check(n == c->n_chans && n <= SMX_CHANNELS_MAX);
-}
-
 /* Every other answer waits for the one behind it. */
 static int answer(struct smx_conn *c, uint64_t number)
 {
@@ -107,21 +90,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (payload.p[0] < 16) {
 			r = act(&c, payload);
 		} else if ((r = smx_conn_handle(&c, payload, &ev)) == 0) {
-			fuzz_check(ev.data.len <= payload.len && ev.kind.len <= payload.len);
-			/* U2: ignored, or about a channel that is there. */
-			fuzz_check(!ev.is_slip || (ev.type == SMX_CONN_NONE && !ev.chan));
-			fuzz_check(ev.type == SMX_CONN_NONE || ev.type == SMX_CONN_GLOBAL_REPLY ||
-				   ev.type == SMX_CONN_GLOBAL_REQUEST ||
-				   ev.chan == c.chans[ev.chan->id % SMX_CHANNELS_MAX]);
-			fuzz_check(!ev.broken || ev.type == SMX_CONN_CLOSE ||
-				   ev.type == SMX_CONN_OPEN_FAIL);
+			fuzz_check_event(&c, &ev, payload.len);
 			r = smx_conn_done(&c, &ev);
 			if (r == 0 && ev.type == SMX_CONN_GLOBAL_REQUEST && ev.want_reply)
 				r = answer(&c, ev.number);
 		}
 		free(copy);
 		if (r == 0)
-			check(&c);
+			fuzz_check_channels(&c);
 		fuzz_drop_output(t);
 	}
 	fuzz_check(t->r == 0); /* nothing of this is the transport's end */

@@ -48,4 +48,24 @@ static inline void fuzz_drop_output(struct smx_transport *t)
 	smx_transport_tx_free(t, smx_transport_tx_take(t));
 }
 
+/* What others ask a transport about, whatever it has been through. */
+static inline void fuzz_check_told(const struct smx_transport *t)
+{
+	const char *offer = NULL, *lack = smx_transport_lack(t, &offer);
+
+	fuzz_check(!lack == !offer && (!offer || strlen(offer) < LACK_SIZE));
+	fuzz_check(strlen(smx_transport_reason(t)) < REASON_SIZE);
+	fuzz_check(strlen(smx_transport_peer_software(t)) < SMX_IDENT_MAX);
+	fuzz_check(smx_transport_payload_max(t) <= SMX_PAYLOAD_MAX);
+	fuzz_check(smx_transport_string_max(t) <= SMX_PAYLOAD_MAX);
+	fuzz_check(strlen(smx_transport_server_sig_algs(t)) < SMX_PAYLOAD_MAX);
+	fuzz_check(smx_transport_session_id(t).len <= SMX_SESSION_ID_MAX);
+	fuzz_check(smx_transport_session_signature(t).len <= SMX_SIG_MAX);
+	fuzz_check(smx_transport_host_key_blob(t).len <= SMX_KEY_BLOB_MAX);
+	fuzz_check(smx_transport_held_len(t) <= smx_transport_tx_len(t));
+	fuzz_check(smx_transport_n_kex(t) == 0 || t->is_bare || smx_transport_algs(t) != NULL);
+	fuzz_check(!smx_transport_takes_hostbound(t) || t->has_ident);
+	fuzz_check(!smx_transport_is_strict(t) || t->sent_kexinit || t->n_kex > 0);
+}
+
 #endif

@@ -160,6 +160,7 @@ static inline void fuzz_connection(enum smx_role role, const uint8_t *data, size
 	} else {
 		fuzz_feed(&f, rd.p, rd.left, (size_t)(how >> 4) * 13 + 1);
 	}
+	fuzz_check_told(f.t);
 	if (f.has_conn)
 		smx_conn_release(&f.conn);
 	smx_auth_client_release(&f.ac);

@@ -24,6 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_feed(&f, data + 1, size - 1, (size_t)(data[0] >> 4) * 13 + 1);
 	fuzz_check(smx_transport_n_kex(f.t) == 1 && !smx_transport_is_waiting(f.t));
 	fuzz_check(smx_transport_rekey(f.t) != 0);
+	fuzz_check_told(f.t);
 	if (f.has_conn)
 		smx_conn_release(&f.conn);
 	smx_transport_free(f.t);

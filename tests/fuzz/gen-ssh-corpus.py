@@ -211,6 +211,8 @@ def transports():
 
 def main():
     transports()
+    wholes()
+    logins()
     for name, kex in KEXES.items():
         write("kexinit", name, messages(kexinit(kex), kexinit(KEXES["x25519"])))
     write("kexinit", "follows", messages(kexinit("a,curve25519-sha256,,", follows=1)))
@@ -243,6 +245,89 @@ def main():
     write("agent", "signature", string(b"\x0e" + SIG))
     write("agent", "many", string(b"\x0c" + u32(0xFFFFFFFF) + keys))
     host_keys()
+
+
+INSERT, REPLACE, XOR, CUT, DROP, TWICE, ACT, REKEY = range(8)
+# What the peer says, in this order, to a server and to a client of ours (fuzz_whole.h).
+SAYS = {
+    "server": ["kexinit", "kex", "newkeys", "service", "none", "probe", "signed", "open", "exec",
+               "data", "grant", "grant_2", "eof", "keepalive"],
+    "client": ["kexinit", "kex", "newkeys", "accept", "failure", "pk_ok", "success", "confirm",
+               "ok", "data", "stderr", "status", "eof", "close"],
+}
+
+
+def whole(role, name, *records, kex=0, cipher=0, mac=0, flags=0, begin=0, globals_=0):
+    """A record: the messages before it, what is done, and with what."""
+    data = bytes([kex, cipher, mac, flags, begin, globals_])
+    for wait, op, what in records:
+        data += bytes([wait, op]) + struct.pack(">H", len(what)) + what
+    write("whole_" + role, name, data)
+
+
+def wholes():
+    for role, says in SAYS.items():
+        login = says.index("open" if role == "server" else "confirm")
+        for i in range(4):
+            whole(role, f"kex_{i}", (200, REKEY, b""), kex=i, cipher=i, flags=i % 2)
+        for i in range(4, 7):
+            for mac in range(7):
+                whole(role, f"mac_{i}_{mac}", (200, REKEY, b""), cipher=i, mac=mac, flags=2)
+        for i in range(3):
+            whole(role, f"begin_{i}", begin=i, globals_=i % 2)
+        whole(role, "often", *[(1, TWICE, b"")] * 30, flags=4)
+        whole(role, "no_key", flags=8)
+        # In the signature of either.
+        whole(role, "xor_signature", (6 if role == "server" else 1, XOR, b"\xbe\x01"))
+        for i, what in enumerate(says):
+            whole(role, "xor_" + what, (i, XOR, b"\x05\x01"))
+            whole(role, "cut_" + what, (i, CUT, b"\x05"))
+            whole(role, "drop_" + what, (i, DROP, b""))
+            whole(role, "twice_" + what, (i, TWICE, b""))
+        for name, msg in OTHERS.items():
+            whole(role, "early_" + name, (1, INSERT, msg))
+            whole(role, "other_" + name, (login + 2, INSERT, msg), (0, INSERT, msg))
+        channels = [*CHANNELS.values(), *SLIPS.values()]
+        whole(role, "channels", *[(login + 2 if i == 0 else 0, INSERT, m)
+                                  for i, m in enumerate(channels)], globals_=1)
+        for name, msg in (CLIENT_AUTH if role == "server" else SERVER_AUTH).items():
+            whole(role, "auth_" + name, (login - 3, REPLACE, msg), (0, INSERT, msg))
+            whole(role, "late_" + name, (login + 1, INSERT, msg))
+        acts = [(1, ACT, bytes([n, 0, 1, 2])) for n in range(12)]
+        whole(role, "acts", (login + 2, ACT, b"\x03"), *acts, *acts)
+        whole(role, "hour", (login + 2, ACT, b"\x02\xff"), (0, REKEY, b""))
+        begun = [kexinit("curve25519-sha256"), b"\x1e" + string(bytes(range(32))), b"\x15"]
+        whole(role, "rekey", *[(login + 2 if i == 0 else 0, INSERT, m)
+                               for i, m in enumerate(begun)])
+        whole(role, "late", (login + 1, INSERT, begun[0]), (0, INSERT, CHANNELS["data"]),
+              (0, INSERT, OTHERS["ignore"]), (0, INSERT, begun[1]))
+        for what in ("kex", "host", "cipher"):
+            lists = {"kex": "a,curve25519-sha256" if what != "kex" else "a,b",
+                     "host": "ssh-ed25519" if what != "host" else "b",
+                     "ciphers": "aes128-gcm@openssh.com" if what != "cipher" else "c"}
+            whole(role, "lack_" + what, (0, REPLACE, kexinit(**lists)))
+        whole(role, "held", (200, ACT, b"\4"), globals_=3)
+        window = [(login + 2, INSERT, opening("session"))]
+        window += [(0, INSERT, channel(94, 1, string(bytes(4900)))) for _ in range(3)]
+        whole(role, "window", *window)
+        whole(role, "gex", (0, REPLACE, kexinit(KEXES["gex"])), (0, INSERT, b"\x22" + u32(9) * 3),
+              kex=3)
+
+
+def logins():
+    """Logins to a server that wants other methods than it says at first."""
+    methods = b"\x33" + string("keyboard-interactive,password") + b"\0"
+    old = b"\x3c" + string("too old") + string("")
+    after = [methods, old, methods, SERVER_AUTH["banner"], SERVER_AUTH["success"],
+             channel(92, 0, u32(1) + string("no") + string(""))]
+    whole("client", "login_asks", (4, REPLACE, methods), (0, REPLACE, SERVER_AUTH["ask"]),
+          *[(0, INSERT, m) for m in after])
+    whole("client", "login_nothing", (4, REPLACE, methods),
+          (0, REPLACE, SERVER_AUTH["ask_nothing"]), (0, INSERT, SERVER_AUTH["partial"]))
+    info = OTHERS["ext_info"][:5] + string("server-sig-algs") + string("a,b")
+    info += string("publickey-hostbound@openssh.com") + string("0")
+    whole("client", "hostbound", (3, INSERT, info), (8, ACT, b"\1\0"), (0, ACT, b"\1\0"))
+    whole("client", "hostbound_key", (3, INSERT, info), begin=1)
 
 
 def host_keys():

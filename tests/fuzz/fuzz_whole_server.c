@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+// fuzzes: src/ssh/transport.c src/ssh/packet.c src/ssh/kexrun.c src/ssh/kexinit.c
+// fuzzes: src/ssh/auth_server.c src/ssh/conn.c
+/* A server of ours against a client that gets through key exchange and login, and means harm. */
+#include "fuzz_whole.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	fuzz_whole(SMX_SERVER, data, size);
+	return 0;
+}
