@@ -25,6 +25,30 @@ static int ignore_route(void *arg, size_t route, unsigned line, int is_literal)
 	return 0;
 }
 
+/* Of a ControlPath for all hosts, line 0 of no route. */
+static int any_route(void *arg, size_t route, unsigned line, int is_literal)
+{
+	CHECK(!is_literal || route < *(size_t *)arg);
+	CHECK(line > 0);
+	return 0;
+}
+
+/* The text as the file that is written whole: what it says of itself and of a route. */
+static void check_ours(struct smx_view text)
+{
+	char *copy = malloc(text.len + 1);
+
+	if (!copy)
+		return;
+	if (text.len)
+		memcpy(copy, text.p, text.len);
+	copy[text.len] = '\0';
+	CHECK(!smx_hosts_conf_is_control(text) || text.len > 0);
+	CHECK(text.len > 0 || smx_hosts_conf_is_ours(text));
+	(void)smx_hosts_conf_is_left(copy, "web");
+	free(copy);
+}
+
 static int ignore_include(void *arg, const char *word)
 {
 	return arg && word ? 0 : 1;
@@ -76,6 +100,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(&home, text);
 	check(&other, text);
 	CHECK(smx_overlap_find(routes, text, ignore_route, ignore_include, &count) == 0);
+	CHECK(smx_control_path_find(routes, text, any_route, ignore_include, &count) == 0);
+	check_ours(text);
 	smx_routes_unref(routes);
 	smx_buf_release(&err);
 	CHECK(smx_mem_alive() == before);

@@ -37,7 +37,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				smx_view_of(smx_sigalg_names(0), strlen(smx_sigalg_names(0))),
 				algs.host_key));
 		} else {
+			struct smx_view lack;
+
 			fuzz_check(what != NULL);
+			lack = smx_kexinit_peer_offer(role == SMX_CLIENT ? self : peer,
+				role == SMX_CLIENT ? peer : self, (enum smx_role)role, what);
+			fuzz_check(lack.len <= peer.len);
+			fuzz_check(lack.len == 0 ||
+				   (lack.p >= peer.p && lack.p + lack.len <= peer.p + peer.len));
 		}
 		smx_buf_release(&ours);
 	}
