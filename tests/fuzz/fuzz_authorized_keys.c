@@ -52,6 +52,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (smx_authorized_keys_parse(&set, "fuzz", text, &warnings) == 0) {
 		count = smx_authorized_keys_count(set);
 		CHECK(count <= SMX_AUTHORIZED_KEYS_MAX);
+		CHECK(smx_authorized_keys_skipped(set) <= size);
+		CHECK(smx_authorized_keys_skipped(set) == 0 || smx_buf_len(&warnings) > 0);
 		if (size >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0)
 			text = (struct smx_view){ data + 3, size - 3 };
 		CHECK(count <= count_bare_keys(text, set));
