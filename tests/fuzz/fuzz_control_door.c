@@ -353,20 +353,29 @@ static void come(struct fixture *f, struct visitor *v)
 }
 
 /* A stream of its own; what is handed over, which is closed here once it was. */
-static int make_stream(struct visitor *v, int i, int is_null)
+static int make_stream(struct visitor *v, int i, unsigned kind)
 {
 	int ends[2];
 
-	if (is_null)
+	if (kind & 1)
 		return open("/dev/null", O_RDWR | O_CLOEXEC);
-	fuzz_check(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
 	if (v->streams[i] >= 0)
 		(void)close(v->streams[i]);
+	v->streams[i] = -1;
+	if (kind & 2) {
+		v->streams[i] = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+		fuzz_check(v->streams[i] >= 0 && unlockpt(v->streams[i]) == 0);
+		return open(ptsname(v->streams[i]), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	}
+	fuzz_check(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
 	v->streams[i] = ends[i == 0];
 	return ends[i != 0];
 }
 
-/* how: bits 0 and 1 which client, 2 to 4 how many descriptors, 5 whether they are /dev/null. */
+/*
+ * how: bits 0 and 1 which client, 2 to 4 how many descriptors, 5 and 6 what they are: pipes, else
+ * /dev/null (1) or a terminal (2).
+ */
 static void say(struct fixture *f, uint8_t how, struct smx_view bytes)
 {
 	struct visitor *v = &f->visitors[(how & 3) % CLIENTS];
@@ -381,7 +390,7 @@ static void say(struct fixture *f, uint8_t how, struct smx_view bytes)
 	if (bytes.len && send(v->fd, bytes.p, bytes.len, MSG_NOSIGNAL) < 0)
 		return;
 	for (int i = 0; i < n; i++) {
-		int fd = make_stream(v, i % 3, how >> 5 & 1);
+		int fd = make_stream(v, i % 3, how >> 5 & 3);
 		struct iovec one = { (void *)(uintptr_t) "", 1 };
 		struct msghdr m = { .msg_iov = &one,
 			.msg_iovlen = 1,

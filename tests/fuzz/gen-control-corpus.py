@@ -24,9 +24,9 @@ def mux(*parts):
     return string(b"".join(parts))
 
 
-def how(client=0, descriptors=0, is_null=0, stream=0):
+def how(client=0, descriptors=0, is_null=0, is_tty=0, stream=0):
     """The second byte of an act; stream: of ACT_CLOSE, in the place of the descriptors."""
-    return bytes([client | (descriptors or stream) << 2 | is_null << 5])
+    return bytes([client | (descriptors or stream) << 2 | is_null << 5 | is_tty << 6])
 
 
 def say(message, **more):
@@ -84,6 +84,8 @@ def sessions(hello):
     write("session", hello, session(), act(TYPE, b"input"), *ends(), act(READ))
     write("tty", hello, session(tty=1, command=""), act(TYPE, b"\r~?\r~~x\r~B\r~."), *ends())
     write("tty_end", hello, session(tty=1), act(TYPE, b"\r~."), act(READ))
+    write("terminal", hello, session(tty=1, is_tty=1), act(TYPE, b"\r~?\r~~"), *ends())
+    write("terminal_none", hello, session(tty=1, command="", is_tty=1), remote(100, 0), *ends())
     write("null", hello, session(is_null=1), *ends(), act(LOOK))
     write("subsystem", hello, session(subsystem=1, command="sftp"), *ends())
     write("signal", hello, session(), remote(98, 0, string("exit-signal"), b"\0", string("TERM"),
@@ -118,6 +120,9 @@ def forwards(hello):
     write("local_session", hello, local, simple(0x10000004), session(), act(CONNECT, b"x"), *ends())
     write("local_stays", hello, local, act(CLOSE), act(CONNECT, b"x"), act(LOOK))
     write("local_only", hello, local, session(command="", is_null=1))
+    write("terminal_only", hello, local, session(command="", is_tty=1), act(LOOK), act(CLOSE))
+    write("terminal_lost", hello, local, session(command="", is_tty=1),
+          bytes([REMOTE, 1]) + u32(2) + string("bye") + string(""))
     socks4 = b"\4\1\x15\x38\0\0\0\1me\0db\0"
     socks5 = b"\5\1\0\5\1\0\3\2db\x15\x38"
     for name, greeting in (("socks4", socks4), ("socks5", socks5), ("socks_bad", b"GET / HTTP")):
