@@ -92,9 +92,9 @@ def sessions(hello):
                                              b"\0", string("x"), string("")), remote(97, 0))
     write("eow", hello, session(), remote(98, 0, string("eow@openssh.com"), b"\0"), *ends())
     write("keepalive", hello, session(), remote(98, 0, string("keepalive@openssh.com"), b"\1"))
-    write("window", hello, session(), act(TYPE, bytes(4000)), act(TYPE, bytes(4000)),
+    write("window", hello, session(), *[act(TYPE, bytes(1200))] * 3,
           remote(93, 0, u32(100)), remote(93, 0, u32(9000)), act(READ), *ends())
-    write("flood", hello, session(), *[remote(94, 0, string(bytes(3000)))] * 30, act(READ),
+    write("flood", hello, session(), *[remote(94, 0, string(bytes(1100)))] * 3, act(READ),
           act(READ), act(READ), *ends())
     write("reader_goes", hello, session(), act(CLOSE, stream=2), remote(94, 0, string("x")),
           act(CLOSE, stream=3), remote(95, 0, u32(1), string("x")), act(TYPE, b"x"))
