@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The exit status of a session whose connection is lost: a server tells it when the program has
-ended, though output of it or of what it left behind is still to come (U10, P4)."""
+ended, though output of it or of what it left behind is still to come (P6, L9)."""
 import subprocess
 
 import pytest
@@ -30,7 +30,7 @@ DOORS = ["control", "port", "proxy", "connect"]
 
 @pytest.mark.core
 @pytest.mark.parametrize("door", DOORS)
-def test_U10_a_status_before_the_end_is_no_success(make_sshd, make_mux, door):
+def test_P6_a_status_before_the_end_is_no_success(make_sshd, make_mux, door):
     """255, though the server had said 0: plain ssh has a word for it, and ends with the 0."""
     sshd = make_sshd()
     mux = make_mux(sshd)
@@ -45,7 +45,7 @@ def test_U10_a_status_before_the_end_is_no_success(make_sshd, make_mux, door):
 
 @pytest.mark.core
 @pytest.mark.parametrize("door", DOORS)
-def test_U10_a_status_behind_the_end_holds(make_sshd, make_mux, door):
+def test_P6_a_status_behind_the_end_holds(make_sshd, make_mux, door):
     """All has come, and the status: what becomes of the connection then changes nothing."""
     sshd = make_sshd()
     mux = make_mux(sshd)
