@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // fuzzes: src/ssh/agent_filter.c
+// dictionary: agent
 /*
  * B4: what a remote sends to an agent that is lent to it, and what the agent answers. The first
  * byte says to which kind of request the rest is taken for an answer.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // fuzzes: src/ssh/auth_client.c src/ssh/auth_msg.c
+// dictionary: auth
 /* Messages of a server to a client that logs in; the client uses every method in turn. */
 #include "fuzz_ssh.h"
 #include "ssh/auth_client.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // fuzzes: src/ssh/auth_server.c
+// dictionary: auth
 /* Messages of a client that is not logged in. It must not get in. */
 #include "crypto/random.h"
 #include "fuzz_ssh.h"

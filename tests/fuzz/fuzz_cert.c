@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // fuzzes: src/crypto/cert.c src/trust/host_cert.c
+// dictionary: key_blob
 /*
  * Certificates from hosts (B9, L5). Input: string certificate, string signature of a key exchange,
  * then the data that it signs. No authority of anybody's, no trust.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // fuzzes: src/ssh/conn.c
+// dictionary: conn
 /*
  * Our client's reader against our server's writer (U1): what one writes, the other reads back equal
  * and whole. The first byte of the input: whether the channel is refused (odd) with the rest as the

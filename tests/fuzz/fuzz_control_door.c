@@ -2,6 +2,7 @@
 // fuzzes: src/control/mux4.c src/mux/doors/guest.c src/mux/doors/guest_forward.c
 // fuzzes: src/mux/doors/guest_proxy.c src/mux/doors/guest_info.c src/mux/doors/passenger.c
 // fuzzes: src/mux/doors/passenger_ask.c src/mux/forward/listener.c
+// dictionary: mux4
 /*
  * A control socket, whole (W2): clients with their descriptors at one end, a connection that is
  * logged in at the other, and between them what the daemon has there. The input is a list of

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // fuzzes: src/control/protocol.c src/control/text.c
+// dictionary: frame
 /*
  * What a control peer may send (S7): its bytes through the line reader in pieces whose size the
  * first byte picks, each line to every parser. What was parsed must be fit to be printed and built

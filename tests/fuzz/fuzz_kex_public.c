@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // fuzzes: src/crypto/kex.c src/crypto/kex_dh.c src/crypto/kex_ecdh.c src/crypto/kex_hybrid.c
+// dictionary: key_blob
 /*
  * Public values from peers, in both roles (B9). Input: algorithm, then the value; for group
  * exchange, the mpints p and g first.

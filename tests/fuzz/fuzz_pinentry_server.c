@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // fuzzes: src/pinentry/server.c
+// dictionary: assuan
 /*
  * What comes to a pinentry of our own (A4), in pieces: what it says is whole lines within the
  * protocol's limits, its texts are strings, and an answer is understood by our side that asks.

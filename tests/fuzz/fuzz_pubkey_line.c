@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // fuzzes: src/crypto/keyfile_line.c
+// dictionary: authorized_keys
 /* "type base64 comment" lines: what is taken is written and read again as the same blob. */
 #include <stdint.h>
 #include <stdlib.h>

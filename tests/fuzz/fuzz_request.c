@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // fuzzes: src/ssh/request.c
+// dictionary: conn
 /*
  * Requests of one channel, one after the other, as they come from a client or a server, and opens
  * (U1). A message is a byte that says which, a byte of length and the kind, and the rest. What the

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // fuzzes: src/ssh/transport.c
+// dictionary: transport
 /*
  * W2: any bytes of a client in proxy mode, whose packets have neither padding nor cipher. The first
  * byte of the input is the piece size, as in fuzz_transport.h.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // fuzzes: src/ssh/transport.c src/ssh/packet.c src/ssh/kexrun.c
+// dictionary: transport
 /* Any bytes to a client of ours. */
 #include "fuzz_transport.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 // fuzzes: src/ssh/transport.c src/ssh/packet.c src/ssh/kexrun.c src/ssh/kexinit.c
 // fuzzes: src/ssh/auth_client.c src/ssh/conn.c
+// dictionary: transport
 /* A client of ours against a server that gets through key exchange and login, and means harm. */
 #include "fuzz_whole.h"
 

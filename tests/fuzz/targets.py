@@ -27,7 +27,9 @@ class Target:
 
     @property
     def dictionary(self):
-        return FUZZ / "dict" / f"{self.name}.dict"
+        """Its own, or the one that the line "// dictionary: NAME" of its source shares."""
+        names = self.words("dictionary") or [self.name]
+        return FUZZ / "dict" / f"{names[0]}.dict"
 
     @property
     def found(self):
@@ -41,11 +43,12 @@ class Target:
     @property
     def fuzzes(self):
         """The files whose code it is for: the lines "// fuzzes: FILE..." of its source."""
-        words = []
-        for line in self.source.read_text().splitlines():
-            if line.startswith("// fuzzes: "):
-                words += line.split()[2:]
-        return words
+        return self.words("fuzzes")
+
+    def words(self, what):
+        lines = self.source.read_text().splitlines()
+        return [word for line in lines if line.startswith(f"// {what}: ")
+                for word in line.split()[2:]]
 
     def program(self, preset="fuzz"):
         return ROOT / "build" / preset / "tests" / "fuzz" / f"fuzz_{self.name}"

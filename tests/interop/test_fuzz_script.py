@@ -91,6 +91,10 @@ def test_H3_fuzz_takes_a_dictionary(tree):
     assert fuzz(tree, "--no-build", "--seconds", "1").returncode == 0
     assert f"-dict={words}" in calls(tree, "one")[0]
     assert "-dict=" not in calls(tree, "two")[0]
+    with open(tree / "tests" / "fuzz" / "fuzz_two.c", "a") as f:
+        f.write("// dictionary: one\n")
+    assert fuzz(tree, "--no-build", "--seconds", "1", "two").returncode == 0
+    assert f"-dict={words}" in calls(tree, "two")[-1]
 
 
 @pytest.mark.parametrize("how_long", [("--seconds", "1"), ("--hours", "0.0008")])
@@ -146,6 +150,7 @@ def test_H3_every_target_says_what_it_is_for():
         for name in target.fuzzes:
             assert (TOP / name).is_file(), (target, name)
         assert any(target.seeds.iterdir()), target
+        assert target.dictionary.exists() or not target.words("dictionary"), target
     # A dictionary belongs to a target.
-    names = {t.name for t in every}
-    assert {p.stem for p in (TOP / "tests" / "fuzz").glob("dict/*")} <= names
+    used = {t.dictionary for t in every}
+    assert set((TOP / "tests" / "fuzz").glob("dict/*")) <= used
