@@ -7,6 +7,7 @@ import pathlib
 import random
 import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -238,14 +239,25 @@ def through(mux, door, command, stdin, stdout):
     return subprocess.Popen(argv, env=mux.env, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE)
 
 
+def takes_clients(mux):
+    """At the control socket, which comes a moment after the port."""
+    with contextlib.suppress(IndexError), socket.socket(socket.AF_UNIX) as s:
+        return s.connect_ex(str(socket_of(mux))) == 0
+
+
 def load(mux, door, tmp_path, big, rng):
     """Two downloads and two uploads at once; returns them with their output."""
+    poll(lambda: takes_clients(mux), 10)
     loads = []
     for n, command in enumerate((DOWN, UP, DOWN, UP)):
         output = tmp_path / f"output{n}"
         with open(output, "wb") as out, open(big if command is UP else os.devnull, "rb") as source:
             loads.append((through(mux, door, command, source, out), output))
-    poll(lambda: all(output.stat().st_size for _, output in loads), 30, "all of them run", 0.01)
+    try:
+        poll(lambda: all(output.stat().st_size for _, output in loads), 30, interval=0.01)
+    except AssertionError:
+        stop_clients([client for client, _ in loads if client.poll() is None])
+        pytest.fail(f"not all of them run: {[c.stderr.read() for c, _ in loads if not c.stderr.closed]}")
     time.sleep(rng.random() * 0.2)
     return loads
 
