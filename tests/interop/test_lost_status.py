@@ -28,7 +28,6 @@ def start(door, mux, sshd, command):
 DOORS = ["control", "port", "proxy", "connect"]
 
 
-@pytest.mark.core
 @pytest.mark.parametrize("door", DOORS)
 def test_P6_a_status_before_the_end_is_no_success(make_sshd, make_mux, door):
     """255, though the server had said 0: plain ssh has a word for it, and ends with the 0."""
@@ -43,7 +42,6 @@ def test_P6_a_status_before_the_end_is_no_success(make_sshd, make_mux, door):
     assert mux.alive()
 
 
-@pytest.mark.core
 @pytest.mark.parametrize("door", DOORS)
 def test_P6_a_status_behind_the_end_holds(make_sshd, make_mux, door):
     """All has come, and the status: what becomes of the connection then changes nothing."""
