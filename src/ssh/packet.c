@@ -155,7 +155,7 @@ int smx_packets_next(struct smx_packets *p, struct smx_view *ret_payload, uint32
 	return 0;
 }
 
-/* A block with room for n more bytes at its end. */
+/* A block with room for n more bytes at its end: the last, or one for tx_append to queue. */
 static struct smx_tx_block *tx_block(struct smx_packets *p, size_t n)
 {
 	struct smx_tx_block *b = p->tx_last;
@@ -166,12 +166,21 @@ static struct smx_tx_block *tx_block(struct smx_packets *p, size_t n)
 		return NULL;
 	b->next = NULL;
 	b->len = 0;
-	if (p->tx_last)
-		p->tx_last->next = b;
-	else
-		p->tx_first = b;
-	p->tx_last = b;
 	return b;
+}
+
+/* The n bytes behind those of b are to be sent, too. None that is queued is empty. */
+static void tx_append(struct smx_packets *p, struct smx_tx_block *b, size_t n)
+{
+	if (b != p->tx_last) {
+		if (p->tx_last)
+			p->tx_last->next = b;
+		else
+			p->tx_first = b;
+		p->tx_last = b;
+	}
+	b->len += n;
+	p->tx_len += n;
 }
 
 int smx_packets_send(struct smx_packets *p, const struct smx_view *parts, size_t n)
@@ -209,8 +218,11 @@ int smx_packets_send(struct smx_packets *p, const struct smx_view *parts, size_t
 		return SMX_ENOMEM;
 	out = b->data + b->len;
 	if (p->tx_protect) {
-		if ((r = smx_protect_seal(p->tx_protect, p->tx_seq, head, all, n + 1, out)) != 0)
+		if ((r = smx_protect_seal(p->tx_protect, p->tx_seq, head, all, n + 1, out)) != 0) {
+			if (b != p->tx_last)
+				smx_pool_put(p->pool, b);
 			return r;
+		}
 	} else {
 		memcpy(out, head, HEAD_LEN);
 		out += HEAD_LEN;
@@ -220,8 +232,7 @@ int smx_packets_send(struct smx_packets *p, const struct smx_view *parts, size_t
 			out += all[i].len;
 		}
 	}
-	b->len += total;
-	p->tx_len += total;
+	tx_append(p, b, total);
 	p->tx_seq++;
 	p->tx_bytes += total;
 	p->tx_packets++;
@@ -237,8 +248,7 @@ int smx_packets_send_raw(struct smx_packets *p, const void *bytes, size_t n)
 	if (!(b = tx_block(p, n)))
 		return SMX_ENOMEM;
 	memcpy(b->data + b->len, bytes, n);
-	b->len += n;
-	p->tx_len += n;
+	tx_append(p, b, n);
 	return 0;
 }
 

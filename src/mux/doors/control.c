@@ -151,10 +151,6 @@ void control_client_write_block(struct control_client *c, struct smx_tx_block *b
 		bufs[n++] = take_out(c);
 	for (size_t i = 0; i < n_parts; i++)
 		bufs[n++] = uv_buf_init((char *)(uintptr_t)parts[i].p, (unsigned)parts[i].len);
-	if (n == 0) { /* what was to be sent in the block failed for want of memory */
-		drop_written(c);
-		return;
-	}
 	r = uv_try_write((uv_stream_t *)&c->pipe, bufs, n);
 	if (r < 0 && r != UV_EAGAIN) {
 		drop_written(c);
