@@ -15,7 +15,7 @@ import pytest
 
 from masters import socket_of
 from peers import hop, kill_quietly, poll, routes_toml
-from test_proxy import proxied
+from test_proxy import start_through
 
 # Where the daemon is when it is killed, and how often; 200 in all.
 KILLS = {"start": 80, "client": 30, "pin": 30, "rotate": 30, "reload": 30}
@@ -229,16 +229,6 @@ DOORS = ("port", "proxy", "control", "connect")
 DOWN, UP = "yes", "echo y; cat >/dev/null"
 
 
-def through(mux, door, command, stdin, stdout):
-    if door == "connect":
-        argv = [mux.binary, "connect", "-T", "t", command]
-    else:
-        options = {"port": (), "proxy": proxied(mux),
-                   "control": ("-S", str(socket_of(mux)), "-oProxyCommand=false")}[door]
-        argv = mux.argv("t", command, options=options)
-    return subprocess.Popen(argv, env=mux.env, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE)
-
-
 def takes_clients(mux):
     """At the control socket, which comes a moment after the port."""
     with contextlib.suppress(IndexError), socket.socket(socket.AF_UNIX) as s:
@@ -252,7 +242,7 @@ def load(mux, door, tmp_path, big, rng):
     for n, command in enumerate((DOWN, UP, DOWN, UP)):
         output = tmp_path / f"output{n}"
         with open(output, "wb") as out, open(big if command is UP else os.devnull, "rb") as source:
-            loads.append((through(mux, door, command, source, out), output))
+            loads.append((start_through(door, mux, command, stdin=source, stdout=out), output))
     try:
         poll(lambda: all(output.stat().st_size for _, output in loads), 30, interval=0.01)
     except AssertionError:

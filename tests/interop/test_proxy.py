@@ -12,6 +12,7 @@ import time
 import pytest
 
 import otp_sshd
+from masters import socket_of
 from peers import USER, descendants, hop, poll, routes_toml, words_of
 from serve_terminal import Terminal
 
@@ -22,6 +23,17 @@ def proxied(mux, route="t", *options):
     """The options that make ssh come through `proxy`."""
     command = " ".join(shlex.quote(str(a)) for a in (mux.binary, "proxy", route))
     return [f"-oProxyCommand={command}", *options]
+
+
+def start_through(door, mux, command, **streams):
+    """A command on route t, through port, proxy, connect, or control: with that alone."""
+    if door == "connect":
+        argv = [mux.binary, "connect", "-T", "t", command]
+    else:
+        options = {"port": lambda: (), "proxy": lambda: proxied(mux),
+                   "control": lambda: ("-S", str(socket_of(mux)), "-oProxyCommand=false")}[door]()
+        argv = mux.argv("t", command, options=options)
+    return subprocess.Popen(argv, env=mux.env, stderr=subprocess.PIPE, **streams)
 
 
 def run(mux, *args, route="t", user="t", options=(), env=None, **kwargs):
