@@ -450,6 +450,12 @@ int smx_conn_open(struct smx_conn *c, struct smx_view kind, struct smx_view spec
 	return 0;
 }
 
+void smx_conn_forget(struct smx_conn *c, struct smx_chan *chan)
+{
+	assert(chan->state == SMX_CHAN_OPENING);
+	remove_chan(c, chan);
+}
+
 int smx_conn_open_confirm(
 	struct smx_conn *c, struct smx_chan *chan, uint32_t recv_window, struct smx_view specific)
 {

@@ -114,6 +114,9 @@ int smx_conn_open_confirm(
 int smx_conn_open_fail(
 	struct smx_conn *c, struct smx_chan *chan, enum smx_open_failure reason, const char *text);
 
+/* Frees a channel of ours that the peer has not opened, and will not: it never took the message. */
+void smx_conn_forget(struct smx_conn *c, struct smx_chan *chan);
+
 /*
  * n bytes as data (code 0) or extended data; the caller has checked send_window and
  * send_packet (an assert guards it).

@@ -29,6 +29,22 @@ enum list {
 static const char client_marks[] = "ext-info-c,kex-strict-c-v00@openssh.com";
 static const char server_marks[] = "kex-strict-s-v00@openssh.com";
 
+/* The names of a list, behind `first` if that is none of NULL. */
+static int put_names(struct smx_buf *out, const char *list, const char *first)
+{
+	struct smx_view names = smx_view_of(list, strlen(list)), name;
+	int r;
+
+	if (!first)
+		return smx_buf_put_str(out, list);
+	r = smx_buf_put_str(out, first);
+	while (r == 0 && smx_namelist_next(&names, &name)) {
+		if (!smx_view_eq(name, first) && (r = smx_put_u8(out, ',')) == 0)
+			r = smx_buf_put(out, name.p, name.len);
+	}
+	return r;
+}
+
 static int put_kex_list(struct smx_buf *out, enum smx_role role, const struct smx_kex_offer *offer)
 {
 	const char *kex = role == SMX_CLIENT ? smx_kex_names() : smx_kex_server_names();
@@ -37,7 +53,8 @@ static int put_kex_list(struct smx_buf *out, enum smx_role role, const struct sm
 
 	if (offer->kex)
 		kex = offer->kex;
-	if ((r = smx_put_string_begin(out, &mark)) != 0 || (r = smx_buf_put_str(out, kex)) != 0)
+	if ((r = smx_put_string_begin(out, &mark)) != 0 ||
+		(r = put_names(out, kex, offer->guess_kex)) != 0)
 		return r;
 	if (offer->is_first &&
 		((r = smx_put_u8(out, ',')) != 0 ||
@@ -48,9 +65,21 @@ static int put_kex_list(struct smx_buf *out, enum smx_role role, const struct sm
 	return 0;
 }
 
-int smx_kexinit_build(struct smx_buf *out, enum smx_role role, const struct smx_kex_offer *offer)
+static int put_host_key_list(struct smx_buf *out, const struct smx_kex_offer *offer)
 {
 	const char *host_key = offer->host_key ? offer->host_key : smx_sigalg_names(0);
+	size_t mark;
+	int r;
+
+	if ((r = smx_put_string_begin(out, &mark)) != 0 ||
+		(r = put_names(out, host_key, offer->guess_host_key)) != 0)
+		return r;
+	smx_put_string_end(out, mark);
+	return 0;
+}
+
+int smx_kexinit_build(struct smx_buf *out, enum smx_role role, const struct smx_kex_offer *offer)
+{
 	const char *ciphers = offer->ciphers ? offer->ciphers : smx_cipher_names();
 	const char *macs = offer->macs ? offer->macs : smx_mac_names();
 	uint8_t cookie[COOKIE_LEN];
@@ -60,12 +89,12 @@ int smx_kexinit_build(struct smx_buf *out, enum smx_role role, const struct smx_
 		(r = smx_put_u8(out, SMX_MSG_KEXINIT)) != 0 ||
 		(r = smx_buf_put(out, cookie, sizeof(cookie))) != 0 ||
 		(r = put_kex_list(out, role, offer)) != 0 ||
-		(r = smx_put_cstr(out, host_key)) != 0 || (r = smx_put_cstr(out, ciphers)) != 0 ||
+		(r = put_host_key_list(out, offer)) != 0 || (r = smx_put_cstr(out, ciphers)) != 0 ||
 		(r = smx_put_cstr(out, ciphers)) != 0 || (r = smx_put_cstr(out, macs)) != 0 ||
 		(r = smx_put_cstr(out, macs)) != 0 || (r = smx_put_cstr(out, "none")) != 0 ||
 		(r = smx_put_cstr(out, "none")) != 0 || (r = smx_put_cstr(out, "")) != 0 ||
 		(r = smx_put_cstr(out, "")) != 0 ||
-		(r = smx_put_bool(out, 0)) != 0 || /* we never guess */
+		(r = smx_put_bool(out, offer->guess_kex != NULL)) != 0 ||
 		(r = smx_put_u32(out, 0)) != 0);
 	return r;
 }
@@ -112,6 +141,23 @@ static int first_names_equal(struct smx_view a, struct smx_view b)
 	struct smx_view x, y;
 
 	return smx_namelist_next(&a, &x) && smx_namelist_next(&b, &y) && smx_view_eq_view(x, y);
+}
+
+/* Whether both sides have the same key exchange and the same host key algorithm first. */
+static int is_first_choice(const struct smx_view *c, const struct smx_view *s)
+{
+	return first_names_equal(c[LIST_KEX], s[LIST_KEX]) &&
+	       first_names_equal(c[LIST_HOST_KEY], s[LIST_HOST_KEY]);
+}
+
+static void note_first_names(const struct smx_view *peer, struct smx_algs *algs)
+{
+	struct smx_view kex = peer[LIST_KEX], host_key = peer[LIST_HOST_KEY], name;
+
+	if (smx_namelist_next(&kex, &name))
+		algs->peer_kex = smx_kex_find(name);
+	if (smx_namelist_next(&host_key, &name) && name.len < sizeof(algs->peer_host_key))
+		memcpy(algs->peer_host_key, name.p, name.len);
 }
 
 static int choose_cipher(struct smx_view c[N_LISTS], struct smx_view s[N_LISTS], int dir,
@@ -161,9 +207,9 @@ int smx_kexinit_negotiate(struct smx_view client, struct smx_view server, enum s
 		peer[LIST_KEX], role == SMX_CLIENT ? server_marks : "kex-strict-c-v00@openssh.com");
 	algs.peer_ext_info =
 		smx_namelist_has(peer[LIST_KEX], role == SMX_CLIENT ? "ext-info-s" : "ext-info-c");
-	algs.skip_next = (role == SMX_CLIENT ? s_follows : c_follows) &&
-			 !(first_names_equal(c[LIST_KEX], s[LIST_KEX]) &&
-				 first_names_equal(c[LIST_HOST_KEY], s[LIST_HOST_KEY]));
+	algs.is_first_choice = is_first_choice(c, s);
+	algs.skip_next = (role == SMX_CLIENT ? s_follows : c_follows) && !algs.is_first_choice;
+	note_first_names(peer, &algs);
 	*ret = algs;
 	return 0;
 }

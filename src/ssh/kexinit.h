@@ -16,6 +16,11 @@ enum smx_role { SMX_CLIENT, SMX_SERVER };
 struct smx_kex_offer {
 	const char *kex, *host_key, *ciphers, *macs;
 	int is_first; /* the connection's first: ext-info-c and the strict kex marks are added */
+	/*
+	 * Names that come first, each a NULL if the list is to stay as it is. With guess_kex the
+	 * key exchange's first packet is announced to follow (RFC 4253 section 7).
+	 */
+	const char *guess_kex, *guess_host_key;
 };
 
 struct smx_algs {
@@ -25,6 +30,10 @@ struct smx_algs {
 	const struct smx_mac_alg *mac_c2s, *mac_s2c; /* NULL with AEAD ciphers */
 	int peer_strict, peer_ext_info; /* marks in the peer's list; meaningful for the first */
 	int skip_next; /* the peer guessed wrongly: its next kex packet is to be ignored */
+	int is_first_choice; /* of both sides, as to key exchange and host key: a guess was right */
+	/* What the peer would guess: the first of its lists. NULL, "": we don't know it. */
+	const struct smx_kex_alg *peer_kex;
+	char peer_host_key[SMX_ALG_NAME_SIZE];
 };
 
 /* Appends a whole KEXINIT payload. */

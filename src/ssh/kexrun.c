@@ -91,6 +91,47 @@ static int send_message(
 	return smx_packets_send(&t->pk, parts, n ? 2 * n : 1);
 }
 
+int kex_take_guess(struct smx_transport *t, const struct smx_transport_config *config)
+{
+	const char *kex = t->offer_kex ? t->offer_kex : smx_kex_names();
+	const char *host_key = t->offer_host_key ? t->offer_host_key : smx_sigalg_names(0);
+	const char *guess = config->guess_kex;
+	const struct smx_kex_alg *alg;
+
+	if (t->role != SMX_CLIENT || !guess || !config->guess_host_key ||
+		strlen(config->guess_host_key) >= sizeof(t->guess_host_key) ||
+		!smx_namelist_has(smx_view_of(kex, strlen(kex)), guess) ||
+		!smx_namelist_has(smx_view_of(host_key, strlen(host_key)), config->guess_host_key))
+		return 0;
+	alg = smx_kex_find(smx_view_of(guess, strlen(guess)));
+	if (!alg || alg->kind == SMX_KEX_GEX)
+		return 0;
+	memcpy(t->guess_host_key, config->guess_host_key, strlen(config->guess_host_key) + 1);
+	t->guess = alg;
+	t->has_guessed = 1;
+	return 0;
+}
+
+/* RFC 4253 section 7: as if the server's KEXINIT had come. */
+static int send_guess(struct smx_transport *t)
+{
+	int r;
+
+	t->algs.kex = t->guess;
+	if ((r = smx_kex_new(&t->kex, t->algs.kex)) != 0)
+		return r;
+	return submit(t, WORK_START, (struct smx_view){ NULL, 0 });
+}
+
+/* Whether the exchange is under way already, as both would have chosen. */
+static int was_guessed(struct smx_transport *t)
+{
+	int is_right = t->guess && t->algs.kex == t->guess && t->algs.is_first_choice;
+
+	t->guess = NULL;
+	return is_right;
+}
+
 int kex_begin(struct smx_transport *t)
 {
 	struct smx_kex_offer offer = {
@@ -99,6 +140,8 @@ int kex_begin(struct smx_transport *t)
 		.ciphers = t->offer_ciphers,
 		.macs = t->offer_macs,
 		.is_first = t->n_kex == 0,
+		.guess_kex = t->guess ? t->guess->name : NULL,
+		.guess_host_key = t->guess ? t->guess_host_key : NULL,
 	};
 	struct smx_view payload;
 	int r;
@@ -112,7 +155,7 @@ int kex_begin(struct smx_transport *t)
 	t->sent_kexinit = 1;
 	t->sent_newkeys = 0;
 	t->step = KEX_WAIT_KEXINIT;
-	return 0;
+	return t->guess ? send_guess(t) : 0;
 }
 
 static int client_first_message(struct smx_transport *t)
@@ -179,6 +222,10 @@ static int on_kexinit(struct smx_transport *t, struct smx_view payload)
 		/* Strict kex: KEXINIT must have been the peer's very first packet. */
 		if (t->strict && t->pk.rx_seq != 1)
 			return SMX_EUNEXPECTED;
+	}
+	if (was_guessed(t)) {
+		t->step = KEX_WAIT_REPLY;
+		return 0;
 	}
 	smx_kex_free(t->kex);
 	t->kex = NULL;
@@ -405,7 +452,7 @@ int kex_work_apply(struct smx_transport *t, struct smx_work *w)
 		r = send_message(t,
 			t->algs.kex->kind == SMX_KEX_GEX ? SMX_MSG_GEX_INIT : SMX_MSG_KEX_INIT,
 			&public, 1);
-		t->step = KEX_WAIT_REPLY;
+		t->step = t->guess ? KEX_WAIT_KEXINIT : KEX_WAIT_REPLY;
 		break;
 	case WORK_RESPOND:
 		smx_buf_reset(&t->new_host_key_blob);

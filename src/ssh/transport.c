@@ -97,6 +97,7 @@ int smx_transport_new(
 		(r = copy_list(&t->offer_host_key, host_key_algs)) != 0 ||
 		(r = copy_list(&t->offer_ciphers, config->ciphers)) != 0 ||
 		(r = copy_list(&t->offer_macs, config->macs)) != 0 ||
+		(r = kex_take_guess(t, config)) != 0 ||
 		(r = config->is_bare ? begin_bare(t) : begin(t)) != 0)
 		goto fail;
 	*ret = t;
@@ -593,7 +594,7 @@ int smx_transport_send(struct smx_transport *t, const struct smx_view *parts, si
 	if (len > SMX_PAYLOAD_MAX)
 		return SMX_ETOOBIG;
 	if (type >= SMX_MSG_GLOBAL_REQUEST && type < SMX_MSG_PING &&
-		t->phase != SMX_PHASE_CONNECTION)
+		t->phase != SMX_PHASE_CONNECTION && !t->is_early)
 		return SMX_ESTATE;
 	if (!smx_transport_can_send(t)) {
 		r = hold(t, parts, n);
@@ -647,6 +648,16 @@ void smx_transport_work_done(struct smx_transport *t, struct smx_work *work)
 	}
 	if ((r = kex_work_apply(t, work)) != 0)
 		(void)die(t, r);
+}
+
+void smx_transport_set_early(struct smx_transport *t, int is_early)
+{
+	t->is_early = is_early;
+}
+
+int smx_transport_awaits_guess(const struct smx_transport *t)
+{
+	return t->has_guessed && t->n_kex == 0 && smx_buf_len(&t->kexinit_peer) > 0;
 }
 
 void smx_transport_set_phase(struct smx_transport *t, enum smx_phase phase)
@@ -746,6 +757,15 @@ const char *smx_transport_peer_software(const struct smx_transport *t)
 
 	dash = dash ? strchr(dash + 1, '-') : NULL;
 	return dash ? dash + 1 : "";
+}
+
+int smx_transport_is_openssh(const struct smx_transport *t)
+{
+	static const char name[] = "OpenSSH_";
+	const char *software = smx_transport_peer_software(t);
+
+	return strncmp(software, name, sizeof(name) - 1) == 0 &&
+	       software[sizeof(name) - 1] >= '1' && software[sizeof(name) - 1] <= '9';
 }
 
 size_t smx_transport_payload_max(const struct smx_transport *t)

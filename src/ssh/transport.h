@@ -47,6 +47,13 @@ struct smx_transport_config {
 	const char *software; /* after "SSH-2.0-" */
 	const char *kex, *host_key_algs, *ciphers, *macs; /* name-lists or NULL; copied */
 	const struct smx_key *host_key; /* server; outlives the transport */
+	/*
+	 * Client: what the server is guessed to have first in its lists of key exchanges and host
+	 * keys, which go first in ours, and the exchange begins at once (RFC 4253 section 7); both
+	 * or neither. A name that we don't offer, or an exchange with a group of the server's, is
+	 * not guessed. A wrong guess costs its bytes.
+	 */
+	const char *guess_kex, *guess_host_key;
 	uint64_t rekey_bytes, rekey_ms; /* 0: the defaults, 8 GiB and an hour */
 	/*
 	 * Server: a client of the proxy mode of OpenSSH's connection sharing (PROTOCOL.mux), which
@@ -102,7 +109,7 @@ int smx_transport_is_waiting(const struct smx_transport *t);
  * host key is accepted, it is held back (SMX_ELIMIT over SMX_HELD_MAX); bulk data should
  * wait for smx_transport_can_send. SMX_ETOOBIG: it is longer than SMX_PAYLOAD_MAX (what one
  * peer may send us, another need not take); SMX_ESTATE: a message of the connection protocol before
- * SMX_PHASE_CONNECTION. Neither does anything to the connection.
+ * SMX_PHASE_CONNECTION (but for smx_transport_set_early). Neither does anything to the connection.
  */
 int smx_transport_send(struct smx_transport *t, const struct smx_view *parts, size_t n);
 int smx_transport_can_send(const struct smx_transport *t);
@@ -119,6 +126,14 @@ void smx_transport_work_done(struct smx_transport *t, struct smx_work *work);
 void smx_work_run(struct smx_work *work); /* on any thread */
 void smx_work_free(struct smx_work *work);
 
+/*
+ * Client: whether a request for the login is out that will probably succeed. If so, messages of the
+ * connection protocol may be sent behind it; a server that refuses it says UNIMPLEMENTED to them.
+ */
+void smx_transport_set_early(struct smx_transport *t, int is_early);
+/* Client: its guess is out, the server's KEXINIT has come, and the exchange is not over: the server
+ * may have taken it amiss. */
+int smx_transport_awaits_guess(const struct smx_transport *t);
 void smx_transport_set_phase(struct smx_transport *t, enum smx_phase phase);
 enum smx_phase smx_transport_get_phase(const struct smx_transport *t);
 /* To be called now and then (seconds): rekeys by time. */
@@ -140,6 +155,8 @@ int smx_transport_is_strict(const struct smx_transport *t);
 uint64_t smx_transport_n_kex(const struct smx_transport *t); /* exchanges done */
 /* Software version of the peer ("OpenSSH_9.2p1 …"), "" before it is known. */
 const char *smx_transport_peer_software(const struct smx_transport *t);
+/* Whether that is OpenSSH's. */
+int smx_transport_is_openssh(const struct smx_transport *t);
 /* Longest payload that this peer is sure to take: SMX_PAYLOAD_MAX of OpenSSH, else SMX_PAYLOAD_ANY.
  */
 size_t smx_transport_payload_max(const struct smx_transport *t);

@@ -49,6 +49,9 @@ struct smx_transport {
 	int sent_kexinit, sent_newkeys, strict;
 	uint64_t n_kex;
 	struct smx_algs algs;
+	const struct smx_kex_alg *guess; /* of the first exchange; NULL: none, or it was wrong */
+	char guess_host_key[SMX_ALG_NAME_SIZE];
+	int has_guessed;
 	struct smx_buf kexinit_self, kexinit_peer;
 	struct smx_kex *kex;
 	struct smx_buf gex; /* min n max p g as they go into the hash */
@@ -67,6 +70,7 @@ struct smx_transport {
 	int takes_hostbound; /* said in EXT_INFO */
 	struct smx_buf session_signature; /* of the first exchange hash, by the server */
 	int peer_pings;
+	int is_early; /* messages of the connection protocol may go before the login's success */
 	unsigned n_pings_due; /* answers the peer owes us */
 	struct smx_probes probes;
 	char reason[REASON_SIZE];
@@ -75,6 +79,8 @@ struct smx_transport {
 };
 
 /* kexrun.c. All return 0 or the error that ends the connection. */
+/* Takes a guess that can be made; does nothing with another. */
+int kex_take_guess(struct smx_transport *t, const struct smx_transport_config *config);
 int kex_begin(struct smx_transport *t); /* sends our KEXINIT */
 int kex_handle(struct smx_transport *t, struct smx_view payload);
 /* Whether the exchange, or its beginning, has a use for a message 20 to 49 now. */

@@ -379,6 +379,7 @@ static int make_stream(struct visitor *v, int i, unsigned kind)
  */
 static void say(struct fixture *f, uint8_t how, struct smx_view bytes)
 {
+	static char nothing[1];
 	struct visitor *v = &f->visitors[(how & 3) % CLIENTS];
 	union {
 		struct cmsghdr head;
@@ -392,7 +393,7 @@ static void say(struct fixture *f, uint8_t how, struct smx_view bytes)
 		return;
 	for (int i = 0; i < n; i++) {
 		int fd = make_stream(v, i % 3, how >> 5 & 3);
-		struct iovec one = { (void *)(uintptr_t) "", 1 };
+		struct iovec one = { nothing, sizeof(nothing) };
 		struct msghdr m = { .msg_iov = &one,
 			.msg_iovlen = 1,
 			.msg_control = &control,

@@ -13,7 +13,7 @@ import peers
 import pyssh
 from peers import free_port, hop, routes_toml
 
-DELAY = 0.2 # each way: what belongs to one flight is sent within it, on a busy machine too
+DELAY = 0.3 # each way: what belongs to one flight is sent within it, on a busy machine too
 
 
 class Trips(threading.Thread):
@@ -80,14 +80,29 @@ class Trips(threading.Thread):
 def cold(make_mux, cleanup):
     """cold(server, **how): a daemon whose route t goes to the server through a proxy."""
 
-    def make(server, route=None, **kw):
+    def make(server, route=None, behind=None, kinds=None, **kw):
         trips = cleanup(Trips(server.port))
-        known = server.known_hosts().replace(f":{server.port} ", f":{trips.port} ")
-        table = dict(hop(server), port=trips.port, direct=True, **(route or {}))
-        mux = make_mux(routes=routes_toml({"t": table}), known_hosts=known, **kw)
-        return mux, trips
+        known = server.known_hosts(kinds=kinds) if kinds else server.known_hosts()
+        known = known.replace(f":{server.port} ", f":{trips.port} ")
+        near = dict(hop(server), port=trips.port)
+        if behind:
+            routes = routes_toml({"t": dict(hop(behind), **(route or {}))}, jump=near)
+            known += behind.known_hosts()
+        else:
+            routes = routes_toml({"t": dict(near, direct=True, **(route or {}))})
+        return make_mux(routes=routes, known_hosts=known, **kw), trips
 
     return make
+
+
+def lose(server, mux):
+    """The connection goes, and the daemon has seen it."""
+    if hasattr(server, "drop"):
+        server.drop()
+    else:
+        for pid in peers.descendants(server.pid):
+            peers.kill_quietly(pid)
+    peers.poll(lambda: not mux.connections(), what="the connection is gone")
 
 
 def call(mux, trips):
@@ -101,14 +116,167 @@ def call(mux, trips):
 
 
 def test_B13_key_in_a_file(cold, make_sshd):
-    mux, trips = cold(make_sshd())
+    server = make_sshd()
+    mux, trips = cold(server)
     assert call(mux, trips) <= 6
+    lose(server, mux)
+    # The server is known: its key exchange is guessed, and the session asked for with the login.
+    assert call(mux, trips) <= 4
+    assert len(trips.flights) == 2
 
 
 def test_B13_key_in_an_agent(cold, make_sshd, make_agent, keys):
     agent = make_agent(keys.make("remote"))
-    mux, trips = cold(make_sshd(), agent=agent)
+    server = make_sshd()
+    mux, trips = cold(server, agent=agent)
     assert call(mux, trips) <= 6
+    lose(server, mux)
+    assert call(mux, trips) <= 4
+
+
+def test_B13_a_jump_host_that_is_known(cold, make_sshd):
+    """The way on is asked for with the login to the jump host, and so is each hop's own."""
+    bastion, server = make_sshd(name="bastion"), make_sshd()
+    mux, trips = cold(bastion, behind=server)
+    first = call(mux, trips)
+    lose(bastion, mux)
+    # A key exchange less at each, and an open at each.
+    assert call(mux, trips) <= first - 4
+    assert len(trips.flights) == 2
+
+
+def test_B13_what_the_server_likes_has_changed(cold, make_sshd):
+    """A wrong guess: it is ignored, and the exchange goes on as without (RFC 4253 section 7)."""
+    server = make_sshd(KexAlgorithms="curve25519-sha256,ecdh-sha2-nistp256")
+    mux, trips = cold(server)
+    call(mux, trips)
+    server.stop()
+    text = server.config_path.read_text()
+    server.config_path.write_text(text.replace("curve25519-sha256,", "diffie-hellman-group14-sha256,"))
+    server.start()
+    peers.poll(lambda: not mux.connections(), what="the connection is gone")
+    assert call(mux, trips) <= 5
+    assert len(trips.flights) == 2
+    lose(server, mux)
+    # Another is better by our own order now than the server's first: nothing is guessed.
+    assert call(mux, trips) <= 5
+    assert len(trips.flights) == 3
+
+
+def test_B13_a_key_exchange_is_guessed_for_a_known_host_key_only(cold, make_sshd):
+    """K2: the server's first host key is one that known_hosts does not have."""
+    server = make_sshd()
+    mux, trips = cold(server, kinds=["ed25519"])
+    call(mux, trips)
+    lose(server, mux)
+    assert call(mux, trips) <= 5 # the session only
+    assert len(trips.flights) == 2
+
+
+def test_B13_a_key_that_is_no_longer_taken(cold, make_sshd, keys):
+    """The session asked for too early: the server says UNIMPLEMENTED, and the login goes on."""
+    old, new = keys.make("remote"), keys.make("other")
+    server = make_sshd(accept=[old, new])
+    mux, trips = cold(server, route={"identity": [str(old), str(new)]})
+    call(mux, trips)
+    server.authorized.write_text(keys.public(new))
+    lose(server, mux)
+    call(mux, trips)
+    assert len(trips.flights) == 2
+    assert server.log().count("Failed publickey") == 1
+    lose(server, mux)
+    assert call(mux, trips) <= 4 # the new one was enough
+    server.authorized.write_text("")
+    lose(server, mux)
+    failed = mux.start_ssh("t", "true")
+    assert b"permission denied" in failed.communicate(timeout=20)[1].lower()
+    assert len(trips.flights) == 4
+
+
+def test_B13_a_key_that_is_not_enough(cold, make_sshd, keys):
+    """Nothing is asked for before a login that takes more than the key."""
+    one, two = keys.make("remote"), keys.make("other")
+    server = make_sshd(accept=[one, two], AuthenticationMethods="publickey,publickey",
+                       LogLevel="DEBUG2")
+    mux, trips = cold(server, route={"identity": [str(one), str(two)]})
+    call(mux, trips)
+    lose(server, mux)
+    call(mux, trips)
+    assert len(trips.flights) == 2
+    assert "dispatch_protocol_error: type 90" not in server.log()
+
+
+def test_B13_nobody_waits_when_the_early_channel_is_there(cold, make_sshd):
+    """P6: who asked for it has left during the login: it is closed, and the next call works."""
+    server = make_sshd()
+    mux, trips = cold(server)
+    call(mux, trips)
+    lose(server, mux)
+    gone = mux.start_ssh("t", "echo never")
+    peers.poll(lambda: "a channel is asked for together with the login" in mux.log(), what="the ask")
+    gone.kill()
+    gone.wait()
+    peers.poll(lambda: [c["state"] for c in mux.connections()] == ["ready"], what="the login")
+    peers.poll(lambda: mux.connections()[0]["channels"] == 0, what="no channel")
+    mux.check_works()
+    assert len(trips.flights) == 2
+
+
+@pytest.mark.parametrize("kind", ["dropbear", "paramiko"])
+def test_B13_others_that_are_known(cold, keys, cleanup, make_dropbear, kind):
+    """Their key exchange is guessed as well; no session is asked for too early."""
+    server = make_dropbear() if kind == "dropbear" else odd_server(cleanup, keys)
+    mux, trips = cold(server)
+    mux.check_works()
+    for n in (2, 3):
+        lose(server, mux)
+        mux.check_works()
+        assert len(trips.flights) == n
+    assert mux.log().count("the key exchange is guessed") == 2
+    assert "together with the login" not in mux.log()
+
+
+def test_B13_a_server_that_takes_a_wrong_guess_for_its_own(cold, keys, cleanup, monkeypatch):
+    """Paramiko does not look whether a guess was wrong: without one it goes well."""
+    server = odd_server(cleanup, keys)
+    mux, trips = cold(server)
+    mux.check_works()
+    liked = pyssh.paramiko.Transport._preferred_kex
+    other = next(k for k in liked if k.startswith("diffie-hellman-group14"))
+    monkeypatch.setattr(pyssh.paramiko.Transport, "_preferred_kex",
+                        (other, *(k for k in liked if k != other)))
+    lose(server, mux)
+    mux.check_works()
+    assert len(trips.flights) == 3
+    lose(server, mux)
+    mux.check_works()
+    assert len(trips.flights) == 4
+
+
+class Choosy(pyssh.Interface):
+    def check_auth_publickey(self, username, key):
+        super().check_auth_publickey(username, key)
+        return (pyssh.paramiko.AUTH_SUCCESSFUL if key.get_name() in self.server.takes
+                else pyssh.paramiko.AUTH_FAILED)
+
+
+def test_B13_a_server_that_takes_an_early_channel_amiss(cold, keys, cleanup, monkeypatch):
+    """It says that it is OpenSSH's, and refuses the channel before it has refused the login."""
+    monkeypatch.setattr(pyssh.paramiko.Transport, "_CLIENT_ID", "OpenSSH_9.9")
+    monkeypatch.setattr(pyssh.paramiko.Transport, "_PROTO_ID", "2.0")
+    old, new = keys.make("remote"), keys.make("other", "ecdsa")
+    server = odd_server(cleanup, keys, interface=Choosy)
+    server.takes = {"ssh-ed25519", "ecdsa-sha2-nistp256"}
+    mux, trips = cold(server, route={"identity": [str(old), str(new)]})
+    mux.check_works()
+    server.takes = {"ecdsa-sha2-nistp256"}
+    lose(server, mux)
+    mux.check_works()
+    assert "a channel is asked for together with the login" in mux.log()
+    assert len(trips.flights) == 3
+    lose(server, mux)
+    mux.check_works()
+    assert len(trips.flights) == 4
 
 
 def test_B13_the_key_that_worked_last_is_first(cold, make_sshd, make_agent, keys):
@@ -118,10 +286,8 @@ def test_B13_the_key_that_worked_last_is_first(cold, make_sshd, make_agent, keys
     mux, trips = cold(server, agent=agent)
     assert call(mux, trips) > 6
     assert server.log().count("Postponed publickey") == 1
-    for pid in server.connections():
-        peers.kill_quietly(pid)
-    peers.poll(lambda: not mux.connections(), what="the connection is gone")
-    assert call(mux, trips) <= 6
+    lose(server, mux)
+    assert call(mux, trips) <= 4
     assert len(trips.flights) == 2
     assert server.log().count("Postponed publickey") == 1 # nothing was asked about first
 
@@ -144,6 +310,12 @@ def ended_well(server, channel, name, _m):
     server.send(channel, 98, "exit-status", False, 0)
     server.send(channel, 97)  # CLOSE
     return None
+
+
+def odd_server(cleanup, keys, **kw):
+    server = cleanup(pyssh.Server(keys.make("host_odd"), ended_well, **kw))
+    server.dir = None
+    return server
 
 
 def test_B13_the_first_probe_is_not_in_the_way_of_the_first_open(keys, cleanup, make_mux):
@@ -180,8 +352,7 @@ def test_B13_a_server_that_takes_one_message_at_a_time(cold, keys, cleanup, monk
     """It closes the connection; it is logged in to all the same, and not annoyed again."""
     monkeypatch.setattr(pyssh.paramiko, "Transport", OneAtATime)
 
-    server = cleanup(pyssh.Server(keys.make("host_odd"), ended_well))
-    server.dir = None
+    server = odd_server(cleanup, keys)
     mux, trips = cold(server)
     mux.check_works()
     assert len(trips.flights) == 2

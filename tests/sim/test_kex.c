@@ -535,6 +535,71 @@ static void guesses(void **state)
 	guess(1, 0, "diffie-hellman-group-exchange-sha256");
 }
 
+/*
+ * B13: the client's own guess. Its first message of the exchange is out before the server has said a
+ * word, and there is no second one if the guess was right.
+ */
+static void own_guess(
+	const char *kex, const char *host_key, const char *server_kex, int is_right, int is_slow)
+{
+	struct pair_config config = {
+		.c = { .guess_kex = kex, .guess_host_key = host_key, .is_all_work_slow = is_slow },
+		.s = { .kex = server_kex },
+	};
+	struct pair p;
+
+	assert_int_equal(pair_init(&p, &config, NULL), 0);
+	p.c.no_layers = p.s.no_layers = 1;
+	side_events(&p.c);
+	assert_int_equal(p.c.t->pk.tx_packets, 2);
+	assert_false(smx_transport_awaits_guess(p.c.t));
+	(void)side_deliver(&p.s); /* its KEXINIT */
+	assert_true(smx_transport_awaits_guess(p.c.t));
+	side_events(&p.c);
+	assert_int_equal(p.c.t->pk.tx_packets, is_right ? 2 : 3);
+	pair_run(&p);
+	assert_int_equal(p.c.r | p.s.r, 0);
+	assert_int_equal(smx_transport_n_kex(p.c.t), 1);
+	assert_string_equal(smx_transport_algs(p.c.t)->peer_host_key, "ssh-ed25519");
+	assert_string_equal(smx_transport_algs(p.c.t)->peer_kex->name,
+		server_kex ? smx_transport_algs(p.s.t)->kex->name
+			   : smx_transport_algs(p.c.t)->peer_kex->name);
+	assert_false(smx_transport_awaits_guess(p.c.t));
+	assert_int_equal(smx_transport_rekey(p.c.t), 0); /* in which nothing is guessed */
+	pair_run(&p);
+	assert_int_equal(smx_transport_n_kex(p.c.t), 2);
+	pair_release(&p);
+}
+
+static void b13_own_guesses(void **state)
+{
+	static const char *const odd[][2] = { { "no-such-kex", "ssh-ed25519" },
+		{ "curve25519-sha256", "no-such-key" },
+		{ "diffie-hellman-group-exchange-sha256", "ssh-ed25519" },
+		{ "curve25519-sha256", NULL }, { NULL, "ssh-ed25519" } };
+
+	(void)state;
+	for (int slow = 0; slow < 2; slow++) {
+		own_guess("curve25519-sha256", "ssh-ed25519", "curve25519-sha256", 1, slow);
+		own_guess("ecdh-sha2-nistp521", "ssh-ed25519", "ecdh-sha2-nistp521", 1, slow);
+		/* The other's first is another one, of either list. */
+		own_guess("curve25519-sha256", "ssh-ed25519", "ecdh-sha2-nistp521", 0, slow);
+		own_guess("curve25519-sha256", "rsa-sha2-512", "curve25519-sha256", 0, slow);
+	}
+	/* What can't be guessed is not. */
+	for (size_t i = 0; i < SMX_ARRAY_LEN(odd); i++) {
+		struct pair_config config = {
+			.c = { .guess_kex = odd[i][0], .guess_host_key = odd[i][1] },
+		};
+		struct pair p;
+
+		assert_int_equal(pair_init(&p, &config, NULL), 0);
+		assert_int_equal(p.c.t->pk.tx_packets, 1);
+		pair_login(&p);
+		pair_release(&p);
+	}
+}
+
 /* --- EXT_INFO (RFC 8308) --- */
 
 static void ext_info(void **state)
@@ -718,6 +783,7 @@ int main(void)
 		cmocka_unit_test(prefix_truncation),
 		cmocka_unit_test(sequence_numbers_reset),
 		cmocka_unit_test(guesses),
+		cmocka_unit_test(b13_own_guesses),
 		cmocka_unit_test(ext_info),
 		cmocka_unit_test(refused_host_key),
 		cmocka_unit_test(slow_host_key_verdict),

@@ -488,7 +488,7 @@ void side_restart(struct side *s, const char *ident, int with_marks, int follows
 {
 	struct smx_transport *t = s->t;
 	struct smx_kex_offer offer = { t->offer_kex, t->offer_host_key, t->offer_ciphers,
-		t->offer_macs, with_marks };
+		t->offer_macs, with_marks, NULL, NULL };
 	char line[300];
 
 	smx_transport_tx_free(t, smx_transport_tx_take(t));

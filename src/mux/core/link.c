@@ -560,6 +560,9 @@ static int start(struct link *l, const struct smx_transport_config *config)
 		return r;
 	smx_conn_init(&l->conn, l->t);
 	l->conn.takes_globals = l->ops->global != NULL;
+	/* The arithmetic of a guess (B13). */
+	if (smx_transport_is_waiting(l->t))
+		link_process(l);
 	link_touch(l);
 	return 0;
 }

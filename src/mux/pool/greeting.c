@@ -12,7 +12,9 @@ struct greeting {
 	const struct smx_hop *hops;
 	size_t n_hops;
 	struct smx_buf key;
-	int in_turns;
+	int is_key_enough, in_turns;
+	const struct smx_kex_alg *kex; /* to be guessed; NULL: nothing is */
+	char host_key[SMX_ALG_NAME_SIZE];
 };
 
 static struct greeting *at(struct smx_list *node)
@@ -92,15 +94,54 @@ int greeting_is_in_turns(struct greetings *g, const struct smx_hop *hops, size_t
 	return it && it->in_turns;
 }
 
+int greeting_is_key_enough(struct greetings *g, const struct smx_hop *hops, size_t n_hops)
+{
+	const struct greeting *it = find(g, hops, n_hops);
+
+	return it && it->is_key_enough;
+}
+
+int greeting_guess(struct greetings *g, const struct smx_hop *hops, size_t n_hops,
+	const char **ret_kex, const char **ret_host_key)
+{
+	const struct greeting *it = find(g, hops, n_hops);
+
+	if (!it || !it->kex || it->in_turns)
+		return 0;
+	*ret_kex = it->kex->name;
+	*ret_host_key = it->host_key;
+	return 1;
+}
+
 void greeting_note_key(struct greetings *g, struct smx_routes *routes, const struct smx_hop *hops,
-	size_t n_hops, struct smx_view blob)
+	size_t n_hops, struct smx_view blob, int is_enough)
 {
 	struct greeting *it = take(g, routes, hops, n_hops);
 
 	if (!it)
 		return;
 	smx_buf_reset(&it->key);
-	(void)smx_buf_put(&it->key, blob.p, blob.len);
+	it->is_key_enough = smx_buf_put(&it->key, blob.p, blob.len) == 0 && blob.len && is_enough;
+}
+
+void greeting_note_algs(struct greetings *g, struct smx_routes *routes, const struct smx_hop *hops,
+	size_t n_hops, const struct smx_algs *algs)
+{
+	struct greeting *it = take(g, routes, hops, n_hops);
+
+	if (!it)
+		return;
+	/* Only what is chosen without a guess, too: a guess must not make an exchange weaker. */
+	it->kex = algs->peer_host_key[0] && algs->peer_kex == algs->kex ? algs->kex : NULL;
+	memcpy(it->host_key, algs->peer_host_key, sizeof(it->host_key));
+}
+
+void greeting_forget_algs(struct greetings *g, const struct smx_hop *hops, size_t n_hops)
+{
+	struct greeting *it = find(g, hops, n_hops);
+
+	if (it)
+		it->kex = NULL;
 }
 
 void greeting_note_in_turns(

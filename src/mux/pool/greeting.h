@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How a login was begun that worked, for the next one over the same path (B13): which key opened
- * it, and whether the server must be sent one message at a time. A path is what the pool's key says
- * (P1): with other keys, or the same ones in another order, one may be somebody else.
+ * it, what the server has first in its lists, and whether it must be sent one message at a time. A
+ * path is what the pool's key says (P1): with other keys, or the same ones in another order, one may
+ * be somebody else.
  */
 #ifndef SMX_MUX_POOL_GREETING_H
 #define SMX_MUX_POOL_GREETING_H
@@ -10,6 +11,7 @@
 #include "base/list.h"
 #include "base/wire.h"
 #include "config/routes.h"
+#include "ssh/kexinit.h"
 
 #define GREETINGS_MAX 128 /* the one not used for longest goes */
 
@@ -24,10 +26,21 @@ void greetings_release(struct greetings *g);
 /* The key's blob, empty if none is known; lives until the next call. */
 struct smx_view greeting_key(struct greetings *g, const struct smx_hop *hops, size_t n_hops);
 int greeting_is_in_turns(struct greetings *g, const struct smx_hop *hops, size_t n_hops);
-/* A login was opened by this key; empty: by none. Without memory it is not remembered. routes holds
- * hops; a reference is taken. */
+/* Whether that key was all that the server wanted. */
+int greeting_is_key_enough(struct greetings *g, const struct smx_hop *hops, size_t n_hops);
+/* What the server is guessed to choose (smx_transport_config). 0: nothing is known. The names live
+ * until the next call. */
+int greeting_guess(struct greetings *g, const struct smx_hop *hops, size_t n_hops,
+	const char **ret_kex, const char **ret_host_key);
+/* A login was opened by this key; empty: by none. is_enough: and by nothing else. Without memory it
+ * is not remembered. routes holds hops; a reference is taken. */
 void greeting_note_key(struct greetings *g, struct smx_routes *routes, const struct smx_hop *hops,
-	size_t n_hops, struct smx_view blob);
+	size_t n_hops, struct smx_view blob, int is_enough);
+/* The first key exchange with the server is over. */
+void greeting_note_algs(struct greetings *g, struct smx_routes *routes, const struct smx_hop *hops,
+	size_t n_hops, const struct smx_algs *algs);
+/* The guess was taken amiss, it seems: none is made until the next exchange has gone well. */
+void greeting_forget_algs(struct greetings *g, const struct smx_hop *hops, size_t n_hops);
 /* The server ended a connection at messages that came before it had answered the first. */
 void greeting_note_in_turns(
 	struct greetings *g, struct smx_routes *routes, const struct smx_hop *hops, size_t n_hops);

@@ -13,6 +13,7 @@
 
 #define LINE_MAX_LEN     8192
 #define LINE_IN_TEXT_MAX 200
+#define TYPES_MAX        1024
 
 /* The places of host key algorithms in a KEXINIT, best first. */
 enum place {
@@ -39,20 +40,53 @@ static enum place place_of(struct smx_view alg, struct smx_view types, enum smx_
 	return wish == SMX_CERT_WISH_ALL ? PLACE_CERT : PLACE_CERT_LAST;
 }
 
+/* What known_hosts has of the host: types of keys, and what it says of certificates. */
+static int look_up(const struct prepared *p, const struct smx_hop *hop, struct smx_buf *types,
+	enum smx_cert_wish *ret_wish)
+{
+	const char *host;
+	uint16_t port;
+	int r;
+
+	smx_hop_known_name(hop, &host, &port);
+	r = smx_known_hosts_types(p->known_hosts, host, port, types);
+	return r == 0 ? smx_known_hosts_cert_wish(p->known_hosts, host, port, ret_wish) : r;
+}
+
+int hostkey_may_be_first(const struct prepared *p, const struct smx_hop *hop, const char *alg)
+{
+	const char *lists[] = { smx_sigalg_names(0), smx_cert_sigalg_names() };
+	enum place own, best = N_PLACES, place;
+	struct smx_view names, name;
+	enum smx_cert_wish wish;
+	struct smx_buf types;
+	int r;
+
+	smx_buf_init(&types, TYPES_MAX);
+	r = look_up(p, hop, &types, &wish);
+	own = r == 0 ? place_of(smx_view_of(alg, strlen(alg)), smx_buf_as_view(&types), wish)
+		     : N_PLACES;
+	for (size_t i = 0; r == 0 && i < SMX_ARRAY_LEN(lists); i++) {
+		names = smx_view_of(lists[i], strlen(lists[i]));
+		while (smx_namelist_next(&names, &name)) {
+			place = place_of(name, smx_buf_as_view(&types), wish);
+			best = place < best ? place : best;
+		}
+	}
+	smx_buf_release(&types);
+	return r == 0 && own == best;
+}
+
 int hostkey_algs(const struct prepared *p, const struct smx_hop *hop, struct smx_buf *ret)
 {
 	const char *lists[] = { smx_sigalg_names(0), smx_cert_sigalg_names() };
 	struct smx_view names, alg;
 	enum smx_cert_wish wish;
 	struct smx_buf types;
-	const char *host;
-	uint16_t port;
 	int r;
 
-	smx_hop_known_name(hop, &host, &port);
-	smx_buf_init(&types, 1024);
-	if ((r = smx_known_hosts_types(p->known_hosts, host, port, &types)) != 0 ||
-		(r = smx_known_hosts_cert_wish(p->known_hosts, host, port, &wish)) != 0)
+	smx_buf_init(&types, TYPES_MAX);
+	if ((r = look_up(p, hop, &types, &wish)) != 0)
 		goto out;
 	for (unsigned place = 0; place < N_PLACES; place++) {
 		for (size_t i = 0; i < SMX_ARRAY_LEN(lists); i++) {

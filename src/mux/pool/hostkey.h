@@ -7,6 +7,8 @@
 
 /* Host-key algorithms for the KEXINIT: those of keys known for the host first. Appends. */
 int hostkey_algs(const struct prepared *p, const struct smx_hop *hop, struct smx_buf *ret);
+/* Whether alg may come before all of those: none of them is known better. */
+int hostkey_may_be_first(const struct prepared *p, const struct smx_hop *hop, const char *alg);
 /* What a person is to be asked about a key. */
 struct hostkey_question {
 	uint64_t conn; /* for the log; to be set before the check */

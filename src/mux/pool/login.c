@@ -251,7 +251,7 @@ static void on_choose(struct login *lg, enum smx_auth_wait was, int is_partial)
 	/* B13: a key that came before its turn was not looked at. */
 	if (lg->began_with_key && !smx_auth_client_can(&lg->auth, "publickey"))
 		lg->next = 0;
-	lg->began_with_key = 0;
+	lg->began_with_key = lg->is_sure = 0;
 	if ((was_kbdint && lg->kbdint_was_asked) || was == SMX_AUTH_WAIT_PASSWORD) {
 		lg->was_refused = !is_partial;
 		lg->n_wrong += !is_partial;
@@ -359,6 +359,11 @@ int login_is_unheard(const struct login *lg)
 	return smx_auth_client_is_unheard(&lg->auth);
 }
 
+int login_is_sure(const struct login *lg)
+{
+	return lg->is_sure;
+}
+
 void login_choose(struct login *lg)
 {
 	struct candidate *c;
@@ -396,6 +401,17 @@ void login_choose(struct login *lg)
 		deny(lg);
 }
 
+/* Whether the key at hand was all that the last login took. */
+static int is_enough(const struct login *lg)
+{
+	struct greetings *g = &lg->mux->greetings;
+	const struct pool_entry *e = lg->entry;
+
+	return greeting_is_key_enough(g, e->hops, e->n_hops) &&
+	       smx_view_eq_view(greeting_key(g, e->hops, e->n_hops),
+		       candidate_blob(&lg->candidates.all[lg->next - 1]));
+}
+
 static void send_signature(struct login *lg, int r, struct smx_view signature)
 {
 	if (r != 0) {
@@ -406,6 +422,8 @@ static void send_signature(struct login *lg, int r, struct smx_view signature)
 	}
 	if ((r = smx_auth_client_send_signature(&lg->auth, signature)) != 0)
 		finish(lg, r, smx_strerror(r));
+	else if ((lg->is_sure = lg->began_with_key && is_enough(lg)))
+		lg->sure(lg->arg);
 }
 
 static void on_signed(void *arg, int r, struct smx_view message)
@@ -591,7 +609,8 @@ static void note_key(struct login *lg)
 
 	greeting_note_key(&lg->mux->greetings, lg->entry->routes, lg->entry->hops,
 		lg->entry->n_hops,
-		by_key ? smx_buf_as_view(&lg->auth.key_blob) : (struct smx_view){ NULL, 0 });
+		by_key ? smx_buf_as_view(&lg->auth.key_blob) : (struct smx_view){ NULL, 0 },
+		!strchr(lg->methods, ','));
 }
 
 int login_handle(struct login *lg, struct smx_view payload)
@@ -638,7 +657,7 @@ int login_handle(struct login *lg, struct smx_view payload)
 }
 
 struct login *login_new(struct pool_entry *e, struct link *l, const struct smx_hop *hop,
-	const struct prepared *prepared, login_cb *cb, void *arg)
+	const struct prepared *prepared, login_cb *cb, login_sure_cb *sure, void *arg)
 {
 	struct login *lg = smx_calloc(1, sizeof(*lg));
 
@@ -651,6 +670,7 @@ struct login *login_new(struct pool_entry *e, struct link *l, const struct smx_h
 	lg->hop = hop;
 	lg->prepared = prepared;
 	lg->cb = cb;
+	lg->sure = sure;
 	lg->arg = arg;
 	if (candidates_init(&lg->candidates, prepared, hop) != 0 ||
 		smx_auth_client_init(&lg->auth, l->t, hop->user) != 0) {

@@ -23,10 +23,12 @@ struct pool_entry;
  * Called once: r 0, the user is logged in; else why not. Not called after login_free.
  */
 typedef void login_cb(void *arg, int r, const char *why);
+/* The request is out that was all that the last login took (B13): it will probably succeed. */
+typedef void login_sure_cb(void *arg);
 
 /* Borrows l, prepared and hop, which outlive it. NULL: no memory. */
 struct login *login_new(struct pool_entry *e, struct link *l, const struct smx_hop *hop,
-	const struct prepared *prepared, login_cb *cb, void *arg);
+	const struct prepared *prepared, login_cb *cb, login_sure_cb *sure, void *arg);
 /* The key exchange is done. */
 void login_begin(struct login *lg);
 /* A message before SMX_PHASE_CONNECTION. */
@@ -42,6 +44,8 @@ int login_is_asking(const struct login *lg);
 void login_note_failure(const struct login *lg, struct attempt_failure *f);
 /* The server was sent more than one message and has answered none (B13). */
 int login_is_unheard(const struct login *lg);
+/* That request is out, and not answered. */
+int login_is_sure(const struct login *lg);
 /* What the server took so far, in words: for the log. */
 const char *login_methods(const struct login *lg);
 void login_free(struct login *lg); /* NULL works */

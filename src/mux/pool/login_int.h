@@ -17,6 +17,7 @@ struct login {
 	const struct smx_hop *hop;
 	const struct prepared *prepared;
 	login_cb *cb;
+	login_sure_cb *sure;
 	void *arg;
 	struct smx_auth_client auth;
 	char *agents[AGENTS_MAX]; /* that were asked for keys; the last signs, if it has one */
@@ -27,6 +28,7 @@ struct login {
 	int is_listing, wants_choice, is_last_partial;
 	int is_listed_again; /* since the session is known (A11) */
 	int began_with_key; /* and no answer yet (B13) */
+	int is_sure; /* nor to this: it was enough the last time */
 	struct candidates candidates;
 	size_t next, n_offered;
 	char agent_note[400];

@@ -29,8 +29,8 @@ int open_req_init(struct open_req *req, int is_session, struct smx_view kind,
 
 	*req = (struct open_req){ .is_session = is_session, .recv_window = recv_window };
 	smx_list_init(&req->node);
-	smx_buf_init(&req->kind, 64);
-	smx_buf_init(&req->specific, 8192);
+	smx_buf_init(&req->kind, OPEN_KIND_MAX);
+	smx_buf_init(&req->specific, OPEN_SPECIFIC_MAX);
 	if ((r = smx_buf_put(&req->kind, kind.p, kind.len)) != 0 ||
 		(r = smx_buf_put(&req->specific, specific.p, specific.len)) != 0) {
 		open_req_release(req);

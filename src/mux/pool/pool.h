@@ -16,6 +16,9 @@ struct prepare;
 struct upstream;
 
 /* A channel wanted on a way. Embedded in what wants it. */
+#define OPEN_KIND_MAX     64
+#define OPEN_SPECIFIC_MAX 8192
+
 struct open_req {
 	struct endpoint ep; /* of the upstream's link while the open is pending there */
 	struct smx_list node; /* entry->waiting, or in no list */

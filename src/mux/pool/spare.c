@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "mux/pool/spare.h"
 
-#include <string.h>
-
 #include "base/err.h"
 #include "base/log.h"
 #include "mux/core/say.h"
@@ -347,11 +345,7 @@ void spares_given(struct upstream *up)
  */
 static int is_known_server(const struct upstream *up)
 {
-	static const char name[] = "OpenSSH_";
-	const char *software = smx_transport_peer_software(up->link->t);
-
-	return strncmp(software, name, sizeof(name) - 1) == 0 &&
-	       software[sizeof(name) - 1] >= '1' && software[sizeof(name) - 1] <= '9';
+	return smx_transport_is_openssh(up->link->t);
 }
 
 /* Whether the connection may have any. */

@@ -16,6 +16,7 @@
 #include "mux/net/dial.h"
 #include "mux/net/program.h"
 #include "mux/net/tunnel.h"
+#include "mux/pool/early.h"
 #include "mux/pool/ending.h"
 #include "mux/pool/holdback.h"
 #include "mux/pool/rotate.h"
@@ -76,12 +77,18 @@ static void on_login(void *arg, int r, const char *why)
 	say_info(&ids, "logged in to %s@%s port %u (%s) by %s", up->hop->user, up->hop->host,
 		up->hop->port, clean, login_methods(up->login));
 	pool_assign(up->entry);
+	early_leave(up);
 	/* For its round trip, and to know early whether it answers such things at all (U4). But not
 	 * together with an open (B13): OpenSSH's server has Nagle's algorithm on until a session
 	 * runs, so the later of two small answers waits a round trip for our ACK. */
 	up->is_probed = up->n_pending == 0;
 	if (up->is_probed)
 		link_probe(up->link);
+}
+
+static void on_sure(void *arg)
+{
+	early_open(arg);
 }
 
 /* For want of memory: no verdict about the host. */
@@ -137,13 +144,18 @@ static void on_ready(struct link *l)
 	/* From here on the server counts it. */
 	up->failure.kind = ATTEMPT_REFUSED;
 	up->is_ready = 1;
+	early_note_algs(up);
 }
 
 static int on_auth(struct link *l, struct smx_view payload)
 {
 	struct upstream *up = l->owner;
 
-	return login_handle(up->login, payload);
+	int r = login_handle(up->login, payload);
+
+	if (up->state < UPSTREAM_READY && !login_is_sure(up->login))
+		early_refused(up);
+	return r;
 }
 
 static void on_life(struct link *l)
@@ -204,6 +216,8 @@ int upstream_is_failed_login(const struct upstream *up)
 
 static void free_upstream(struct upstream *up)
 {
+	smx_buf_release(&up->early.kind);
+	smx_buf_release(&up->early.specific);
 	smx_routes_unref(up->routes);
 	smx_free(up);
 }
@@ -228,12 +242,10 @@ static void on_dead(struct link *l, int r, const char *why)
 	if (up->state < UPSTREAM_READY && up->login)
 		login_note_failure(up->login, &up->failure);
 	up->has_failed = upstream_is_failed_login(up);
-	if (up->state < UPSTREAM_READY && up->login && login_is_unheard(up->login) &&
-		(r == SMX_EEOF || r == SMX_EDISCONNECTED)) {
+	if (up->state < UPSTREAM_READY && early_is_to_blame(up, r)) {
 		/* B13: it may be a server that takes one message at a time. Once more, like that.
 		 */
-		greeting_note_in_turns(&up->entry->mux->greetings, up->entry->routes,
-			up->entry->hops, up->entry->n_hops);
+		early_avoid(up);
 		up->has_failed = 0;
 	}
 	if (up->state == UPSTREAM_READY && up->has_failed)
@@ -287,6 +299,7 @@ static int start_link(struct upstream *up, uv_tcp_t *tcp, struct carrier *carrie
 		(r = smx_algorithms_macs(up->hop->algorithms, &macs)) == 0) {
 		config.host_key_algs = smx_buf_cstr(&algs);
 		config.macs = smx_buf_cstr(&macs);
+		early_guess(up, &config);
 		up->state = UPSTREAM_LOGIN;
 		up->failure.kind = ATTEMPT_NETWORK; /* until the server speaks of the login */
 		r = tcp ? link_start_tcp(up->link, tcp, &config)
@@ -304,7 +317,7 @@ static int start_link(struct upstream *up, uv_tcp_t *tcp, struct carrier *carrie
 		up->link->carrier = carrier; /* in any case: the link detaches it */
 	if (r != 0)
 		return r;
-	up->login = login_new(up->entry, up->link, up->hop, up->prepared, on_login, up);
+	up->login = login_new(up->entry, up->link, up->hop, up->prepared, on_login, on_sure, up);
 	return up->login ? 0 : SMX_ENOMEM;
 }
 
@@ -471,6 +484,8 @@ struct upstream *upstream_new(struct pool_entry *e)
 	for (int i = 0; i < 2; i++)
 		up->orphans[i] = (struct endpoint){ &orphan_ops, up->link, NULL, i };
 	spares_init(up);
+	smx_buf_init(&up->early.kind, OPEN_KIND_MAX);
+	smx_buf_init(&up->early.specific, OPEN_SPECIFIC_MAX);
 	smx_list_init(&up->forwards);
 	smx_list_init(&up->lenders);
 	if (up->link)
@@ -699,8 +714,10 @@ void upstream_open(struct upstream *up, struct open_req *req)
 	}
 	if (req->is_session && spares_serve(up, req))
 		return;
-	r = smx_conn_open(&l->conn, smx_buf_as_view(&req->kind), smx_buf_as_view(&req->specific),
-		req->recv_window, &chan);
+	r = (chan = early_take(up, req))
+		    ? 0
+		    : smx_conn_open(&l->conn, smx_buf_as_view(&req->kind),
+			      smx_buf_as_view(&req->specific), req->recv_window, &chan);
 	if (r != 0) {
 		if (r != SMX_ELIMIT)
 			link_fail(l, r, NULL);

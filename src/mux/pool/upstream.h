@@ -57,6 +57,12 @@ struct upstream {
 	unsigned n_pending; /* opens that somebody awaits the answer of */
 	struct endpoint orphans[2]; /* of opens that nobody awaits any more; [1]: of sessions */
 	struct spares spares; /* B12 */
+	/* A channel that is asked for together with the login (early.h), and what it was for. */
+	struct {
+		struct smx_chan *chan; /* nobody's, or NULL */
+		struct smx_buf kind, specific;
+		int was_asked;
+	} early;
 	struct smx_list forwards; /* what the server listens at (remote_forward.h) */
 	unsigned n_unasked; /* channels that it opened unasked */
 	struct smx_list lenders; /* sessions whose agent the remote may use (agent_forward.h) */
