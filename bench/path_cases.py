@@ -369,6 +369,9 @@ done
 """
 
 
+IDLE_S = 1 # after which a connection ends
+
+
 class Login:
     """One way to log in, to a server behind the path and to the same on this side of it."""
 
@@ -388,7 +391,7 @@ class Login:
                   for name, (host, s) in self.servers.items()}
         self.mux = world.new_mux(
             routes=peers.routes_toml(routes, top={"pinentry": pinentry}), agent=self.agent,
-            known_hosts="".join(s.known_hosts(h) for h, s in self.servers.values()))
+            idle_s=IDLE_S, known_hosts="".join(s.known_hosts(h) for h, s in self.servers.values()))
 
     def program(self, name, text):
         path = self.world.dir / name
@@ -415,6 +418,16 @@ class Login:
         side = self.world.mux_side(self.mux)
         return self.run(side.argv("true", host=f"{where}@server"), self.servers[where][1])
 
+    def again_ms(self, where):
+        """The same once more, after the connection has ended."""
+        self.mux_ms(where)
+        peers.poll(lambda: not self.mux.connections(), what="the idle connection is gone")
+        side = self.world.mux_side(self.mux)
+        return self.run(side.argv("true", host=f"{where}@server"), self.servers[where][1])
+
+
+AGAIN = "ssh-mux, again"
+
 
 def cold(world, report):
     """A login and its first command. Round trips: without what the same costs on this side."""
@@ -425,7 +438,8 @@ def cold(world, report):
     got = {}
     for _ in range(world.args.rounds):
         for way in ways:
-            for name, call in (("direct", way.direct), ("ssh-mux", way.mux_ms)):
+            calls = (("direct", way.direct), ("ssh-mux", way.mux_ms), (AGAIN, way.again_ms))
+            for name, call in calls:
                 for where in ("far", "near"):
                     got.setdefault((way.name, name, where), []).append(call(where))
     trip = 2 * world.delay
@@ -440,8 +454,9 @@ def cold(world, report):
     for way in ways:
         if way.is_otp: # the server's own rounds: what it adds to OpenSSH's login with a key
             rounds = trips[way.name, "direct"] - trips[ways[0].name, "direct"]
-        report.target(f"cold login, {way.name}: round trips", trips[way.name, "ssh-mux"],
-                      6.3 + rounds)
+        for name in ("ssh-mux", AGAIN):
+            report.target(f"cold login, {way.name}, {name}: round trips",
+                          trips[way.name, name], 6.3 + rounds)
 
 
 # ---- memory --------------------------------------------------------------------------------------

@@ -130,8 +130,8 @@ class World:
         top = {} if pace else {"pace": False}
         return self.new_mux(routes=peers.routes_toml(routes, top=top), known_hosts=known)
 
-    def new_mux(self, **options):
-        args = ["--log-level", "info", "--timeout", "36000"]
+    def new_mux(self, idle_s=36000, **options):
+        args = ["--log-level", "info", "--timeout", str(idle_s)]
         return self.add(peers.Mux(self.keys, args=args, binary=self.args.binary, **options))
 
     def config(self, name, host, port, known_hosts, user, key="none", agent="none", asks=False):
