@@ -333,7 +333,8 @@ int smx_sntrup761_decapsulate(const struct smx_sntrup761 *key,
 	if ((r = encrypt(again, small, short_r, key->h, key->public_hash)) == 0) {
 		is_same = (unsigned)smx_ct_equal(again, cipher, sizeof(again));
 		for (size_t i = 0; i < SMALL_LEN; i++)
-			small[i] ^= (uint8_t)((small[i] ^ key->rho[i]) & (is_same - 1));
+			small[i] ^=
+				(uint8_t)((small[i] ^ key->rho[i]) & sntrup_opaque(is_same - 1));
 		r = hash_small(ret_secret, (uint8_t)(H_SESSION_BAD + is_same), small, cipher,
 			SMX_SNTRUP761_CIPHER_LEN);
 	}

@@ -27,6 +27,14 @@ struct smx_sntrup761 {
 	uint8_t rho[SNTRUP_SMALL_LEN], public_hash[SNTRUP_HASH_LEN];
 };
 
+/* x itself, of which the compiler knows nothing: where it sees that a mask is all or nothing, it may
+ * make a branch of it (clang 19 does). */
+static inline uint64_t sntrup_opaque(uint64_t x)
+{
+	__asm__("" : "+r"(x));
+	return x;
+}
+
 /* x - 3 * (the integer nearest to x/3); |x| <= 10000. */
 static inline int32_t sntrup_mod_3(int32_t x)
 {

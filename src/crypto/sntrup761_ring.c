@@ -75,7 +75,7 @@ static int16_t invert(int16_t a)
 /* All bits 1 if x isn't 0, else 0. */
 static int nonzero_mask(int x)
 {
-	return (x | -x) >> 31;
+	return (int)sntrup_opaque((uint64_t)((x | -x) >> 31));
 }
 
 /* ---- Products -------------------------------------------------------------------------------- */
@@ -159,7 +159,7 @@ static int step_q(struct steps_q *s, int delta)
 
 	memmove(s->v + 1, s->v, ROOM * sizeof(*s->v));
 	s->v[0] = 0;
-	mask = (-delta >> 31) & nonzero_mask(mod_q(s->g[0]));
+	mask = nonzero_mask(mod_q(s->g[0])) & (int)sntrup_opaque((uint64_t)(-delta >> 31));
 	swap_q(s->f, s->g, (int16_t)mask);
 	swap_q(s->v, s->r, (int16_t)mask);
 	f0 = (int16_t)mod_q(s->f[0]);
@@ -199,7 +199,7 @@ struct bits {
 
 static uint64_t all_if(uint64_t bit)
 {
-	return 0 - (bit & 1);
+	return sntrup_opaque(0 - (bit & 1));
 }
 
 static void swap_3(struct bits *a, struct bits *b, uint64_t mask)
@@ -317,7 +317,7 @@ int sntrup_random_small(int8_t ret[ROOM])
 
 static void order(uint32_t *a, uint32_t *b)
 {
-	uint32_t mask = 0 - (uint32_t)(((uint64_t)*b - *a) >> 63);
+	uint32_t mask = (uint32_t)sntrup_opaque(0 - (((uint64_t)*b - *a) >> 63));
 	uint32_t x = (*a ^ *b) & mask;
 
 	*a ^= x;
