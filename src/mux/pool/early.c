@@ -66,7 +66,9 @@ void early_open(struct upstream *up)
 			link_fail(l, r, NULL);
 		return;
 	}
-	up->early.chan->user = &up->orphans[req->is_session != 0];
+	/* No session for now: it takes the place of none that could be given it. */
+	up->early.chan->user = &up->orphans[0];
+	up->early.is_session = req->is_session;
 	up->early.was_asked = 1;
 	say_debug(&ids, "a channel is asked for together with the login");
 	link_touch(l);
@@ -94,7 +96,8 @@ struct smx_chan *early_take(struct upstream *up, const struct open_req *req)
 
 void early_leave(struct upstream *up)
 {
-	/* It is an orphan from the beginning. */
+	if (up->early.chan)
+		up->early.chan->user = &up->orphans[up->early.is_session != 0];
 	up->early.chan = NULL;
 }
 

@@ -61,7 +61,7 @@ struct upstream {
 	struct {
 		struct smx_chan *chan; /* nobody's, or NULL */
 		struct smx_buf kind, specific;
-		int was_asked;
+		int is_session, was_asked;
 	} early;
 	struct smx_list forwards; /* what the server listens at (remote_forward.h) */
 	unsigned n_unasked; /* channels that it opened unasked */
