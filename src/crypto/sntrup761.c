@@ -326,15 +326,16 @@ int smx_sntrup761_decapsulate(const struct smx_sntrup761 *key,
 	int8_t short_r[ROOM];
 	int16_t c[ROOM];
 	unsigned is_same;
+	uint8_t mask;
 	int r;
 
 	get_rounded(c, cipher);
 	decrypt(key, c, short_r);
 	if ((r = encrypt(again, small, short_r, key->h, key->public_hash)) == 0) {
 		is_same = (unsigned)smx_ct_equal(again, cipher, sizeof(again));
+		mask = (uint8_t)sntrup_opaque(is_same - 1);
 		for (size_t i = 0; i < SMALL_LEN; i++)
-			small[i] ^=
-				(uint8_t)((small[i] ^ key->rho[i]) & sntrup_opaque(is_same - 1));
+			small[i] ^= (small[i] ^ key->rho[i]) & mask;
 		r = hash_small(ret_secret, (uint8_t)(H_SESSION_BAD + is_same), small, cipher,
 			SMX_SNTRUP761_CIPHER_LEN);
 	}
