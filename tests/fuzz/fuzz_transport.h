@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A whole connection of one role against any bytes. The first byte of the input chooses: bit 0
- * begins behind a first key exchange, without ciphers; bits 1 and 2 the phase then; bit 3
+ * begins behind a first key exchange, without ciphers; bits 1 and 2 the phase then, else bit 1 that a
+ * client guesses the key exchange; bit 3
  * wraps the input's messages into packets, else bytes are taken as they are; bits 4 to 7 the piece
  * size.
  */
@@ -144,6 +145,10 @@ static inline void fuzz_connection(enum smx_role role, const uint8_t *data, size
 	smx_pool_init(&pool, 2);
 	config.pool = &pool;
 	config.host_key = host_key;
+	if (how & 2) {
+		config.guess_kex = "curve25519-sha256";
+		config.guess_host_key = "ssh-ed25519";
+	}
 	if (how & 1)
 		f.t = clear_transport(&pool, role, (enum smx_phase)((how >> 1 & 3) % 3), host_key);
 	else

@@ -186,6 +186,8 @@ def transports():
             for i, msg in enumerate(kex_msgs):
                 raw = b"SSH-2.0-x\r\n" + first + packet(msg) + packet(b"\x15")
                 write(target, f"kex_{name}_{i}", b"\xf0" + raw)
+                if role == "client" and name in ("x25519", "none", "dh"):
+                    write(target, f"own_guess_{name}_{i}", b"\xf2" + raw)
         guess = packet(kexinit("ecdh-sha2-nistp521,curve25519-sha256", follows=1))
         write(target, "guess", b"\x70SSH-1.99-y\r\n" + guess + packet(b"\x1e" + string(b"x")))
         write(target, "banner", b"\x70hello\r\nSSH-2.0-z\n" + packet(OTHERS["ignore"]))
