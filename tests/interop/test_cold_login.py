@@ -13,7 +13,7 @@ import peers
 import pyssh
 from peers import free_port, hop, routes_toml
 
-DELAY = 0.3 # each way: what belongs to one flight is sent within it, on a busy machine too
+DELAY = 0.5 # each way: what belongs to one flight is sent within it, on a busy machine too
 
 
 class Trips(threading.Thread):
@@ -264,7 +264,7 @@ def test_B13_a_server_that_takes_an_early_channel_amiss(cold, keys, cleanup, mon
     """It says that it is OpenSSH's, and refuses the channel before it has refused the login."""
     monkeypatch.setattr(pyssh.paramiko.Transport, "_CLIENT_ID", "OpenSSH_9.9")
     monkeypatch.setattr(pyssh.paramiko.Transport, "_PROTO_ID", "2.0")
-    old, new = keys.make("remote"), keys.make("other", "ecdsa")
+    old, new = keys.make("remote"), keys.make("other_ecdsa", "ecdsa")
     server = odd_server(cleanup, keys, interface=Choosy)
     server.takes = {"ssh-ed25519", "ecdsa-sha2-nistp256"}
     mux, trips = cold(server, route={"identity": [str(old), str(new)]})
