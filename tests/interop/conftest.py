@@ -32,12 +32,15 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "big: full size or measured; runs alone, release build")
     config.addinivalue_line("markers", "slow: takes minutes; .ci/run only")
     config.addinivalue_line("markers", "core: the part that other systems run too")
+    config.addinivalue_line("markers", "remote_tty: the server hands out a terminal")
 
 
 def pytest_collection_modifyitems(config, items):
     for item in items:
         if config.getoption("--windows") and (why := wine.skip_reason(item.nodeid)):
             item.add_marker(pytest.mark.skip(reason=f"Windows: {why}"))
+        if peers.PTY_REFUSAL and item.get_closest_marker("remote_tty"):
+            item.add_marker(pytest.mark.skip(reason=peers.PTY_REFUSAL))
         if item.get_closest_marker("timeout") is None:
             long = item.get_closest_marker("slow")
             big = item.get_closest_marker("big")

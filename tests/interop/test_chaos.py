@@ -35,6 +35,7 @@ while time.thread_time() < until:
 """
 
 
+@pytest.mark.remote_tty
 @pytest.mark.timeout(300)
 def test_U10_chaos_for_twenty_seconds():
     """Hostile parties of every kind at once: one session on the same connection, and one behind a

@@ -283,6 +283,7 @@ def test_D2_nothing_printed_is_an_exit_code(shared, what):
         assert (done.stderr if redirect else done.stdout) == FAKES[what]
 
 
+@pytest.mark.remote_tty
 @pytest.mark.parametrize("what", FAKES)
 def test_D2_nothing_printed_to_a_terminal_is_an_exit_code(terminal, what):
     octal = "".join(f"\\{b:03o}" for b in FAKES[what])
@@ -325,6 +326,7 @@ def test_D2_killed_after_printing_success(shared):
 # ---- terminals ---------------------------------------------------------------------------------
 
 
+@pytest.mark.remote_tty
 @pytest.mark.parametrize("setup", [None, strange_modes], ids=["usual", "strange"])
 def test_D2_L9_terminal_modes_as_by_ssh(shared, terminal, setup):
     by_ssh = Terminal(shared.argv("t", STTY, options=["-tt"]), setup=setup)
@@ -335,6 +337,7 @@ def test_D2_L9_terminal_modes_as_by_ssh(shared, terminal, setup):
     assert stty_text(terminal("-t", "t", STTY, setup=setup)) == expected
 
 
+@pytest.mark.remote_tty
 def test_D2_window_size_and_resize(terminal):
     term = terminal("-t", "t", WATCH_SIZE, rows=33, cols=121)
     term.read_until(rb"33 121\r?\n")
@@ -343,6 +346,7 @@ def test_D2_window_size_and_resize(terminal):
         term.read_until(b"%d %d\r?\n" % (rows, cols))
 
 
+@pytest.mark.remote_tty
 def test_D2_pixel_sizes_and_term(terminal):
     script = (
         "python3 -c 'import fcntl,os,termios,struct;"
@@ -353,6 +357,7 @@ def test_D2_pixel_sizes_and_term(terminal):
     assert term.read_until(rb"PX (\d+ \d+ \d+ \d+ \S+)").group(1) == b"24 80 640 480 xterm-256color"
 
 
+@pytest.mark.remote_tty
 def test_D2_interactive_shell(terminal):
     term = terminal("t")
     term.send(b"PS1=; tty; echo A$((40+2))B\n")
@@ -362,6 +367,7 @@ def test_D2_interactive_shell(terminal):
     assert term.proc.wait(10) == 21
 
 
+@pytest.mark.remote_tty
 def test_D2_ctrl_c_goes_to_the_remote(terminal):
     term = terminal("-t", "t", 'trap "echo GOT-INT; exit 7" INT; echo ready; '
                     "while :; do sleep 0.05; done")
@@ -385,11 +391,13 @@ def test_D2_T_gives_a_shell_no_terminal(terminal):
     assert term.proc.wait(10) == 6
 
 
+@pytest.mark.remote_tty
 def test_D2_t_without_a_terminal_here(shared):
     done = run(shared, "-t", "t", "tty; exit 5")
     assert b"/dev/pts/" in done.stdout and done.returncode == 5
 
 
+@pytest.mark.remote_tty
 def test_D2_escape_ends_the_session(shared, terminal):
     term = terminal("-t", "t", "echo ready; sleep 60")
     term.read_until(rb"ready")
@@ -406,6 +414,7 @@ def wait_raw(term):
     poll(lambda: not modes(term)[3] & termios.ICANON, 10, "raw mode")
 
 
+@pytest.mark.remote_tty
 @pytest.mark.parametrize("how", ["exit", "TERM", "HUP", "INT", "QUIT", "USR1", "ABRT", "daemon"])
 def test_D2_terminal_is_put_back(plain, terminal, how):
     term = terminal("-t", "t", "echo ready; cat >/dev/null; exit 3", mux=plain)
@@ -424,6 +433,7 @@ def test_D2_terminal_is_put_back(plain, terminal, how):
     assert modes(term) == before
 
 
+@pytest.mark.remote_tty
 def test_D2_raw_again_after_a_stop(terminal):
     """A shell has had the terminal in between."""
     term = terminal("-t", "t", "echo ready; read -r x; echo got-$x; exit 8")
@@ -489,6 +499,7 @@ def test_L7_a_one_off_forwards_nothing(make_sshd, make_mux, echo):
         client.close()
 
 
+@pytest.mark.remote_tty
 @needs_otp
 def test_D2_A6_code_asked_in_its_terminal(otp):
     person = Person(lambda question: otp.bastion.code() + "\r")

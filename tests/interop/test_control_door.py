@@ -23,7 +23,7 @@ import masters
 import peers
 from conftest import Cleanup
 from masters import Client, Master, client_config, shown, socket_of
-from peers import PTY_REFUSAL, ROOT, Sshd, hop, pgrep, poll, routes_toml
+from peers import ROOT, Sshd, hop, pgrep, poll, routes_toml
 
 pytestmark = pytest.mark.core
 
@@ -218,9 +218,6 @@ def test_W2_files_share_their_place(both, tmp_path):
 
 # ---- terminals -----------------------------------------------------------------------------------
 
-needs_tty = pytest.mark.skipif(PTY_REFUSAL is not None, reason=str(PTY_REFUSAL))
-
-
 class Terminal(pexpect.spawn):
     def __init__(self, client, *args, options=("-tt",), size=(31, 97), modes=None):
         argv = client.argv(*args, options=options)
@@ -236,7 +233,7 @@ def odd_modes(fd):
     termios.tcsetattr(fd, termios.TCSANOW, t)
 
 
-@needs_tty
+@pytest.mark.remote_tty
 def test_W2_terminal_with_its_modes_and_size(both):
     shows = []
     for client in both:
@@ -250,7 +247,7 @@ def test_W2_terminal_with_its_modes_and_size(both):
     assert b"Shared connection to 127.0.0.1 closed." in shows[0][0]
 
 
-@needs_tty
+@pytest.mark.remote_tty
 def test_W2_size_changes_reach_the_remote(both):
     """The client signals the process that the alive reply named."""
     ours = both[0]
@@ -269,7 +266,7 @@ def test_W2_size_changes_reach_the_remote(both):
         other.expect(pexpect.EOF)
 
 
-@needs_tty
+@pytest.mark.remote_tty
 def test_W2_the_terminal_is_itself_again(both):
     """Raw while the session runs, as it was after it: however it ends."""
     ours = both[0]
@@ -295,7 +292,7 @@ def test_W2_the_terminal_is_itself_again(both):
     os.close(slave)
 
 
-@needs_tty
+@pytest.mark.remote_tty
 def test_W2_escapes(both):
     """~. ends, ~~ is one, ~? lists, and what is of no use says so as with a real master."""
     ours, real = both
@@ -317,7 +314,7 @@ def test_W2_escapes(both):
     assert ours.end[0] == real.end[0] == 255
 
 
-@needs_tty
+@pytest.mark.remote_tty
 def test_W2_no_terminal_to_give(keys, cleanup, make_sshd, make_mux):
     """The server refuses the terminal: the client leaves raw mode, and the command runs."""
     sshd = make_sshd(PermitTTY="no")
@@ -478,6 +475,7 @@ def test_W2_jump_through_the_socket(forwarding, tmp_path):
 # ---- ends ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.remote_tty
 def test_W2_a_killed_client_ends_its_session(both):
     ours = both[0]
     mark = f"sleep 7{os.getpid()}"

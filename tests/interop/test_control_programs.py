@@ -105,6 +105,7 @@ def server():
     s.stop()
 
 
+@pytest.mark.remote_tty
 def test_B6_ansible_with_its_own_arguments(door, tmp_path):
     """The arguments that ansible's ssh plugin passes (ansible itself is too heavy to install here),
     with its control_path set to ours: ControlMaster=auto and ControlPersist find a master."""

@@ -100,6 +100,7 @@ class Guest:
         self.socket.close()
 
 
+@pytest.mark.remote_tty
 def test_W2_ssh_O_proxy_is_as_with_a_real_master(both):
     """Sessions: output, errors, exit status, signals, input, a terminal's, what does not exist."""
     calls = [(["echo out; echo err >&2; exit 7"], {}), (["cat"], {"input": b"x" * 300_000}),

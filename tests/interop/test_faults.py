@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from peers import PTY_REFUSAL, USER, free_port, listening, pgrep, poll, routes_toml
+from peers import USER, free_port, listening, pgrep, poll, routes_toml
 from test_forward import socks5
 
 
@@ -40,11 +40,10 @@ def wait_children(mux, text, gone=False):
 
 
 @pytest.mark.parametrize(
-    "state", ["idle", "output", "input", "half-closed", "pty", "stdin-full", "sftp"]
-)
+    "state", ["idle", "output", "input", "half-closed",
+              pytest.param("pty", marks=pytest.mark.remote_tty), "stdin-full", "sftp"]
+)  # fmt: skip
 def test_P6_client_killed_in_state(pair, state):
-    if state == "pty" and PTY_REFUSAL:
-        pytest.skip(PTY_REFUSAL)
     marker = f"smxmark{random.randrange(10**9)}"
     commands = {
         "idle": (f"exec -a {marker} sleep 300", []),

@@ -249,6 +249,7 @@ def warnings(mux):
     return [w for w in mux.status()["warnings"] if "--max-lifetime" in w]
 
 
+@pytest.mark.remote_tty
 @pytest.mark.parametrize("before, left", [(900, "15 min"), (60, "60 s")])
 def test_U7_warned_before_the_end(make_mux, make_sshd, before, left):
     """4 s after the start of a lifetime that is 4 s longer: in the log, in status and top, at the

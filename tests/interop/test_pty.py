@@ -13,9 +13,9 @@ import time
 
 import pytest
 
-from peers import PTY_REFUSAL, poll
+from peers import poll
 
-pytestmark = pytest.mark.skipif(PTY_REFUSAL is not None, reason=str(PTY_REFUSAL))
+pytestmark = pytest.mark.remote_tty
 
 
 class Terminal:

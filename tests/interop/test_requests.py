@@ -10,7 +10,7 @@ import paramiko
 import pytest
 
 from conftest import Cleanup
-from peers import PTY_REFUSAL, USER, Dropbear, Mux, hop, poll, routes_toml
+from peers import USER, Dropbear, Mux, hop, poll, routes_toml
 from pyssh import Client, Raw, Server, message, string
 
 OPEN, CONFIRMED, REFUSED, DATA, EOF, CLOSE, REQUEST, SUCCESS, FAILURE = (
@@ -183,7 +183,6 @@ OPENS = [
 ]  # fmt: skip
 
 Outcome = collections.namedtuple("Outcome", "died answers closed")
-needs_pty = pytest.mark.skipif(PTY_REFUSAL is not None, reason=str(PTY_REFUSAL))
 
 
 class Talk:
@@ -313,13 +312,13 @@ def run_open(world, case):
     assert ours.answers == (f"refused: {refused}" if refused else direct.answers)
 
 
-@needs_pty
+@pytest.mark.remote_tty
 @pytest.mark.parametrize("case", CASES, ids=[c.name for c in CASES])
 def test_U1_requests_to_sshd(openssh, case):
     run(openssh, case)
 
 
-@needs_pty
+@pytest.mark.remote_tty
 @pytest.mark.parametrize("case", CASES, ids=[c.name for c in CASES])
 def test_U1_requests_to_dropbear(dropbear, case):
     run(dropbear, case)

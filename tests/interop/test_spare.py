@@ -16,7 +16,7 @@ import pytest
 import masters
 import otp_sshd
 import peers
-from peers import PTY_REFUSAL, SSH, USER, Sshd, hop, poll, routes_toml
+from peers import SSH, USER, Sshd, hop, poll, routes_toml
 from pyssh import Client, Server
 
 ASKED = "server_input_channel_open: ctype session"
@@ -178,10 +178,9 @@ def seen(stderr):
     return re.sub(rb"(channel|to) \S+", rb"\1 X", stderr)
 
 
-@pytest.mark.parametrize("case", SAME)
+@pytest.mark.parametrize("case", [
+    pytest.param(c, marks=pytest.mark.remote_tty) if c == "terminal" else c for c in SAME])
 def test_B12_the_same_as_without(three, case):
-    if case == "terminal" and PTY_REFUSAL:
-        pytest.skip(PTY_REFUSAL)
     args, kwargs = SAME[case]
     direct, without, cold, warm = three(*args, **kwargs)
     assert without == direct

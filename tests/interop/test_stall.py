@@ -325,6 +325,7 @@ def test_P2_a_connection_outlives_its_last_channel(make_mux, make_sshd):
     assert target.logins() == 1
 
 
+@pytest.mark.remote_tty
 def test_U3_a_client_without_end_of_words_during_silence(behind):
     """Resizes by the thousand go nowhere, and harm nobody: the connection is there afterwards."""
     mux, path, target = behind
