@@ -22,7 +22,7 @@ import sys
 import calls_config
 from calls_config import ACCOUNTS, HOSTS, INSIDE, MACHINES, ME
 from peers import (
-    BINARY, Daemon, ROOT, SFTP_SERVER, SSHD, descendants, first_child, kill_quietly, poll,
+    BINARY, Daemon, NO_PENALTIES, ROOT, SFTP_SERVER, SSHD, descendants, first_child, kill_quietly, poll,
     short_dir, words_of,
 )
 
@@ -154,7 +154,7 @@ class World(Daemon):
                   "KbdInteractiveAuthentication": "no", "PermitRootLogin": "yes",
                   "AcceptEnv": "LC_CALL", "PrintMotd": "no", "PrintLastLog": "no", "UseDNS": "no",
                   "LogLevel": "VERBOSE", "MaxStartups": 500, "MaxSessions": 300, "SetEnv": "SHLVL=2",
-                  "Subsystem": f"sftp {SFTP_SERVER}", **lines}
+                  "Subsystem": f"sftp {SFTP_SERVER}", **NO_PENALTIES, **lines}
         self.put(f"{name}/sshd_config", "".join(f"{k} {v}\n" for k, v in config.items()))
 
     def repository(self, machine, account):
