@@ -324,10 +324,10 @@ def test_B9_through_a_jump_host(make_mux, certified, ca, keys):
 class Liar(paramiko.Ed25519Key):
     """Signs with its own key, and shows what it is told to under the name it is told to."""
 
-    shown, name = b"", "ssh-ed25519" + CERT
+    shown, shown_name = b"", "ssh-ed25519" + CERT
 
     def get_name(self):
-        return self.name
+        return self.shown_name
 
     def asbytes(self):
         return self.shown
@@ -340,7 +340,7 @@ class LyingServer(Server):
 
     def load_key(self):
         key = Liar.from_private_key_file(str(self.key_path))
-        key.shown, key.name = self.shown, self.name
+        key.shown, key.shown_name = self.shown, self.name
         return key
 
 

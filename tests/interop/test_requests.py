@@ -535,10 +535,11 @@ class Refusing(Server):
         super().serve(sock)
         t = self.transports[-1]
 
-        def refuse(transport, m):
+        def refuse(*args):  # newer versions pass the message only
+            m = args[-1]
             m.get_text()
             with_text = [m.get_int(), 2, self.text, "en"]
-            transport._send_message(message(REFUSED, *with_text))
+            t._send_message(message(REFUSED, *with_text))
 
         t._handler_table = {**t._handler_table, OPEN: refuse}
 
