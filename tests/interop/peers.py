@@ -472,8 +472,10 @@ class Sshd(Daemon):
         self.spawn([SSHD, "-D", "-e", "-f", self.config_path], env=self.env)
         self.wait_port(self.port)
 
-    def logins(self):
-        return self.log().count("Accepted publickey")
+    def logins(self, user=None):
+        """How many there were, of everybody or of one user. An sshd that is not root's accepts the
+        key of another user too, and ends the connection after that."""
+        return self.log().count(f"Accepted publickey for {user} " if user else "Accepted publickey")
 
     def connections(self):
         """Ids of the processes that serve a connection."""

@@ -139,7 +139,7 @@ def test_D2_P1_another_user_is_not_the_routes(make_mux, make_sshd):
     # Told by the server itself, which was asked for that user.
     target.wait_log("nobody")
     assert connect(mux, f"{USER}@{place}", "echo in").stdout == b"in\n"
-    assert target.logins() == 1
+    assert target.logins(USER) == 1
 
 
 def test_D2_P1_a_target_of_two_accounts_has_to_be_named(make_mux, accounts):

@@ -296,8 +296,9 @@ def test_P1_users_do_not_share(make_mux, make_sshd, keys):
     mux = make_mux(target, routes=routes_toml({"t": hop(target), "n": other, "same": hop(target)}))
     mux.check_works("t")
     assert mux.ssh("n", "true").returncode == 255
+    target.wait_log("nobody")
     mux.check_works("same")
-    assert target.logins() == 1
+    assert target.logins(USER) == 1
 
 
 def test_P1_jump_chain_is_part_of_the_key(make_mux, make_sshd):
