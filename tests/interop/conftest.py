@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Fixtures over real parts. `mux` is a shared daemon between a bastion and a target; a test
 that breaks things builds its own with `make_mux` and `make_sshd`."""
+import contextlib
+import fcntl
 import hashlib
 import os
 import signal
 import shutil
 import sys
+import termios
 
 import pytest
 
@@ -22,7 +25,17 @@ def pytest_addoption(parser):
                      help="test this ssh-mux.exe under wine (default: $SMX_BINARY_WINDOWS)")
 
 
+def leave_terminal():
+    """Programs that are started here are programs without a terminal, also if a person runs the
+    tests at one: they would find it by /dev/tty, and ask there. (Ctrl-C goes to the process group,
+    which stays as it is.) Not for a session's first process: all of it would be hung up."""
+    if os.getsid(0) != os.getpid():
+        with contextlib.suppress(OSError), open("/dev/tty", "rb") as tty:
+            fcntl.ioctl(tty, termios.TIOCNOTTY)
+
+
 def pytest_configure(config):
+    leave_terminal()
     if config.getoption("--windows"):
         wine.configure(config.getoption("--windows"))
     # Ignored under nohup, or in the background of a shell; all that is started here would inherit it.
