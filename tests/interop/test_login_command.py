@@ -252,13 +252,14 @@ def warnings(mux):
 @pytest.mark.remote_tty
 @pytest.mark.parametrize("before, left", [(900, "15 min"), (60, "60 s")])
 def test_U7_warned_before_the_end(make_mux, make_sshd, before, left):
-    """4 s after the start of a lifetime that is 4 s longer: in the log, in status and top, at the
-    terminals of connect and proxy; and in no stream."""
+    """8 s after the start of a lifetime that is 8 s longer, by when all sessions are there on a busy
+    machine too: in the log, in status and top, at the terminals of connect and proxy; and in no
+    stream."""
     target, bastion = make_sshd("target"), make_sshd("bastion")
-    begin = time.monotonic()
-    mux = make_mux(target, bastion, max_lifetime=before + 4)
+    mux = make_mux(target, bastion, max_lifetime=before + 8)
+    early = time.monotonic()
     assert mux.ssh("t", "true").returncode == 0
-    begin = time.monotonic()
+    late = time.monotonic()  # the lifetime began between them
     assert warnings(mux) == [], "no channel is open"
     quiet = keep(mux)
     people = [Terminal(lambda question: None) for _ in range(2)]
@@ -275,9 +276,9 @@ def test_U7_warned_before_the_end(make_mux, make_sshd, before, left):
     assert pipes.stdout.readline() == b"up\n"
     assert not any(b"--max-lifetime" in person.seen for person in people)
     for person in people:
-        poll(lambda: b"--max-lifetime" in person.seen, 8, "the warning at the terminal")
-    took = time.monotonic() - begin
-    assert 2.5 < took < 6, took
+        poll(lambda: b"--max-lifetime" in person.seen, 12, "the warning at the terminal")
+    now = time.monotonic()
+    assert now - early > 7.5 and now - late < 10, (now - early, now - late)
     for person in people:
         # Jump host and target are of one age: a line for each.
         lines = re.findall(rb"\r\nssh-mux: the connection to [^\r\n]* ends in [^\r\n]*\r\n",
