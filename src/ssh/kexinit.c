@@ -150,14 +150,17 @@ static int is_first_choice(const struct smx_view *c, const struct smx_view *s)
 	       first_names_equal(c[LIST_HOST_KEY], s[LIST_HOST_KEY]);
 }
 
-static void note_first_names(const struct smx_view *peer, struct smx_algs *algs)
+/* A name that we don't offer is any bytes, and of no use. */
+static void note_first_names(
+	const struct smx_view *peer, const struct smx_view *self, struct smx_algs *algs)
 {
-	struct smx_view kex = peer[LIST_KEX], host_key = peer[LIST_HOST_KEY], name;
+	struct smx_view kex = peer[LIST_KEX], host_key = peer[LIST_HOST_KEY], name, ours;
 
 	if (smx_namelist_next(&kex, &name))
 		algs->peer_kex = smx_kex_find(name);
-	if (smx_namelist_next(&host_key, &name) && name.len < sizeof(algs->peer_host_key))
-		memcpy(algs->peer_host_key, name.p, name.len);
+	if (smx_namelist_next(&host_key, &name) && name.len < sizeof(algs->peer_host_key) &&
+		choose(name, self[LIST_HOST_KEY], &ours) == 0)
+		memcpy(algs->peer_host_key, ours.p, ours.len);
 }
 
 static int choose_cipher(struct smx_view c[N_LISTS], struct smx_view s[N_LISTS], int dir,
@@ -209,7 +212,7 @@ int smx_kexinit_negotiate(struct smx_view client, struct smx_view server, enum s
 		smx_namelist_has(peer[LIST_KEX], role == SMX_CLIENT ? "ext-info-s" : "ext-info-c");
 	algs.is_first_choice = is_first_choice(c, s);
 	algs.skip_next = (role == SMX_CLIENT ? s_follows : c_follows) && !algs.is_first_choice;
-	note_first_names(peer, &algs);
+	note_first_names(peer, role == SMX_CLIENT ? c : s, &algs);
 	*ret = algs;
 	return 0;
 }

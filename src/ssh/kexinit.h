@@ -31,7 +31,7 @@ struct smx_algs {
 	int peer_strict, peer_ext_info; /* marks in the peer's list; meaningful for the first */
 	int skip_next; /* the peer guessed wrongly: its next kex packet is to be ignored */
 	int is_first_choice; /* of both sides, as to key exchange and host key: a guess was right */
-	/* What the peer would guess: the first of its lists. NULL, "": we don't know it. */
+	/* What the peer would guess: the first of its lists. NULL, "": we don't offer it. */
 	const struct smx_kex_alg *peer_kex;
 	char peer_host_key[SMX_ALG_NAME_SIZE];
 };

@@ -250,6 +250,34 @@ static void guesses(void **state)
 	}
 }
 
+/* B13: what may be guessed the next time is of our own words: anything else are bytes of a stranger. */
+static void b13_first_names(void **state)
+{
+	static const struct {
+		const char *s_kex, *s_host, *kex, *host;
+	} cases[] = {
+		{ "curve25519-sha256", "rsa-sha2-512,ssh-ed25519", "curve25519-sha256",
+			"rsa-sha2-512" },
+		{ "x,curve25519-sha256", "ssh-ed25519", NULL, "ssh-ed25519" },
+		{ "curve25519-sha256", "ssh\n-ed25519,ssh-ed25519", "curve25519-sha256", "" },
+		{ "curve25519-sha256", "ssh-dss,ssh-ed25519", "curve25519-sha256", "" },
+	};
+	struct offer c = { .kex = "curve25519-sha256", .host_key = "ssh-ed25519,rsa-sha2-512" };
+	struct smx_algs algs;
+	const char *what;
+
+	(void)state;
+	for (size_t i = 0; i < SMX_ARRAY_LEN(cases); i++) {
+		struct offer s = { .kex = cases[i].s_kex, .host_key = cases[i].s_host };
+
+		assert_int_equal(negotiate(&c, &s, SMX_CLIENT, &algs, &what), 0);
+		assert_string_equal(algs.peer_host_key, cases[i].host);
+		assert_ptr_equal(algs.peer_kex,
+			cases[i].kex ? smx_kex_find(smx_view_of(cases[i].kex, strlen(cases[i].kex)))
+				     : NULL);
+	}
+}
+
 static void damaged(void **state)
 {
 	static const struct offer o = { 0 };
@@ -286,6 +314,7 @@ int main(void)
 		cmocka_unit_test(marks),
 		cmocka_unit_test(our_own),
 		cmocka_unit_test(guesses),
+		cmocka_unit_test(b13_first_names),
 		cmocka_unit_test(damaged),
 	};
 
