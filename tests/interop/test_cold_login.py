@@ -4,6 +4,7 @@ import contextlib
 import queue
 import select
 import socket
+import ssl
 import threading
 import time
 
@@ -222,9 +223,27 @@ def test_B13_nobody_waits_when_the_early_channel_is_there(cold, make_sshd):
     assert len(trips.flights) == 2
 
 
+def key_exchanges(port):
+    """What the server has of them, as it says itself."""
+    with socket.create_connection(("127.0.0.1", port)) as s, s.makefile("rwb") as f:
+        f.write(b"SSH-2.0-none\r\n")
+        f.flush()
+        f.readline()
+        f.read(5 + 1 + 16)  # lengths of packet and padding, type, cookie
+        return f.read(int.from_bytes(f.read(4), "big")).decode().split(",")
+
+
+def is_as_we_choose(port):
+    """Whether its first one is ours of those it has: ML-KEM, where the library here has that."""
+    has = key_exchanges(port)
+    ours = "mlkem768x25519-sha256"
+    return ssl.OPENSSL_VERSION_INFO < (3, 5) or ours not in has or has[0] == ours
+
+
 @pytest.mark.parametrize("kind", ["dropbear", "paramiko"])
 def test_B13_others_that_are_known(cold, keys, cleanup, make_dropbear, kind):
-    """Their key exchange is guessed as well; no session is asked for too early."""
+    """Their key exchange is guessed as well, if it is what we choose without a guess (dropbear 2025 has
+    another first); no session is asked for too early."""
     server = make_dropbear() if kind == "dropbear" else odd_server(cleanup, keys)
     mux, trips = cold(server)
     mux.check_works()
@@ -232,7 +251,8 @@ def test_B13_others_that_are_known(cold, keys, cleanup, make_dropbear, kind):
         lose(server, mux)
         mux.check_works()
         assert len(trips.flights) == n
-    assert mux.log().count("the key exchange is guessed") == 2
+    guesses = 2 if is_as_we_choose(server.port) else 0
+    assert mux.log().count("the key exchange is guessed") == guesses
     assert "together with the login" not in mux.log()
 
 
