@@ -19,7 +19,8 @@ DELAY = 0.5 # each way: what belongs to one flight is sent within it, on a busy 
 
 class Trips(threading.Thread):
     """A proxy with a delay that counts the flights of the client: bytes that follow bytes of the
-    server. As many round trips were made, and one more for TCP's own handshake."""
+    server. As many round trips were made, and one more for TCP's own handshake. What a server says
+    unasked may pass by in the middle of a flight; the next one begins two delays later."""
 
     def __init__(self, port):
         super().__init__(daemon=True)
@@ -36,7 +37,7 @@ class Trips(threading.Thread):
             except OSError:
                 return
             server = socket.create_connection(("127.0.0.1", self.target))
-            state = {"n": 0, "last": "server", "lock": threading.Lock()}
+            state = {"n": 0, "last": "server", "began": 0, "lock": threading.Lock()}
             self.flights.append(state)
             for a, b, who in ((client, server, "client"), (server, client, "server")):
                 held = queue.SimpleQueue()
@@ -52,12 +53,15 @@ class Trips(threading.Thread):
                 data = a.recv(65536)
             except OSError:
                 data = b""
+            now = time.monotonic()
             with state["lock"]:
-                if data and who == "client" and state["last"] == "server":
+                is_later = now - state["began"] > DELAY
+                if data and who == "client" and state["last"] == "server" and is_later:
                     state["n"] += 1
+                    state["began"] = now
                 if data:
                     state["last"] = who
-            held.put((time.monotonic() + DELAY, data))
+            held.put((now + DELAY, data))
 
     @staticmethod
     def give(held, b):
