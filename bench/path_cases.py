@@ -415,6 +415,9 @@ class Login:
     def mux_ms(self, where):
         self.mux.stop()
         self.mux.start()
+        return self.through(where)
+
+    def through(self, where):
         side = self.world.mux_side(self.mux)
         return self.run(side.argv("true", host=f"{where}@server"), self.servers[where][1])
 
@@ -422,8 +425,7 @@ class Login:
         """The same once more, after the connection has ended."""
         self.mux_ms(where)
         peers.poll(lambda: not self.mux.connections(), what="the idle connection is gone")
-        side = self.world.mux_side(self.mux)
-        return self.run(side.argv("true", host=f"{where}@server"), self.servers[where][1])
+        return self.through(where)
 
 
 AGAIN = "ssh-mux, again"

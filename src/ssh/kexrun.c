@@ -91,7 +91,7 @@ static int send_message(
 	return smx_packets_send(&t->pk, parts, n ? 2 * n : 1);
 }
 
-int kex_take_guess(struct smx_transport *t, const struct smx_transport_config *config)
+void kex_take_guess(struct smx_transport *t, const struct smx_transport_config *config)
 {
 	const char *kex = t->offer_kex ? t->offer_kex : smx_kex_names();
 	const char *host_key = t->offer_host_key ? t->offer_host_key : smx_sigalg_names(0);
@@ -102,14 +102,12 @@ int kex_take_guess(struct smx_transport *t, const struct smx_transport_config *c
 		strlen(config->guess_host_key) >= sizeof(t->guess_host_key) ||
 		!smx_namelist_has(smx_view_of(kex, strlen(kex)), guess) ||
 		!smx_namelist_has(smx_view_of(host_key, strlen(host_key)), config->guess_host_key))
-		return 0;
+		return;
 	alg = smx_kex_find(smx_view_of(guess, strlen(guess)));
 	if (!alg || alg->kind == SMX_KEX_GEX)
-		return 0;
+		return;
 	memcpy(t->guess_host_key, config->guess_host_key, strlen(config->guess_host_key) + 1);
 	t->guess = alg;
-	t->has_guessed = 1;
-	return 0;
 }
 
 /* RFC 4253 section 7: as if the server's KEXINIT had come. */

@@ -96,9 +96,10 @@ int smx_transport_new(
 	if ((r = copy_list(&t->offer_kex, config->kex)) != 0 ||
 		(r = copy_list(&t->offer_host_key, host_key_algs)) != 0 ||
 		(r = copy_list(&t->offer_ciphers, config->ciphers)) != 0 ||
-		(r = copy_list(&t->offer_macs, config->macs)) != 0 ||
-		(r = kex_take_guess(t, config)) != 0 ||
-		(r = config->is_bare ? begin_bare(t) : begin(t)) != 0)
+		(r = copy_list(&t->offer_macs, config->macs)) != 0)
+		goto fail;
+	kex_take_guess(t, config);
+	if ((r = config->is_bare ? begin_bare(t) : begin(t)) != 0)
 		goto fail;
 	*ret = t;
 	return 0;
@@ -657,7 +658,7 @@ void smx_transport_set_early(struct smx_transport *t, int is_early)
 
 int smx_transport_awaits_guess(const struct smx_transport *t)
 {
-	return t->has_guessed && t->n_kex == 0 && smx_buf_len(&t->kexinit_peer) > 0;
+	return t->guess_host_key[0] && t->n_kex == 0 && smx_buf_len(&t->kexinit_peer) > 0;
 }
 
 void smx_transport_set_phase(struct smx_transport *t, enum smx_phase phase)

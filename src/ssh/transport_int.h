@@ -50,8 +50,7 @@ struct smx_transport {
 	uint64_t n_kex;
 	struct smx_algs algs;
 	const struct smx_kex_alg *guess; /* of the first exchange; NULL: none, or it was wrong */
-	char guess_host_key[SMX_ALG_NAME_SIZE];
-	int has_guessed;
+	char guess_host_key[SMX_ALG_NAME_SIZE]; /* "": nothing was ever guessed */
 	struct smx_buf kexinit_self, kexinit_peer;
 	struct smx_kex *kex;
 	struct smx_buf gex; /* min n max p g as they go into the hash */
@@ -78,9 +77,9 @@ struct smx_transport {
 	char lack_offer[LACK_SIZE];
 };
 
-/* kexrun.c. All return 0 or the error that ends the connection. */
 /* Takes a guess that can be made; does nothing with another. */
-int kex_take_guess(struct smx_transport *t, const struct smx_transport_config *config);
+void kex_take_guess(struct smx_transport *t, const struct smx_transport_config *config);
+/* kexrun.c. All return 0 or the error that ends the connection. */
 int kex_begin(struct smx_transport *t); /* sends our KEXINIT */
 int kex_handle(struct smx_transport *t, struct smx_view payload);
 /* Whether the exchange, or its beginning, has a use for a message 20 to 49 now. */

@@ -34,16 +34,9 @@ void early_note_algs(struct upstream *up)
 
 /* --- a channel --- */
 
-static const struct open_req *first_waiting(const struct pool_entry *e)
-{
-	if (smx_list_empty(&e->waiting))
-		return NULL;
-	return SMX_CONTAINER(e->waiting.next, struct open_req, node);
-}
-
 void early_open(struct upstream *up)
 {
-	const struct open_req *req = first_waiting(up->entry);
+	const struct open_req *req = pool_first_waiting(up->entry);
 	struct link *l = up->link;
 	struct mux_ids ids = ids_of_upstream(up);
 	int r;

@@ -51,7 +51,7 @@ static struct upstream *upstream_at(struct smx_list *node)
 	return SMX_CONTAINER(node, struct upstream, node);
 }
 
-static struct open_req *first_waiting(const struct pool_entry *e)
+struct open_req *pool_first_waiting(const struct pool_entry *e)
 {
 	if (smx_list_empty(&e->waiting))
 		return NULL;
@@ -357,7 +357,7 @@ void pool_fail_waiting(struct pool_entry *e, uint32_t code, const char *text)
 			both, sizeof(both), "%s, and another one can't be had: %s", what, text);
 		text = both;
 	}
-	while ((req = first_waiting(e))) {
+	while ((req = pool_first_waiting(e))) {
 		smx_list_del(&req->node);
 		req->failed(req, code, text);
 	}
@@ -512,7 +512,7 @@ void pool_assign(struct pool_entry *e)
 		else
 			upstream_open(up, req);
 	}
-	if (first_waiting(e))
+	if (pool_first_waiting(e))
 		add_upstreams(e);
 }
 
@@ -609,7 +609,7 @@ void pool_upstream_gone(struct pool_entry *e, struct upstream *up, const char *t
 			pool_fail_waiting(e, SMX_OPEN_CONNECT_FAILED, text);
 	}
 	/* What waits now was taken back from a connection that died under it. */
-	if (first_waiting(e) && !e->mux->core.is_stopping)
+	if (pool_first_waiting(e) && !e->mux->core.is_stopping)
 		pool_assign(e);
 	else if (e->mux->core.is_stopping)
 		pool_fail_waiting(e, SMX_OPEN_CONNECT_FAILED, "ssh-mux is stopping");
@@ -625,9 +625,9 @@ void pool_tick(struct mux *m)
 
 		SMX_LIST_FOREACH (it2, tmp2, &e->upstreams)
 			upstream_tick(upstream_at(it2));
-		if (first_waiting(e))
+		if (pool_first_waiting(e))
 			pool_assign(e);
-		stalled = first_waiting(e) ? find_stalled(e) : NULL;
+		stalled = pool_first_waiting(e) ? find_stalled(e) : NULL;
 		if (stalled && mux_now(m) >= pool_hope_ms(e))
 			refuse_for_stalled(e, stalled, STALLED_PATIENCE_MS);
 	}
@@ -654,7 +654,7 @@ uint64_t pool_deadline(const struct mux *m)
 		for (struct smx_list *up = e->upstreams.next; up != &e->upstreams; up = up->next)
 			if ((one = upstream_deadline(upstream_at(up))) < at)
 				at = one;
-		if (!first_waiting(e) || !find_stalled(e))
+		if (!pool_first_waiting(e) || !find_stalled(e))
 			continue;
 		one = longest_waiting_ms(e) + STALLED_PATIENCE_MS;
 		if (one < pool_hope_ms(e))
@@ -709,7 +709,7 @@ void pool_kick(struct mux *m)
 	SMX_LIST_FOREACH (it, tmp, &m->entries) {
 		struct pool_entry *e = SMX_CONTAINER(it, struct pool_entry, node);
 
-		if (first_waiting(e))
+		if (pool_first_waiting(e))
 			pool_assign(e);
 	}
 }
@@ -721,7 +721,7 @@ void pool_sweep(struct mux *m)
 	SMX_LIST_FOREACH (it, tmp, &m->entries) {
 		struct pool_entry *e = SMX_CONTAINER(it, struct pool_entry, node);
 
-		if (smx_list_empty(&e->upstreams) && !first_waiting(e))
+		if (smx_list_empty(&e->upstreams) && !pool_first_waiting(e))
 			free_entry(e);
 	}
 }

@@ -76,6 +76,8 @@ void pool_open(struct mux *m, struct smx_routes *routes, const struct smx_route 
 void pool_again(struct open_req *req);
 /* Whoever wanted it is gone. `released` is called. */
 void pool_cancel(struct open_req *req);
+/* The request at the head of those that wait, or NULL. */
+struct open_req *pool_first_waiting(const struct pool_entry *e);
 /* Gives waiting requests to connections, and makes connections for the rest. */
 void pool_assign(struct pool_entry *e);
 /* Whether there is an entry for these hops: somebody waits, or there is a connection. */

@@ -150,7 +150,6 @@ static void on_ready(struct link *l)
 static int on_auth(struct link *l, struct smx_view payload)
 {
 	struct upstream *up = l->owner;
-
 	int r = login_handle(up->login, payload);
 
 	if (up->state < UPSTREAM_READY && !login_is_sure(up->login))
@@ -714,10 +713,10 @@ void upstream_open(struct upstream *up, struct open_req *req)
 	}
 	if (req->is_session && spares_serve(up, req))
 		return;
-	r = (chan = early_take(up, req))
-		    ? 0
-		    : smx_conn_open(&l->conn, smx_buf_as_view(&req->kind),
-			      smx_buf_as_view(&req->specific), req->recv_window, &chan);
+	chan = early_take(up, req);
+	r = chan ? 0
+		 : smx_conn_open(&l->conn, smx_buf_as_view(&req->kind),
+			   smx_buf_as_view(&req->specific), req->recv_window, &chan);
 	if (r != 0) {
 		if (r != SMX_ELIMIT)
 			link_fail(l, r, NULL);
