@@ -208,8 +208,11 @@ def test_B7_a_download_fills_a_long_fat_path(world, tmp_path):
 
 
 def test_B7_B8_status_tells_of_the_path(make_sshd, make_mux):
-    """`status --json` and `status` show what the estimate has made of a transfer."""
+    """`status --json` and `status` show what the estimate has made of a transfer. The path's length
+    is known before there is any: a transfer's own queue would be taken for a part of it."""
     mux = make_mux(make_sshd())
+    mux.check_works()
+    poll(lambda: mux.status()["connections"][0]["path"]["least_rtt_us"], 5, "a round trip", 0.1)
     down = Down(mux.argv("t"))
     try:
         def path():

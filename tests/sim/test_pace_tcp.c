@@ -26,6 +26,9 @@
 #define TCP_ACK     52
 #define FIRST_CWND  14480.0
 #define GRANT_STEPS 16
+#define PACKET_MAX  32768
+#define UNSENT_MAX  131072 /* as OpenSSH */
+#define HOLD_US     1000 /* as pacing.c does */
 
 enum { DOWN, UP };
 enum kind { DATA, PROBE, ANSWER, GRANT };
@@ -33,7 +36,7 @@ enum kind { DATA, PROBE, ANSWER, GRANT };
 struct seg {
 	uint32_t len;
 	enum kind kind;
-	uint64_t granted;
+	uint64_t n; /* what is granted; of data, what the message has that ends here */
 };
 
 /* A segment that was sent, as often as it was. */
@@ -79,6 +82,8 @@ struct path {
 	struct way ways[2];
 	int is_busy[2];
 	int has_nagle[2]; /* who sends that way */
+	int has_news; /* something came */
+	uint64_t hold_until_us;
 	uint64_t granted, may_send, sent; /* by us; what the server knows of it; what it used */
 	uint64_t got[2];
 	uint64_t rtts[RTTS_MAX];
@@ -106,12 +111,12 @@ static void put(struct path *s, int way, uint32_t len, struct packet packet)
 
 /* --- TCP --- */
 
-static void tcp_write(struct path *s, int way, uint32_t len, enum kind kind, uint64_t granted)
+static void tcp_write(struct path *s, int way, uint32_t len, enum kind kind, uint64_t n)
 {
 	struct way *w = &s->ways[way];
 
 	assert_true(w->written - w->expected < SEGS);
-	w->segs[w->written++ % SEGS] = (struct seg){ len, kind, granted };
+	w->segs[w->written++ % SEGS] = (struct seg){ len, kind, n };
 	w->unsent += len;
 }
 
@@ -182,9 +187,9 @@ static void deliver(struct path *s, int way, const struct seg *g)
 {
 	switch (g->kind) {
 	case DATA:
-		s->got[way] += g->len;
-		if (way == DOWN)
-			pace_received(&s->p, s->now_us, g->len);
+		s->got[way] += g->n;
+		if (way == DOWN && g->n)
+			pace_received(&s->p, s->now_us, g->n);
 		break;
 	case PROBE:
 		tcp_write(s, DOWN, MESSAGE, ANSWER, 0);
@@ -195,7 +200,7 @@ static void deliver(struct path *s, int way, const struct seg *g)
 			s->rtts[s->n_rtts++] = s->p.rtt_us;
 		break;
 	case GRANT:
-		s->may_send += g->granted;
+		s->may_send += g->n;
 		break;
 	}
 }
@@ -209,6 +214,7 @@ static void tcp_arrived(struct path *s, int way, const struct packet *packet)
 	while (w->expected < w->written && w->has[w->expected % SEGS]) {
 		w->has[w->expected % SEGS] = 0;
 		deliver(s, way, &w->segs[w->expected++ % SEGS]);
+		s->has_news |= way == DOWN;
 	}
 	put(s, !way, TCP_ACK, (struct packet){ 0, 1, packet->sent, 0 });
 }
@@ -221,14 +227,36 @@ static void probe(struct path *s)
 	tcp_write(s, UP, MESSAGE, PROBE, 0);
 }
 
+/* As a flow does: when something came, and while what is allowed grows. */
 static void grant(struct path *s)
 {
-	uint64_t window = pace_down_window(&s->p, s->now_us), out = s->granted - s->got[DOWN];
+	uint64_t out = s->granted - s->got[DOWN], window, step;
 
-	if (window <= out || window - out < s->p.down.window / GRANT_STEPS)
+	if (!s->has_news && s->now_us < s->hold_until_us)
 		return;
-	tcp_write(s, UP, MESSAGE, GRANT, window - out);
-	s->granted += window - out;
+	s->has_news = 0;
+	window = pace_down_window(&s->p, s->now_us);
+	step = s->p.down.window / GRANT_STEPS;
+	if (window > out && window - out >= step) {
+		tcp_write(s, UP, MESSAGE, GRANT, window - out);
+		s->granted += window - out;
+	}
+	s->hold_until_us = pace_is_early(&s->p, &s->p.down) ? s->now_us + HOLD_US : UINT64_MAX;
+}
+
+/* What the window has room for, as one message, while no more than that waits to be sent. */
+static void serve(struct path *s)
+{
+	uint64_t n, left, len;
+
+	while ((n = s->may_send - s->sent) > 0 && s->ways[DOWN].unsent < UNSENT_MAX) {
+		n = n < PACKET_MAX ? n : PACKET_MAX;
+		for (left = n; left > 0; left -= len) {
+			len = left < s->mss ? left : s->mss;
+			tcp_write(s, DOWN, (uint32_t)len, DATA, left == len ? n : 0);
+		}
+		s->sent += n;
+	}
 }
 
 static void upload(struct path *s)
@@ -239,7 +267,7 @@ static void upload(struct path *s)
 	while (pace_up_room(&s->p, s->now_us) > 0) {
 		for (uint64_t n = 0, len; n < quantum; n += len) {
 			len = quantum - n < s->mss ? quantum - n : s->mss;
-			tcp_write(s, UP, (uint32_t)len, DATA, 0);
+			tcp_write(s, UP, (uint32_t)len, DATA, len);
 		}
 		pace_sent(&s->p, s->now_us, quantum);
 		if (pace_probe_is_due(&s->p, s->now_us))
@@ -269,8 +297,7 @@ static void step(struct path *s)
 		upload(s);
 	if (pace_probe_is_due(&s->p, s->now_us))
 		probe(s);
-	for (; s->sent + s->mss <= s->may_send; s->sent += s->mss)
-		tcp_write(s, DOWN, s->mss, DATA, 0);
+	serve(s);
 	tcp_send(s, DOWN);
 	tcp_send(s, UP);
 	s->now_us += TICK_US;
@@ -282,6 +309,7 @@ static void run(struct path *s, double seconds, int is_down, int is_up)
 
 	s->is_busy[DOWN] = is_down;
 	s->is_busy[UP] = is_up;
+	s->has_news = 1;
 	while (s->now_us < end)
 		step(s);
 }
@@ -382,8 +410,26 @@ static void test_b8_one_way(void **state)
 static void test_b8_both_ways(void **state)
 {
 	(void)state;
-	expect(path_new(20, 40, 250000), 0.5, 0.6, 2.2);
-	expect(path_new(5, 80, 1000000), 0.5, 0.6, 2.2);
+	expect(path_new(20, 40, 250000), 0.65, 0.8, 1.45);
+	expect(path_new(5, 80, 1000000), 0.7, 0.75, 1.5);
+}
+
+/* Others fill both queues for a time. What both ways have queued then is nobody else's any more. */
+static void test_b8_both_ways_after_others(void **state)
+{
+	struct path *s = path_new(20, 40, 250000);
+	const double queue_us = 100000 / s->rate;
+
+	(void)state;
+	run(s, 4, 1, 1);
+	for (int i = 0; i < 12000; i++) { /* 3 s */
+		for (int way = 0; way < 2; way++)
+			if (s->ways[way].free_us < (double)s->now_us + queue_us)
+				s->ways[way].free_us = (double)s->now_us + queue_us;
+		step(s);
+	}
+	run(s, 6, 1, 1);
+	expect(s, 0.65, 0.65, 1.45);
 }
 
 /* A server on which no session runs holds small answers until the last one is acknowledged. */
@@ -432,6 +478,7 @@ int main(void)
 		cmocka_unit_test(test_b7_startup_overflows_little),
 		cmocka_unit_test(test_b8_one_way),
 		cmocka_unit_test(test_b8_both_ways),
+		cmocka_unit_test(test_b8_both_ways_after_others),
 		cmocka_unit_test(test_b7_held_answers),
 		cmocka_unit_test(test_b7_held_messages),
 	};

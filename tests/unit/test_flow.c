@@ -511,6 +511,80 @@ static void U8_single_bytes_are_not_granted_one_by_one(void **state)
 	finish(f);
 }
 
+/* A path of 100 ms that takes 1 MB/s: its estimate, and the flow is known as bulk. */
+static void pace(struct fixture *f)
+{
+	struct link *l = f->in.link;
+
+	l->is_paced = 1;
+	pace_init(&l->pace, 1 << 20);
+	l->pace.least_us = l->pace.rtt_us = l->pace.smooth_us = 100 * 1000;
+	l->pace.n_rounds = 100;
+	l->pace.down.mode = PACE_STEADY;
+	l->pace.down.phase = 2;
+	l->pace.down.rate = 1e6;
+	l->pace.down.window = 110 * 1000;
+	l->pace.down.lifted_us = uv_hrtime() / 1000;
+	smx_list_init(&l->owed_later);
+	smx_list_init(&l->pacing_node);
+	f->core.is_stopping = 1; /* no timer here */
+	f->flow.bulk.busy_round = l->pace.n_rounds + 1;
+}
+
+/* B8: what a path takes is granted at its rate, also while nothing comes: a message of 32 KiB takes
+ * a thin one tens of milliseconds, and what is granted for it at once would come as one again. */
+static void B8_the_rest_of_a_window_is_granted_in_a_moment(void **state)
+{
+	struct fixture *f = make(1 << 30, 32768);
+	struct link *l = f->in.link;
+
+	(void)state;
+	pace(f);
+	f->in.chan->recv_window = 0;
+	flow_resume(&f->flow);
+	assert_false(smx_list_empty(&l->owed));
+	assert_int_equal(settle_grants(f), 1);
+	assert_in_range(f->in.chan->recv_window, 1, 110 * 1000 / 4);
+	assert_false(smx_list_empty(&l->owed_later));
+	smx_list_del(&f->flow.grants.node);
+	finish(f);
+}
+
+/* B8: a flow of bulk of which little comes in a round trip or two is not taken for a light one. */
+static void B8_bulk_stays_bulk_for_some_round_trips(void **state)
+{
+	struct fixture *f = make(1 << 30, 32768);
+	struct link *l = f->in.link;
+	struct bulk *b = &f->flow.bulk;
+
+	(void)state;
+	pace(f);
+	b->busy_round = 0;
+	bulk_note(b, l, LINK_DOWN, BULK_LIGHT);
+	assert_true(bulk_is_light(b, l, 0));
+	bulk_note(b, l, LINK_DOWN, 1);
+	assert_false(bulk_is_light(b, l, 0));
+	for (int i = 0; i < 3; i++) {
+		l->pace.n_rounds++;
+		bulk_note(b, l, LINK_DOWN, BULK_LIGHT);
+		assert_false(bulk_is_light(b, l, 0));
+	}
+	l->pace.n_rounds++;
+	assert_true(bulk_is_light(b, l, 0));
+	assert_int_equal(l->n_busy[LINK_DOWN], 1);
+	finish(f);
+}
+
+/* B8: small steps on a thin path, and not too many messages on a fat one. */
+static void B8_steps_of_a_share(void **state)
+{
+	(void)state;
+	assert_int_equal(bulk_step(16 << 20), 1 << 20);
+	assert_int_equal(bulk_step(128 << 10), 8 << 10);
+	assert_int_equal(bulk_step(112 << 10), 7 << 9);
+	assert_int_equal(bulk_step(1), BULK_SHARE_LEAST / 4);
+}
+
 /* U8: what requests cost is bounded, not what is in them: those of one flow … */
 static void U8_requests_are_counted_with_what_they_cost(void **state)
 {
@@ -583,6 +657,9 @@ int main(void)
 		cmocka_unit_test(U8_windows_near_2_to_the_32_never_stop_the_sender),
 		cmocka_unit_test(U8_small_grants_are_joined_not_multiplied),
 		cmocka_unit_test(U8_single_bytes_are_not_granted_one_by_one),
+		cmocka_unit_test(B8_the_rest_of_a_window_is_granted_in_a_moment),
+		cmocka_unit_test(B8_bulk_stays_bulk_for_some_round_trips),
+		cmocka_unit_test(B8_steps_of_a_share),
 		cmocka_unit_test(U8_requests_are_counted_with_what_they_cost),
 		cmocka_unit_test(U8_requests_of_a_client_are_bounded),
 		cmocka_unit_test(without_memory_the_channel_ends_and_nothing_else),

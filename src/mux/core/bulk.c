@@ -1,32 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 #include "mux/core/bulk.h"
 
+#define STEPS      16 /* of a share */
+#define STEP_SMALL (8 * 1024) /* below this half of it */
+/* A message of 32 KiB takes a thin path longer than a round trip, in which nothing else comes. */
+#define BUSY_ROUNDS 4
+
 int bulk_is_light(const struct bulk *b, const struct link *l, size_t waiting)
 {
 	if (!l || !l->is_paced || waiting > BULK_LIGHT)
 		return 0;
-	if (b->round != l->pace.n_rounds)
-		return !b->is_busy || b->round + 1 != l->pace.n_rounds;
-	return !b->is_busy && !b->was_busy;
+	return !b->busy_round || l->pace.n_rounds + 1 - b->busy_round >= BUSY_ROUNDS;
 }
 
 void bulk_note(struct bulk *b, struct link *l, enum link_way way, size_t n)
 {
+	uint64_t round;
+
 	if (!l || !l->is_paced)
 		return;
-	if (b->round != l->pace.n_rounds) {
-		b->was_busy = b->is_busy && b->round + 1 == l->pace.n_rounds;
-		b->is_busy = 0;
+	round = l->pace.n_rounds + 1;
+	if (b->round != round) {
 		b->round_bytes = 0;
-		b->round = l->pace.n_rounds;
+		b->round = round;
 	}
 	b->round_bytes =
 		n < UINT32_MAX - b->round_bytes ? b->round_bytes + (uint32_t)n : UINT32_MAX;
-	if (!b->is_busy && b->round_bytes > BULK_LIGHT) {
-		b->is_busy = 1;
+	if (b->busy_round != round && b->round_bytes > BULK_LIGHT) {
+		b->busy_round = round;
 		l->n_busy[way]++;
 	}
-	if (!b->is_busy && !b->was_busy)
+	if (bulk_is_light(b, l, 0))
 		return;
 	if (way == LINK_DOWN)
 		pace_received(&l->pace, uv_hrtime() / 1000, n);
@@ -56,6 +60,15 @@ size_t bulk_down_most(const struct bulk *b, const struct link *l, size_t waiting
 	int is_known = l && l->is_paced && l->pace.down.mode != PACE_UNKNOWN;
 
 	return is_known && !bulk_is_light(b, l, waiting) ? part(l, l->pace.down.window) : 0;
+}
+
+size_t bulk_step(size_t share)
+{
+	size_t n = share / STEPS;
+
+	if (n < STEP_SMALL)
+		n /= 2;
+	return n > BULK_SHARE_LEAST / 4 ? n : BULK_SHARE_LEAST / 4;
 }
 
 int bulk_is_early(const struct bulk *b, const struct link *l, size_t waiting)

@@ -14,9 +14,10 @@
 #define BULK_SHARE_LEAST (8 * 1024)
 
 struct bulk {
-	uint64_t round; /* of the link's round trips, the one that these are of: */
+	/* Of the link's round trips, counted from 1: the one that round_bytes is of; the last with more
+	 * than BULK_LIGHT, or 0. */
+	uint64_t round, busy_round;
 	uint32_t round_bytes;
-	unsigned is_busy : 1, was_busy : 1; /* more than BULK_LIGHT in it; in the one before */
 };
 
 /* l: the link to the remote; NULL or one without pacing: no opinion. waiting: bytes queued. */
@@ -27,6 +28,9 @@ void bulk_note(struct bulk *b, struct link *l, enum link_way way, size_t n);
  * the path takes it (pacing.h); 0: no opinion, or not bulk. */
 size_t bulk_down_share(const struct bulk *b, struct link *l, size_t waiting);
 size_t bulk_down_most(const struct bulk *b, const struct link *l, size_t waiting);
+/* The least of such a share that is granted at once: what is sent for a large grant would be a queue
+ * on a thin path. */
+size_t bulk_step(size_t share);
 /* The first is less than the second. */
 int bulk_is_early(const struct bulk *b, const struct link *l, size_t waiting);
 

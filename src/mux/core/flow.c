@@ -12,7 +12,6 @@
 #define RECORD_BIG    (64 * 1024)
 #define RECORD_LARGE  (SMX_BLOCK_LEN - sizeof(struct record))
 #define RUN_HEAD      8
-#define GRANT_STEPS   16 /* of bulk's share of a path */
 
 enum record_kind { REC_DATA, REC_REQUEST, REC_EOF, REC_CLOSE };
 
@@ -198,12 +197,9 @@ static size_t grant_due(const struct flow *f)
 	if (!in || f->in->link->dead || in->eof_received || in->close_received || in->close_sent)
 		return 0;
 	n = room(f);
-	/* In small steps, or what is sent for a grant would be a queue on a thin path; but a
-	 * receiver that takes byte after byte is not what they are for. */
 	if (share) {
-		low = (share < size ? share : size) / GRANT_STEPS;
-		if (low < BULK_SHARE_LEAST / 4)
-			low = BULK_SHARE_LEAST / 4;
+		low = bulk_step(share < size ? share : size);
+		/* A receiver that takes byte after byte is not what small steps are for. */
 		if (f->queued_data && low < FLOW_GRANT_LEAST)
 			low = FLOW_GRANT_LEAST;
 		return n >= low ? n : 0;
@@ -248,6 +244,7 @@ static int flow_grant(struct source *s)
 		link_fail(f->in->link, r, NULL);
 	f->window.taken = f->in->chan->recv_window + f->queued_data + f->queued_heads;
 	window_granted(&f->window, (uint32_t)n);
+	grant(f); /* the rest in a moment, also if nothing comes meanwhile */
 	return 0;
 }
 

@@ -686,6 +686,8 @@ void link_probe(struct link *l)
 	}
 	l->owes_probe = 0;
 	smx_live_probed(&l->live, core_now(l->core));
+	if (l->pace.n_probes == 0) /* an exchange before this one is of no matter */
+		l->pace_kex = smx_transport_n_kex(l->t);
 	pace_probe_sent(&l->pace, now_us());
 	if (!smx_transport_can_send(l->t))
 		pace_void_probes(&l->pace);

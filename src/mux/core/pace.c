@@ -17,8 +17,10 @@
 #define EXTRA_FADES     16 /* rounds */
 #define EXTRA_DROPS     4
 #define HOLD_FADES      4 /* rounds */
+#define HOLD_PART       4 /* of the least round trip: so little is none */
 #define TOGETHER_US     1500
 #define UP_PROBES       16 /* in a window of what is sent */
+#define MESSAGE_PART    12 /* of the trip: a message counts when all of it is there */
 #define PROBE_LEAST_US  (10 * 1000) /* between two probes */
 #define BULK_IS_OVER_US (200 * 1000) /* after so long without a byte, or two round trips */
 /* Time by which a peer, or we, may be late without the path running dry. */
@@ -82,9 +84,43 @@ static void note_bulk(struct pace *p, uint64_t now_us)
 	p->bulk_us = now_us;
 }
 
+/* Bytes of this way that are not under way any more, as far as is known. */
+static uint64_t arrived(const struct pace *p, const struct pace_way *w)
+{
+	return w == &p->down ? w->total : p->up_confirmed;
+}
+
+/*
+ * A window that is free at once must not be used at once: what is sent as one burst comes as one,
+ * is granted or answered as one and so stays one, a queue that comes and goes. And what lay behind a
+ * lost packet comes all at once: a grant as large would be more than the queue holds. So a window is
+ * given at the rate, and until that is known half at once and the rest at a multiple of it.
+ */
+static void lift_ceiling(struct pace *p, struct pace_way *w, uint64_t now_us)
+{
+	uint64_t base = arrived(p, w), least = base + w->window / PART_OTHER;
+	double gain = LIFT_OTHER;
+
+	/* Grants that are held on their way come together whatever we do. */
+	if (w->mode == PACE_STEADY && (w == &p->up || p->hold_us < p->least_us / HOLD_PART)) {
+		least = base + w->window / PART_STEADY;
+		gain = w->phase == 0 ? LIFT_PROBE : LIFT_STEADY;
+	}
+	if (p->least_us < NEAR_US)
+		least = base + w->window;
+	w->ceiling += (uint64_t)(w->rate * gain * (double)(now_us - w->lifted_us) / US);
+	w->lifted_us = now_us;
+	if (w->ceiling < least)
+		w->ceiling = least;
+	if (w->ceiling > base + w->window)
+		w->ceiling = base + w->window;
+}
+
 void pace_received(struct pace *p, uint64_t now_us, size_t n)
 {
 	note_bulk(p, now_us);
+	/* The time until now was for what the window had room for: all of a message comes at once. */
+	lift_ceiling(p, &p->down, now_us);
 	p->down.total += n;
 }
 
@@ -227,6 +263,23 @@ static void end_test(const struct pace *p, struct pace_way *w)
 	w->phase_rate = w->rate;
 }
 
+static void begin_test(const struct pace *p, struct pace_way *w)
+{
+	w->testing = TEST_ROUNDS;
+	w->long_us = p->before_us;
+}
+
+/* What one way is tested for may be the other way's queue: both or none. */
+static void join_tests(struct pace *p)
+{
+	struct pace_way *other = p->down.testing == TEST_ROUNDS ? &p->up : &p->down;
+
+	if (!has_both(p) || p->down.testing == p->up.testing || other->testing ||
+		(other->mode != PACE_STEADY && other->mode != PACE_SHARED))
+		return;
+	begin_test(p, other);
+}
+
 static void steady_round(const struct pace *p, struct pace_way *w)
 {
 	if (w->testing) {
@@ -235,16 +288,13 @@ static void steady_round(const struct pace *p, struct pace_way *w)
 	}
 	if (w->mode == PACE_SHARED) {
 		w->n_long++;
-		if (w->n_long % SHARED_TEST == 0) {
-			w->testing = TEST_ROUNDS;
-			w->long_us = p->before_us;
-		}
+		if (w->n_long % SHARED_TEST == 0)
+			begin_test(p, w);
 	} else {
 		w->n_long = is_long(p) ? w->n_long + 1 : 0;
 		if (w->n_long >= LONG_ROUNDS) {
 			forget_rates(w);
-			w->testing = TEST_ROUNDS;
-			w->long_us = p->before_us;
+			begin_test(p, w);
 		}
 	}
 	next_phase(w);
@@ -294,9 +344,22 @@ static double startup_gain(const struct pace *p, const struct pace_way *w)
 	return w->rate * (double)p->least_us / US > CAREFUL_FROM ? CAREFUL_GAIN : STARTUP_GAIN;
 }
 
+/*
+ * With transfers both ways a round trip has both queues in it, and nothing tells them apart. Half
+ * of them is taken for the other way's: if it is more, this way gives up a little, and the other as
+ * much, until each has what it is meant to have.
+ */
+static double other_queue_us(const struct pace *p)
+{
+	double least = (double)p->least_us, queue = (double)p->smooth_us - least;
+
+	return queue <= 0 ? 0 : (queue < least ? queue : least) / 2;
+}
+
 static void set_window(const struct pace *p, struct pace_way *w)
 {
-	double path = (double)(p->least_us + p->hold_us), trip = path, gain = 1.0, window, least;
+	double path = (double)(p->least_us + p->hold_us), trip = path, gain = 1.0;
+	double slack, window, least;
 
 	switch (w->mode) {
 	case PACE_UNKNOWN:
@@ -320,10 +383,14 @@ static void set_window(const struct pace *p, struct pace_way *w)
 		trip = path;
 		gain = 0.5;
 	}
-	/* The other way's queue is part of the trip, and none of ours. */
-	if ((w == &p->up ? &p->down : &p->up)->was_limited)
-		trip += SLACK_US + trip / 16;
-	window = w->rate * (trip * gain + SLACK_US) / US;
+	slack = w == &p->down ? trip / MESSAGE_PART : 0;
+	if ((w == &p->up ? &p->down : &p->up)->was_limited) {
+		trip += other_queue_us(p);
+		gain = gain > 1 ? (1 + gain) / 2 : gain;
+	} else {
+		slack += SLACK_US;
+	}
+	window = w->rate * (trip * gain + slack) / US;
 	least = w->mode == PACE_STARTUP && gain > 1 ? window_first(p) : WINDOW_LEAST;
 	/* So near, a pause of either program is longer than the path. */
 	if (p->least_us < NEAR_US)
@@ -385,14 +452,18 @@ static void note_trip(struct pace *p, uint64_t now_us, uint64_t rtt_us)
 	}
 }
 
+/*
+ * From the last answer before the probe was sent to its own: what lies between two answers is whole.
+ * What had come of a message when the probe was sent would count for the time after it, and the
+ * highest of several rates would be too high by a message each round trip.
+ */
 static void note_down(struct pace *p, const struct pace_probe *probe, uint64_t now_us)
 {
-	uint64_t n = p->down.total - probe->down_total, span = now_us - probe->sent_us;
+	uint64_t n = p->down.total - probe->down_answered, span = now_us - probe->answered_us;
 
-	/* Nothing came for a time before it was sent: what comes now was on its way then. */
-	if (probe->answered_us && probe->sent_us - probe->answered_us > p->least_us / 2) {
-		n = p->down.total - probe->down_answered;
-		span = now_us - probe->answered_us;
+	if (!probe->answered_us) {
+		n = p->down.total - probe->down_total;
+		span = now_us - probe->sent_us;
 	}
 	note_rate(&p->down, (double)n * US / (double)span,
 		p->down.window && n * 4 >= p->down.window * 3, 1);
@@ -500,6 +571,7 @@ void pace_probe_answered(struct pace *p, uint64_t now_us)
 			p->extra / (is_beyond_hold(p, p->before_us) ? EXTRA_DROPS : EXTRA_FADES);
 		end_round(p, &p->down);
 		end_round(p, &p->up);
+		join_tests(p);
 	}
 	set_window(p, &p->down);
 	set_window(p, &p->up);
@@ -511,37 +583,6 @@ int pace_is_unanswered(const struct pace *p, uint64_t now_us)
 }
 
 /* --- what may go now --- */
-
-/* Bytes of this way that are not under way any more, as far as is known. */
-static uint64_t arrived(const struct pace *p, const struct pace_way *w)
-{
-	return w == &p->down ? w->total : p->up_confirmed;
-}
-
-/*
- * An upload's window that is free at once must not be used at once: what is sent as one burst is
- * answered as one and so stays one, a queue that comes and goes. And what lay behind a lost packet
- * comes all at once: a grant as large would be more than the queue holds. So an upload's window is
- * given at the rate, and of others half at once and the rest at a multiple of the rate.
- */
-static void lift_ceiling(struct pace *p, struct pace_way *w, uint64_t now_us)
-{
-	uint64_t base = arrived(p, w), least = base + w->window / PART_OTHER;
-	double gain = LIFT_OTHER;
-
-	if (w == &p->up && w->mode == PACE_STEADY && !has_both(p)) {
-		least = base + w->window / PART_STEADY;
-		gain = w->phase == 0 ? LIFT_PROBE : LIFT_STEADY;
-	}
-	if (p->least_us < NEAR_US)
-		least = base + w->window;
-	w->ceiling += (uint64_t)(w->rate * gain * (double)(now_us - w->lifted_us) / US);
-	w->lifted_us = now_us;
-	if (w->ceiling < least)
-		w->ceiling = least;
-	if (w->ceiling > base + w->window)
-		w->ceiling = base + w->window;
-}
 
 int pace_is_early(const struct pace *p, const struct pace_way *way)
 {

@@ -152,9 +152,8 @@ static size_t grant_due(const struct passenger *p)
 	if (!passenger_has_channel(p) || chan->eof_received || chan->close_received)
 		return 0;
 	n = room(p);
-	/* In small steps, or what is sent for a grant would be a queue on a thin path. */
 	if (share)
-		return n >= (share < size ? share : size) / 16 && n >= BULK_SHARE_LEAST / 4 ? n : 0;
+		return n >= bulk_step(share < size ? share : size) ? n : 0;
 	if (n >= size / 4)
 		return n;
 	return n >= GRANT_LEAST && chan->recv_window <= size / 2 ? n : 0;
@@ -190,6 +189,7 @@ static int on_grant(struct source *s)
 	passenger_sent(p->ep.link, smx_conn_grant(&p->ep.link->conn, p->ep.chan, (uint32_t)n));
 	p->window.taken = p->ep.chan->recv_window + queued(p);
 	window_granted(&p->window, (uint32_t)n);
+	grant(p); /* the rest in a moment, also if nothing comes meanwhile */
 	return 0;
 }
 
