@@ -51,6 +51,9 @@ def bulk_flow(world, way, name):
 def bulk(world, report, way, names=None, warm_up=0):
     names = names or ["raw TCP"] + world.side_names()
     got = {name: [] for name in names}
+    for name in names:
+        if name != "raw TCP": # a ControlMaster is logged in before
+            rig.run(world.side(name).argv("true"))
     for n in range(world.args.rounds):
         for name in rig.rotated(names, n):
             flow = bulk_flow(world, way, name)
