@@ -265,6 +265,8 @@ static void end_test(const struct pace *p, struct pace_way *w)
 
 static void begin_test(const struct pace *p, struct pace_way *w)
 {
+	if (w->mode != PACE_SHARED)
+		forget_rates(w);
 	w->testing = TEST_ROUNDS;
 	w->long_us = p->before_us;
 }
@@ -292,10 +294,8 @@ static void steady_round(const struct pace *p, struct pace_way *w)
 			begin_test(p, w);
 	} else {
 		w->n_long = is_long(p) ? w->n_long + 1 : 0;
-		if (w->n_long >= LONG_ROUNDS) {
-			forget_rates(w);
+		if (w->n_long >= LONG_ROUNDS)
 			begin_test(p, w);
-		}
 	}
 	next_phase(w);
 }
@@ -385,8 +385,8 @@ static void set_window(const struct pace *p, struct pace_way *w)
 	}
 	slack = w == &p->down ? trip / MESSAGE_PART : 0;
 	if ((w == &p->up ? &p->down : &p->up)->was_limited) {
-		trip += other_queue_us(p);
-		gain = gain > 1 ? (1 + gain) / 2 : gain;
+		trip += w->mode == PACE_SHARED ? 0 : other_queue_us(p);
+		gain = w->mode == PACE_STEADY && gain > 1 ? (1 + gain) / 2 : gain;
 	} else {
 		slack += SLACK_US;
 	}
