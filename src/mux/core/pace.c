@@ -265,8 +265,6 @@ static void end_test(const struct pace *p, struct pace_way *w)
 
 static void begin_test(const struct pace *p, struct pace_way *w)
 {
-	if (w->mode != PACE_SHARED)
-		forget_rates(w);
 	w->testing = TEST_ROUNDS;
 	w->long_us = p->before_us;
 }
@@ -294,8 +292,10 @@ static void steady_round(const struct pace *p, struct pace_way *w)
 			begin_test(p, w);
 	} else {
 		w->n_long = is_long(p) ? w->n_long + 1 : 0;
-		if (w->n_long >= LONG_ROUNDS)
+		if (w->n_long >= LONG_ROUNDS) {
+			forget_rates(w);
 			begin_test(p, w);
+		}
 	}
 	next_phase(w);
 }
