@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 
 import paramiko
 import pytest
@@ -271,6 +272,23 @@ def test_L9_unknown_channel_request_both_ways(scripted, raw):
     m = client.wait(98, 5)
     assert (m.get_text(), m.get_boolean(), m.get_boolean()) == ("xon-xoff", False, True)
     assert client.wait(98, 5, count=2).get_text() == "eow@openssh.com"
+
+
+def test_L9_answers_come_in_the_order_of_the_requests(scripted, raw):
+    """Also what is refused here at once: the answer of the remote to what was before is waited for."""
+    def handler(server, channel, name, m):
+        time.sleep(0.5 if name == "env" else 0)
+        return True
+
+    server, mux = scripted(handler)
+    client = raw(mux)
+    client.open(5)
+    theirs = client.opened(5)
+    client.request(theirs, "env", True, "LANG", "C")
+    client.request(theirs, "auth-agent-req@openssh.com", True)
+    client.request(theirs, "env", True, "LC_ALL", "C")
+    client.wait(99, 5, count=2)
+    assert [n for n, c, _ in client.received if n in (99, 100)] == [99, 100, 99]
 
 
 def test_L9_reason_of_a_refused_open(scripted, raw):
