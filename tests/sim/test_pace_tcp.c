@@ -244,7 +244,7 @@ static void grant(struct path *s)
 	s->hold_until_us = pace_is_early(&s->p, &s->p.down) ? s->now_us + HOLD_US : UINT64_MAX;
 }
 
-/* What the window has room for, as one message, while no more than that waits to be sent. */
+/* What the window has room for, as one message, unless UNSENT_MAX waits to be sent already. */
 static void serve(struct path *s)
 {
 	uint64_t n, left, len;

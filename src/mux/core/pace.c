@@ -385,8 +385,10 @@ static void set_window(const struct pace *p, struct pace_way *w)
 	}
 	slack = w == &p->down ? trip / MESSAGE_PART : 0;
 	if ((w == &p->up ? &p->down : &p->up)->was_limited) {
-		trip += w->mode == PACE_SHARED ? 0 : other_queue_us(p);
-		gain = w->mode == PACE_STEADY && gain > 1 ? (1 + gain) / 2 : gain;
+		if (w->mode != PACE_SHARED) /* whose trip has all queues in it */
+			trip += other_queue_us(p);
+		if (w->mode == PACE_STEADY && gain > 1)
+			gain = (1 + gain) / 2;
 	} else {
 		slack += SLACK_US;
 	}
