@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Passwords, questions of every shape, and passphrases of key files (A1, A2, A3, A7), asked of
 servers that are real and of servers that lie."""
+import os
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import time
 
 import paramiko
 import pytest
+from cryptography.hazmat.primitives import serialization
 from paramiko.auth_handler import AuthHandler
 from paramiko.common import MSG_CHANNEL_SUCCESS
 
@@ -393,6 +395,48 @@ def test_A1_passphrase_is_asked_for_and_forgotten(locked_sshd, locked, start):
     poll(lambda: not mux.connections(), 20, "the connection idles out", 0.2)
     assert mux.ssh("t", "echo in").stdout == b"in\n"
     assert person.typed == 3
+
+
+SPAN_MAX = 1 << 30  # AddressSanitizer's own tables are larger, and mostly nowhere
+
+
+def found_in_memory(pid, wanted):
+    """Those of the byte strings that are in what a process can write."""
+    with open(f"/proc/{pid}/maps", encoding="ascii") as f:
+        spans = [line.split()[0].split("-") for line in f if line.split()[1].startswith("rw")]
+    found = set()
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for start, end in ((int(a, 16), int(b, 16)) for a, b in spans):
+            if end - start > SPAN_MAX:
+                continue
+            last = b""
+            while start < end:
+                try:
+                    part = os.pread(memory.fileno(), min(end - start, 1 << 20), start)
+                except OSError:
+                    break  # it was unmapped meanwhile
+                found.update(w for w in wanted if w in last + part)
+                start += len(part)
+                last = part[-max(map(len, wanted)):]
+    return found
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="no memory to look into here")
+def test_A1_an_unlocked_key_is_wiped_after_its_signature(locked_sshd, locked, start):
+    """While the connection lives on, the daemon has the key's public half only, and no passphrase."""
+    key = serialization.load_ssh_private_key(locked.read_bytes(), PASSPHRASE.encode())
+    private = key.private_bytes(serialization.Encoding.Raw, serialization.PrivateFormat.Raw,
+                                serialization.NoEncryption())
+    public = key.public_key().public_bytes(serialization.Encoding.Raw,
+                                           serialization.PublicFormat.Raw)
+    mux = start(locked_sshd, Person(PASSPHRASE), identity=locked)
+    assert mux.ssh("t", "echo in").stdout == b"in\n"
+    try:
+        found = found_in_memory(mux.pid, {private, public, PASSPHRASE.encode()})
+    except PermissionError:
+        pytest.skip("the memory of a child must not be read here")
+    assert len(mux.connections()) == 1
+    assert found == {public}  # that it is found shows that the others would be
 
 
 def test_A1_three_wrong_passphrases(locked_sshd, locked, start):
