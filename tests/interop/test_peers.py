@@ -352,6 +352,41 @@ def test_L9_late_close_of_the_remote(scripted, raw):
     poll(lambda: mux.open_channels() == 0, 10, "the channels to be given back")
 
 
+@pytest.mark.parametrize("is_done", [False, True], ids=["it runs on", "it is done"])
+def test_L9_exit_status_behind_output_that_is_not_taken(scripted, raw, is_done):
+    """A client whose window is full closes its channel: what it can't take any more is dropped, but
+    not the exit status that waits behind that."""
+    channels = []
+
+    def handler(server, channel, name, m):
+        if name == "exec" and not channels:
+            channels.append(channel)
+            server.send(channel, 94, b"never read")
+            server.send(channel, 98, "exit-status", False, 7)
+            if is_done:
+                server.send(channel, 97)
+        return True
+
+    server, mux = scripted(handler)
+    client = raw(mux)
+    client.open(1, window=0)
+    theirs = client.opened(1)
+    client.open(2)
+    other = client.opened(2)
+    client.request(theirs, "exec", False, "x")
+    poll(lambda: channels, 10)
+    client.request(other, "exec", True, "x")
+    client.wait(99, 2)  # so all that the server has sent before is there, too
+    assert not client.data(1) and not [n for n, c, _ in client.received if c == 1 and n == 98]
+    client.send(97, theirs)
+    if not is_done:
+        poll(lambda: channels[0].closed, 10, "the remote is told")
+    m = client.wait(98, 1)
+    assert (m.get_text(), m.get_boolean(), m.get_int()) == ("exit-status", False, 7)
+    client.wait(97, 1)
+    assert not client.data(1)
+
+
 @pytest.mark.parametrize("security", [
     {"kex": ["diffie-hellman-group14-sha256"]},
     {"kex": ["diffie-hellman-group16-sha512"]},
