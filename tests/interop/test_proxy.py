@@ -67,6 +67,15 @@ def test_D1_proxy_carries_a_session(plain):
     plain.wait_idle()
 
 
+def test_L11_a_client_whose_login_is_there_is_let_in(plain):
+    """The first one is let in once the login is there; one that comes later, as soon as it has
+    authenticated."""
+    for n in range(3):
+        done = run(plain, f"echo {n}")
+        assert done.stdout == b"%d\n" % n, (n, done)
+    assert len(plain.connections()) == 1
+
+
 def test_D1_proxy_bulk_both_ways(plain):
     data = os.urandom(8 << 20)
     assert run(plain, "cat", input=data).stdout == data
