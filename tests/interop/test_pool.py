@@ -362,6 +362,18 @@ def test_P2_reuse_restarts_the_clock(make_mux, make_sshd):
     assert target.logins() == 1
 
 
+def test_P2_the_clock_begins_with_the_end_of_the_last_channel(make_mux, make_sshd):
+    """What was used for longer than that is not idle at its end. The clock is set each second."""
+    mux = make_mux(make_sshd(), timeout=600)
+    client = mux.start_ssh("t", "echo up; cat")
+    assert client.stdout.readline() == b"up\n"
+    time.sleep(8)
+    ended = time.monotonic()
+    client.communicate(timeout=20)
+    left = poll(lambda: mux.connections()[0]["idle_left_s"] + 1, 10, "it is idle") - 1
+    assert left >= 600 - (time.monotonic() - ended) - 4
+
+
 def test_P2_what_a_killed_client_left_running_is_nobodys_channel(make_mux, make_sshd):
     """sshd keeps the session until its command ends; the pool does not wait for that."""
     target = make_sshd()
