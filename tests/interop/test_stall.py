@@ -120,9 +120,13 @@ def test_U3_a_call_without_any_path_is_refused_with_the_state(behind):
     mux.wait_idle()
 
 
-def test_U3_an_overdue_keepalive_is_enough(behind):
-    """Who comes 25 s into the silence does not wait for another probe of the old connection."""
-    mux, path, target = behind
+def test_U3_an_overdue_keepalive_is_enough(make_mux, make_sshd, pump):
+    """Who comes 22 s into the silence does not wait for another probe of the old connection, and
+    opens nothing there: that would be a session of nobody once it is back."""
+    target = make_sshd(LogLevel="DEBUG")  # each open is in its log
+    path = pump(target.port)
+    route, known = by_pump(target, path)
+    mux = make_mux(routes=routes_toml({"t": route}), known_hosts=known)
     client = start_cat(mux)
     settle(mux)
     path.strand()
@@ -134,6 +138,7 @@ def test_U3_an_overdue_keepalive_is_enough(behind):
     poll(lambda: states(mux) == ["ready", "stalled"], 3, "the old one to be known as stalled")
     path.unstrand()
     check_unharmed(client)
+    assert target.log().count("server_input_channel_open: ctype session") == 2
 
 
 def test_U3_status_and_top_show_since_when(behind):
