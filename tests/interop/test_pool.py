@@ -173,8 +173,8 @@ def read_bytes(mux):
 
 
 def test_L5_whoever_connects_costs_no_look_at_the_keys(make_mux, make_sshd, keys):
-    """Anybody on the machine can connect; with the list missing, the directory and each id_*.pub
-    were read for it on the loop. A key removed or added counts at once all the same."""
+    """Anybody on the machine can connect, and try a key; with the list missing, the directory and
+    each id_*.pub were read for it on the loop. A key removed or added counts at once all the same."""
     mux = make_mux(make_sshd(), authorized=False, start=False)
     # What is read shows by its length.
     padding = "#" * 500_000 + "\n"
@@ -187,6 +187,8 @@ def test_L5_whoever_connects_costs_no_look_at_the_keys(make_mux, make_sshd, keys
         with socket.create_connection(("127.0.0.1", mux.port)) as s:
             s.sendall(b"SSH-2.0-stranger\r\n")
             assert s.recv(4) == b"SSH-"
+    for _ in range(5):
+        assert mux.ssh("t", "true", options=[f"-i{keys.make('stranger')}"]).returncode == 0
     assert read_bytes(mux) - before < 2 * len(padding), "the keys were read"
     mux.put("id_test.pub", keys.public(keys.make("stranger")))
     assert mux.ssh("t", "true").returncode == 255
