@@ -306,25 +306,31 @@ def test_L9_reason_of_a_refused_open(scripted, raw):
     assert ("direct-tcpip", ("127.0.0.1", 1), ("127.0.0.1", 80)) in server.log
 
 
-def test_L9_extended_data_code(scripted, raw):
-    """A data type code other than stderr's stays what it is."""
+@pytest.mark.parametrize("window", [0, 1 << 20])
+def test_L9_extended_data_code(scripted, raw, window):
+    """A data type code other than stderr's stays what it is, also where the data had to wait for the
+    client's window."""
 
     def handler(server, channel, name, m):
         if name == "exec":
-            threading.Thread(target=lambda: (
-                server.send(channel, 95, 1, b"one"), server.send(channel, 95, 42, b"fortytwo"),
-                finish(server, channel))).start()  # fmt: skip
+            server.send(channel, 95, 1, b"one")
+            server.send(channel, 95, 42, b"fortytwo")
+            server.send(channel, 94, b"none")
         return True
 
     server, mux = scripted(handler)
     client = raw(mux)
-    client.open(1)
+    client.open(1, window=window)
     theirs = client.opened(1)
     client.request(theirs, "exec", True, "x")
-    client.wait(97, 1)
+    client.wait(99, 1)  # it was sent after the data
+    if not window:
+        assert not [n for n, c, _ in client.received if c == 1 and n in (94, 95)]
+        client.send(93, theirs, 1 << 20)
     first, second = client.wait(95, 1), client.wait(95, 1, count=2)
     assert (first.get_int(), first.get_string()) == (1, b"one")
     assert (second.get_int(), second.get_string()) == (42, b"fortytwo")
+    assert client.wait(94, 1).get_string() == b"none"
 
 
 def test_B2_refused_session_is_said_or_carried(scripted):
