@@ -620,10 +620,11 @@ def message(kind, *parts):
 HELLO = message(1, 4)
 GREETING = message(1, 4, b"info", b"0")
 SESSION = message(0x10000002, 7, b"", 0, 0, 0, 0, 0xFFFFFFFF, b"vt100", b"echo raw")
+ALIVE = message(0x10000004, 6)
 
 
 def raw(sock, data, fds=()):
-    """What comes back, to the end."""
+    """What comes back, to the end. Each descriptor comes after the data, with a byte of its own."""
     with socket.socket(socket.AF_UNIX) as s:
         s.settimeout(10)
         s.connect(str(sock))
@@ -646,8 +647,8 @@ def test_W2_hostile_bytes(both):
     ours = both[0]
     hello = HELLO
     bad = [
-        b"\xff\xff\xff\xff", b"\0\0\0\0", SESSION, hello + hello, message(1, 3),
-        message(1, 4, b"name"), hello + message(0x10000004), hello + message(0x10000002, 1, b""),
+        b"\xff\xff\xff\xff", b"\0\0\0\0", SESSION, ALIVE, hello + hello + ALIVE,
+        message(1, 3) + ALIVE, message(1, 4, b"name"), hello + message(0x10000004), hello + message(0x10000002, 1, b""),
         hello + SESSION[:-1], hello + message(0x10000002, 7, b"", 0, 0, 0, 0, 0, b"a\0b", b"c"),
         hello + message(0x10000002, 7, b"", 0, 0, 0, 0, 0, b"", b"c", b"=novalue"),
         hello + SESSION + b"\0\0\0", b"GET / HTTP/1.0\r\n\r\n", os.urandom(5000),
@@ -660,7 +661,12 @@ def test_W2_hostile_bytes(both):
     assert got.startswith(GREETING + message(0x80000003, 5, b"ssh-mux does not serve this request"))
     assert got.endswith(message(0x80000005, 6, ours.mux.pid))
     with open(os.devnull, "rb") as f:
-        # Descriptors nobody asked for; too many; too few.
+        # Descriptors nobody asked for, before and behind a message; too many; too few.
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(10)
+            s.connect(str(ours.sock))
+            socket.send_fds(s, [hello + ALIVE], [f.fileno()])
+            assert s.makefile("rb").read() in (b"", GREETING)
         for n, data in ((1, hello), (4, hello + SESSION), (2, hello + SESSION)):
             raw(ours.sock, data, [f.fileno()] * n)
     count = lambda: len(os.listdir(f"/proc/{ours.mux.pid}/fd"))
@@ -671,6 +677,35 @@ def test_W2_hostile_bytes(both):
             raw(ours.sock, data, [f.fileno()] * 3)
     poll(lambda: count() <= idle, 10, "no descriptor is kept")
     assert ours.ssh("echo fine").stdout == b"fine\n"
+
+
+def test_W2_one_session_for_each_connection(both):
+    """A client that asks for a second one beside its first is refused that, and the first goes on."""
+    ours = both[0]
+    theirs, here = os.pipe()
+    with socket.socket(socket.AF_UNIX) as s, open(os.devnull, "r+b") as null:
+        s.settimeout(20)
+        s.connect(str(ours.sock))
+        replies = s.makefile("rb")
+
+        def reply():
+            return replies.read(int.from_bytes(replies.read(4), "big"))
+
+        def ask(rid):
+            s.sendall(message(0x10000002, rid, b"", 0, 0, 0, 0, 0xFFFFFFFF, b"vt100", b"cat; exit 5"))
+            for fd in (theirs, null.fileno(), null.fileno()):
+                socket.send_fds(s, [b"\0"], [fd])
+            return reply()
+
+        s.sendall(HELLO + ALIVE)
+        assert reply() == GREETING[4:] and reply()[:8] == struct.pack(">II", 0x80000005, 6)
+        opened, second = ask(1), ask(2)
+        assert opened[:8] == struct.pack(">II", 0x80000006, 1)
+        assert second[:8] == struct.pack(">II", 0x80000002, 2) and b"one session" in second
+        os.close(theirs)
+        os.close(here)
+        assert reply() == struct.pack(">I", 0x80000004) + opened[8:12] + struct.pack(">I", 5)
+    poll(lambda: not ours.mux.status()["clients"], 10)
 
 
 def test_W2_conninfo_and_channels(both):
@@ -703,7 +738,7 @@ def test_W2_a_locked_daemon_refuses(make_sshd, make_mux):
     assert mux.control("lock").returncode == 0
     client = Client(client_config(mux.dir / "lost", sshd), socket_of(mux))
     done = client.ssh("echo no")
-    assert b"ssh-mux is locked" in done.stderr and LOST in done.stderr
-    assert done.stdout == b""
+    assert b"Master refused session request: ssh-mux is locked" in done.stderr
+    assert LOST in done.stderr and done.stdout == b""
     mux.control("unlock")
     assert client.ssh("echo yes").stdout == b"yes\n"
