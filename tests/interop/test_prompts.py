@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import termios
+import threading
 import time
 
 import paramiko
@@ -262,6 +263,45 @@ def test_A6_question_goes_away_with_its_login(scripted, make_mux):
         client.kill()
         client.wait()
     assert not of_kind(server, "answers")
+
+
+def batch_client(mux):
+    return mux.start_ssh("t", "x", stdin=subprocess.DEVNULL, env=mux.env, options=[
+        f"-oProxyCommand={mux.binary} proxy --batch t"])
+
+
+def test_W7_for_batch_mode_alone_nobody_is_asked(scripted, start):
+    """Not at a place of the daemon's own either."""
+    server = scripted(rounds=[Query("", "", ("Code: ", False)), OK])
+    person = Person("123")
+    mux = start(server, person)
+    out, err = batch_client(mux).communicate(timeout=30)
+    assert out == b"" and b"permission denied" in err, err
+    assert not person.questions and not of_kind(server, "answers")
+
+
+def test_W7_batch_mode_of_one_who_waits_is_no_others(scripted, start):
+    """Two clients wait for one login, and the one that came last may not be asked: the question is
+    still shown where the other's is."""
+    both = threading.Event()
+
+    def ask(interface, username, submethods):
+        interface.server.log.append(("kbdint",))
+        both.wait(30)
+        return Query("", "", ("Code: ", False))
+
+    server = scripted(rounds=[OK], check_auth_interactive=ask)
+    person = Person("123")
+    mux = start(server, person)
+    clients = [mux.start_ssh("t", "x", stdin=subprocess.DEVNULL)]
+    poll(lambda: of_kind(server, "kbdint"), 20, "the login")
+    clients.append(batch_client(mux))
+    poll(lambda: len(mux.status()["clients"]) == 2, 20, "both wait")
+    both.set()
+    for client in clients:
+        out, err = client.communicate(timeout=30)
+        assert out == b"in\n", err
+    assert person.typed == 1
 
 
 def test_A2_rounds_without_prompts(scripted, start):
