@@ -232,14 +232,16 @@ def test_B4_a_named_key_that_is_not_there_lends_none(world, door, agent):
 
 
 def askpass(path, answer):
-    """Answers a question of yes or no as OpenSSH's do, by its exit status, and notes it."""
+    """Answers a question of yes or no as OpenSSH's do, by its exit status, or with a word, and notes
+    it."""
+    word = f"echo {answer}\n" if isinstance(answer, str) else ""
     path.write_text(f'#!/bin/sh\nprintf "%s\\n" "$SSH_ASKPASS_PROMPT:$1" >>{path}.log\n'
-                    f'exit {0 if answer else 1}\n')
+                    f'{word}exit {0 if answer else 1}\n')
     path.chmod(0o755)
     return {"SSH_ASKPASS": str(path), "SSH_ASKPASS_REQUIRE": "force"}
 
 
-@pytest.mark.parametrize("answer", [True, False])
+@pytest.mark.parametrize("answer", [True, False, "yes", "no"])
 def test_B4_confirm_at_the_client(world, agent, tmp_path, answer):
     """The askpass of the client, which has a session already, says for which host and which key."""
     done = proxy(world.mux, world.to_third(), route="ask", user="ask",
@@ -249,13 +251,13 @@ def test_B4_confirm_at_the_client(world, agent, tmp_path, answer):
     assert asked.startswith("confirm:"), asked
     assert f"{USER}@127.0.0.1 asks" in asked and fingerprint(world.lent) in asked, asked
     assert f'log in somewhere as "{USER}"' in asked, asked
-    if answer:
+    if answer in (True, "yes"):
         assert done.stdout == b"third\n", done
     else:
         assert done.returncode == 255 and b"third" not in done.stdout, done
 
 
-@pytest.mark.parametrize("answer", [True, False])
+@pytest.mark.parametrize("answer", [True, False, "yes", "no"])
 def test_B4_confirm_at_a_client_of_a_control_socket(world, agent, tmp_path, answer):
     """The same: its SSH_ASKPASS is run as itself would run it."""
     argv, env = Control(world).call("ask", agent, ["-o", "BatchMode=no"])
@@ -263,7 +265,7 @@ def test_B4_confirm_at_a_client_of_a_control_socket(world, agent, tmp_path, answ
                           stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
     asked = (tmp_path / "a.log").read_text()
     assert asked.startswith("confirm:") and fingerprint(world.lent) in asked, asked
-    assert done.stdout == (b"third\n" if answer else b""), done
+    assert done.stdout == (b"third\n" if answer in (True, "yes") else b""), done
 
 
 def test_B4_confirm_with_nobody_to_ask(world, door, agent):
