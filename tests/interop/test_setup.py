@@ -903,6 +903,9 @@ def test_W3_control_changes_nothing_but_the_control_path(controlled):
     assert re.search(r"your own ControlPath \(config:13\) no longer holds", done.stderr), done
     for host in hosts:
         assert differing(before[host], place.ask(host)) == (OURS if host == "t" else set()), host
+    # Where the user's own block says something else one day, that is what holds.
+    lines = [line for line in place.hosts.read_text().splitlines() if line and line[0] != "#"]
+    assert [line.split()[0] for line in lines] == ["Host", "ControlMaster", "ControlPath"]
     status = mux.status()["routes"][0]["control"]
     assert place.ask("t")["controlpath"] == [status]
     assert not place.known.exists(), "no hop to a local server needs a key"
