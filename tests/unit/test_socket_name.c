@@ -89,11 +89,34 @@ static void W2_names_and_patterns(void **state)
 	smx_routes_unref(routes);
 }
 
+/* Routes of one host, whose names are too long for a socket: each has its own all the same. */
+static void W3_long_names_of_routes_differ(void **state)
+{
+	static const char *const names[] = { "a-route-with-a-name-that-is-much-too-long-1",
+		"a-route-with-a-name-that-is-much-too-long-2" };
+	char name[2][SMX_SOCKET_NAME_SIZE], pattern[2][SMX_SOCKET_NAME_SIZE];
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct smx_routes *routes = routes_of(names[i], "host.example", "");
+
+		assert_int_equal(smx_socket_form(&routes->routes[0], 60), SMX_SOCKET_SHORT);
+		assert_int_equal(smx_socket_name(&routes->routes[0], 60, "here", name[i]), 0);
+		assert_int_equal(smx_socket_pattern(&routes->routes[0], 60, pattern[i]), 0);
+		/* "+", the digits, "=": what stands for the route is the same in both. */
+		assert_memory_equal(name[i], pattern[i], 14);
+		assert_string_equal(pattern[i] + 14, "%C");
+		smx_routes_unref(routes);
+	}
+	assert_memory_not_equal(name[0], name[1], 14);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(W3_the_form_leaves_room_for_another_user),
 		cmocka_unit_test(W2_names_and_patterns),
+		cmocka_unit_test(W3_long_names_of_routes_differ),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
