@@ -72,7 +72,10 @@ static void r7_faults(void **state)
 	assert_non_null(fault("a\nb", 0));
 	assert_non_null(fault("%", 0));
 	assert_non_null(fault("%%%", 0));
+	assert_non_null(fault("-%d", 0));
+	assert_non_null(fault("%H", 0));
 	assert_null(fault("%%%%", 0));
+	assert_null(fault("%h%p%r%n%%d", 0));
 }
 
 /* The helper's look at what it is to start: any user and port, no other host, and nothing besides.
