@@ -9,6 +9,7 @@ Python that runs as that user:  python3 - MODE PORT [SECONDS] < stranger.py
 	rubbish  connects and says what is no SSH
 	dh       asks for the dearest key exchange there is, and leaves before it is answered
 	ping     exchanges keys, pings, and reads nothing
+	kex      asks for the cheapest key exchange SECONDS times, and counts the answers
 All print one line of JSON when the time is over."""
 import json
 import os
@@ -96,6 +97,25 @@ DH = (b"SSH-2.0-stranger\r\n" + kexinit(b"diffie-hellman-group18-sha512")
       + packet(b"\x1e" + string(b"\x7f" * 1000)))
 
 
+# The base point of the curve is as good a key as any.
+X25519 = (b"SSH-2.0-stranger\r\n" + kexinit(b"curve25519-sha256")
+          + packet(b"\x1e" + string(b"\x09" + bytes(31))))
+
+
+def kex(port, times):
+    """One after the other."""
+    answered = 0
+    for _ in range(times):
+        with connect(port, 20) as s:
+            s.sendall(X25519)
+            replies = s.makefile("rb")
+            replies.readline()
+            for _ in range(2):  # KEXINIT, and what follows it
+                payload = replies.read(int.from_bytes(replies.read(4), "big"))[1:]
+            answered += payload[:1] == b"\x1f"
+    return {"answered": answered}
+
+
 def hold(kept, port):
     kept.append(connect(port))
 
@@ -162,6 +182,8 @@ def main():
         result = look(port, seconds)
     elif mode == "rate":
         result = rate(port)
+    elif mode == "kex":
+        result = kex(port, int(seconds))
     elif mode == "ping":
         result = ping(port, seconds)
     else:

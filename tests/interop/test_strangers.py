@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import statistics
@@ -30,14 +31,14 @@ as_root = pytest.mark.skipif(not ROOT, reason="needs root: it takes another user
 
 
 class Stranger:
-    """A process of the user nobody."""
+    """A process of the user nobody, or of another one."""
 
-    def __init__(self, mode, port, seconds):
+    def __init__(self, mode, port, seconds, user=NOBODY, group=NOBODY):
         self.proc = subprocess.Popen(
             ["nice", "-n", "5", "/usr/bin/python3", "-", mode, str(port), str(seconds)],
             stdin=open(STRANGER, "rb"), stdout=subprocess.PIPE, cwd="/",
             env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
-            user=NOBODY, group=NOBODY, extra_groups=[])
+            user=user, group=group, extra_groups=[])
 
     def result(self, timeout=30):
         out, _ = self.proc.communicate(timeout=timeout)
@@ -119,6 +120,8 @@ def test_U9_whoever_says_much_and_leaves_is_nobody(alone):
         for _ in range(50):
             with raw(alone) as s:
                 s.sendall(b"SSH-2.0-x\r\n")
+    alone.check_works()
+    came = alone.log().count("client came")
     os.kill(alone.pid, signal.SIGSTOP)
     try:
         s = raw(alone)
@@ -127,6 +130,7 @@ def test_U9_whoever_says_much_and_leaves_is_nobody(alone):
     finally:
         os.kill(alone.pid, signal.SIGCONT)
     alone.check_works()
+    assert alone.log().count("client came") == came + 1
     assert "gone" not in alone.log()
 
 
@@ -327,6 +331,28 @@ def test_U9_a_minute_of_strangers_refused(alone, make_alone, mode):
 def test_U9_a_minute_of_strangers_let_in(shared, make_shared, mode):
     check_flood(shared, make_shared(), (mode,), 3, 60)
     assert len(shared.log()) < 1 * MIB
+
+
+def wakeups(mux):
+    """How often threads of the daemon that are not its first have got something to do."""
+    n = 0
+    for task in pathlib.Path(f"/proc/{mux.pid}/task").iterdir():
+        if int(task.name) != mux.pid:
+            n += int(re.search(r"^voluntary_ctxt_switches:\s(\d+)", (task / "status").read_text(),
+                               re.M)[1])
+    return n
+
+
+@as_root
+def test_U9_arithmetic_of_strangers_is_done_aside(shared):
+    """U9: also of a key exchange that takes no time: the owner's is done where all else is."""
+    shared.check_works()
+    grown = {}
+    for who, ids in (("stranger", {}), ("owner", {"user": 0, "group": 0})):
+        before = wakeups(shared)
+        assert Stranger("kex", shared.port, 40, **ids).result()["answered"] == 40
+        grown[who] = wakeups(shared) - before
+    assert grown["stranger"] >= 30 and grown["owner"] < 15, grown
 
 
 @as_root
