@@ -236,6 +236,29 @@ static void U2_what_is_taken_in_which_state(void **state)
 	}
 }
 
+/* An answer more than there were requests. */
+static void U2_answers_to_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct smx_conn_event ev;
+	uint8_t msg[5] = { 0 };
+
+	smx_set_u32(msg + 1, OPEN);
+	for (uint8_t type = SMX_MSG_CHANNEL_SUCCESS; type <= SMX_MSG_CHANNEL_FAILURE; type++) {
+		msg[0] = type;
+		f->c.chans[OPEN]->n_replies_due = 1;
+		assert_int_equal(smx_conn_handle(&f->c, (struct smx_view){ msg, 5 }, &ev), 0);
+		assert_int_equal(ev.type, SMX_CONN_REPLY);
+		assert_int_equal(smx_conn_done(&f->c, &ev), 0);
+		assert_int_equal(smx_conn_handle(&f->c, (struct smx_view){ msg, 5 }, &ev), 0);
+		assert_int_equal(ev.type, SMX_CONN_NONE);
+		assert_true(ev.is_slip && !ev.broken);
+		assert_int_equal(f->c.chans[OPEN]->n_replies_due, 0);
+	}
+	SENT(f, "");
+	assert_int_equal(f->c.n_chans, N_STATES);
+}
+
 /* A number says which channel, and which of those that had its place. */
 static void U2_numbers_of_nobody(void **state)
 {
@@ -598,6 +621,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(U2_what_is_taken_in_which_state),
+		cmocka_unit_test_setup_teardown(U2_answers_to_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(U2_numbers_of_nobody, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			U2_a_number_comes_back_after_all_others_of_its_place, setup, teardown),
