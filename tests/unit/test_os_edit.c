@@ -153,6 +153,25 @@ static void s1_edit_refuses_what_is_no_file_of_ours(void **state)
 	assert_int_equal(count_entries(box.dir), 7);
 }
 
+/* Root's files may be read, as those of a system; but the one in its place would be the user's. */
+static void c8_a_file_of_root_stays_roots(void **state)
+{
+	struct edit e = { 0 };
+	struct stat st;
+
+	(void)state;
+	need_root();
+	put_file(at("f"), "roots\n", 0644);
+	become_user();
+	assert_int_equal(edit_file(at("f"), &e, NULL), SMX_EUNSAFE);
+	become_root();
+	expect_one_line_about(at("f"));
+	assert_int_equal(e.calls, 0);
+	expect_content(at("f"), "roots\n");
+	assert_int_equal(stat(at("f"), &st), 0);
+	assert_int_equal(st.st_uid, 0);
+}
+
 static void c8_a_failed_edit_changes_nothing(void **state)
 {
 	struct edit e = { .result = SMX_EFORMAT };
@@ -514,6 +533,7 @@ int main(void)
 		TEST(c8_edit_keeps_the_group_or_shuts_it_out),
 		TEST(c2_the_same_text_is_no_change),
 		TEST(s1_edit_refuses_what_is_no_file_of_ours),
+		TEST(c8_a_file_of_root_stays_roots),
 		TEST(c8_a_failed_edit_changes_nothing),
 		TEST(c8_edit_starts_again_from_what_others_wrote),
 		TEST(s1_edit_swapped_for_a_link_is_not_written_through),
