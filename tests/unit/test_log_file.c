@@ -407,6 +407,27 @@ static void D4_full_file_is_renamed_once(void **state)
 	smx_os_log_free(l);
 }
 
+static void empty_it(void)
+{
+	assert_int_equal(truncate(at("log"), 0), 0);
+}
+
+/* D4: nor one that has room again, for what it would replace is the older part of the log. */
+static void D4_file_that_was_emptied_meanwhile_is_not_renamed(void **state)
+{
+	struct smx_os_log *l = new_log(16);
+
+	(void)state;
+	put_file(at("log.old"), "old\n", 0600);
+	assert_int_equal(put_line(l, "12345678\n"), 0);
+	before_lock = empty_it;
+	assert_int_equal(put_line(l, "123456789\n"), 0);
+	assert_null(before_lock);
+	expect_content(at("log.old"), "old\n");
+	expect_content(at("log"), "123456789\n");
+	smx_os_log_free(l);
+}
+
 #endif
 
 /* D4: a process that was stopped while it had the lock holds nobody up. */
@@ -505,6 +526,7 @@ int main(void)
 #ifdef __linux__
 		TEST(D4_line_whose_file_went_away_is_written_again),
 		TEST(D4_full_file_is_renamed_once),
+		TEST(D4_file_that_was_emptied_meanwhile_is_not_renamed),
 #endif
 		TEST(D4_stderr_follows),
 		TEST(D4_no_memory),
