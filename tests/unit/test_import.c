@@ -411,12 +411,13 @@ static void c4_proxy_command(void **state)
 		{ "cloud", ANSWER("c", "proxycommand x %h\n") },
 		{ "behind", ANSWER("b", "proxyjump cloud\n") },
 		{ "behind2", ANSWER("b", "proxyjump behind\n") },
+		{ "behind3", ANSWER("b", "proxyjump fine,cloud\n") },
 		{ "fine", ANSWER("f", "proxycommand none\n") },
 		{ "self", ANSWER("127.0.0.1", "hostkeyalias ssh-mux\n") },
 		{ "notself", ANSWER("127.0.0.1", "hostkeyalias other\n") },
 	};
-	struct outcome o =
-		import("cloud behind behind2 fine broken self notself", said, SMX_ARRAY_LEN(said));
+	struct outcome o = import(
+		"cloud behind behind2 behind3 fine broken self notself", said, SMX_ARRAY_LEN(said));
 
 	(void)state;
 	assert_int_equal(o.routes->n_routes, 2);
@@ -425,6 +426,7 @@ static void c4_proxy_command(void **state)
 	assert_string_equal(why(&o, "cloud"), "has a ProxyCommand, which only ssh can run");
 	assert_non_null(strstr(why(&o, "behind"), "its jump host cloud: has a ProxyCommand"));
 	assert_non_null(strstr(why(&o, "behind2"), "its jump host "));
+	assert_non_null(strstr(why(&o, "behind3"), "its jump host cloud: has a ProxyCommand"));
 	assert_string_equal(why(&o, "broken"), "no luck");
 	assert_string_equal(why(&o, "self"), "leads to ssh-mux itself");
 	/* ssh names lines, which move: the text must not. */
