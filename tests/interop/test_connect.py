@@ -295,7 +295,7 @@ def test_D2_nothing_printed_to_a_terminal_is_an_exit_code(terminal, what):
 @needs_paramiko
 @pytest.mark.parametrize("said, code", [
     ([3, 0], 3), ([0, 3], 3), ([0], 0), ([256], 255), ([1 << 31], 255), ([0xffffffff], 255),
-    ([b"TERM", 0], 143), ([7, b"KILL"], 7),
+    ([b"TERM", 0], 143), ([7, b"KILL"], 7), ([], 255),
 ], ids=str)
 def test_D2_exit_code_of_an_odd_server(make_mux, keys, cleanup, said, code):
     """The first that is no success counts, and what is no success stays none in eight bits."""
@@ -315,7 +315,9 @@ def test_D2_exit_code_of_an_odd_server(make_mux, keys, cleanup, said, code):
 
     server = cleanup(pyssh.Server(keys.make("host_odd"), handler))
     mux = make_mux(routes=routes_toml({"t": server.hop()}), known_hosts=server.known_hosts())
-    assert run(mux, "t", "x").returncode == code
+    done = run(mux, "t", "x")
+    assert done.returncode == code
+    assert (b"ended without an exit code" in done.stderr) == (not said), done
 
 
 def test_D2_killed_after_printing_success(shared):
