@@ -537,9 +537,10 @@ def test_C8_symlinked_targets_are_refused(place, tmp_path, name):
 
 
 def test_C1_a_file_of_that_name_that_is_not_ours_stays(place):
-    place.put(INCLUDE, "Host mine\n")
-    assert "was not made by setup-config" in place.run(code=78).stderr
-    assert place.hosts.read_text() == "Host mine\n" and not place.config.exists()
+    for text in ("Host mine\n", "# a list of hosts, and longer than any first line of ours\n" * 3):
+        place.put(INCLUDE, text)
+        assert "was not made by setup-config" in place.run(code=78).stderr
+        assert place.hosts.read_text() == text and not place.config.exists()
 
 
 def test_D1_options_are_checked(place):
