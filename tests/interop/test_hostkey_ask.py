@@ -233,6 +233,17 @@ def test_K5_accept_new_never_where_there_is_an_authority(make_mux, make_sshd, ss
     assert known(mux) == text
 
 
+def test_K5_accept_new_behind_a_jump_host_where_nobody_is_asked(make_mux, make_sshd, sshd, keys):
+    """An unattended route behind a jump host takes the first key there is, though somebody could be
+    asked."""
+    bastion = make_sshd("bastion", host_keys=[keys.make("host_bastion_only")])
+    routes = routes_toml({"t": hop(sshd, unattended=True)}, jump=hop(bastion))
+    mux = make_mux(routes=routes, known_hosts=bastion.known_hosts())
+    terminal = Asked("no")
+    assert ask(mux, terminal, "echo in")[1] == b"in\n"
+    assert terminal.typed == 0 and sshd.known_hosts().split()[2] in known(mux)
+
+
 def test_A6_unattended_is_never_asked(make_mux, sshd):
     mux = make_mux(target=sshd, known_hosts="", route={"unattended": True})
     terminal = Asked("yes")
