@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "control/protocol.h"
+#include "control/text.h"
 
 static struct smx_view view(const char *s)
 {
@@ -90,6 +91,24 @@ static void s7_line_limit(void **state)
 		SMX_ETOOBIG);
 	assert_true(rd.buf.cap <= SMX_CONTROL_LINE_MAX);
 	smx_control_reader_release(&rd);
+}
+
+static void s7_line_limit_of_what_is_read(void **state)
+{
+	static uint8_t text[SMX_CONTROL_LINE_MAX + 1];
+	json_t *root = NULL;
+
+	(void)state;
+	memset(text, ' ', sizeof(text));
+	text[0] = '{';
+	text[1] = '}';
+	assert_int_equal(
+		smx_control_json_parse((struct smx_view){ text, SMX_CONTROL_LINE_MAX + 1 }, &root),
+		SMX_ETOOBIG);
+	assert_null(root);
+	assert_int_equal(
+		smx_control_json_parse((struct smx_view){ text, SMX_CONTROL_LINE_MAX }, &root), 0);
+	json_decref(root);
 }
 
 /* ---- HELLO --------------------------------------------------------------------------------------
@@ -713,6 +732,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines_in_any_pieces),
 		cmocka_unit_test(s7_line_limit),
+		cmocka_unit_test(s7_line_limit_of_what_is_read),
 		cmocka_unit_test(hello_there_and_back),
 		cmocka_unit_test(hello_malformed),
 		cmocka_unit_test(requests_there_and_back),
