@@ -474,6 +474,30 @@ def test_W2_a_silent_socks_client_costs_nobody_anything(both, server):
             s.close()
 
 
+def test_S7_W2_who_says_nothing_is_left_in_the_end(both, server):
+    """Half a minute at the control socket and at a SOCKS port: nothing of it is kept open. A session
+    and a connection that are there may be silent for as long as they like."""
+    ours = both[0]
+    port = peers.free_port()
+    hello = struct.pack(">III", 8, 1, 4)
+    with session(ours, "-D", str(port)) as p:
+        s, reply = socks5(port, "127.0.0.1", server.port)
+        assert reply[:2] == b"\5\0"
+        silent = [connect(port), connect(ours.sock), connect(ours.sock)]
+        silent[2].sendall(hello)
+        began = time.monotonic()
+        for end in silent:
+            end.settimeout(70)
+            while end.recv(100):  # the greeting of the control socket
+                pass
+            assert 25 < time.monotonic() - began < 60
+            end.close()
+        assert through(s, b"still here") == b"still here"
+        p.stdin.write(b"me too\n")
+        p.stdin.flush()
+        assert p.stdout.readline() == b"me too\n"
+
+
 # ---- ends ----------------------------------------------------------------------------------------
 
 
