@@ -12,11 +12,14 @@ import statistics
 import subprocess
 import time
 
+import paramiko
 import pytest
 
+from attach_client import Control
 from peers import ROOT, poll, routes_toml, sanitized
 
 NOBODY = 65534
+CLIENTS_MAX = 1024  # mux/doors/door.h
 STRANGER = pathlib.Path(__file__).with_name("stranger.py")
 FLOODS = ("flood", "rubbish", "dh", "ping")
 MIB = 1 << 20
@@ -372,11 +375,20 @@ def test_U9_the_log_keeps_the_owners_lines(shared):
     assert "more clients came that nobody knows" in text
 
 
+def check_still_served(mux, own):
+    """Who has connected long ago can log in now."""
+    transport = paramiko.Transport(own)
+    try:
+        transport.start_client(timeout=20)
+        transport.auth_publickey("t", paramiko.Ed25519Key(filename=str(mux.local_key)))
+    finally:
+        transport.close()
+
+
 @as_root
 def test_U9_known_callers_never_go_for_strangers(shared):
     """U9: a slow client of the owner and one at the control endpoint outlast any number of others."""
     own = raw(shared)
-    assert own.recv(8).startswith(b"SSH-2.0-")
     attached = subprocess.Popen([shared.binary, "proxy", "t"], env=shared.environment(),
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert attached.stdout.read(8) == b"SSH-2.0-"
@@ -389,8 +401,7 @@ def test_U9_known_callers_never_go_for_strangers(shared):
     # Some had to go for others, or were not let in.
     assert "too many clients that don't authenticate" in shared.log() or (
         "too many clients of other users" in shared.log())
-    own.sendall(b"SSH-2.0-slow\r\n")
-    assert own.recv(10), "it is still served"
+    check_still_served(shared, own)
     assert attached.poll() is None
     attached.stdin.write(b"SSH-2.0-slow\r\n")
     attached.stdin.flush()
@@ -399,6 +410,39 @@ def test_U9_known_callers_never_go_for_strangers(shared):
     attached.communicate()
     own.close()
     shared.check_works()
+
+
+@pytest.fixture
+def many_files():
+    """Some thousand descriptors, here and in what is started from now on."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= hard < 4096:
+        pytest.skip("too few descriptors are allowed here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@as_root
+def test_U9_known_callers_never_go_for_strangers_in_a_full_house(many_files, make_shared):
+    """U9: the last places of all are taken by strangers, and the next one takes that of a stranger."""
+    mux = make_shared()
+    attached = []
+    try:
+        for _ in range(CLIENTS_MAX - 12):
+            attached.append(Control(mux))
+            assert attached[-1].ask(cmd="proxy", route="t")["ok"]
+        own = raw(mux)
+        assert Stranger("hold", mux.port, 3).result()["n"] > 20
+        assert "too many clients that don't authenticate" in mux.log()
+        check_still_served(mux, own)
+    finally:
+        for control in attached:
+            control.close()
+    poll(lambda: not mux.status()["clients"], 40, "all clients have left", 0.2)
+    mux.check_works()
 
 
 # ---- entrances that stay open -------------------------------------------------------------------
