@@ -661,7 +661,7 @@ def test_W2_hostile_bytes(both):
     assert got.startswith(GREETING + message(0x80000003, 5, b"ssh-mux does not serve this request"))
     assert got.endswith(message(0x80000005, 6, ours.mux.pid))
     with open(os.devnull, "rb") as f:
-        # Descriptors nobody asked for, before and behind a message; too many; too few.
+        # Descriptors nobody asked for, with a message and after it; too many; too few.
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(10)
             s.connect(str(ours.sock))
@@ -680,7 +680,7 @@ def test_W2_hostile_bytes(both):
 
 
 def test_W2_one_session_for_each_connection(both):
-    """A client that asks for a second one beside its first is refused that, and the first goes on."""
+    """A client that asks for a second one next to its first is refused that, and the first goes on."""
     ours = both[0]
     theirs, here = os.pipe()
     with socket.socket(socket.AF_UNIX) as s, open(os.devnull, "r+b") as null:
