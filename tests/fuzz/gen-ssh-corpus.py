@@ -246,6 +246,8 @@ def main():
     write("agent", "list", string(keys) + string(b"\x05"))
     write("agent", "signature", string(b"\x0e" + SIG))
     write("agent", "many", string(b"\x0c" + u32(0xFFFFFFFF) + keys))
+    cut = [b"\x0c", keys + b"x", b"\x0e", b"\x0e" + SIG + b"x", b"\x06", b""]
+    write("agent", "cut", b"".join(map(string, cut)))
     host_keys()
 
 
