@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 // fuzzes: src/control/status.c
-/* Lines of an answer to "status": what was taken must survive being written and read again. */
+/*
+ * Lines of an answer to "status": what was taken must survive being written and read again, and
+ * is shown as one text of JSON.
+ */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +43,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(smx_status_to_lines(&b, 1, &again) == 0);
 	assert(smx_buf_len(&a) == smx_buf_len(&b) &&
 		memcmp(smx_buf_view(&a), smx_buf_view(&b), smx_buf_len(&a)) == 0);
+	smx_buf_reset(&a);
+	smx_buf_reset(&b);
+	assert(smx_status_to_json(&a, &st) == 0 && smx_status_to_json(&b, &again) == 0);
+	assert(smx_view_eq_view(smx_buf_as_view(&a), smx_buf_as_view(&b)));
 	smx_status_release(&st);
 	smx_status_release(&again);
 	smx_buf_release(&a);
