@@ -20,6 +20,8 @@ static void check(struct smx_view message)
 {
 	if (smx_mux4_parse(message, &req) != 0)
 		return;
+	if (smx_mux4_descriptors(req.kind) > 3)
+		abort();
 	if (req.kind == SMX_MUX4_SESSION) {
 		if (!is_within(req.term, message) || !is_within(req.command, message) ||
 			req.n_env > SMX_MUX4_ENV_MAX)

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Writes the seeds of fuzz_control_door into tests/fuzz/corpus/: visits of an ssh to a control
-socket (PROTOCOL.mux), and what the remote says meanwhile. It gives the same files each time."""
+socket (PROTOCOL.mux), and what the remote says meanwhile; and those of fuzz_mux4 that have faults.
+It gives the same files each time."""
 import pathlib
 import struct
 
@@ -146,7 +147,19 @@ def forwards(hello):
           forward(REMOTE_FWD, "", 1, "x", 1, op=0x10000007))
 
 
+def faults():
+    """Messages that fuzz_mux4 refuses, or takes without knowing them."""
+    head = string("") + u32(0, 0, 0, 0, ord("~")) + string("xterm") + string("ls")
+    bad = [mux(u32(1, 4), string("info"), string("0"), string("x\0y"), string("")),
+           mux(u32(0x10000002, 1), head, string("LANG")), mux(u32(0x10000002, 1), head, string("=C")),
+           mux(u32(0x10000002, 1), head, string("A=b\0c")), mux(u32(0x1FFFFFF, 1)), mux(u32(1)),
+           mux(u32(0x10000004)), mux(u32(0x10000004, 1), b"x"), mux(b"\0\0"), u32(9)]
+    for name, data in (("faults", b"".join(bad)), ("typed_others", b"~#~Cx\r~x~\r~\x1a~&~R~V~v~~\n~.")):
+        (ROOT.parent / "mux4" / name).write_bytes(data)
+
+
 def main():
+    faults()
     hello = say(HELLO)
     sessions(hello)
     forwards(hello)
