@@ -3,7 +3,7 @@
 // dictionary: key_blob
 /*
  * Certificates from hosts (B9, L5). Input: string certificate, string signature of a key exchange,
- * then the data that it signs. No authority of anybody's, no trust.
+ * then the data that it signs. No authority of anybody's, no trust; nor from a revoked one.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -53,10 +53,11 @@ static void check_fields(const struct smx_cert *c)
 }
 
 /* The verdict under a known_hosts of one line with this marker and key. */
-static struct smx_host_cert_verdict verdict_with(
-	const struct smx_cert *c, const char *marker, struct smx_view blob)
+static struct smx_host_cert_verdict verdict_for(
+	const char *host, const struct smx_cert *c, const char *marker, struct smx_view blob)
 {
 	struct smx_host_cert_verdict v;
+	enum smx_cert_wish wish;
 	struct smx_known_hosts *kh;
 	struct smx_buf line;
 
@@ -64,11 +65,33 @@ static struct smx_host_cert_verdict verdict_with(
 	CHECK(smx_known_hosts_new(&kh) == 0 && smx_buf_put_str(&line, marker) == 0);
 	if (blob.len && smx_pubkey_line_write(blob, &line) == 0)
 		CHECK(smx_known_hosts_add_text(kh, "fuzz", smx_buf_as_view(&line), NULL) == 0);
-	CHECK(smx_known_hosts_check_cert(kh, "host.example", 22, c, NOW, &v) == 0);
+	CHECK(smx_known_hosts_check_cert(kh, host, 22, c, NOW, &v) == 0);
+	CHECK(*smx_host_cert_text(v.status) != '\0');
+	CHECK(smx_known_hosts_cert_wish(kh, host, 22, &wish) == 0);
+	CHECK(wish == SMX_CERT_WISH_NONE || *marker == '@');
 	v.source_view = NULL; /* gone with known_hosts */
 	smx_known_hosts_free(kh);
 	smx_buf_release(&line);
 	return v;
+}
+
+static struct smx_host_cert_verdict verdict_with(
+	const struct smx_cert *c, const char *marker, struct smx_view blob)
+{
+	return verdict_for("host.example", c, marker, blob);
+}
+
+/* The same authority, for a host whose name no certificate has. */
+static void check_other_host(const struct smx_cert *c)
+{
+	char long_name[400];
+	struct smx_host_cert_verdict v =
+		verdict_for("no-host.invalid", c, "@cert-authority * ", c->ca_blob);
+
+	CHECK(v.status != SMX_HOST_CERT_OK || c->n_principals > 0);
+	memset(long_name, 'x', sizeof(long_name) - 1);
+	long_name[sizeof(long_name) - 1] = '\0';
+	CHECK(smx_cert_check_host(c, long_name, NOW) != SMX_HOST_CERT_OK);
 }
 
 static void check_trust(const struct smx_cert *c)
@@ -91,8 +114,13 @@ static void check_trust(const struct smx_cert *c)
 			c->critical.len == 0 && c->valid_after_s <= NOW && NOW < c->valid_before_s);
 	CHECK((d.action == SMX_HOSTKEY_ACCEPT) == (v.status == SMX_HOST_CERT_OK));
 
+	check_other_host(c);
+	v = verdict_with(c, "@revoked * ", c->ca_blob);
+	d = smx_host_cert_decide(&v, SMX_HOSTKEY_NO_CHANNEL, 1);
+	CHECK(v.status != SMX_HOST_CERT_OK && d.action == SMX_HOSTKEY_REFUSE);
 	v = verdict_with(c, "@revoked * ", c->plain_blob);
-	CHECK(v.status == SMX_HOST_CERT_REVOKED_KEY);
+	d = smx_host_cert_decide(&v, SMX_HOSTKEY_NO_CHANNEL, 1);
+	CHECK(v.status == SMX_HOST_CERT_REVOKED_KEY && d.action == SMX_HOSTKEY_REFUSE);
 	v = verdict_with(c, "host.example ", c->plain_blob);
 	d = smx_host_cert_decide(&v, SMX_HOSTKEY_CANNOT_ASK, 0);
 	CHECK((d.action == SMX_HOSTKEY_ACCEPT) == (v.status == SMX_HOST_CERT_UNKNOWN_CA));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// fuzzes: src/crypto/key.c
+// fuzzes: src/crypto/key.c src/crypto/key_sign.c
 /*
  * Public key blobs and signatures from peers (L5, B9). Input: string blob, string signature,
  * then the signed data.
