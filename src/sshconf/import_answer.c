@@ -462,7 +462,7 @@ static int take_transport(const struct smx_import *im, struct import_host *h, st
 		if (n == 0)
 			continue;
 		if (n >= sizeof(word) || h->transport.n == SMX_TRANSPORT_WORDS_MAX ||
-			smx_transport_fault(one, is_first) != NULL ||
+			smx_transport_fault(one, is_first) != NULL || text_fault(one) != NULL ||
 			(is_first && (memchr(one.p, '=', n) || memchr(one.p, '%', n))))
 			return import_refuse(h, "has a ProxyCommand that ssh-mux can't run");
 		memcpy(word, one.p, n);

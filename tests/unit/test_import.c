@@ -377,6 +377,7 @@ static void r7_transports(void **state)
 		{ "pipe", ANSWER("s", "proxycommand nc %h %p | tee log\n") },
 		{ "var", ANSWER("s", "proxycommand A=b nc %h %p\n") },
 		{ "token", ANSWER("s", "proxycommand nc %L %p\n") },
+		{ "latin1", ANSWER("s", "proxycommand /opt/caf\xe9 %h\n") }, /* not in TOML */
 		{ "none", ANSWER("n", "proxycommand none\n") },
 		{ "behind", ANSWER("b", "proxyjump ssm\n") },
 		{ "beyond", ANSWER("d", "proxyjump none2,ssm\n") },
@@ -387,7 +388,8 @@ static void r7_transports(void **state)
 
 	(void)state;
 	takes_transports = 1;
-	o = import("ssm shell pipe var token none behind beyond none2", said, SMX_ARRAY_LEN(said));
+	o = import("ssm shell pipe var token latin1 none behind beyond none2", said,
+		SMX_ARRAY_LEN(said));
 	takes_transports = 0;
 	hop = smx_route_target(smx_routes_find(o.routes, "ssm"));
 	assert_int_equal(hop->n_transport, 6);
@@ -398,6 +400,7 @@ static void r7_transports(void **state)
 	assert_string_equal(why(&o, "pipe"), "has a ProxyCommand that needs a shell");
 	assert_string_equal(why(&o, "var"), "has a ProxyCommand that ssh-mux can't run");
 	assert_string_equal(why(&o, "token"), "has a ProxyCommand that ssh-mux can't run");
+	assert_string_equal(why(&o, "latin1"), "has a ProxyCommand that ssh-mux can't run");
 	assert_int_equal(smx_route_target(smx_routes_find(o.routes, "none"))->n_transport, 0);
 	assert_int_equal(smx_routes_find(o.routes, "behind")->hops[0].n_transport, 6);
 	assert_non_null(strstr(why(&o, "beyond"), "from another one"));
