@@ -279,7 +279,7 @@ static int put_way(
 /* The route's own, so that what ssh is asked for instead can be told from them. */
 static int put_real_place(const struct smx_hop *hop, struct smx_buf *out)
 {
-	const char *quote = strpbrk(hop->user, " \t#") ? "\"" : "";
+	const char *quote = strpbrk(hop->user, " \t#=") ? "\"" : "";
 	const char *zone = strchr(hop->host, '%');
 	int n = (int)(zone ? (size_t)(zone - hop->host) : strlen(hop->host));
 

@@ -66,10 +66,29 @@ static int put_value(struct smx_buf *out, const char *option, const char *value,
 	return r;
 }
 
+/*
+ * Whether ssh goes to a jump host that is written USER@HOST:PORT. It would cut the text at a blank,
+ * a comma or a '#', expand a '%', and has a shell run the user unquoted.
+ */
+static int can_jump(const struct smx_hop *hop)
+{
+	for (const char *s = hop->user; *s; s++)
+		if ((unsigned char)*s < 0x80 && !is_plain((const char[]){ *s, '\0' }) &&
+			*s != '+' && *s != ':')
+			return 0;
+	return strchr(hop->host, '%') == NULL;
+}
+
 static int put_jumps(const struct smx_route *route, struct smx_buf *out)
 {
-	int r = smx_buf_put_str(out, "    ProxyJump ");
+	int r;
 
+	/* At the socket it is reached; otherwise ssh is to fail rather than to go elsewhere. */
+	for (size_t i = 0; i + 1 < route->n_hops; i++)
+		if (!can_jump(&route->hops[i]))
+			return smx_buf_put_str(out, "    # ssh can't be told the jump host\n"
+						    "    ProxyCommand false\n");
+	r = smx_buf_put_str(out, "    ProxyJump ");
 	for (size_t i = 0; r == 0 && i + 1 < route->n_hops; i++) {
 		const struct smx_hop *hop = &route->hops[i];
 		int is_v6 = strchr(hop->host, ':') != NULL;

@@ -255,6 +255,7 @@ static const struct place_case place_cases[] = {
 	{ "fe80::1%eth0", "deploy", "    HostName fe80::1%%eth0\n    Port 2200\n" },
 	{ "h", "a b", "    User \"a b\"\n" },
 	{ "h", "a#b", "    User \"a#b\"\n" },
+	{ "h", "=b", "    User \"=b\"\n" },
 	{ "h", "u@corp.com", "    User u@corp.com\n" },
 	/* Which ssh it is decides how it would read these: the route's name it is, as ever. */
 	{ "h", "a%r",
@@ -283,6 +284,48 @@ static void W1_proxy_block_says_what_the_route_says(void **state)
 		assert_int_equal(smx_hosts_conf_write(routes, &o, &b), 0);
 		if (!strstr(smx_buf_cstr(&b), c->lines))
 			fail_msg("case %zu: %s not in\n%s", i, c->lines, smx_buf_cstr(&b));
+		smx_buf_release(&b);
+		smx_routes_unref(routes);
+	}
+}
+
+/* W3: a jump host's user that ssh or its shell would take for something else. */
+static const struct place_case jump_cases[] = {
+	{ "g", "deploy", "    ProxyJump deploy@g:22\n" },
+	{ "::1", "u@corp.com", "    ProxyJump u@corp.com@[::1]:22\n" },
+	{ "g", "a b", "    ProxyCommand false\n" },
+	{ "g", "a,b", "    ProxyCommand false\n" },
+	{ "g", "a#b", "    ProxyCommand false\n" },
+	{ "g", "a%r", "    ProxyCommand false\n" },
+	{ "g", "=b", "    ProxyCommand false\n" },
+	{ "g", "ssh://b", "    ProxyCommand false\n" },
+	{ "g", "DOM\\\\u", "    ProxyCommand false\n" },
+	{ "fe80::1%eth0", "u", "    ProxyCommand false\n" },
+};
+
+static void W3_jump_hosts_that_ssh_cannot_be_told(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < SMX_ARRAY_LEN(jump_cases); i++) {
+		const struct place_case *c = &jump_cases[i];
+		struct smx_hosts_conf o = plain;
+		struct smx_routes *routes;
+		struct smx_buf b;
+		char text[256];
+
+		(void)snprintf(text, sizeof(text),
+			"[jump]\nhost = \"%s\"\nuser = \"%s\"\n"
+			"[routes.web]\nhost = \"w\"\nuser = \"u\"\n",
+			c->host, c->user);
+		routes = routes_of(text);
+		o.control_dir = "/run/x";
+		o.control_room = 90;
+		smx_buf_init(&b, SMX_HOSTS_CONF_MAX);
+		assert_int_equal(smx_hosts_conf_write(routes, &o, &b), 0);
+		if (!strstr(smx_buf_cstr(&b), c->lines))
+			fail_msg("case %zu: %s not in\n%s", i, c->lines, smx_buf_cstr(&b));
+		assert_int_equal(times(smx_buf_cstr(&b), "Proxy"), 1);
+		assert_int_equal(times(smx_buf_cstr(&b), "ControlPath"), 1);
 		smx_buf_release(&b);
 		smx_routes_unref(routes);
 	}
@@ -533,6 +576,7 @@ int main(void)
 		cmocka_unit_test(C1_identities),
 		cmocka_unit_test(B5_proxy_command_is_quoted_for_ssh_and_the_shell),
 		cmocka_unit_test(W1_proxy_block_says_what_the_route_says),
+		cmocka_unit_test(W3_jump_hosts_that_ssh_cannot_be_told),
 		cmocka_unit_test(C1_paths_that_ssh_would_read_otherwise),
 		cmocka_unit_test(C1_paths_of_windows_have_forward_slashes),
 		cmocka_unit_test(C1_include_is_bare_only_below_home),
