@@ -627,7 +627,6 @@ void link_reap(struct link *l)
 	/* A last DISCONNECT, as far as the socket takes it. */
 	if (!l->inflight)
 		link_flush(l);
-	smx_list_del(&l->dirty_node);
 	while (!smx_list_empty(&l->owed))
 		smx_list_del(l->owed.next);
 	pacing_release(l);
@@ -648,6 +647,8 @@ void link_reap(struct link *l)
 		l->carrier = NULL;
 	}
 	link_cancel_work(l);
+	/* Who was told may have had more to send, as the cancelling of a remote forward. */
+	smx_list_del(&l->dirty_node);
 	l->is_reaped = 1;
 	l->ops->dead(l, l->dead, l->why);
 	l->owner = NULL;
