@@ -7,7 +7,8 @@
  * A control socket, whole (W2): clients with their descriptors at one end, a connection that is
  * logged in at the other, and between them what the daemon has there. The input is a list of
  * messages (fuzz_ssh.h) whose first byte says who does what (enum act). The remote answers what it
- * is asked; a message of its own may come at any time.
+ * is asked; a message of its own may come at any time. The last client is at the socket of a route
+ * that allows nothing and has no connection.
  *
  * Whatever would leave this process is replaced (CMakeLists.txt: --wrap): forwards listen at a
  * socket in a directory of ours, nothing is dialled, nobody is asked, and no login is made.
@@ -33,10 +34,11 @@
 #include "os/caller.h"
 #include "os/door.h"
 
-#define CLIENTS    3
-#define TURNS      3 /* of the loop, for what is ready */
-#define TURNS_LAST 2000
-#define PEER       1000 /* the remote's number of a channel: ours and so much */
+#define CLIENTS     3
+#define TURNS       6 /* of the loop: a session and its descriptors take four */
+#define TURNS_LAST  2000
+#define FLOOD_BLOCK 16384
+#define PEER        1000 /* the remote's number of a channel: ours and so much */
 
 enum act {
 	ACT_SAY, /* a client: bytes; the second byte of the message: which, and descriptors */
@@ -46,7 +48,16 @@ enum act {
 	ACT_CONNECT, /* to where the last forward listens, with bytes */
 	ACT_READ, /* what came out at a client's streams */
 	ACT_LOOK, /* as each second */
+	ACT_DENY, /* the second byte: what is refused from now on (enum deny) */
+	ACT_FLOOD, /* data on a channel: its number, and how many blocks of 16 KiB; all is read */
 	N_ACTS,
+};
+
+enum deny {
+	DENY_REQUESTS = 1, /* of a channel, by the remote */
+	DENY_GLOBAL = 2,
+	DENY_OPENS = 4,
+	DENY_LOCKED = 8, /* by the daemon */
 };
 
 struct visitor {
@@ -64,6 +75,7 @@ struct fixture {
 	struct smx_buf answers; /* of the remote, not delivered yet: packets */
 	struct visitor visitors[CLIENTS];
 	int connected;
+	unsigned denied;
 };
 
 static struct fixture *fixture;
@@ -148,12 +160,13 @@ static void answer_channel(struct fixture *f, uint8_t type, uint32_t id)
 	answer(f, m, sizeof(m));
 }
 
-/* As a remote does that grants everything. */
+/* As a remote does that grants everything, or refuses some of it. */
 static void hear(struct fixture *f, struct smx_view m)
 {
 	struct smx_rd rd = smx_rd_from(m.p + 1, m.len - 1);
 	uint8_t confirm[17] = { SMX_MSG_CHANNEL_OPEN_CONFIRMATION };
 	static const uint8_t yes[5] = { SMX_MSG_REQUEST_SUCCESS, 0, 0, 0, 22 };
+	static const uint8_t no = SMX_MSG_REQUEST_FAILURE;
 	struct smx_view kind;
 	uint32_t id = 0;
 	int wants = 0;
@@ -161,19 +174,30 @@ static void hear(struct fixture *f, struct smx_view m)
 	if (m.p[0] == SMX_MSG_CHANNEL_OPEN) {
 		fuzz_check(smx_rd_string(&rd, &kind) == 0 && smx_rd_u32(&rd, &id) == 0);
 		smx_set_u32(confirm + 1, id);
+		if (f->denied & DENY_OPENS) {
+			confirm[0] = SMX_MSG_CHANNEL_OPEN_FAILURE; /* reason, and two texts */
+			smx_set_u32(confirm + 5, 1);
+			answer(f, confirm, sizeof(confirm));
+			return;
+		}
 		smx_set_u32(confirm + 5, id + PEER);
 		smx_set_u32(confirm + 9, 4096);
 		smx_set_u32(confirm + 13, 32768);
 		answer(f, confirm, sizeof(confirm));
 	} else if (m.p[0] == SMX_MSG_GLOBAL_REQUEST) {
 		fuzz_check(smx_rd_string(&rd, &kind) == 0 && smx_rd_bool(&rd, &wants) == 0);
-		if (wants)
+		if (wants && (f->denied & DENY_GLOBAL))
+			answer(f, &no, 1);
+		else if (wants)
 			answer(f, yes, smx_view_eq(kind, "tcpip-forward") ? 5 : 1);
 	} else if (m.p[0] == SMX_MSG_CHANNEL_REQUEST) {
 		fuzz_check(smx_rd_u32(&rd, &id) == 0 && smx_rd_string(&rd, &kind) == 0 &&
 			   smx_rd_bool(&rd, &wants) == 0);
 		if (wants)
-			answer_channel(f, SMX_MSG_CHANNEL_SUCCESS, id - PEER);
+			answer_channel(f,
+				f->denied & DENY_REQUESTS ? SMX_MSG_CHANNEL_FAILURE
+							  : SMX_MSG_CHANNEL_SUCCESS,
+				id - PEER);
 	} else if (m.p[0] == SMX_MSG_CHANNEL_CLOSE) {
 		fuzz_check(smx_rd_u32(&rd, &id) == 0);
 		answer_channel(f, SMX_MSG_CHANNEL_CLOSE, id - PEER);
@@ -350,7 +374,7 @@ static void come(struct fixture *f, struct visitor *v)
 
 	fuzz_check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
 	v->fd = ends[0];
-	guest_new(&f->mux, ends[1], &f->mux.routes->routes[0], 0);
+	guest_new(&f->mux, ends[1], &f->mux.routes->routes[v == &f->visitors[CLIENTS - 1]], 0);
 }
 
 /* A stream of its own; what is handed over, which is closed here once it was. */
@@ -375,7 +399,7 @@ static int make_stream(struct visitor *v, int i, unsigned kind)
 
 /*
  * how: bits 0 and 1 which client, 2 to 4 how many descriptors, 5 and 6 what they are: pipes, else
- * /dev/null (1) or a terminal (2).
+ * /dev/null (1) or a terminal (2), 7 whether the next act comes before it is served.
  */
 static void say(struct fixture *f, uint8_t how, struct smx_view bytes)
 {
@@ -416,6 +440,25 @@ static void drain(int fd)
 
 	for (int i = 0; i < 64 && fd >= 0 && read(fd, bytes, sizeof(bytes)) > 0; i++)
 		;
+}
+
+static void flood(struct fixture *f, uint32_t channel, unsigned blocks)
+{
+	static uint8_t payload[9 + FLOOD_BLOCK], packet[FLOOD_BLOCK + 64];
+	struct smx_view bytes = { packet, 0 };
+
+	payload[0] = SMX_MSG_CHANNEL_DATA;
+	smx_set_u32(payload + 1, channel);
+	smx_set_u32(payload + 5, FLOOD_BLOCK);
+	bytes.len =
+		clear_packet((struct smx_view){ payload, sizeof(payload) }, packet, sizeof(packet));
+	while (blocks-- > 0 && f->link && !f->link->dead) {
+		link_carrier_data(f->link, bytes);
+		for (int i = 0; i < CLIENTS; i++) {
+			turn(f, 1);
+			drain(f->visitors[i].streams[1]);
+		}
+	}
 }
 
 static void connect_to_forward(struct fixture *f, struct smx_view bytes)
@@ -461,6 +504,11 @@ static void act(struct fixture *f, struct smx_view m)
 		drain(v->streams[1]);
 		drain(v->streams[2]);
 		drain(v->fd);
+	} else if (what == ACT_DENY) {
+		f->denied = how;
+		f->mux.is_locked = (how & DENY_LOCKED) != 0;
+	} else if (what == ACT_FLOOD && rest.len) {
+		flood(f, how, rest.p[0] % 64);
 	} else if (what == ACT_LOOK) {
 		struct smx_list *it, *tmp;
 
@@ -468,7 +516,7 @@ static void act(struct fixture *f, struct smx_view m)
 			guest_tick(SMX_CONTAINER(it, struct guest, node));
 		listeners_tick(&f->mux);
 	}
-	turn(f, TURNS);
+	turn(f, what == ACT_SAY && how >> 7 ? 1 : TURNS);
 }
 
 /* --- beginning and end --- */
@@ -480,7 +528,13 @@ static const char routes_text[] =
 	"direct = true\n"
 	"allow_remote_loopback_any_port = true\n"
 	"forwards = [\"db:5432\"]\n"
-	"remote_forwards = [\"localhost:9000\", \"localhost:0\", \"/r\"]\n";
+	"remote_forwards = [\"localhost:9000\", \"localhost:0\", \"/r\"]\n"
+	"agent_forward = true\n"
+	"identity_agent = \"/nowhere/agent\"\n"
+	"[routes.lone]\n"
+	"host = \"lone\"\n"
+	"user = \"me\"\n"
+	"direct = true\n";
 
 static void begin(struct fixture *f)
 {

@@ -7,7 +7,9 @@ import pathlib
 import struct
 
 ROOT = pathlib.Path(__file__).parent / "corpus" / "control_door"
-SAY, REMOTE, TYPE, CLOSE, CONNECT, READ, LOOK = range(7)
+SAY, REMOTE, TYPE, CLOSE, CONNECT, READ, LOOK, DENY, FLOOD = range(9)
+REQUESTS, GLOBAL, OPENS, LOCKED = 1, 2, 4, 8
+LONE = 2
 PATH = 0xFFFFFFFE
 LOCAL, REMOTE_FWD, DYNAMIC = 1, 2, 3
 
@@ -25,9 +27,10 @@ def mux(*parts):
     return string(b"".join(parts))
 
 
-def how(client=0, descriptors=0, is_null=0, is_tty=0, stream=0):
+def how(client=0, descriptors=0, is_null=0, is_tty=0, stream=0, hurry=0):
     """The second byte of an act; stream: of ACT_CLOSE, in the place of the descriptors."""
-    return bytes([client | (descriptors or stream) << 2 | is_null << 5 | is_tty << 6])
+    return bytes([client | (descriptors or stream) << 2 | is_null << 5 | is_tty << 6
+                  | hurry << 7])
 
 
 def say(message, **more):
@@ -158,9 +161,50 @@ def faults():
         (ROOT.parent / "mux4" / name).write_bytes(data)
 
 
+def refusals(hello):
+    """What the remote, the daemon or the route refuses."""
+    local, back = forward(LOCAL, "", 8080, "db", 5432), forward(REMOTE_FWD, "", 9000, "db", 5432)
+    dynamic = forward(DYNAMIC, "", 1080, "", 0)
+    info = [say(mux(u32(0x20000001, 7), string(what))) for what in ("connection", "channels")]
+    for name, asks in (("shell", {"command": ""}), ("exec", {}), ("tty", {"tty": 1}),
+                       ("subsystem", {"subsystem": 1, "command": "sftp"})):
+        write("denied_" + name, hello, bytes([DENY, REQUESTS]), session(**asks))
+    write("denied_open", hello, bytes([DENY, OPENS]), session(), stdio())
+    write("denied_remote", hello, bytes([DENY, GLOBAL]), back, session())
+    write("locked", hello, bytes([DENY, LOCKED]), session(), stdio(), local, back, dynamic)
+    lone = say(HELLO, client=LONE)
+    others = [bytes([SAY, LONE | m[1]]) + m[2:] for m in (local, back, dynamic, session(), *info)]
+    write("lone", lone, *others, session(client=LONE, agent=1))
+    gone = bytes([REMOTE, 1]) + u32(2) + string("bye") + string("")
+    write("stay_lost", hello, local, gone, session(command="", is_tty=1), *info)
+    for name, ask in (("session", session(hurry=1)), ("stdio", stdio(hurry=1)),
+                      ("stay", session(command="", is_tty=1, hurry=1))):
+        write("hurry_" + name, hello, local, ask, act(LOOK), gone, act(LOOK))
+        write("hurry_gone_" + name, hello, local, ask, gone, act(LOOK))
+        write("hurry_left_" + name, hello, local, ask, act(CLOSE), act(LOOK))
+    write("remote_stay_lost", hello, back, session(command="", is_tty=1), gone)
+    write("remote_idle_lost", hello, back, gone)
+    write("remote_twice", hello, back, say(HELLO, client=1), b"\0\1" + back[2:], gone)
+    write("hurry_remote", hello, back[:1] + bytes([0x80]) + back[2:], act(CLOSE))
+    write("second", hello, session(), stdio(), simple(0x1000000F), back, local)
+    write("agent", hello, session(agent=1), opened("auth-agent@openssh.com"), *ends())
+    write("flood_read", hello, session(), bytes([FLOOD, 0, 40]), *ends())
+    requests = [remote(98, 0, string("exit-status"), b"\0", b"\0\0"),
+                remote(98, 1, string("x@y"), b"\1"), remote(98, 1, string("exit-status"), b"\1", u32(1)),
+                remote(98, 1, string("break"), b"\0", u32(1))]
+    write("server_requests", hello, session(), say(HELLO, client=1), session(client=1), *requests)
+    write("escapes", hello, session(tty=1), act(TYPE, b"\r~C~#\r~\x1a~R\rx~.\r~x"))
+    head = string("") + u32(0, 0, 0, 0, 300) + string("xterm") + string("ls")
+    write("session_fault", hello, say(mux(u32(0x10000002, 1), head, string("LANG")), descriptors=3))
+    write("hello_extensions", say(mux(u32(1, 4), string("info"), string("0"))), session())
+    write("env", hello, session(env=("LANG=C", "LD_PRELOAD=x")))
+    write("proxy_descriptors", hello, simple(0x1000000F), say(b"", descriptors=1))
+
+
 def main():
     faults()
     hello = say(HELLO)
+    refusals(hello)
     sessions(hello)
     forwards(hello)
     others = (0x10000004, 0x10000005, 0x10000009, 0x1FFFFFF)
