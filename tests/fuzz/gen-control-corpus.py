@@ -177,11 +177,12 @@ def refusals(hello):
     write("lone", lone, *others, session(client=LONE, agent=1))
     gone = bytes([REMOTE, 1]) + u32(2) + string("bye") + string("")
     write("stay_lost", hello, local, gone, session(command="", is_tty=1), *info)
-    for name, ask in (("session", session(hurry=1)), ("stdio", stdio(hurry=1)),
-                      ("stay", session(command="", is_tty=1, hurry=1))):
-        write("hurry_" + name, hello, local, ask, act(LOOK), gone, act(LOOK))
-        write("hurry_gone_" + name, hello, local, ask, gone, act(LOOK))
-        write("hurry_left_" + name, hello, local, ask, act(CLOSE), act(LOOK))
+    stay = session(command="", is_tty=1, hurry=1)
+    write("hurry_stdio", hello, local, stdio(hurry=1), act(LOOK), gone, act(LOOK))
+    write("hurry_gone_stdio", hello, local, stdio(hurry=1), gone, act(LOOK))
+    write("hurry_left_stdio", hello, local, stdio(hurry=1), act(CLOSE), act(LOOK))
+    write("hurry_stay", hello, local, stay, act(LOOK), gone, act(LOOK))
+    write("hurry_gone_stay", hello, local, stay, gone, act(LOOK))
     write("remote_stay_lost", hello, back, session(command="", is_tty=1), gone)
     write("remote_idle_lost", hello, back, gone)
     write("remote_twice", hello, back, say(HELLO, client=1), b"\0\1" + back[2:], gone)
