@@ -260,6 +260,51 @@ int smx_hops_equal(const struct smx_hop *a, size_t n_a, const struct smx_hop *b,
 	return 1;
 }
 
+/* No text is not an empty one. */
+static int put_text(struct smx_buf *out, const char *text)
+{
+	int r = smx_put_bool(out, text != NULL);
+
+	return r == 0 && text ? smx_put_cstr(out, text) : r;
+}
+
+static int put_texts(struct smx_buf *out, char *const *texts, size_t n)
+{
+	int r = smx_put_u32(out, (uint32_t)n);
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = smx_put_cstr(out, texts[i]);
+	return r;
+}
+
+/* The fields of same_place and same_identity. */
+static int put_hop(struct smx_buf *out, const struct smx_hop *hop)
+{
+	int r;
+
+	(void)((r = smx_put_u32(out, hop->port)) != 0 || (r = put_text(out, hop->host)) != 0 ||
+		(r = put_text(out, hop->user)) != 0 ||
+		(r = put_text(out, hop->host_key_alias)) != 0 ||
+		(r = put_text(out, hop->algorithms)) != 0 ||
+		(r = put_texts(out, hop->known_hosts, hop->n_known_hosts)) != 0 ||
+		(r = put_texts(out, hop->transport, hop->n_transport)) != 0 ||
+		(r = put_text(out, hop->n_transport ? hop->name : NULL)) != 0 ||
+		(r = smx_put_bool(out, hop->identities_only)) != 0 ||
+		(r = put_text(out, hop->identity_agent)) != 0 ||
+		(r = put_texts(out, hop->identity, hop->n_identity)) != 0 ||
+		(r = put_texts(out, hop->certificate, hop->n_certificate)) != 0);
+	return r;
+}
+
+int smx_hops_write(const struct smx_hop *hops, size_t n_hops, struct smx_buf *out)
+{
+	int r = smx_put_u32(out, (uint32_t)n_hops);
+
+	for (size_t i = 0; r == 0 && i < n_hops; i++)
+		r = put_hop(out, &hops[i]);
+	return r;
+}
+
 const struct smx_route *smx_routes_twin(
 	const struct smx_routes *routes, const struct smx_route *route)
 {

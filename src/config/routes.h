@@ -207,6 +207,11 @@ const struct smx_route *smx_routes_find_target(const struct smx_routes *routes,
  * people one; mux/pool/prepare.h has put the home in the place of "~/" before.
  */
 int smx_hops_equal(const struct smx_hop *a, size_t n_a, const struct smx_hop *b, size_t n_b);
+/*
+ * What smx_hops_equal compares as bytes, the same ones for hops that are equal and no others:
+ * for a digest that outlives the routes. Appended. SMX_ENOMEM, SMX_ELIMIT.
+ */
+int smx_hops_write(const struct smx_hop *hops, size_t n_hops, struct smx_buf *out);
 /* The same without the identities: user, host, port, host_key_alias, known_hosts and so on of each
  * hop. */
 int smx_hops_same_place(const struct smx_hop *a, size_t n_a, const struct smx_hop *b, size_t n_b);

@@ -18,10 +18,15 @@ static int has_path(const struct smx_helper_request *q)
 	return q->op == SMX_HELPER_UNLINK || q->op == SMX_HELPER_OPEN;
 }
 
+/* Of a file: its path, and another word. A stream is told the result. */
+static int is_edit(const struct smx_helper_request *q)
+{
+	return q->op == SMX_HELPER_APPEND || q->op == SMX_HELPER_ROTATE || q->op == SMX_HELPER_KEEP;
+}
+
 static int has_words(const struct smx_helper_request *q)
 {
-	return has_path(q) || q->op == SMX_HELPER_RUN || q->op == SMX_HELPER_APPEND ||
-	       q->op == SMX_HELPER_ROTATE;
+	return has_path(q) || is_edit(q) || q->op == SMX_HELPER_RUN;
 }
 
 static int has_caller(const struct smx_helper_request *q)
@@ -84,8 +89,7 @@ size_t smx_helper_request_fds(const struct smx_helper_request *q)
 {
 	size_t n = 0;
 
-	if (q->op == SMX_HELPER_LISTEN || q->op == SMX_HELPER_REOPEN ||
-		q->op == SMX_HELPER_APPEND || q->op == SMX_HELPER_ROTATE)
+	if (q->op == SMX_HELPER_LISTEN || q->op == SMX_HELPER_REOPEN || is_edit(q))
 		return 1;
 	for (unsigned i = 0; q->op == SMX_HELPER_RUN && i < SMX_HELPER_FDS; i++)
 		n += q->fd_mask >> i & 1;
@@ -144,8 +148,7 @@ static int parse_words(struct smx_rd *rd, uint32_t n, struct smx_helper_request 
 {
 	int r = 0;
 
-	if (n > SMX_HELPER_ARGS_MAX || (has_path(q) && n != 1) ||
-		((q->op == SMX_HELPER_APPEND || q->op == SMX_HELPER_ROTATE) && n != 2) ||
+	if (n > SMX_HELPER_ARGS_MAX || (has_path(q) && n != 1) || (is_edit(q) && n != 2) ||
 		(!has_words(q) && n != 0))
 		return SMX_EFORMAT;
 	for (uint32_t i = 0; r == 0 && i < n; i++)

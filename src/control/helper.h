@@ -35,6 +35,7 @@ enum smx_helper_op {
 	SMX_HELPER_REOPEN, /* a pipe or a terminal that comes along; the answer has the descriptor
 			    */
 	SMX_HELPER_OPEN, /* a file that the routes name, to be read; the answer has the descriptor */
+	SMX_HELPER_KEEP, /* how logins begin (B13), in the file for it; with such a stream too */
 	SMX_HELPER_OPS
 };
 
@@ -76,8 +77,8 @@ struct smx_helper_request {
 	uint8_t is_hashed;
 	struct smx_view fresh[SMX_ROTATION_MAX], old[SMX_ROTATION_MAX];
 	size_t n_fresh, n_old;
-	/* RUN: n_args words; UNLINK, OPEN: one, the path; APPEND: path and line; ROTATE: path and host.
-	 * Owned after a parse, borrowed for a build. */
+	/* RUN: n_args words; UNLINK, OPEN: one, the path; APPEND: path and line; ROTATE: path and host;
+	 * KEEP: path and text. Owned after a parse, borrowed for a build. */
 	const char *args[SMX_HELPER_ARGS_MAX + 1];
 	size_t n_args;
 };
@@ -101,7 +102,7 @@ int smx_helper_answer_build(
 int smx_helper_answer_parse(struct smx_view text, struct smx_helper_answer *ret);
 void smx_helper_answer_release(struct smx_helper_answer *a);
 
-/* What an APPEND or a ROTATE came to. */
+/* What an APPEND, a ROTATE or a KEEP came to. */
 struct smx_helper_result {
 	int code; /* 0 or an error of ours */
 	uint32_t n_removed, n_added; /* lines, of a ROTATE */

@@ -40,6 +40,8 @@ int smx_os_helper_run(
 	struct smx_helper_request *q, const int fds[SMX_HELPER_FDS], uint64_t *ret_id);
 /* As smx_os_file_append_line, of a known_hosts, which the confined daemon can't write itself. */
 int smx_os_helper_append_line(const char *path, const char *line, struct smx_buf *err);
+/* The same for a file of ours that is replaced whole (smx_os_file_write_atomic, mode 0600). */
+int smx_os_helper_keep(const char *path, const char *text, struct smx_buf *err);
 /*
  * Changes the keys of a host in a known_hosts (mux/pool/known_edit.h), where the helper is there:
  * q->op is SMX_HELPER_ROTATE. Blocks. 0 and how many lines went and came; an error of the edit, or
@@ -70,7 +72,7 @@ struct smx_os_helper_policy {
 	int (*decide)(
 		void *arg, const struct smx_helper_request *q, struct smx_os_helper_plan *ret);
 	void (*release)(void *arg, struct smx_os_helper_plan *plan);
-	/* Whether a known_hosts may be changed so: 1 or 0. q: APPEND or ROTATE. */
+	/* Whether a file may be changed so: 1 or 0. q: APPEND, ROTATE or KEEP. */
 	int (*may_edit)(void *arg, const struct smx_helper_request *q);
 	/* Does it, in a process of its own. ret->code: 0 or an error, whose text is added to err. */
 	void (*edit)(void *arg, const struct smx_helper_request *q, struct smx_helper_result *ret,

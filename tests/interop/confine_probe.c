@@ -205,6 +205,10 @@ static void sockets(void)
 	close(fd);
 }
 
+/* As of another version, which is one of ours as well. */
+#define GREETINGS_HEAD \
+	"ssh-mux-greetings 1 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n"
+
 /* ---- through the helper ------------------------------------------------------------------------
  */
 
@@ -336,6 +340,15 @@ static void rotate(int fd, const char *name, const char *path, const char *host,
 	close(stream);
 }
 
+static void keep(int fd, const char *name, const char *path, const char *text)
+{
+	const char *const words[] = { path, text, NULL };
+	int stream = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	through(fd, name, request(15, 0, 0, 0, words), stream);
+	close(stream);
+}
+
 static void open_there(int helper, const char *name, const char *path)
 {
 	const char *const words[] = { path, NULL };
@@ -368,6 +381,8 @@ static void helper(void)
 	append(fd, "helper-append-routes", in(ssh_dir, "ssh-mux-routes.toml"), "a = b c");
 	append(fd, "helper-append-authority", in(ssh_dir, "known_hosts"),
 		"@cert-authority * ssh-ed25519 AAAA");
+	keep(fd, "helper-keep-elsewhere", in(ssh_dir, "authorized_keys"), GREETINGS_HEAD);
+	keep(fd, "helper-keep-else", in(ssh_dir, "ssh-mux-greetings"), "ssh-ed25519 AAAA\n");
 	rotate(fd, "helper-rotate-elsewhere", in(ssh_dir, "authorized_keys"), "127.0.0.1", 0);
 	rotate(fd, "helper-rotate-second", in(ssh_dir, "known_hosts2"), "127.0.0.1", 0);
 	rotate(fd, "helper-rotate-stranger", in(ssh_dir, "known_hosts"), "other.example", 0);

@@ -139,6 +139,87 @@ def test_B13_key_in_an_agent(cold, make_sshd, make_agent, keys):
     assert call(mux, trips) <= 4
 
 
+def greetings(mux):
+    return mux.ssh_dir / "ssh-mux-greetings"
+
+
+def again(mux):
+    """The daemon ends and comes back; the port of the local server is the same."""
+    mux.stop()
+    mux.start()
+
+
+@pytest.mark.parametrize("confined", ["no", "yes"])
+def test_B13_another_daemon_knows_the_server(cold, make_sshd, confined):
+    """H3: where it is confined, the helper writes what is known; nobody else can read that."""
+    server = make_sshd()
+    mux, trips = cold(server, env={"SSH_MUX_CONFINE": confined})
+    assert call(mux, trips) <= 6
+    again(mux)
+    assert call(mux, trips) <= 4
+    assert len(trips.flights) == 2
+    assert "known from before: how to begin 1 login\n" in mux.log()
+    assert greetings(mux).stat().st_mode & 0o777 == 0o600
+    assert str(trips.port) not in greetings(mux).read_text()  # no names, no addresses
+
+
+def test_B13_it_is_known_soon_after_the_login(cold, make_sshd):
+    """Whatever becomes of the daemon."""
+    mux, trips = cold(make_sshd())
+    call(mux, trips)
+    peers.poll(greetings(mux).exists, what="it is written")
+    mux.proc.kill()
+    mux.proc.wait()
+    mux.expect_clean = False
+    mux.start()
+    assert call(mux, trips) <= 4
+
+
+def test_B13_a_file_that_is_none_is_said_and_written_anew(cold, make_sshd):
+    server = make_sshd()
+    mux, trips = cold(server)
+    mux.stop()
+    greetings(mux).write_text("nonsense\n")
+    mux.start()
+    assert "ssh-mux-greetings: line 1 is not as ssh-mux writes it" in mux.log()
+    assert call(mux, trips) <= 6
+    again(mux)
+    assert call(mux, trips) <= 4
+    mux.stop()
+    good = greetings(mux).read_text()
+    greetings(mux).write_text(good + "more\n")
+    mux.start()
+    assert "ssh-mux-greetings: line 3 is not as ssh-mux writes it" in mux.log()
+    assert call(mux, trips) <= 6
+    peers.poll(lambda: greetings(mux).read_text() == good, what="it is as before")
+
+
+def test_S1_a_file_that_others_can_write_is_not_used(cold, make_sshd):
+    mux, trips = cold(make_sshd())
+    call(mux, trips)
+    mux.stop()
+    greetings(mux).chmod(0o666)
+    mux.start()
+    assert "ssh-mux-greetings is not used: " in mux.log()
+    assert call(mux, trips) > 4
+
+
+@pytest.mark.parametrize("confined", ["no", "yes"])
+def test_C8_what_can_not_be_written_is_said_once(cold, make_sshd, confined):
+    """And harms nothing: something else has the name."""
+    server = make_sshd()
+    mux, trips = cold(server, env={"SSH_MUX_CONFINE": confined})
+    greetings(mux).mkdir()
+    call(mux, trips)
+    mux.wait_log("the next daemon's first logins take longer: ")
+    server.authorized.write_text(server.authorized.read_text() * 2)
+    lose(server, mux)
+    assert call(mux, trips) <= 4
+    mux.stop()
+    assert mux.log().count("the next daemon's first logins take longer") == 1
+    assert [p.name for p in greetings(mux).parent.glob("*greetings*")] == [greetings(mux).name]
+
+
 def test_B13_a_jump_host_that_is_known(cold, make_sshd):
     """The way on is asked for with the login to the jump host, and so is each hop's own."""
     bastion, server = make_sshd(name="bastion"), make_sshd()

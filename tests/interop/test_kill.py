@@ -60,6 +60,8 @@ def check_files(mux, fixed):
     known = text_of(mux.ssh_dir / "known_hosts")
     assert not known or known.endswith("\n")
     assert all(re.fullmatch(r"\S+ \S+ [A-Za-z0-9+/=]{68,}", l) for l in known.splitlines()), known
+    greetings = text_of(mux.ssh_dir / "ssh-mux-greetings")
+    assert re.fullmatch(r"(ssh-mux-greetings 1 [0-9a-f]{64}\n([0-9a-f]{64}( \S+){4}\n)*)?", greetings)
     for name in ("ssh-mux.log", "ssh-mux.log.old"):
         text = text_of(mux.ssh_dir / name)
         whole = not text or text.endswith("\n")
@@ -68,7 +70,8 @@ def check_files(mux, fixed):
         assert whole and not bad, (name, bad[:3], text[-200:])
     left = {p.name for p in mux.ssh_dir.iterdir()} - {
         "ssh-mux-host-key", "ssh-mux-host-key.pub", "known_hosts", "ssh-mux.log",
-        "ssh-mux.log.old", "ssh-mux-routes.toml", "ssh-mux-authorized-keys", "id_ed25519"}  # fmt: skip
+        "ssh-mux.log.old", "ssh-mux-routes.toml", "ssh-mux-authorized-keys", "ssh-mux-greetings",
+        "id_ed25519"}  # fmt: skip
     assert all(re.fullmatch(r"\.ssh-mux-[0-9a-f]{32}\.tmp", n) for n in left), left
     return left
 

@@ -100,6 +100,7 @@ static void test_H3_what_an_operation_does_not_have_is_refused(void **state)
 		{ .op = SMX_HELPER_LOG_OPEN, .args = { "/x" }, .n_args = 1 },
 		{ .op = SMX_HELPER_LOG_RENAME, .key = 1 },
 		{ .op = SMX_HELPER_APPEND, .args = { "/x" }, .n_args = 1 },
+		{ .op = SMX_HELPER_KEEP, .args = { "/x" }, .n_args = 1 },
 		{ .op = SMX_HELPER_OPEN },
 		{ .op = SMX_HELPER_OPEN, .args = { "/a", "/b" }, .n_args = 2 },
 	};

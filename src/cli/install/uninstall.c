@@ -10,6 +10,7 @@
 #include "cli/sshconf/setup.h"
 #include "mux/doors/keyring.h"
 #include "mux/doors/local_key.h"
+#include "mux/pool/greeting_file.h"
 #include "os/file.h"
 #include "os/look.h"
 #include "os/path.h"
@@ -411,6 +412,7 @@ static void uninstall(struct uninstall *u)
 	remove_include(u);
 	remove_hosts(u);
 	remove_file(u, SMX_KNOWN_FILE);
+	remove_file(u, GREETINGS_FILE);
 	remove_client_key(u);
 	remove_wrappers(u);
 	remove_program(u);
@@ -455,7 +457,8 @@ const struct smx_command smx_cmd_uninstall = {
 		 "\n"
 		 "End the daemon and remove what install made: the service, the copy of the\n"
 		 "program, ssh-mux-hosts.conf with its Include line in your ssh configuration,\n"
-		 "which is otherwise left as it is, ssh-mux-known-hosts and ssh-mux-local-key.\n"
+		 "which is otherwise left as it is, ssh-mux-known-hosts, ssh-mux-greetings and\n"
+		 "ssh-mux-local-key.\n"
 		 "The routes, the authorised keys, the host key and the logs stay.\n"
 		 "\n"
 		 "      --purge    remove these as well\n"

@@ -23,6 +23,7 @@
 #include "mux/doors/keyring.h"
 #include "mux/doors/local_key.h"
 #include "mux/doors/master.h"
+#include "mux/pool/greeting_file.h"
 #include "mux/pool/holdback.h"
 #include "mux/pool/pool.h"
 #include "mux/pool/upstream.h"
@@ -125,6 +126,7 @@ static void on_tick(uv_timer_t *timer)
 	pool_tick(m);
 	arm_deadline(m);
 	window_budget_tick(&m->core.windows);
+	greeting_file_tick(m);
 	release_memory(m);
 	mux_tally_tick(m, 0);
 }
@@ -196,6 +198,7 @@ static int start(struct mux *m)
 	 */
 	if ((r = control_open(m)) == 0 && (r = confine(m)) == 0) {
 		keyring_refresh(m->keyring);
+		greeting_file_read(m);
 		r = door_open(m);
 	}
 	if (r == 0) {

@@ -12,6 +12,7 @@
 #include "mux/ask/caller_env.h"
 #include "mux/ask/pinentry.h"
 #include "mux/net/program_env.h"
+#include "mux/pool/greeting_file.h"
 #include "mux/pool/known_edit.h"
 #include "mux/pool/known_files.h"
 #include "mux/pool/prepare.h"
@@ -308,6 +309,11 @@ static int may_rotate(struct policy *p, const struct smx_helper_request *q)
 
 static int may_edit(void *arg, const struct smx_helper_request *q)
 {
+	const struct policy *p = arg;
+
+	if (q->op == SMX_HELPER_KEEP)
+		return greeting_file_may_be(
+			p->ssh_dir, q->args[0], smx_view_of(q->args[1], strlen(q->args[1])));
 	return q->op == SMX_HELPER_ROTATE ? may_rotate(arg, q)
 					  : may_append(arg, q->args[0], q->args[1]);
 }
@@ -327,6 +333,9 @@ static void edit(void *arg, const struct smx_helper_request *q, struct smx_helpe
 	(void)arg;
 	if (q->op == SMX_HELPER_ROTATE)
 		ret->code = known_edit_here(&k, err);
+	else if (q->op == SMX_HELPER_KEEP)
+		ret->code = smx_os_file_write_atomic(
+			q->args[0], q->args[1], strlen(q->args[1]), 0600, err);
 	else
 		ret->code = smx_os_file_append_line(q->args[0], q->args[1], err);
 	ret->n_removed = k.n_removed;

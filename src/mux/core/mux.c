@@ -9,6 +9,7 @@
 #include "mux/doors/door.h"
 #include "mux/doors/hold.h"
 #include "mux/doors/master.h"
+#include "mux/pool/greeting_file.h"
 #include "mux/pool/pool.h"
 
 static void settle_first(struct core *core)
@@ -46,6 +47,7 @@ void mux_stop(struct mux *m, const char *why)
 
 	if (m->core.is_stopping)
 		return;
+	greeting_file_tick(m);
 	core_stop(&m->core);
 	log_info("stopping: %s", why);
 	(void)uv_timer_start(&m->end_timer, on_overdue, MUX_STOP_MS, 0);

@@ -46,6 +46,7 @@ struct mux {
 	uint64_t network_stamp; /* of the addresses, while a login waits for the network; or 0 */
 	struct asker *places[MUX_PLACES]; /* of our own to ask at (A6): serve_ask, window_ask */
 	struct greetings greetings; /* how logins are begun (B13) */
+	int is_saving_greetings; /* they are being written, or can't be */
 	struct smx_list prompts; /* being asked or waiting for it */
 	struct smx_list agent_waits; /* agents that wait for a person (A15) */
 	struct smx_list dismissed; /* open_req, to be refused (A17) */

@@ -28,8 +28,7 @@ void early_note_algs(struct upstream *up)
 {
 	const struct pool_entry *e = up->entry;
 
-	greeting_note_algs(
-		greetings_of(up), e->routes, e->hops, e->n_hops, smx_transport_algs(up->link->t));
+	greeting_note_algs(greetings_of(up), e->hops, e->n_hops, smx_transport_algs(up->link->t));
 }
 
 /* --- a channel --- */
@@ -114,5 +113,5 @@ void early_avoid(struct upstream *up)
 	if (smx_transport_awaits_guess(up->link->t))
 		greeting_forget_algs(greetings_of(up), e->hops, e->n_hops);
 	else
-		greeting_note_in_turns(greetings_of(up), e->routes, e->hops, e->n_hops);
+		greeting_note_in_turns(greetings_of(up), e->hops, e->n_hops);
 }

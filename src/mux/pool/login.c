@@ -300,6 +300,12 @@ static int is_out_of_reach(struct login *lg, const struct candidate *c)
 
 static void sign(struct login *lg);
 
+static int opened_last(const struct login *lg, const struct candidate *c)
+{
+	return greeting_is_key(
+		&lg->mux->greetings, lg->entry->hops, lg->entry->n_hops, candidate_blob(c));
+}
+
 /*
  * B13: the key to begin with, put first, or NULL. It is offered with its signature at once, which
  * saves the round trips of asking for the methods and for the key. A key of a file may always be,
@@ -308,20 +314,19 @@ static void sign(struct login *lg);
  */
 static const struct candidate *first_key(struct login *lg)
 {
-	struct smx_view last =
-		greeting_key(&lg->mux->greetings, lg->entry->hops, lg->entry->n_hops);
 	struct candidate *all = lg->candidates.all, c;
+	int is_last = 0;
 	size_t at = 0;
 
 	if (lg->is_listing || lg->candidates.n == 0)
 		return NULL;
-	for (size_t i = 0; i < lg->candidates.n; i++)
-		if (last.len && smx_view_eq_view(last, candidate_blob(&all[i])))
+	for (size_t i = 0; i < lg->candidates.n && !is_last; i++)
+		if ((is_last = opened_last(lg, &all[i])) != 0)
 			at = i;
 	c = all[at];
 	if (c.locked || (is_rsa(candidate_blob(&c)) && !*smx_transport_server_sig_algs(lg->t)))
 		return NULL;
-	if (!c.key && lg->candidates.n > 1 && !smx_view_eq_view(last, candidate_blob(&c)))
+	if (!c.key && lg->candidates.n > 1 && !is_last)
 		return NULL;
 	memmove(all + 1, all, at * sizeof(*all));
 	all[0] = c;
@@ -408,8 +413,7 @@ static int is_enough(const struct login *lg)
 	const struct pool_entry *e = lg->entry;
 
 	return greeting_is_key_enough(g, e->hops, e->n_hops) &&
-	       smx_view_eq_view(greeting_key(g, e->hops, e->n_hops),
-		       candidate_blob(&lg->candidates.all[lg->next - 1]));
+	       opened_last(lg, &lg->candidates.all[lg->next - 1]);
 }
 
 static void send_signature(struct login *lg, int r, struct smx_view signature)
@@ -607,8 +611,7 @@ static void note_key(struct login *lg)
 {
 	int by_key = strstr(lg->methods, "publickey") != NULL;
 
-	greeting_note_key(&lg->mux->greetings, lg->entry->routes, lg->entry->hops,
-		lg->entry->n_hops,
+	greeting_note_key(&lg->mux->greetings, lg->entry->hops, lg->entry->n_hops,
 		by_key ? smx_buf_as_view(&lg->auth.key_blob) : (struct smx_view){ NULL, 0 },
 		!strchr(lg->methods, ','));
 }

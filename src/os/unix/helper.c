@@ -400,16 +400,27 @@ static int ask_for_edit(
 	return r;
 }
 
-int smx_os_helper_append_line(const char *path, const char *line, struct smx_buf *err)
+static int ask_for_text(
+	enum smx_helper_op op, const char *path, const char *text, struct smx_buf *err)
 {
-	const struct smx_helper_request q = {
-		.op = SMX_HELPER_APPEND, .args = { path, line, NULL }, .n_args = 2
-	};
+	const struct smx_helper_request q = { .op = op, .args = { path, text, NULL }, .n_args = 2 };
 	struct smx_helper_result result;
 
+	return ask_for_edit(&q, &result, err);
+}
+
+int smx_os_helper_append_line(const char *path, const char *line, struct smx_buf *err)
+{
 	if (!smx_os_helper_is_there())
 		return smx_os_file_append_line(path, line, err);
-	return ask_for_edit(&q, &result, err);
+	return ask_for_text(SMX_HELPER_APPEND, path, line, err);
+}
+
+int smx_os_helper_keep(const char *path, const char *text, struct smx_buf *err)
+{
+	if (!smx_os_helper_is_there())
+		return smx_os_file_write_atomic(path, text, strlen(text), 0600, err);
+	return ask_for_text(SMX_HELPER_KEEP, path, text, err);
 }
 
 int smx_os_helper_rotate(const struct smx_helper_request *q, unsigned *ret_removed,
@@ -549,6 +560,11 @@ int smx_unix_helper_log_rename(void)
 int smx_os_helper_append_line(const char *path, const char *line, struct smx_buf *err)
 {
 	return smx_os_file_append_line(path, line, err);
+}
+
+int smx_os_helper_keep(const char *path, const char *text, struct smx_buf *err)
+{
+	return smx_os_file_write_atomic(path, text, strlen(text), 0600, err);
 }
 
 int smx_os_helper_rotate(const struct smx_helper_request *q, unsigned *ret_removed,

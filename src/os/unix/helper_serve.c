@@ -357,6 +357,7 @@ static int answer_to(struct server *s, const struct smx_helper_request *q, const
 		return about_log(s, q, ret);
 	case SMX_HELPER_APPEND:
 	case SMX_HELPER_ROTATE:
+	case SMX_HELPER_KEEP:
 		return edit_file(s, q, fds[0]);
 	case SMX_HELPER_REOPEN:
 		return reopen_there(fds[0], q, ret);

@@ -3,6 +3,7 @@
 #include "os/helper.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "os/file.h"
@@ -39,6 +40,11 @@ int smx_os_helper_run(struct smx_helper_request *q, const int fds[SMX_HELPER_FDS
 int smx_os_helper_append_line(const char *path, const char *line, struct smx_buf *err)
 {
 	return smx_os_file_append_line(path, line, err);
+}
+
+int smx_os_helper_keep(const char *path, const char *text, struct smx_buf *err)
+{
+	return smx_os_file_write_atomic(path, text, strlen(text), 0600, err);
 }
 
 int smx_os_helper_rotate(const struct smx_helper_request *q, unsigned *ret_removed,
