@@ -86,7 +86,7 @@ int smx_buf_reserve(struct smx_buf *b, size_t n, uint8_t **ret_p)
 		compact(b);
 	if (b->cap - b->len < n && (r = grow(b, b->len + n)) != 0)
 		return r;
-	*ret_p = b->data + b->len;
+	*ret_p = b->data ? b->data + b->len : NULL; /* of no memory there is no place to point to */
 	return 0;
 }
 

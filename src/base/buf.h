@@ -42,7 +42,7 @@ static inline const uint8_t *smx_buf_view(const struct smx_buf *b)
 int smx_buf_put(struct smx_buf *b, const void *p, size_t n);
 int smx_buf_put_str(struct smx_buf *b, const char *s); /* without the NUL */
 int smx_buf_printf(struct smx_buf *b, const char *fmt, ...) SMX_PRINTF(2, 3);
-/* Room for n more bytes at *ret_p; smx_buf_commit then adds up to n of them. */
+/* Room for n more bytes at *ret_p (NULL only for 0 bytes); smx_buf_commit then adds up to n of them. */
 int smx_buf_reserve(struct smx_buf *b, size_t n, uint8_t **ret_p);
 void smx_buf_commit(struct smx_buf *b, size_t n);
 /* Drops n bytes from the front; n must not exceed the length. */

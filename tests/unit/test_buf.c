@@ -68,6 +68,21 @@ static void S7_never_grows_past_max(void **state)
 	smx_buf_release(&b);
 }
 
+/* Found by fuzz_keyfile: there is no address without memory, not even for no byte. */
+static void S7_room_for_nothing(void **state)
+{
+	struct smx_buf b;
+	uint8_t *p = (uint8_t *)&b;
+
+	(void)state;
+	smx_buf_init(&b, 10);
+	assert_int_equal(smx_buf_reserve(&b, 0, &p), 0);
+	assert_null(p);
+	smx_buf_commit(&b, 0);
+	assert_content(&b, "");
+	smx_buf_release(&b);
+}
+
 static void random_walk_keeps_the_bytes(void **state)
 {
 	struct smx_buf b;
@@ -175,6 +190,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(put_and_consume),
 		cmocka_unit_test(S7_never_grows_past_max),
+		cmocka_unit_test(S7_room_for_nothing),
 		cmocka_unit_test(random_walk_keeps_the_bytes),
 		cmocka_unit_test(secrets_are_wiped),
 		cmocka_unit_test(no_memory_changes_nothing),
