@@ -415,7 +415,16 @@ class Login:
                                    peers.USER, asks=self.is_otp, **how)
         return self.run(["ssh", "-F", str(config), "server", "true"], server)
 
-    def mux_ms(self, where):
+    def first_ms(self, where):
+        """By a daemon that has never seen the server."""
+        self.mux.stop()
+        (self.mux.ssh_dir / "ssh-mux-greetings").unlink(missing_ok=True)
+        self.mux.start()
+        return self.through(where)
+
+    def restarted_ms(self, where):
+        """By one whose forerunner has."""
+        self.first_ms(where)
         self.mux.stop()
         self.mux.start()
         return self.through(where)
@@ -426,12 +435,12 @@ class Login:
 
     def again_ms(self, where):
         """The same once more, after the connection has ended."""
-        self.mux_ms(where)
+        self.first_ms(where)
         peers.poll(lambda: not self.mux.connections(), what="the idle connection is gone")
         return self.through(where)
 
 
-AGAIN = "ssh-mux, again"
+FIRST, RESTARTED, AGAIN = "ssh-mux, first", "ssh-mux, another daemon", "ssh-mux, again"
 
 
 def cold(world, report):
@@ -443,7 +452,8 @@ def cold(world, report):
     got = {}
     for _ in range(world.args.rounds):
         for way in ways:
-            calls = (("direct", way.direct), ("ssh-mux", way.mux_ms), (AGAIN, way.again_ms))
+            calls = (("direct", way.direct), (FIRST, way.first_ms), (RESTARTED, way.restarted_ms),
+                     (AGAIN, way.again_ms))
             for name, call in calls:
                 for where in ("far", "near"):
                     got.setdefault((way.name, name, where), []).append(call(where))
@@ -459,7 +469,7 @@ def cold(world, report):
     for way in ways:
         if way.is_otp: # the server's own rounds: what it adds to OpenSSH's login with a key
             rounds = trips[way.name, "direct"] - trips[ways[0].name, "direct"]
-        for name in ("ssh-mux", AGAIN):
+        for name in (FIRST, RESTARTED, AGAIN):
             report.target(f"cold login, {way.name}, {name}: round trips",
                           trips[way.name, name], 6.3 + rounds)
 
