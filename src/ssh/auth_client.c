@@ -110,9 +110,22 @@ int smx_auth_client_is_unheard(const struct smx_auth_client *a)
 	return a->service_due && a->wait != SMX_AUTH_WAIT_SERVICE;
 }
 
+/* A method other than the one that was asked for ahead. */
+static int begin_other(struct smx_auth_client *a)
+{
+	if (a->wait != SMX_AUTH_WAIT_CHOICE)
+		return SMX_ESTATE;
+	if (a->kbdint_ahead)
+		a->ignores_one = 1;
+	a->kbdint_ahead = 0;
+	return 0;
+}
+
 int smx_auth_client_none(struct smx_auth_client *a)
 {
-	return a->wait == SMX_AUTH_WAIT_CHOICE ? send_none(a) : SMX_ESTATE;
+	int r = begin_other(a);
+
+	return r == 0 ? send_none(a) : r;
 }
 
 int smx_auth_client_can(const struct smx_auth_client *a, const char *method)
@@ -152,11 +165,24 @@ int smx_auth_client_is_asked(const struct smx_auth_client *a)
 	}
 }
 
+/* The answer to what was asked for ahead and given up, or not taken up yet. */
+static int is_of_no_use(struct smx_auth_client *a)
+{
+	int is_early = a->kbdint_ahead && a->wait == SMX_AUTH_WAIT_CHOICE;
+
+	if (!a->ignores_one && !is_early)
+		return 0;
+	a->ignores_one = a->kbdint_ahead = 0;
+	return 1;
+}
+
 static int on_failure(struct smx_auth_client *a, struct smx_rd rd, struct smx_auth_event *ret)
 {
 	struct smx_view methods;
 	int r;
 
+	if (is_of_no_use(a))
+		return smx_auth_parse_failure(rd, &methods, &(int){ 0 });
 	if (!smx_auth_client_is_asked(a))
 		return SMX_EUNEXPECTED;
 	if ((r = smx_auth_parse_failure(rd, &methods, &ret->is_partial)) != 0)
@@ -192,6 +218,8 @@ static int on_60(struct smx_auth_client *a, struct smx_rd rd, struct smx_auth_ev
 	struct smx_view alg, blob, lang;
 	int r;
 
+	if (is_of_no_use(a))
+		return smx_auth_parse_info_request(rd, &ret->ask);
 	switch (a->wait) {
 	case SMX_AUTH_WAIT_PROBE:
 		if ((r = smx_auth_parse_pk_ok(rd, &alg, &blob)) != 0)
@@ -256,8 +284,8 @@ int smx_auth_client_probe_key(struct smx_auth_client *a, struct smx_view alg, st
 	struct smx_buf b;
 	int r;
 
-	if (a->wait != SMX_AUTH_WAIT_CHOICE)
-		return SMX_ESTATE;
+	if ((r = begin_other(a)) != 0)
+		return r;
 	smx_buf_init_secret(&b, SMX_AUTH_MSG_MAX);
 	if ((r = take_key(a, alg, blob)) == 0) {
 		key = key_of(a);
@@ -269,22 +297,43 @@ int smx_auth_client_probe_key(struct smx_auth_client *a, struct smx_view alg, st
 int smx_auth_client_password(struct smx_auth_client *a, struct smx_view password)
 {
 	struct smx_buf b;
+	int r;
 
-	if (a->wait != SMX_AUTH_WAIT_CHOICE)
-		return SMX_ESTATE;
+	if ((r = begin_other(a)) != 0)
+		return r;
 	smx_buf_init_secret(&b, SMX_AUTH_MSG_MAX);
 	return send_built(
 		a, &b, smx_auth_put_password(&b, a->user, password), SMX_AUTH_WAIT_PASSWORD);
 }
 
-int smx_auth_client_kbdint(struct smx_auth_client *a)
+static int ask_kbdint(struct smx_auth_client *a, enum smx_auth_wait wait)
 {
 	struct smx_buf b;
 
+	smx_buf_init_secret(&b, SMX_AUTH_MSG_MAX);
+	return send_built(a, &b, smx_auth_put_kbdint(&b, a->user), wait);
+}
+
+int smx_auth_client_kbdint(struct smx_auth_client *a)
+{
 	if (a->wait != SMX_AUTH_WAIT_CHOICE)
 		return SMX_ESTATE;
-	smx_buf_init_secret(&b, SMX_AUTH_MSG_MAX);
-	return send_built(a, &b, smx_auth_put_kbdint(&b, a->user), SMX_AUTH_WAIT_KBDINT);
+	if (!a->kbdint_ahead)
+		return ask_kbdint(a, SMX_AUTH_WAIT_KBDINT);
+	a->kbdint_ahead = 0;
+	a->wait = SMX_AUTH_WAIT_KBDINT;
+	return 0;
+}
+
+int smx_auth_client_kbdint_ahead(struct smx_auth_client *a)
+{
+	int r;
+
+	if (a->wait != SMX_AUTH_WAIT_PUBKEY || a->kbdint_ahead)
+		return SMX_ESTATE;
+	if ((r = ask_kbdint(a, SMX_AUTH_WAIT_PUBKEY)) == 0)
+		a->kbdint_ahead = 1;
+	return r;
 }
 
 int smx_auth_client_sign_data(struct smx_auth_client *a, struct smx_buf *ret_data)

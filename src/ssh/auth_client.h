@@ -57,6 +57,8 @@ struct smx_auth_client {
 	char methods[SMX_AUTH_METHODS_SIZE]; /* that can continue, as the server said last */
 	unsigned service_due : 1; /* its acceptance; what we sent behind the request is next */
 	unsigned has_methods : 1; /* the server has said them */
+	unsigned kbdint_ahead : 1; /* its answer comes behind that to the key */
+	unsigned ignores_one : 1; /* the next answer is of a method that was given up */
 	size_t n_prompts; /* of the open INFO_REQUEST */
 	struct smx_buf key_alg, key_blob; /* of the probed key */
 	struct smx_buf host_key; /* its request is bound to this server; empty: it is not (A11) */
@@ -94,6 +96,12 @@ int smx_auth_client_sign_data(struct smx_auth_client *a, struct smx_buf *ret_dat
 int smx_auth_client_send_signature(struct smx_auth_client *a, struct smx_view signature);
 /* After EV_SIGN: the key can't be used after all; another method may be started. */
 void smx_auth_client_skip_key(struct smx_auth_client *a);
+/*
+ * B13: keyboard-interactive is asked for right behind a signature that is out (else SMX_ESTATE),
+ * whatever the server says of the key: for one that is known to want it next. It is taken up by
+ * smx_auth_client_kbdint if that is the next method started, and given up by any other.
+ */
+int smx_auth_client_kbdint_ahead(struct smx_auth_client *a);
 /* After EV_ASK: exactly as many answers as there were prompts (SMX_EINVAL). */
 int smx_auth_client_send_answers(
 	struct smx_auth_client *a, const struct smx_view *answers, size_t n);

@@ -44,7 +44,9 @@ static int handle(struct smx_auth_client *a, struct smx_view payload, unsigned *
 			smx_auth_client_skip_key(a);
 			return choose(a, turn);
 		}
-		return smx_auth_client_send_signature(a, smx_view_of("signature", 9));
+		if ((r = smx_auth_client_send_signature(a, smx_view_of("signature", 9))) == 0)
+			r = smx_auth_client_kbdint_ahead(a);
+		return r;
 	case SMX_AUTH_EV_ASK:
 		return answer(a, &ev);
 	case SMX_AUTH_EV_EXPIRED:

@@ -85,7 +85,7 @@ class Trips(threading.Thread):
 def cold(make_mux, cleanup):
     """cold(server, **how): a daemon whose route t goes to the server through a proxy."""
 
-    def make(server, route=None, behind=None, kinds=None, **kw):
+    def make(server, route=None, behind=None, kinds=None, top=None, more=None, **kw):
         trips = cleanup(Trips(server.port))
         known = server.known_hosts(kinds=kinds) if kinds else server.known_hosts()
         known = known.replace(f":{server.port} ", f":{trips.port} ")
@@ -94,7 +94,9 @@ def cold(make_mux, cleanup):
             routes = routes_toml({"t": dict(hop(behind), **(route or {}))}, jump=near)
             known += behind.known_hosts()
         else:
-            routes = routes_toml({"t": dict(near, direct=True, **(route or {}))})
+            routes = {"t": dict(near, direct=True, **(route or {}))}
+            routes |= {name: dict(near, direct=True, **how) for name, how in (more or {}).items()}
+            routes = routes_toml(routes, top=top)
         return make_mux(routes=routes, known_hosts=known, **kw), trips
 
     return make

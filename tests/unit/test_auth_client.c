@@ -215,6 +215,119 @@ static void A1_only_the_key_that_was_asked_about_is_taken(void **state)
 	tear_down(&x);
 }
 
+/* --- B13: questions asked for behind a key --- */
+
+static const char *const kbdint[] = { "keyboard-interactive", NULL };
+static const char *const keys_only[] = { "publickey", NULL };
+static const char *const nothing[] = { NULL };
+
+/* A key's signature and the request for questions are out. */
+static void go_ahead(struct box *x)
+{
+	static const char *const key[] = { "ssh-ed25519", "blob", NULL };
+
+	set_up(x);
+	assert_int_equal(smx_auth_client_kbdint_ahead(&x->a), SMX_ESTATE);
+	assert_int_equal(smx_auth_client_probe_key(
+				 &x->a, smx_view_of("ssh-ed25519", 11), smx_view_of("blob", 4)),
+		0);
+	assert_int_equal(smx_auth_client_kbdint_ahead(&x->a), SMX_ESTATE);
+	assert_int_equal(say(x, SMX_MSG_USERAUTH_PK_OK, key, -1), 0);
+	assert_int_equal(smx_auth_client_send_signature(&x->a, smx_view_of("s", 1)), 0);
+	drop_output(x);
+	assert_int_equal(smx_auth_client_kbdint_ahead(&x->a), 0);
+	assert_true(smx_transport_tx_len(x->t) > 0);
+	drop_output(x);
+	assert_int_equal(smx_auth_client_kbdint_ahead(&x->a), SMX_ESTATE);
+}
+
+static void B13_questions_asked_for_ahead_are_taken_up(void **state)
+{
+	struct smx_view answer = smx_view_of("123456", 6);
+	struct box x;
+
+	(void)state;
+	go_ahead(&x);
+	assert_int_equal(say(&x, SMX_MSG_USERAUTH_FAILURE, kbdint, 1), 0);
+	assert_true(x.ev.type == SMX_AUTH_EV_CHOOSE && x.ev.is_partial);
+	assert_int_equal(smx_auth_client_kbdint(&x.a), 0);
+	assert_int_equal(smx_transport_tx_len(x.t), 0); /* it is out already */
+	assert_int_equal(info_request(&x, 1, 8), 0);
+	assert_int_equal(x.ev.type, SMX_AUTH_EV_ASK);
+	assert_int_equal(smx_auth_client_send_answers(&x.a, &answer, 1), 0);
+	drop_output(&x);
+	/* A second try is asked for as ever. */
+	assert_int_equal(say(&x, SMX_MSG_USERAUTH_FAILURE, kbdint, 0), 0);
+	assert_int_equal(smx_auth_client_kbdint(&x.a), 0);
+	assert_true(smx_transport_tx_len(x.t) > 0);
+	drop_output(&x);
+	assert_int_equal(info_request(&x, 0, 0), 0);
+	assert_int_equal(x.ev.type, SMX_AUTH_EV_ASK);
+	tear_down(&x);
+}
+
+/* The key was refused, and another is tried: what the server says to the request is no answer to it. */
+static void B13_questions_asked_for_ahead_are_given_up(void **state)
+{
+	static const char *const key[] = { "ssh-ed25519", "other", NULL };
+	struct box x;
+
+	(void)state;
+	for (int is_asked = 0; is_asked < 2; is_asked++) {
+		go_ahead(&x);
+		assert_int_equal(say(&x, SMX_MSG_USERAUTH_FAILURE, keys_only, 0), 0);
+		assert_int_equal(x.ev.type, SMX_AUTH_EV_CHOOSE);
+		assert_int_equal(smx_auth_client_probe_key(&x.a, smx_view_of("ssh-ed25519", 11),
+					 smx_view_of("other", 5)),
+			0);
+		drop_output(&x);
+		assert_int_equal(is_asked ? info_request(&x, 1, 8)
+					  : say(&x, SMX_MSG_USERAUTH_FAILURE, kbdint, 0),
+			0);
+		assert_int_equal(x.ev.type, SMX_AUTH_EV_NONE);
+		assert_true(smx_auth_client_can(&x.a, "publickey"));
+		assert_int_equal(say(&x, SMX_MSG_USERAUTH_PK_OK, key, -1), 0);
+		assert_int_equal(x.ev.type, SMX_AUTH_EV_SIGN);
+		assert_int_equal(info_request(&x, 1, 8), SMX_EUNEXPECTED); /* one, not two */
+		tear_down(&x);
+	}
+}
+
+/* While the user makes up its mind: it has to ask once more then. */
+static void B13_an_answer_before_the_choice(void **state)
+{
+	struct box x;
+
+	(void)state;
+	for (int is_asked = 0; is_asked < 2; is_asked++) {
+		go_ahead(&x);
+		assert_int_equal(say(&x, SMX_MSG_USERAUTH_FAILURE, kbdint, 1), 0);
+		assert_int_equal(is_asked ? info_request(&x, 1, 8)
+					  : say(&x, SMX_MSG_USERAUTH_FAILURE, kbdint, 0),
+			0);
+		assert_int_equal(x.ev.type, SMX_AUTH_EV_NONE);
+		assert_int_equal(info_request(&x, 1, 8), SMX_EUNEXPECTED);
+		assert_int_equal(smx_auth_client_kbdint(&x.a), 0);
+		assert_true(smx_transport_tx_len(x.t) > 0);
+		drop_output(&x);
+		assert_int_equal(info_request(&x, 1, 8), 0);
+		assert_int_equal(x.ev.type, SMX_AUTH_EV_ASK);
+		tear_down(&x);
+	}
+}
+
+static void B13_the_key_is_enough_after_all(void **state)
+{
+	struct box x;
+
+	(void)state;
+	go_ahead(&x);
+	assert_int_equal(say(&x, SMX_MSG_USERAUTH_SUCCESS, nothing, -1), 0);
+	assert_int_equal(x.ev.type, SMX_AUTH_EV_DONE);
+	assert_int_equal(say(&x, SMX_MSG_USERAUTH_FAILURE, kbdint, 0), SMX_EUNEXPECTED);
+	tear_down(&x);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -223,6 +336,10 @@ int main(void)
 		cmocka_unit_test(A3_a_password_that_must_be_changed),
 		cmocka_unit_test(A2_partial_success_is_told),
 		cmocka_unit_test(A1_only_the_key_that_was_asked_about_is_taken),
+		cmocka_unit_test(B13_questions_asked_for_ahead_are_taken_up),
+		cmocka_unit_test(B13_questions_asked_for_ahead_are_given_up),
+		cmocka_unit_test(B13_an_answer_before_the_choice),
+		cmocka_unit_test(B13_the_key_is_enough_after_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

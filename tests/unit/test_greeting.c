@@ -59,18 +59,18 @@ static void B13_a_later_daemon_knows_the_same(void **state)
 
 	(void)state;
 	greetings_init(&g);
-	greeting_note_key(&g, &here, 1, view("key"), 1);
+	greeting_note_key(&g, &here, 1, view("key"), GREETING_ENOUGH);
 	use(KEX, KEX, "ssh-ed25519");
 	greeting_note_algs(&g, &here, 1, &algs);
-	greeting_note_key(&g, &there, 1, view("other"), 0);
+	greeting_note_key(&g, &there, 1, view("other"), GREETING_ASKS);
 	take_over(&g, &later);
 	assert_int_equal(later.n, 2);
 	assert_false(later.has_changed);
 	assert_true(greeting_is_key(&later, &here, 1, view("key")));
 	assert_false(greeting_is_key(&later, &here, 1, view("other")));
-	assert_true(greeting_is_key_enough(&later, &here, 1));
+	assert_int_equal(greeting_then(&later, &here, 1), GREETING_ENOUGH);
 	assert_true(greeting_is_key(&later, &there, 1, view("other")));
-	assert_false(greeting_is_key_enough(&later, &there, 1));
+	assert_int_equal(greeting_then(&later, &there, 1), GREETING_ASKS);
 	assert_true(greeting_guess(&later, &here, 1, &kex, &host_key));
 	assert_string_equal(kex, KEX);
 	assert_string_equal(host_key, "ssh-ed25519");
@@ -88,10 +88,10 @@ static void B13_the_file_is_older_than_what_is_known(void **state)
 
 	(void)state;
 	greetings_init(&g);
-	greeting_note_key(&g, &here, 1, view("old"), 1);
+	greeting_note_key(&g, &here, 1, view("old"), GREETING_ENOUGH);
 	b = written(&g);
 	greetings_init(&later);
-	greeting_note_key(&later, &here, 1, view("new"), 1);
+	greeting_note_key(&later, &here, 1, view("new"), GREETING_ENOUGH);
 	assert_int_equal(greetings_read(&later, smx_buf_as_view(&b), &line), 0);
 	assert_true(greeting_is_key(&later, &here, 1, view("new")));
 	assert_int_equal(later.n, 1);
@@ -126,7 +126,7 @@ static void B13_one_message_at_a_time_is_of_this_daemon_alone(void **state)
 
 	(void)state;
 	greetings_init(&g);
-	greeting_note_key(&g, &here, 1, view("key"), 1);
+	greeting_note_key(&g, &here, 1, view("key"), GREETING_ENOUGH);
 	greeting_note_in_turns(&g, &here, 1);
 	assert_true(greeting_is_in_turns(&g, &here, 1));
 	take_over(&g, &later);
@@ -143,17 +143,17 @@ static void B13_it_is_written_when_something_has_changed(void **state)
 	greetings_init(&g);
 	use(KEX, KEX, "ssh-ed25519");
 	for (int i = 0; i < 2; i++) {
-		greeting_note_key(&g, &here, 1, view("key"), 1);
+		greeting_note_key(&g, &here, 1, view("key"), GREETING_ENOUGH);
 		assert_int_equal(g.has_changed, i == 0);
 		g.has_changed = 0;
 		greeting_note_algs(&g, &here, 1, &algs);
 		assert_int_equal(g.has_changed, i == 0);
 		g.has_changed = 0;
 	}
-	greeting_note_key(&g, &here, 1, view("key"), 0);
+	greeting_note_key(&g, &here, 1, view("key"), GREETING_MORE);
 	assert_true(g.has_changed);
 	g.has_changed = 0;
-	greeting_note_key(&g, &here, 1, view("yek"), 0);
+	greeting_note_key(&g, &here, 1, view("yek"), GREETING_MORE);
 	assert_true(g.has_changed);
 	g.has_changed = 0;
 	for (int i = 0; i < 2; i++) {
@@ -174,7 +174,7 @@ static void B13_of_a_program_that_offers_others_nothing_is_taken(void **state)
 
 	(void)state;
 	greetings_init(&g);
-	greeting_note_key(&g, &here, 1, view("key"), 1);
+	greeting_note_key(&g, &here, 1, view("key"), GREETING_ENOUGH);
 	b = written(&g);
 	digit = memchr(b.data + b.off, '\n', smx_buf_len(&b));
 	assert_non_null(digit);
@@ -218,7 +218,7 @@ static void B13_a_line_that_is_not_ours_is_named(void **state)
 		unsigned line = 0;
 
 		greetings_init(&g);
-		greeting_note_key(&g, &here, 1, view("key"), 1);
+		greeting_note_key(&g, &here, 1, view("key"), GREETING_ENOUGH);
 		b = written(&g);
 		greetings_release(&g);
 		assert_int_equal(smx_buf_put_str(&b, bad[i]), 0);
@@ -264,7 +264,7 @@ static void B13_they_are_bounded(void **state)
 
 		hop.port = (uint16_t)i;
 		greeting_note_algs(&g, &hop, 1, &algs);
-		greeting_note_key(&g, &hop, 1, view("key"), 1);
+		greeting_note_key(&g, &hop, 1, view("key"), GREETING_ENOUGH);
 	}
 	assert_int_equal(g.n, GREETINGS_MAX);
 	b = written(&g);
@@ -275,7 +275,7 @@ static void B13_they_are_bounded(void **state)
 		assert_int_equal(greeting_is_key(&g, &hop, 1, view("key")), i > 1);
 	}
 	greetings_init(&later);
-	greeting_note_key(&later, &there, 1, view("key"), 1);
+	greeting_note_key(&later, &there, 1, view("key"), GREETING_ENOUGH);
 	assert_int_equal(greetings_read(&later, smx_buf_as_view(&b), &line), 0);
 	assert_int_equal(later.n, GREETINGS_MAX);
 	assert_true(greeting_is_key(&later, &there, 1, view("key")));
@@ -293,15 +293,15 @@ static void B13_no_memory(void **state)
 
 	(void)state;
 	greetings_init(&g);
-	greeting_note_key(&g, &here, 1, view("key"), 1);
-	greeting_note_key(&g, &there, 1, view("key"), 1);
+	greeting_note_key(&g, &here, 1, view("key"), GREETING_ENOUGH);
+	greeting_note_key(&g, &there, 1, view("key"), GREETING_ENOUGH);
 	do {
 		smx_buf_init(&b, GREETINGS_TEXT_MAX);
 		greetings_init(&later);
 		smx_mem_fail_after(n++);
 		if ((r = greetings_write(&g, &b)) == 0 &&
 			(r = greetings_read(&later, smx_buf_as_view(&b), &line)) == 0)
-			greeting_note_key(&later, &here, 1, view("more"), 0);
+			greeting_note_key(&later, &here, 1, view("more"), GREETING_MORE);
 		smx_mem_fail_after(-1);
 		assert_true(r == 0 || (r == SMX_ENOMEM && later.n == 0));
 		smx_buf_release(&b);

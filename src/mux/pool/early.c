@@ -102,8 +102,8 @@ int early_is_to_blame(const struct upstream *up, int r)
 	/* Unexpected: an answer to what comes after the login. */
 	if (r != SMX_EEOF && r != SMX_EDISCONNECTED && r != SMX_EUNEXPECTED)
 		return 0;
-	return up->login && (login_is_unheard(up->login) ||
-				    (up->early.was_asked && !login_wants_person(up->login)));
+	return up->login && (up->early.was_asked || login_is_unheard(up->login) ||
+				    login_has_gone_ahead(up->login));
 }
 
 void early_avoid(struct upstream *up)

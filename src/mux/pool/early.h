@@ -6,7 +6,8 @@
  * - The key exchange that it chose the last time begins with our KEXINIT (RFC 4253 section 7), which
  *   spares a round trip.
  * - The channel that somebody waits for is asked for behind the request that was all that the last
- *   login took, which spares another. Of OpenSSH's server only, which passes what it has not read yet
+ *   login took, or behind the answer to the empty round with which OpenSSH's server tells that PAM was
+ *   content, which spares another. Of OpenSSH's server only, which passes what it has not read yet
  *   on to the process that serves the connection, and answers UNIMPLEMENTED where it refuses the
  *   login. Until the login is over the channel is nobody's.
  */

@@ -17,8 +17,9 @@
 struct greeting {
 	struct smx_list node;
 	uint8_t path[DIGEST_LEN]; /* of smx_hops_write */
-	uint8_t key[DIGEST_LEN]; /* of its blob */
-	int has_key, is_key_enough, in_turns;
+	uint8_t key[DIGEST_LEN]; /* of its blob, unless `then` is UNKNOWN */
+	enum greeting_then then;
+	int in_turns;
 	const struct smx_kex_alg *kex; /* to be guessed; NULL: nothing is */
 	char host_key[SMX_ALG_NAME_SIZE];
 };
@@ -117,7 +118,8 @@ int greeting_is_key(
 	const struct greeting *it = find(g, hops, n_hops);
 	uint8_t key[DIGEST_LEN];
 
-	return it && it->has_key && digest(blob, key) == 0 && memcmp(it->key, key, DIGEST_LEN) == 0;
+	return it && it->then != GREETING_UNKNOWN && digest(blob, key) == 0 &&
+	       memcmp(it->key, key, DIGEST_LEN) == 0;
 }
 
 int greeting_is_in_turns(struct greetings *g, const struct smx_hop *hops, size_t n_hops)
@@ -127,11 +129,11 @@ int greeting_is_in_turns(struct greetings *g, const struct smx_hop *hops, size_t
 	return it && it->in_turns;
 }
 
-int greeting_is_key_enough(struct greetings *g, const struct smx_hop *hops, size_t n_hops)
+enum greeting_then greeting_then(struct greetings *g, const struct smx_hop *hops, size_t n_hops)
 {
 	const struct greeting *it = find(g, hops, n_hops);
 
-	return it && it->is_key_enough;
+	return it ? it->then : GREETING_UNKNOWN;
 }
 
 int greeting_guess(struct greetings *g, const struct smx_hop *hops, size_t n_hops,
@@ -147,17 +149,15 @@ int greeting_guess(struct greetings *g, const struct smx_hop *hops, size_t n_hop
 }
 
 void greeting_note_key(struct greetings *g, const struct smx_hop *hops, size_t n_hops,
-	struct smx_view blob, int is_enough)
+	struct smx_view blob, enum greeting_then then)
 {
 	struct greeting *it = take(g, hops, n_hops), was;
 
 	if (!it)
 		return;
 	was = *it;
-	it->has_key = blob.len && digest(blob, it->key) == 0;
-	it->is_key_enough = it->has_key && is_enough;
-	if (it->has_key != was.has_key || it->is_key_enough != was.is_key_enough ||
-		memcmp(it->key, was.key, DIGEST_LEN) != 0)
+	it->then = blob.len && digest(blob, it->key) == 0 ? then : GREETING_UNKNOWN;
+	if (it->then != was.then || memcmp(it->key, was.key, DIGEST_LEN) != 0)
 		g->has_changed = 1;
 }
 
@@ -224,17 +224,19 @@ static int put_head(struct smx_buf *out)
 	return r;
 }
 
-/* PATH KEY enough|more|- KEX HOST-KEY */
+static const char *const words[] = { NOTHING, "enough", "asks", "more" }; /* greeting_then */
+
+/* PATH KEY WORD KEX HOST-KEY */
 static int put_line(struct smx_buf *out, const struct greeting *it)
 {
-	const char *kind = !it->has_key ? NOTHING : it->is_key_enough ? "enough" : "more";
 	int r;
 
 	if ((r = put_digest(out, it->path)) != 0 || (r = smx_put_u8(out, ' ')) != 0 ||
-		(r = it->has_key ? put_digest(out, it->key) : smx_buf_put_str(out, NOTHING)) != 0)
+		(r = it->then != GREETING_UNKNOWN ? put_digest(out, it->key)
+						  : smx_buf_put_str(out, NOTHING)) != 0)
 		return r;
-	return smx_buf_printf(out, " %s %s %s\n", kind, it->kex ? it->kex->name : NOTHING,
-		it->kex ? it->host_key : NOTHING);
+	return smx_buf_printf(out, " %s %s %s\n", words[it->then],
+		it->kex ? it->kex->name : NOTHING, it->kex ? it->host_key : NOTHING);
 }
 
 int greetings_write(const struct greetings *g, struct smx_buf *out)
@@ -245,7 +247,7 @@ int greetings_write(const struct greetings *g, struct smx_buf *out)
 	for (node = g->list.next; r == 0 && node != &g->list; node = node->next) {
 		const struct greeting *it = at(node);
 
-		if (!it->in_turns && (it->has_key || it->kex))
+		if (!it->in_turns && (it->then != GREETING_UNKNOWN || it->kex))
 			r = put_line(out, it);
 	}
 	return r;
@@ -283,13 +285,18 @@ static int next_word(struct smx_view *rest, char end, struct smx_view *ret)
 	return 0;
 }
 
-static int read_key(struct smx_view key, struct smx_view kind, struct greeting *ret)
+static int read_key(struct smx_view key, struct smx_view word, struct greeting *ret)
 {
-	ret->is_key_enough = smx_view_eq(kind, "enough");
-	ret->has_key = ret->is_key_enough || smx_view_eq(kind, "more");
-	if (ret->has_key)
+	size_t then = 0;
+
+	while (then < SMX_ARRAY_LEN(words) && !smx_view_eq(word, words[then]))
+		then++;
+	if (then == SMX_ARRAY_LEN(words))
+		return SMX_ESYNTAX;
+	ret->then = (enum greeting_then)then;
+	if (ret->then != GREETING_UNKNOWN)
 		return read_digest(key, ret->key);
-	return smx_view_eq(key, NOTHING) && smx_view_eq(kind, NOTHING) ? 0 : SMX_ESYNTAX;
+	return smx_view_eq(key, NOTHING) ? 0 : SMX_ESYNTAX;
 }
 
 static int read_algs(struct smx_view kex, struct smx_view host_key, struct greeting *ret)

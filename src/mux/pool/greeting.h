@@ -16,6 +16,14 @@
 #define GREETINGS_MAX      128 /* the one not used for longest goes */
 #define GREETINGS_TEXT_MAX 65000
 
+/* What the server wanted after the key. */
+enum greeting_then {
+	GREETING_UNKNOWN, /* no key is known */
+	GREETING_ENOUGH, /* nothing */
+	GREETING_ASKS, /* keyboard-interactive */
+	GREETING_MORE, /* something else */
+};
+
 struct greetings {
 	struct smx_list list; /* the last used first */
 	unsigned n;
@@ -28,17 +36,15 @@ void greetings_release(struct greetings *g);
 /* Whether this key opened the last login; that which no key opened was opened by none. */
 int greeting_is_key(
 	struct greetings *g, const struct smx_hop *hops, size_t n_hops, struct smx_view blob);
-/* Whether that key was all that the server wanted. */
-int greeting_is_key_enough(struct greetings *g, const struct smx_hop *hops, size_t n_hops);
+enum greeting_then greeting_then(struct greetings *g, const struct smx_hop *hops, size_t n_hops);
 int greeting_is_in_turns(struct greetings *g, const struct smx_hop *hops, size_t n_hops);
 /* What the server is guessed to choose (smx_transport_config). 0: nothing is known. The names live
  * until the next call. */
 int greeting_guess(struct greetings *g, const struct smx_hop *hops, size_t n_hops,
 	const char **ret_kex, const char **ret_host_key);
-/* A login was opened by this key; empty: by none. is_enough: and by nothing else. Without memory it
- * is not remembered. */
+/* A login was opened by this key; empty: by none. Without memory it is not remembered. */
 void greeting_note_key(struct greetings *g, const struct smx_hop *hops, size_t n_hops,
-	struct smx_view blob, int is_enough);
+	struct smx_view blob, enum greeting_then then);
 /* The first key exchange with the server is over. */
 void greeting_note_algs(struct greetings *g, const struct smx_hop *hops, size_t n_hops,
 	const struct smx_algs *algs);

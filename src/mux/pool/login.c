@@ -197,10 +197,23 @@ static void show(struct login *lg, struct smx_view text, struct smx_view more)
 	server_words(lg->entry, &ids, text, more, &lg->said);
 }
 
+/* The server takes one message at a time (B13). */
+static int is_in_turns(const struct login *lg)
+{
+	return greeting_is_in_turns(&lg->mux->greetings, lg->entry->hops, lg->entry->n_hops);
+}
+
+static void be_sure(struct login *lg)
+{
+	lg->is_sure = 1;
+	lg->sure(lg->arg);
+}
+
 static void on_info_request(struct login *lg, const struct smx_auth_info_request *request)
 {
 	int r;
 
+	lg->is_sure = 0;
 	if (request->n_prompts) {
 		lg->kbdint_was_asked = 1;
 		ask(lg, request);
@@ -212,6 +225,9 @@ static void on_info_request(struct login *lg, const struct smx_auth_info_request
 					      : smx_auth_client_send_answers(&lg->auth, NULL, 0);
 	if (r != 0)
 		finish(lg, r, smx_strerror(r));
+	else if (lg->kbdint_was_asked && !request->name.len && !request->instruction.len &&
+		 !is_in_turns(lg))
+		be_sure(lg); /* B13: so OpenSSH's server says that PAM was content */
 }
 
 /* Starts a method that asks, if one is left. */
@@ -335,8 +351,7 @@ static const struct candidate *first_key(struct login *lg)
 
 void login_begin(struct login *lg)
 {
-	int in_turns =
-		greeting_is_in_turns(&lg->mux->greetings, lg->entry->hops, lg->entry->n_hops);
+	int in_turns = is_in_turns(lg);
 	const struct candidate *c = in_turns ? NULL : first_key(lg);
 	char alg[SMX_ALG_NAME_SIZE];
 	uint32_t flags;
@@ -367,6 +382,11 @@ int login_is_unheard(const struct login *lg)
 int login_is_sure(const struct login *lg)
 {
 	return lg->is_sure;
+}
+
+int login_has_gone_ahead(const struct login *lg)
+{
+	return lg->went_ahead && !lg->wants_person;
 }
 
 void login_choose(struct login *lg)
@@ -406,14 +426,28 @@ void login_choose(struct login *lg)
 		deny(lg);
 }
 
-/* Whether the key at hand was all that the last login took. */
-static int is_enough(const struct login *lg)
+/* B13: behind the signature that the login began with goes what the last one went on with. */
+static void follow(struct login *lg)
 {
-	struct greetings *g = &lg->mux->greetings;
 	const struct pool_entry *e = lg->entry;
+	int r;
 
-	return greeting_is_key_enough(g, e->hops, e->n_hops) &&
-	       opened_last(lg, &lg->candidates.all[lg->next - 1]);
+	if (!opened_last(lg, &lg->candidates.all[lg->next - 1]))
+		return;
+	switch (greeting_then(&lg->mux->greetings, e->hops, e->n_hops)) {
+	case GREETING_ENOUGH:
+		be_sure(lg);
+		break;
+	case GREETING_ASKS:
+		if (!smx_transport_is_openssh(lg->t) || !prompt_is_possible(lg->entry))
+			break;
+		lg->went_ahead = 1;
+		if ((r = smx_auth_client_kbdint_ahead(&lg->auth)) != 0)
+			finish(lg, r, smx_strerror(r));
+		break;
+	default:
+		break;
+	}
 }
 
 static void send_signature(struct login *lg, int r, struct smx_view signature)
@@ -426,8 +460,8 @@ static void send_signature(struct login *lg, int r, struct smx_view signature)
 	}
 	if ((r = smx_auth_client_send_signature(&lg->auth, signature)) != 0)
 		finish(lg, r, smx_strerror(r));
-	else if ((lg->is_sure = lg->began_with_key && is_enough(lg)))
-		lg->sure(lg->arg);
+	else if (lg->began_with_key)
+		follow(lg);
 }
 
 static void on_signed(void *arg, int r, struct smx_view message)
@@ -609,11 +643,19 @@ static void note_method(struct login *lg, const char *method, const struct smx_a
 /* B13: the next login of this way begins with it. */
 static void note_key(struct login *lg)
 {
-	int by_key = strstr(lg->methods, "publickey") != NULL;
+	static const char key[] = "publickey ", asks[] = ", keyboard-interactive";
+	const char *second = strchr(lg->methods, ',');
+	struct smx_view blob = { NULL, 0 };
+	enum greeting_then then = GREETING_MORE;
 
-	greeting_note_key(&lg->mux->greetings, lg->entry->hops, lg->entry->n_hops,
-		by_key ? smx_buf_as_view(&lg->auth.key_blob) : (struct smx_view){ NULL, 0 },
-		!strchr(lg->methods, ','));
+	if (strstr(lg->methods, key))
+		blob = smx_buf_as_view(&lg->auth.key_blob);
+	if (!second)
+		then = GREETING_ENOUGH;
+	else if (strncmp(lg->methods, key, strlen(key)) == 0 &&
+		 strncmp(second, asks, strlen(asks)) == 0)
+		then = GREETING_ASKS;
+	greeting_note_key(&lg->mux->greetings, lg->entry->hops, lg->entry->n_hops, blob, then);
 }
 
 int login_handle(struct login *lg, struct smx_view payload)

@@ -23,7 +23,8 @@ struct pool_entry;
  * Called once: r 0, the user is logged in; else why not. Not called after login_free.
  */
 typedef void login_cb(void *arg, int r, const char *why);
-/* The request is out that was all that the last login took (B13): it will probably succeed. */
+/* A message is out that will probably be the last (B13): the request that was all that the last
+ * login took, or what follows answers that were right. */
 typedef void login_sure_cb(void *arg);
 
 /* Borrows l, prepared and hop, which outlive it. NULL: no memory. */
@@ -44,8 +45,11 @@ int login_is_asking(const struct login *lg);
 void login_note_failure(const struct login *lg, struct attempt_failure *f);
 /* The server was sent more than one message and has answered none (B13). */
 int login_is_unheard(const struct login *lg);
-/* That request is out, and not answered. */
+/* The message of login_sure_cb is out, and not answered. */
 int login_is_sure(const struct login *lg);
+/* The server was asked for questions before it had answered what came before, and nobody has been
+ * asked any. */
+int login_has_gone_ahead(const struct login *lg);
 /* What the server took so far, in words: for the log. */
 const char *login_methods(const struct login *lg);
 void login_free(struct login *lg); /* NULL works */

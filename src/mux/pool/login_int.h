@@ -28,7 +28,8 @@ struct login {
 	int is_listing, wants_choice, is_last_partial;
 	int is_listed_again; /* since the session is known (A11) */
 	int began_with_key; /* and no answer yet (B13) */
-	int is_sure; /* nor to this: it was enough the last time */
+	int is_sure; /* nor to this, which will probably be taken */
+	int went_ahead; /* questions were asked for behind the key */
 	struct candidates candidates;
 	size_t next, n_offered;
 	char agent_note[400];

@@ -242,10 +242,11 @@ static void on_dead(struct link *l, int r, const char *why)
 		login_note_failure(up->login, &up->failure);
 	up->has_failed = upstream_is_failed_login(up);
 	if (up->state < UPSTREAM_READY && early_is_to_blame(up, r)) {
-		/* B13: it may be a server that takes one message at a time. Once more, like that.
-		 */
+		/* B13: it may be a server that takes one message at a time. Once more, like that;
+		 * but a person who has answered is not asked again unawares. */
 		early_avoid(up);
-		up->has_failed = 0;
+		if (!up->login || !login_wants_person(up->login))
+			up->has_failed = 0;
 	}
 	if (up->state == UPSTREAM_READY && up->has_failed)
 		(void)snprintf(text, sizeof(text),
