@@ -218,8 +218,10 @@ static int on_60(struct smx_auth_client *a, struct smx_rd rd, struct smx_auth_ev
 	struct smx_view alg, blob, lang;
 	int r;
 
-	if (is_of_no_use(a))
+	if (is_of_no_use(a)) {
+		a->began_in_vain = 1;
 		return smx_auth_parse_info_request(rd, &ret->ask);
+	}
 	switch (a->wait) {
 	case SMX_AUTH_WAIT_PROBE:
 		if ((r = smx_auth_parse_pk_ok(rd, &alg, &blob)) != 0)

@@ -59,6 +59,7 @@ struct smx_auth_client {
 	unsigned has_methods : 1; /* the server has said them */
 	unsigned kbdint_ahead : 1; /* its answer comes behind that to the key */
 	unsigned ignores_one : 1; /* the next answer is of a method that was given up */
+	unsigned began_in_vain : 1; /* that had begun: the server may have reached a person */
 	size_t n_prompts; /* of the open INFO_REQUEST */
 	struct smx_buf key_alg, key_blob; /* of the probed key */
 	struct smx_buf host_key; /* its request is bound to this server; empty: it is not (A11) */

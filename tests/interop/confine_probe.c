@@ -382,6 +382,7 @@ static void helper(void)
 	append(fd, "helper-append-authority", in(ssh_dir, "known_hosts"),
 		"@cert-authority * ssh-ed25519 AAAA");
 	keep(fd, "helper-keep-elsewhere", in(ssh_dir, "authorized_keys"), GREETINGS_HEAD);
+	keep(fd, "helper-keep-other", in(ssh_dir, "ssh-mux-greetings"), GREETINGS_HEAD "evil\n");
 	keep(fd, "helper-keep-else", in(ssh_dir, "ssh-mux-greetings"), "ssh-ed25519 AAAA\n");
 	rotate(fd, "helper-rotate-elsewhere", in(ssh_dir, "authorized_keys"), "127.0.0.1", 0);
 	rotate(fd, "helper-rotate-second", in(ssh_dir, "known_hosts2"), "127.0.0.1", 0);

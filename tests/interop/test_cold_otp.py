@@ -124,6 +124,22 @@ def test_B13_a_key_that_is_no_longer_taken_and_a_code(guarded, keys, methods):
 
 
 @real
+def test_B13_a_second_key_between_the_first_and_the_code(guarded, keys):
+    """The questions did not follow the key that was taken: they are not asked for with it, and the
+    one that was refused is not taken for it."""
+    good, bad = keys.make("remote"), keys.make("other")
+    mux, trips, server, person = guarded(
+        route={"identity": [str(good), str(bad)]},
+        AuthenticationMethods="publickey,keyboard-interactive:pam publickey,publickey")
+    for n in range(1, 4):
+        log_in(mux, trips, server, person)
+        assert asked_for_questions(server) == n
+        assert server.log().count("Failed publickey") == n # the second key's, and no other
+        lose(server, mux)
+    assert len(trips.flights) == 3
+
+
+@real
 def test_B13_a_key_that_is_enough_by_now(guarded):
     """The server has no answer to what came behind it."""
     mux, trips, server, person = guarded()
@@ -198,6 +214,37 @@ def test_B13_a_server_that_takes_questions_ahead_amiss(cold, keys, cleanup, monk
     assert server.begun == len(trips.flights)
 
 
+class Push(Hasty):
+    """Reaches a person by a way of its own, who does not answer, and gives up."""
+
+    def check_auth_interactive(self, username, submethods):
+        self.server.begun += 1
+        if self.server.begun > 1:
+            time.sleep(2)
+            self.server.drop()
+            return pyssh.paramiko.AUTH_FAILED
+        return pyssh.paramiko.InteractiveQuery("", "", ("Code: ", False))
+
+
+def test_B13_U5_who_was_reached_is_not_reached_again_unasked(cold, keys, cleanup, monkeypatch,  # noqa: F811
+                                                              tmp_path):
+    monkeypatch.setattr(pyssh.paramiko.Transport, "_CLIENT_ID", "OpenSSH_9.9")
+    monkeypatch.setattr(pyssh.paramiko.Transport, "_PROTO_ID", "2.0")
+    server = odd_server(cleanup, keys, interface=Push)
+    server.begun = 0
+    person = Person(tmp_path)
+    mux, trips = cold(server, top={"pinentry": str(person.pinentry)})
+    person.will_say("first")
+    mux.check_works()
+    lose(server, mux)
+    failed = mux.start_ssh("t", "true")
+    failed.communicate(timeout=20)
+    assert failed.returncode == 255
+    mux.wait_log("is not tried again for")
+    assert server.begun == 2
+    assert len(trips.flights) == 2
+
+
 class Content(pyssh.Interface):
     """Tells by an empty round that an answer was right, as OpenSSH's does; ends the connection if
     something comes behind the answer to that."""
@@ -239,3 +286,33 @@ def test_B13_a_server_that_takes_the_session_amiss_after_a_code(cold, keys, clea
     mux.check_works()
     assert person.asked() == 2
     assert len(trips.flights) == 2
+
+
+class Talkative(Content):
+    """Has two empty rounds before it lets anybody in."""
+
+    def check_auth_interactive_response(self, responses):
+        self.rounds = getattr(self, "rounds", 0) + 1
+        return (pyssh.paramiko.AUTH_SUCCESSFUL if self.rounds == 3
+                else pyssh.paramiko.InteractiveQuery("", ""))
+
+
+def test_B13_a_session_asked_for_in_vain_is_asked_for_again(cold, keys, cleanup, monkeypatch, tmp_path):  # noqa: F811
+    """As OpenSSH's, it does not know of channels before the login is over."""
+    ensure = pyssh.paramiko.Transport._ensure_authed
+
+    def unknown(self, kind, message):
+        if kind != 90 or self.is_authenticated():
+            return ensure(self, kind, message)
+        return pyssh.message(3, message.seqno)
+
+    monkeypatch.setattr(pyssh.paramiko.Transport, "_ensure_authed", unknown)
+    monkeypatch.setattr(pyssh.paramiko.Transport, "_CLIENT_ID", "OpenSSH_9.9")
+    monkeypatch.setattr(pyssh.paramiko.Transport, "_PROTO_ID", "2.0")
+    server = odd_server(cleanup, keys, interface=Talkative)
+    person = Person(tmp_path)
+    mux, trips = cold(server, top={"pinentry": str(person.pinentry)})
+    person.will_say("first")
+    mux.check_works()
+    assert mux.log().count("a channel is asked for together with the login") == 1
+    assert len(trips.flights) == 1

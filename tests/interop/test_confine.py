@@ -89,7 +89,8 @@ BY_SECCOMP = """exec exec-self execveat fork clone clone3 ptrace-attach ptrace-t
     listen-unbound listen-loopback packet-socket kernel-crypto-socket netfilter-socket""".split()
 BY_HELPER = """helper-transport helper-pinentry helper-prompt helper-unlink helper-listen-everywhere
     helper-listen-unbound helper-reopen-file helper-append-elsewhere helper-append-routes
-    helper-append-authority helper-keep-elsewhere helper-keep-else helper-rotate-elsewhere helper-rotate-second helper-rotate-stranger
+    helper-append-authority helper-keep-elsewhere helper-keep-else helper-keep-other
+    helper-rotate-elsewhere helper-rotate-second helper-rotate-stranger
     helper-rotate-away helper-open-outside helper-open-above""".split()
 
 

@@ -345,17 +345,20 @@ static int add(struct greetings *g, struct smx_view line)
 	return 0;
 }
 
-/* 1: it is ours as it is now; 0: of another version. */
-static int read_head(struct smx_view line, int *ret_is_ours)
+/* 0: it is ours as it is now; 1: of another version. */
+static int read_head(struct smx_view line)
 {
+	uint8_t other[DIGEST_LEN];
 	struct smx_buf b;
 	int r;
 
-	if (line.len != strlen(HEAD) + DIGEST_TEXT || memcmp(line.p, HEAD, strlen(HEAD)) != 0)
+	if (line.len != strlen(HEAD) + DIGEST_TEXT || memcmp(line.p, HEAD, strlen(HEAD)) != 0 ||
+		read_digest(smx_view_of((const char *)line.p + strlen(HEAD), DIGEST_TEXT), other) !=
+			0)
 		return SMX_ESYNTAX;
 	smx_buf_init(&b, sizeof(HEAD) + DIGEST_TEXT + 1);
-	r = put_head(&b);
-	*ret_is_ours = r == 0 && memcmp(smx_buf_view(&b), line.p, line.len) == 0;
+	if ((r = put_head(&b)) == 0)
+		r = memcmp(smx_buf_view(&b), line.p, line.len) != 0;
 	smx_buf_release(&b);
 	return r;
 }
@@ -364,12 +367,12 @@ int greetings_read(struct greetings *g, struct smx_view text, unsigned *ret_line
 {
 	unsigned n = g->n;
 	struct smx_view line;
-	int r, is_ours = 0;
+	int r;
 
 	*ret_line = 1;
 	if ((r = next_word(&text, '\n', &line)) == 0)
-		r = read_head(line, &is_ours);
-	while (r == 0 && is_ours && text.len) {
+		r = read_head(line);
+	while (r == 0 && text.len) {
 		++*ret_line;
 		if ((r = next_word(&text, '\n', &line)) == 0)
 			r = add(g, line);

@@ -60,9 +60,9 @@ void greeting_note_in_turns(struct greetings *g, const struct smx_hop *hops, siz
  */
 int greetings_write(const struct greetings *g, struct smx_buf *out);
 /*
- * Takes those of such a text, behind what is known already. Of a program that offers other
- * algorithms none are taken, for a guess must not keep a better choice away. SMX_ESYNTAX: *ret_line
- * is not as we write it, and none is taken. SMX_ENOMEM, SMX_ECRYPTO.
+ * Takes those of such a text, behind what is known already. 1: it is of a program that offers other
+ * algorithms; it is not looked at further, for a guess must not keep a better choice away.
+ * SMX_ESYNTAX: *ret_line is not as we write it, and none is taken. SMX_ENOMEM, SMX_ECRYPTO.
  */
 int greetings_read(struct greetings *g, struct smx_view text, unsigned *ret_line);
 

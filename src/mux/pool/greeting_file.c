@@ -46,7 +46,7 @@ void greeting_file_read(struct mux *m)
 		log_warn("%s: line %u is not as ssh-mux writes it; it is written anew after the "
 			 "next login",
 			path, line);
-	else if (r != 0 && r != SMX_ENOTFOUND)
+	else if (r < 0 && r != SMX_ENOTFOUND)
 		log_warn("%s is not used: %s", GREETINGS_FILE, smx_errtext(r, &err));
 	else if (m->greetings.n)
 		log_debug("known from before: how to begin %u login%s", m->greetings.n,
@@ -72,6 +72,8 @@ static void on_done(uv_work_t *work, int status)
 	s->mux->is_saving_greetings = 0;
 	/* Not tried again by this daemon: what fails here (a full disk, a directory that can't be
 	 * written) would fail each second. */
+	if (r == 0 && s->mux->core.is_stopping)
+		greeting_file_tick(s->mux); /* what was learnt meanwhile */
 	if (r != 0) {
 		s->mux->is_saving_greetings = 1;
 		log_warn("the next daemon's first logins take longer: %s", smx_errtext(r, &s->err));

@@ -30,6 +30,7 @@
 #define ASKED_MAX        3 /* as ssh: NumberOfPasswordPrompts */
 #define PARTIAL_MAX      16 /* methods that succeed one after another */
 #define EMPTY_ROUNDS_MAX 32
+#define BEGUN_MS         1000 /* after so long a server has begun with what it was asked for */
 
 static void finish(struct login *lg, int r, const char *why)
 {
@@ -211,7 +212,7 @@ static void be_sure(struct login *lg)
 
 static void on_info_request(struct login *lg, const struct smx_auth_info_request *request)
 {
-	int r;
+	int r, was_sure = lg->is_sure;
 
 	lg->is_sure = 0;
 	if (request->n_prompts) {
@@ -226,7 +227,7 @@ static void on_info_request(struct login *lg, const struct smx_auth_info_request
 	if (r != 0)
 		finish(lg, r, smx_strerror(r));
 	else if (lg->kbdint_was_asked && !request->name.len && !request->instruction.len &&
-		 !is_in_turns(lg))
+		 !was_sure && !is_in_turns(lg))
 		be_sure(lg); /* B13: so OpenSSH's server says that PAM was content */
 }
 
@@ -254,6 +255,10 @@ static int choose_asking(struct login *lg)
 	}
 	lg->kbdint_was_asked = 0;
 	lg->has_bothered = 1;
+	lg->asks_after_key |= lg->is_after_key;
+	lg->is_after_key = 0;
+	if (lg->went_ahead && !lg->taken_up_ms)
+		lg->taken_up_ms = mux_now(lg->mux);
 	if ((r = smx_auth_client_kbdint(&lg->auth)) != 0)
 		finish(lg, r, smx_strerror(r));
 	return 1;
@@ -284,6 +289,7 @@ static void on_choose(struct login *lg, enum smx_auth_wait was, int is_partial)
 			finish(lg, SMX_EPROTOCOL, "the server asks for methods without end");
 			return;
 		}
+		lg->is_after_key = was == SMX_AUTH_WAIT_PUBKEY && lg->n_partial == 1;
 	}
 	login_choose(lg);
 }
@@ -386,7 +392,13 @@ int login_is_sure(const struct login *lg)
 
 int login_has_gone_ahead(const struct login *lg)
 {
-	return lg->went_ahead && !lg->wants_person;
+	return lg->went_ahead && !lg->wants_person &&
+	       (!lg->taken_up_ms || mux_now(lg->mux) - lg->taken_up_ms < BEGUN_MS);
+}
+
+int login_may_go_again(const struct login *lg)
+{
+	return !lg->wants_person && (!lg->has_bothered || login_has_gone_ahead(lg));
 }
 
 void login_choose(struct login *lg)
@@ -407,8 +419,10 @@ void login_choose(struct login *lg)
 			finish(lg, r, smx_strerror(r));
 		return;
 	}
-	if (smx_auth_client_can(&lg->auth, "publickey") && login_list_again(lg))
+	if (smx_auth_client_can(&lg->auth, "publickey") && login_list_again(lg)) {
+		lg->is_after_key = 0;
 		return;
+	}
 	while (smx_auth_client_can(&lg->auth, "publickey") && lg->next < lg->candidates.n) {
 		c = &lg->candidates.all[lg->next++];
 		if (choose_alg(lg, candidate_blob(c), alg, sizeof(alg), &flags) != 0 ||
@@ -416,6 +430,7 @@ void login_choose(struct login *lg)
 			continue;
 		lg->n_passphrases = 0;
 		lg->n_offered++;
+		lg->is_after_key = 0;
 		r = smx_auth_client_probe_key(
 			&lg->auth, smx_view_of(alg, strlen(alg)), candidate_blob(c));
 		if (r != 0)
@@ -636,6 +651,10 @@ static void note_method(struct login *lg, const char *method, const struct smx_a
 	}
 	if (ev->is_partial)
 		say_debug(&ids, "%s: taken by the server, which wants more", method);
+	/* Without memory it is not remembered. */
+	if (strncmp(method, "publickey", strlen("publickey")) == 0 && !smx_buf_len(&lg->first_key))
+		(void)smx_buf_put(&lg->first_key, smx_buf_view(&lg->auth.key_blob),
+			smx_buf_len(&lg->auth.key_blob));
 	(void)snprintf(
 		lg->methods + used, sizeof(lg->methods) - used, "%s%s", used ? ", " : "", method);
 }
@@ -643,19 +662,14 @@ static void note_method(struct login *lg, const char *method, const struct smx_a
 /* B13: the next login of this way begins with it. */
 static void note_key(struct login *lg)
 {
-	static const char key[] = "publickey ", asks[] = ", keyboard-interactive";
-	const char *second = strchr(lg->methods, ',');
-	struct smx_view blob = { NULL, 0 };
 	enum greeting_then then = GREETING_MORE;
 
-	if (strstr(lg->methods, key))
-		blob = smx_buf_as_view(&lg->auth.key_blob);
-	if (!second)
+	if (!strchr(lg->methods, ','))
 		then = GREETING_ENOUGH;
-	else if (strncmp(lg->methods, key, strlen(key)) == 0 &&
-		 strncmp(second, asks, strlen(asks)) == 0)
+	else if (lg->asks_after_key)
 		then = GREETING_ASKS;
-	greeting_note_key(&lg->mux->greetings, lg->entry->hops, lg->entry->n_hops, blob, then);
+	greeting_note_key(&lg->mux->greetings, lg->entry->hops, lg->entry->n_hops,
+		smx_buf_as_view(&lg->first_key), then);
 }
 
 int login_handle(struct login *lg, struct smx_view payload)
@@ -717,6 +731,7 @@ struct login *login_new(struct pool_entry *e, struct link *l, const struct smx_h
 	lg->cb = cb;
 	lg->sure = sure;
 	lg->arg = arg;
+	smx_buf_init(&lg->first_key, SMX_KEY_BLOB_MAX);
 	if (candidates_init(&lg->candidates, prepared, hop) != 0 ||
 		smx_auth_client_init(&lg->auth, l->t, hop->user) != 0) {
 		login_free(lg);
@@ -746,7 +761,8 @@ void login_note_failure(const struct login *lg, struct attempt_failure *f)
 	f->n_wrong = lg->n_wrong;
 	f->was_cancelled = lg->was_cancelled;
 	/* A prompt without an answer has bothered nobody by a way of the server's own. */
-	f->was_bothered = lg->has_bothered && !lg->was_cancelled && !lg->lacks_person;
+	f->was_bothered = (lg->has_bothered || lg->auth.began_in_vain) && !lg->was_cancelled &&
+			  !lg->lacks_person;
 	if (holdback_place(lg->entry) > f->place)
 		f->place = holdback_place(lg->entry);
 	f->n_agents = 0;
@@ -771,6 +787,7 @@ void login_free(struct login *lg)
 	prompt_cancel(lg->prompt);
 	keyload_cancel(lg->keyload);
 	forget_key(lg);
+	smx_buf_release(&lg->first_key);
 	candidates_release(&lg->candidates);
 	smx_auth_client_release(&lg->auth);
 	for (size_t i = 0; i < lg->n_agents; i++)

@@ -47,9 +47,13 @@ void login_note_failure(const struct login *lg, struct attempt_failure *f);
 int login_is_unheard(const struct login *lg);
 /* The message of login_sure_cb is out, and not answered. */
 int login_is_sure(const struct login *lg);
-/* The server was asked for questions before it had answered what came before, and nobody has been
- * asked any. */
+/*
+ * The server was asked for questions before it had answered what came before, and had not begun with
+ * them, as far as one can tell: nobody has heard of it.
+ */
 int login_has_gone_ahead(const struct login *lg);
+/* It may be tried again at once, unasked: no person has answered or been reached. */
+int login_may_go_again(const struct login *lg);
 /* What the server took so far, in words: for the log. */
 const char *login_methods(const struct login *lg);
 void login_free(struct login *lg); /* NULL works */

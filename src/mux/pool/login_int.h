@@ -30,6 +30,10 @@ struct login {
 	int began_with_key; /* and no answer yet (B13) */
 	int is_sure; /* nor to this, which will probably be taken */
 	int went_ahead; /* questions were asked for behind the key */
+	uint64_t taken_up_ms; /* when the server had taken that key; 0: not yet */
+	struct smx_buf first_key; /* blob of the first that the server took */
+	int is_after_key; /* it was the first method, and no other was begun */
+	int asks_after_key; /* keyboard-interactive was the next */
 	struct candidates candidates;
 	size_t next, n_offered;
 	char agent_note[400];

@@ -243,9 +243,9 @@ static void on_dead(struct link *l, int r, const char *why)
 	up->has_failed = upstream_is_failed_login(up);
 	if (up->state < UPSTREAM_READY && early_is_to_blame(up, r)) {
 		/* B13: it may be a server that takes one message at a time. Once more, like that;
-		 * but a person who has answered is not asked again unawares. */
+		 * but a person who has answered or was reached is not asked again unawares. */
 		early_avoid(up);
-		if (!up->login || !login_wants_person(up->login))
+		if (!up->login || login_may_go_again(up->login))
 			up->has_failed = 0;
 	}
 	if (up->state == UPSTREAM_READY && up->has_failed)
