@@ -11,7 +11,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "crypto/key.h"
-#include "mux/pool/greeting.h"
+#include "mux/pool/greeting_file.h"
+#include "os/path.h"
 
 #define KEX "curve25519-sha256"
 
@@ -251,6 +252,32 @@ static void B13_a_head_that_is_not_ours(void **state)
 	greetings_release(&g);
 }
 
+/* H3: what the helper writes for a daemon that may be somebody else's by now. */
+static void H3_that_file_and_that_text_alone(void **state)
+{
+	struct greetings g;
+	struct smx_buf b;
+	char *path;
+
+	(void)state;
+	assert_int_equal(smx_os_path_join("/h/.ssh", GREETINGS_FILE, &path), 0);
+	greetings_init(&g);
+	greeting_note_key(&g, &here, 1, view("key"), GREETING_ENOUGH);
+	b = written(&g);
+	assert_true(greeting_file_may_be("/h/.ssh", path, smx_buf_as_view(&b)));
+	assert_false(
+		greeting_file_may_be("/h/.ssh", "/h/.ssh/authorized_keys", smx_buf_as_view(&b)));
+	assert_false(
+		greeting_file_may_be("/h/.ssh", "/h/.ssh/../" GREETINGS_FILE, smx_buf_as_view(&b)));
+	assert_false(greeting_file_may_be(
+		"/h/.ssh", path, view("ssh-mux-greetings 1 " DIGEST "\nevil\n")));
+	assert_int_equal(smx_buf_put_str(&b, "evil\n"), 0);
+	assert_false(greeting_file_may_be("/h/.ssh", path, smx_buf_as_view(&b)));
+	smx_free(path);
+	smx_buf_release(&b);
+	greetings_release(&g);
+}
+
 /* The one not used for longest goes, and a file never brings more. */
 static void B13_they_are_bounded(void **state)
 {
@@ -324,6 +351,7 @@ int main(void)
 		cmocka_unit_test(B13_of_a_program_that_offers_others_nothing_is_taken),
 		cmocka_unit_test(B13_a_line_that_is_not_ours_is_named),
 		cmocka_unit_test(B13_a_head_that_is_not_ours),
+		cmocka_unit_test(H3_that_file_and_that_text_alone),
 		cmocka_unit_test(B13_they_are_bounded),
 		cmocka_unit_test(B13_no_memory),
 	};
