@@ -5,6 +5,7 @@ import contextlib
 import os
 import pty
 import re
+import signal
 import socket
 import struct
 import threading
@@ -16,6 +17,7 @@ import peers
 from conftest import Cleanup
 from masters import Client, Master, client_config, shown, socket_of
 from peers import EchoServer, Sshd, hop, listening, poll, routes_toml
+from test_control_door import GREETING, HELLO, message
 from test_control_forward import answers, connect, control, echoed, session, through, through_slowly
 from test_remote_forward import Answerer
 
@@ -391,3 +393,52 @@ def test_U10_a_killed_client_and_a_stopped_daemon_leave_no_remote_forward(make_s
     with s, contextlib.suppress(ConnectionResetError):
         assert s.recv(10) == b""
     gone(two)
+
+
+class Asking:
+    """A client of a control socket that sends all that it wants at once."""
+
+    def __init__(self, sock, *requests):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(20)
+        self.socket.connect(str(sock))
+        self.replies = self.socket.makefile("rb")
+        self.socket.sendall(HELLO + b"".join(requests))
+        assert self.reply() == GREETING[4:]
+
+    def reply(self):
+        return self.replies.read(int.from_bytes(self.replies.read(4), "big"))
+
+    def stop(self):
+        self.replies.close()
+        self.socket.close()
+
+
+def test_W2_who_asks_on_once_he_is_answered_holds_up_nobody(both, server, keys, cleanup):
+    """A forward is refused while requests that waited for the login are served, and its client has
+    sent the next one already: nobody is served twice."""
+    ours = both[0]
+    one, two = peers.free_port(), peers.free_port()
+    mux = cleanup(peers.Mux(keys, routes=routes_toml({"t": hop(ours.sshd, remote_forwards=ALL)}),
+                            known_hosts=ours.sshd.known_hosts()))
+    client = Client(ours.config, socket_of(mux))
+
+    def remote(rid, port, to):
+        return message(0x10000006, rid, 2, b"", port, b"127.0.0.1", to)
+
+    os.kill(ours.sshd.proc.pid, signal.SIGSTOP)
+    try:
+        first = cleanup(Asking(client.sock, remote(1, one, server.port)))
+        second = cleanup(Asking(
+            client.sock, remote(1, one, server.port + 1), remote(2, two, server.port)))
+        third = client.start("echo once")
+        poll(lambda: mux.log().count("control client came") == 3, 20)
+        time.sleep(0.5) # for what it asks for
+    finally:
+        os.kill(ours.sshd.proc.pid, signal.SIGCONT)
+    assert third.communicate(timeout=20)[0] == b"once\n"
+    assert first.reply() == struct.pack(">II", 0x80000001, 1)
+    refused = second.reply()
+    assert refused[:8] == struct.pack(">II", 0x80000002, 1) and b"in use" in refused, refused
+    assert second.reply() == struct.pack(">II", 0x80000001, 2)
+    poll(lambda: not mux.status()["channels"], 20)

@@ -277,16 +277,28 @@ static void drain_older(struct pool_entry *e, uint64_t after_id)
 	}
 }
 
+/* The first that has waited so long, or NULL. */
+static struct open_req *first_waiting_for(const struct pool_entry *e, uint64_t wait_ms)
+{
+	for (struct smx_list *it = e->waiting.next; it != &e->waiting; it = it->next) {
+		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
+
+		if (mux_now(e->mux) - req->since_ms >= wait_ms)
+			return req;
+	}
+	return NULL;
+}
+
 /*
  * U3: for those who have waited so long, the connection that there is is stalled and another one
- * can't be had now.
+ * can't be had now. From the first one on each time: whoever is refused may ask again, and is
+ * refused with others.
  */
 static void refuse_for_stalled(
 	struct pool_entry *e, const struct upstream *stalled, uint64_t wait_ms)
 {
-	uint64_t now = mux_now(e->mux);
 	char what[UPSTREAM_TEXT_SIZE], text[UPSTREAM_TEXT_SIZE + 600];
-	struct smx_list *it, *tmp;
+	struct open_req *req;
 
 	upstream_stalled_text(stalled, what, sizeof(what));
 	if (e->needs_person)
@@ -298,11 +310,7 @@ static void refuse_for_stalled(
 		(void)snprintf(text, sizeof(text),
 			"%s, and another one can't be made; try again when the network is back",
 			what);
-	SMX_LIST_FOREACH (it, tmp, &e->waiting) {
-		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
-
-		if (now - req->since_ms < wait_ms)
-			continue;
+	while ((req = first_waiting_for(e, wait_ms))) {
 		smx_list_del(&req->node);
 		req->failed(req, SMX_OPEN_CONNECT_FAILED, text);
 	}
@@ -492,18 +500,29 @@ void pool_lock(struct mux *m)
 		refuse_locked(SMX_CONTAINER(it, struct pool_entry, node));
 }
 
-void pool_assign(struct pool_entry *e)
+/* The first of those that wait for which there is a connection, or NULL. */
+static struct open_req *next_to_serve(struct pool_entry *e, struct upstream **ret_up)
 {
 	struct smx_list *it, *tmp;
+
+	SMX_LIST_FOREACH (it, tmp, &e->waiting) {
+		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
+
+		if ((*ret_up = find_room_for(e, req)))
+			return req;
+	}
+	return NULL;
+}
+
+void pool_assign(struct pool_entry *e)
+{
+	struct open_req *req;
 	struct upstream *up;
 
 	if (e->mux->is_locked)
 		refuse_locked(e);
-	SMX_LIST_FOREACH (it, tmp, &e->waiting) {
-		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
-
-		if (!(up = find_room_for(e, req)))
-			continue;
+	/* From the first one on each time: whoever is served may ask again, which comes here. */
+	while ((req = next_to_serve(e, &up))) {
 		smx_list_del(&req->node);
 		if (req->after_id)
 			drain_older(e, req->after_id);
