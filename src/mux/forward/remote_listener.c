@@ -97,6 +97,7 @@ static void give_up(struct remote_listener *l)
 	if (l->is_given_up)
 		return;
 	forget(l);
+	l->forward.req.asker = NULL; /* who is answered is asked no more */
 	answer_all(l, UINT32_MAX, "it was given up meanwhile");
 	say_info(&ids, "remote forward closed");
 	remote_forward_cancel(&l->forward);
@@ -301,11 +302,17 @@ struct remote_listener *remote_listener_find(
 
 void remote_listeners_sync(struct mux *m)
 {
-	struct smx_list *it, *tmp;
+	struct smx_list *head = &m->remote_listeners, *it = head->next;
 
-	SMX_LIST_FOREACH (it, tmp, &m->remote_listeners)
-		if (!forward_words_route(&at(it)->words, m))
-			remote_listener_close(at(it));
+	while (it != head) {
+		struct remote_listener *l = at(it);
+
+		it = it->next;
+		if (forward_words_route(&l->words, m))
+			continue;
+		remote_listener_close(l);
+		it = head->next; /* others may have gone with it */
+	}
 }
 
 void remote_listeners_close(struct mux *m)
