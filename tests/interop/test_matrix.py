@@ -245,7 +245,7 @@ def test_A1_rsa_as_the_server_takes_it(make_mux, make_agent, cleanup, keys, algo
     """Of the two the one that the server names, in the first request already; also of an agent,
     which signs as it is told."""
     user = keys.make("only_user_rsa", "rsa")
-    server = cleanup(OneAlgorithm(keys.make("host_one_rsa"), user, algorithm))
+    server = cleanup(OneAlgorithm(keys.make("host_of_one_algorithm"), user, algorithm))
     route = hop(server) if of_agent else hop(server, identity=str(user))
     agent = cleanup(AgentTap(make_agent(user))) if of_agent else None
     mux = make_mux(routes=routes_toml({"t": route}), known_hosts=server.known_hosts(),
