@@ -69,15 +69,13 @@ static void on_done(uv_work_t *work, int status)
 	struct greeting_save *s = SMX_CONTAINER(work, struct greeting_save, work);
 	int r = status != 0 ? SMX_ECANCELLED : s->r;
 
-	s->mux->is_saving_greetings = 0;
-	/* Not tried again by this daemon: what fails here (a full disk, a directory that can't be
-	 * written) would fail each second. */
-	if (r == 0 && s->mux->core.is_stopping)
-		greeting_file_tick(s->mux); /* what was learnt meanwhile */
-	if (r != 0) {
-		s->mux->is_saving_greetings = 1;
+	/* What fails here (a full disk, a directory that can't be written) would fail each second:
+	 * it is not tried again by this daemon. */
+	if (r != 0)
 		log_warn("the next daemon's first logins take longer: %s", smx_errtext(r, &s->err));
-	}
+	s->mux->is_saving_greetings = r != 0;
+	if (s->mux->core.is_stopping)
+		greeting_file_tick(s->mux); /* what was learnt meanwhile */
 	save_free(s);
 }
 
