@@ -154,6 +154,22 @@ static inline struct fixture *make(const char *software)
 	return f;
 }
 
+/* Its route has names, for the words of who asks for it; and there are no spares. */
+static inline struct fixture *make_named(void)
+{
+	static char text[] = "x";
+	struct fixture *f = make("OpenSSH_9.9");
+
+	f->hop.host = f->hop.user = text;
+	f->hop.port = 22;
+	f->hop.spare = 0;
+	f->route.hops = &f->hop;
+	f->route.n_hops = 1;
+	smx_list_init(&f->mux.prompts);
+	smx_list_init(&f->mux.agent_waits);
+	return f;
+}
+
 static inline void finish(struct fixture *f)
 {
 	struct open_req *req;

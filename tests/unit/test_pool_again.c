@@ -4,18 +4,11 @@
 
 #define OLD_MS 10000
 
-static char text[] = "x";
-
-static struct fixture *make_named(void)
+static struct fixture *make_unattended(void)
 {
-	struct fixture *f = make("OpenSSH_9.9");
+	struct fixture *f = make_named();
 
-	f->hop.host = f->hop.user = text;
-	f->hop.port = 22;
 	f->hop.unattended = 1;
-	f->hop.spare = 0;
-	f->route.hops = &f->hop;
-	f->route.n_hops = 1;
 	return f;
 }
 
@@ -99,7 +92,7 @@ static struct asking *wait_for(struct fixture *f, int is_login, int wants_more)
 
 static void W2_who_asks_again_when_served_does_not_serve_others_twice(void **state)
 {
-	struct fixture *f = make_named();
+	struct fixture *f = make_unattended();
 	struct asking *second;
 
 	(void)state;
@@ -127,7 +120,7 @@ static void W2_who_asks_again_when_served_does_not_serve_others_twice(void **sta
 
 static void U3_who_asks_again_when_refused_is_refused_with_the_others(void **state)
 {
-	struct fixture *f = make_named();
+	struct fixture *f = make_unattended();
 
 	(void)state;
 	n_given = n_refused = 0;

@@ -6,22 +6,6 @@
 #include "mux/ask/prompt.h"
 #include "mux/forward/remote_listener.h"
 
-static char text[] = "x";
-
-static struct fixture *make_named(void)
-{
-	struct fixture *f = make("OpenSSH_9.9");
-
-	f->hop.host = f->hop.user = text;
-	f->hop.port = 22;
-	f->hop.spare = 0;
-	f->route.hops = &f->hop;
-	f->route.n_hops = 1;
-	smx_list_init(&f->mux.prompts);
-	smx_list_init(&f->mux.agent_waits);
-	return f;
-}
-
 static struct remote_hold holds[2];
 static struct asker *the_asker;
 static unsigned n_answered;
