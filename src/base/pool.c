@@ -4,10 +4,14 @@
 #include <assert.h>
 
 #include "base/mem.h"
+#include "base/sanitize.h"
 
+/* The rest of a block that is free is poisoned. */
 struct smx_free_block {
 	struct smx_free_block *next;
 };
+
+#define REST_LEN (SMX_BLOCK_LEN - sizeof(struct smx_free_block))
 
 void smx_pool_init(struct smx_pool *pool, size_t max_free)
 {
@@ -55,6 +59,7 @@ void *smx_pool_get(struct smx_pool *pool)
 
 	if (b) {
 		pool->free_list = b->next;
+		SMX_UNPOISON(b + 1, REST_LEN);
 		if (--pool->n_free < pool->n_spare)
 			pool->n_spare = pool->n_free;
 	} else if (!(b = smx_malloc(SMX_BLOCK_LEN))) {
@@ -76,6 +81,7 @@ void smx_pool_put(struct smx_pool *pool, void *block)
 		return;
 	}
 	b->next = pool->free_list;
+	SMX_POISON(b + 1, REST_LEN);
 	pool->free_list = b;
 	pool->n_free++;
 }

@@ -225,7 +225,7 @@ static void D4_sanitizers_are_left_alone(void **state)
 
 	(void)state;
 	assert_int_equal(sigaction(SIGSEGV, NULL, &before), 0);
-	if (!SMX_UNIX_SANITIZED)
+	if (!SMX_HAS_SANITIZER)
 		skip();
 	smx_os_crash_install(PROGRAM);
 	assert_int_equal(sigaction(SIGSEGV, NULL, &after), 0);

@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "base/pool.h"
+#include "base/sanitize.h"
 
 static void blocks_are_reused(void **state)
 {
@@ -73,6 +74,30 @@ static void U10_blocks_that_are_not_needed_are_freed(void **state)
 	assert_int_equal(smx_mem_alive(), alive);
 }
 
+/* A use of a block that was given back is one that AddressSanitizer sees. */
+static void free_blocks_are_poisoned(void **state)
+{
+#if SMX_HAS_ASAN
+	struct smx_pool pool;
+	uint8_t *a;
+
+	(void)state;
+	smx_pool_init(&pool, 1);
+	a = smx_pool_get(&pool);
+	assert_non_null(a);
+	smx_pool_put(&pool, a);
+	assert_true(__asan_address_is_poisoned(a + sizeof(void *)));
+	assert_true(__asan_address_is_poisoned(a + SMX_BLOCK_LEN - 1));
+	assert_ptr_equal(smx_pool_get(&pool), a);
+	assert_null(__asan_region_is_poisoned(a, SMX_BLOCK_LEN));
+	smx_pool_put(&pool, a);
+	smx_pool_release(&pool);
+#else
+	(void)state;
+	skip();
+#endif
+}
+
 static void no_memory(void **state)
 {
 	struct smx_pool pool;
@@ -98,6 +123,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(blocks_are_reused),
 		cmocka_unit_test(U10_blocks_that_are_not_needed_are_freed),
+		cmocka_unit_test(free_blocks_are_poisoned),
 		cmocka_unit_test(no_memory),
 	};
 

@@ -257,6 +257,6 @@ void smx_unix_crash_install(const char *program)
 
 void smx_os_crash_install(const char *program)
 {
-	if (!SMX_UNIX_SANITIZED)
+	if (!SMX_HAS_SANITIZER)
 		smx_unix_crash_install(program);
 }

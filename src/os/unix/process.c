@@ -155,7 +155,7 @@ int smx_os_disable_core_dumps(void)
 		return SMX_ESYS;
 #ifdef __linux__
 	/* The leak check of the sanitizers attaches to its own process. */
-	if (!SMX_UNIX_SANITIZED && prctl(PR_SET_DUMPABLE, 0) != 0)
+	if (!SMX_HAS_SANITIZER && prctl(PR_SET_DUMPABLE, 0) != 0)
 		return SMX_ESYS;
 #endif
 	return 0;

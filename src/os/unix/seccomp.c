@@ -18,7 +18,7 @@ int smx_unix_seccomp(const char **ret_why)
 	return -1;
 }
 
-#elif SMX_UNIX_SANITIZED
+#elif SMX_HAS_SANITIZER
 
 /* Its leak check stops and looks at this process by ptrace(2), and starts processes. */
 int smx_unix_seccomp(const char **ret_why)

@@ -9,23 +9,12 @@
 
 #include "base/attr.h"
 #include "base/buf.h"
+#include "base/sanitize.h"
 #include "os/ask.h"
 #include "os/caller.h"
 #include "os/file.h"
 #include "os/helper.h"
 #include "os/path.h"
-
-/* 1 if AddressSanitizer is built in. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SMX_UNIX_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SMX_UNIX_SANITIZED 1
-#endif
-#endif
-#ifndef SMX_UNIX_SANITIZED
-#define SMX_UNIX_SANITIZED 0
-#endif
 
 /* A directory that passed the walk, and the last component of the path, which was not looked at. */
 struct smx_unix_place {
