@@ -155,28 +155,6 @@ int smx_keyfile_parse(
 	return r;
 }
 
-int smx_keyfile_is_encrypted(struct smx_view text)
-{
-	struct smx_openssh_envelope e;
-	struct smx_buf bytes;
-	int r;
-
-	if (text.len > SMX_KEYFILE_MAX)
-		return SMX_ELIMIT;
-	if (is_openssh(text)) {
-		smx_buf_init_secret(&bytes, SMX_KEYFILE_MAX);
-		r = smx_openssh_open(text, &bytes, &e);
-		if (r == 0)
-			r = smx_openssh_is_encrypted(&e);
-		smx_buf_release(&bytes);
-		return r;
-	}
-	if (!is_pem(text))
-		return SMX_EFORMAT;
-	return find(text, "-----BEGIN ENCRYPTED PRIVATE KEY-----") ||
-	       find(text, "Proc-Type: 4,ENCRYPTED");
-}
-
 int smx_keyfile_public_blob(struct smx_view text, struct smx_buf *ret_blob)
 {
 	struct smx_openssh_envelope e;

@@ -22,13 +22,11 @@
  * encrypted and the passphrase is missing or wrong (or, which looks the same, the file is
  * damaged). SMX_EUNSUPPORTED: a cipher or a key type we don't have, security keys among them.
  * SMX_ELIMIT: the file is too long or asks for too many rounds. SMX_EFORMAT and other parse
- * errors. Slow (bcrypt): call it on a worker thread when smx_keyfile_is_encrypted.
+ * errors. Slow (bcrypt) with a passphrase: call it on a worker thread.
  * ret_comment may be NULL; else a smx_malloc'd string or NULL if the format has none.
  */
 int smx_keyfile_parse(
 	struct smx_view text, const char *passphrase, struct smx_key **ret, char **ret_comment);
-/* 1, 0, or negative when it isn't a key file. */
-int smx_keyfile_is_encrypted(struct smx_view text);
 /* Public blob of an OpenSSH-format private key without its passphrase; SMX_EUNSUPPORTED for PEM. */
 int smx_keyfile_public_blob(struct smx_view text, struct smx_buf *ret_blob);
 /* OpenSSH format, unencrypted, ed25519 only (the local host key). ret_text should be a secret

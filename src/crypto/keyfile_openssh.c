@@ -113,11 +113,6 @@ int smx_openssh_open(
 	return parse_envelope(smx_buf_as_view(ret_bytes), ret);
 }
 
-int smx_openssh_is_encrypted(const struct smx_openssh_envelope *e)
-{
-	return !smx_view_eq(e->cipher, "none");
-}
-
 static int derive_key(const struct smx_openssh_envelope *e, const char *passphrase,
 	size_t derived_len, uint8_t *derived)
 {
@@ -172,7 +167,7 @@ int smx_openssh_decrypt(
 	uint8_t *to;
 	int r;
 
-	if (!smx_openssh_is_encrypted(e))
+	if (smx_view_eq(e->cipher, "none"))
 		return smx_buf_put(ret_clear, e->sealed.p, e->sealed.len);
 	if ((r = smx_buf_reserve(ret_clear, e->sealed.len, &to)) != 0)
 		return r;

@@ -16,7 +16,6 @@ struct smx_openssh_envelope {
 /* Decodes the armour (appended to ret_bytes, a secret buffer) and parses the outer layer. */
 int smx_openssh_open(
 	struct smx_view text, struct smx_buf *ret_bytes, struct smx_openssh_envelope *ret);
-int smx_openssh_is_encrypted(const struct smx_openssh_envelope *e);
 /* Appends the private section in clear to ret_clear, a secret buffer. */
 int smx_openssh_decrypt(
 	const struct smx_openssh_envelope *e, const char *passphrase, struct smx_buf *ret_clear);

@@ -88,7 +88,6 @@ static void A1_files_of_ssh_keygen_and_openssl(void **state)
 		struct smx_key *k = NULL;
 		struct smx_buf blob;
 
-		assert_int_equal(smx_keyfile_is_encrypted(text), files[i].encrypted);
 		if (files[i].encrypted) {
 			assert_int_equal(
 				smx_keyfile_parse(text, NULL, &k, &comment), SMX_EPASSPHRASE);
@@ -174,7 +173,6 @@ static void what_is_no_key_file(void **state)
 	smx_buf_init(&blob, 1000);
 	for (size_t i = 0; i < SMX_ARRAY_LEN(texts); i++)
 		assert_int_equal(smx_errclass(parse_text(texts[i])), SMX_CLASS_PEER);
-	assert_int_equal(smx_keyfile_is_encrypted(test_str("hello")), SMX_EFORMAT);
 	assert_int_equal(smx_keyfile_public_blob(test_str("hello"), &blob), SMX_EFORMAT);
 	/* Keys of a kind we don't use, or too weak. */
 	text = load("ecdsa_secp256k1_pem", "");
@@ -186,7 +184,6 @@ static void what_is_no_key_file(void **state)
 	/* S7: capped */
 	big = (struct smx_view){ smx_calloc(1, SMX_KEYFILE_MAX + 1), SMX_KEYFILE_MAX + 1 };
 	assert_int_equal(smx_keyfile_parse(big, NULL, &k, NULL), SMX_ELIMIT);
-	assert_int_equal(smx_keyfile_is_encrypted(big), SMX_ELIMIT);
 	assert_int_equal(smx_keyfile_public_blob(big, &blob), SMX_ELIMIT);
 	test_free_view(big);
 	assert_null(k);
@@ -352,7 +349,6 @@ static void L4_what_we_write_we_read(void **state)
 		assert_int_equal(smx_key_generate_ed25519(&k), 0);
 		assert_int_equal(smx_keyfile_write(k, want, &text), 0);
 		assert_memory_equal(smx_buf_view(&text), begin, sizeof(begin) - 1);
-		assert_int_equal(smx_keyfile_is_encrypted(test_view(&text)), 0);
 		assert_int_equal(smx_keyfile_parse(test_view(&text), NULL, &back, &comment), 0);
 		assert_string_equal(comment, want);
 		assert_int_equal(smx_key_to_blob(k, &blob), 0);
@@ -474,8 +470,7 @@ static int everything(struct smx_view text)
 	smx_buf_init_secret(&out, SMX_KEYFILE_MAX);
 	smx_buf_init(&blob, SMX_KEYFILE_MAX);
 	smx_buf_init(&line, SMX_KEYFILE_MAX);
-	if ((r = smx_keyfile_is_encrypted(text)) >= 0 &&
-		(r = smx_keyfile_parse(text, PASSPHRASE, &k, &comment)) == 0 &&
+	if ((r = smx_keyfile_parse(text, PASSPHRASE, &k, &comment)) == 0 &&
 		(r = smx_keyfile_write(k, comment, &out)) == 0 &&
 		(r = smx_keyfile_public_blob(text, &blob)) == 0 &&
 		(r = smx_pubkey_line_write(test_view(&blob), &line)) == 0)
