@@ -70,12 +70,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct smx_auth_client a;
 	struct smx_transport *t;
 	struct smx_view payload;
-	struct smx_pool pool;
 	unsigned turn = 0;
 	int r;
 
-	smx_pool_init(&pool, 1);
-	t = clear_transport(&pool, SMX_CLIENT, SMX_PHASE_TRANSPORT, NULL);
+	t = clear_transport(fuzz_pool(), SMX_CLIENT, SMX_PHASE_TRANSPORT, NULL);
 	fuzz_check(t != NULL);
 	fuzz_check(smx_auth_client_init(&a, t, "user") == 0);
 	r = smx_auth_client_begin(&a);
@@ -89,6 +87,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	smx_auth_client_release(&a);
 	smx_transport_free(t);
-	smx_pool_release(&pool);
+	fuzz_check_pool();
 	return 0;
 }

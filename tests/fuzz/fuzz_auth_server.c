@@ -20,13 +20,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct smx_auth_server as;
 	struct smx_transport *t;
 	struct smx_view payload;
-	struct smx_pool pool;
 	int r = 0;
 
 	if (!host_key)
 		fuzz_check(smx_key_generate_ed25519(&host_key) == 0);
-	smx_pool_init(&pool, 1);
-	t = clear_transport(&pool, SMX_SERVER, SMX_PHASE_TRANSPORT, host_key);
+	t = clear_transport(fuzz_pool(), SMX_SERVER, SMX_PHASE_TRANSPORT, host_key);
 	fuzz_check(t != NULL);
 	/* A session id that no input can have a signature over. */
 	fuzz_check(smx_random(t->session_id, 32) == 0);
@@ -41,6 +39,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fuzz_drop_output(t);
 	}
 	smx_transport_free(t);
-	smx_pool_release(&pool);
+	fuzz_check_pool();
 	return 0;
 }

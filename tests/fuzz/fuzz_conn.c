@@ -72,14 +72,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct smx_conn_event ev;
 	struct smx_transport *t;
 	struct smx_view payload;
-	struct smx_pool pool;
 	struct smx_conn c;
 	int r = 0;
 
 	if (!host_key)
 		fuzz_check(smx_key_generate_ed25519(&host_key) == 0);
-	smx_pool_init(&pool, 2);
-	t = clear_transport(&pool, SMX_SERVER, SMX_PHASE_CONNECTION, host_key);
+	t = clear_transport(fuzz_pool(), SMX_SERVER, SMX_PHASE_CONNECTION, host_key);
 	fuzz_check(t != NULL);
 	smx_conn_init(&c, t);
 	c.takes_globals = size % 2 == 1;
@@ -103,6 +101,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_check(t->r == 0); /* nothing of this is the transport's end */
 	smx_conn_release(&c);
 	smx_transport_free(t);
-	smx_pool_release(&pool);
+	fuzz_check_pool();
 	return 0;
 }

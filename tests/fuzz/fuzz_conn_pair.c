@@ -163,16 +163,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *in, size_t size)
 	static struct smx_key *host_key;
 	struct smx_rd rd = smx_rd_from(in, size);
 	struct end s = { .chan = NULL }, c = { .chan = NULL };
-	struct smx_pool pool;
 	uint8_t how;
 
 	if (smx_rd_u8(&rd, &how) != 0)
 		return 0;
 	if (!host_key)
 		fuzz_check(smx_key_generate_ed25519(&host_key) == 0);
-	smx_pool_init(&pool, 4);
-	s.t = clear_transport(&pool, SMX_SERVER, SMX_PHASE_CONNECTION, host_key);
-	c.t = clear_transport(&pool, SMX_CLIENT, SMX_PHASE_CONNECTION, NULL);
+	s.t = clear_transport(fuzz_pool(), SMX_SERVER, SMX_PHASE_CONNECTION, host_key);
+	c.t = clear_transport(fuzz_pool(), SMX_CLIENT, SMX_PHASE_CONNECTION, NULL);
 	fuzz_check(s.t && c.t);
 	smx_conn_init(&s.c, s.t);
 	smx_conn_init(&c.c, c.t);
@@ -181,6 +179,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *in, size_t size)
 	smx_conn_release(&c.c);
 	smx_transport_free(s.t);
 	smx_transport_free(c.t);
-	smx_pool_release(&pool);
+	fuzz_check_pool();
 	return 0;
 }

@@ -12,6 +12,25 @@
 #include "fuzz.h"
 #include "base/mem.h"
 
+#define FUZZ_BLOCKS 16
+
+/* Of all runs: blocks are large, and to have them anew each time would take most of it. */
+static inline struct smx_pool *fuzz_pool(void)
+{
+	static struct smx_pool pool;
+	void *blocks[FUZZ_BLOCKS];
+
+	if (pool.max_free)
+		return &pool;
+	smx_pool_init(&pool, FUZZ_BLOCKS);
+	for (size_t i = 0; i < FUZZ_BLOCKS; i++)
+		if (!(blocks[i] = smx_pool_get(&pool)))
+			abort();
+	for (size_t i = 0; i < FUZZ_BLOCKS; i++)
+		smx_pool_put(&pool, blocks[i]);
+	return &pool;
+}
+
 /* The next message of the input; 0 at its end. At least one byte, as the transport promises. */
 static inline int fuzz_next(struct smx_rd *rd, struct smx_view *ret)
 {
@@ -41,6 +60,12 @@ static inline void fuzz_check(int ok)
 {
 	if (!ok)
 		abort();
+}
+
+/* At the end of a run. */
+static inline void fuzz_check_pool(void)
+{
+	fuzz_check(fuzz_pool()->n_used == 0 && fuzz_pool()->n_free == FUZZ_BLOCKS);
 }
 
 static inline void fuzz_drop_output(struct smx_transport *t)

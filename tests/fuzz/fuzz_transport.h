@@ -135,22 +135,21 @@ static inline void fuzz_connection(enum smx_role role, const uint8_t *data, size
 	struct fuzz_conn f = { .role = role };
 	struct smx_rd rd = smx_rd_from(data, size);
 	struct smx_view payload;
-	struct smx_pool pool;
 	uint8_t how;
 
 	if (smx_rd_u8(&rd, &how) != 0)
 		return;
 	if (!host_key)
 		fuzz_check(smx_key_generate_ed25519(&host_key) == 0);
-	smx_pool_init(&pool, 2);
-	config.pool = &pool;
+	config.pool = fuzz_pool();
 	config.host_key = host_key;
 	if (how & 2) {
 		config.guess_kex = "curve25519-sha256";
 		config.guess_host_key = "ssh-ed25519";
 	}
 	if (how & 1)
-		f.t = clear_transport(&pool, role, (enum smx_phase)((how >> 1 & 3) % 3), host_key);
+		f.t = clear_transport(
+			fuzz_pool(), role, (enum smx_phase)((how >> 1 & 3) % 3), host_key);
 	else
 		fuzz_check(smx_transport_new(&f.t, &config, 0) == 0);
 	fuzz_check(f.t != NULL);
@@ -170,7 +169,7 @@ static inline void fuzz_connection(enum smx_role role, const uint8_t *data, size
 		smx_conn_release(&f.conn);
 	smx_auth_client_release(&f.ac);
 	smx_transport_free(f.t);
-	smx_pool_release(&pool);
+	fuzz_check_pool();
 }
 
 #endif

@@ -13,12 +13,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.role = SMX_SERVER, .software = "fuzz", .is_bare = 1
 	};
 	struct fuzz_conn f = { .role = SMX_SERVER };
-	struct smx_pool pool;
 
 	if (size == 0)
 		return 0;
-	smx_pool_init(&pool, 2);
-	config.pool = &pool;
+	config.pool = fuzz_pool();
 	fuzz_check(smx_transport_new(&f.t, &config, 0) == 0);
 	fuzz_check(smx_transport_tx_len(f.t) == 0); /* the client speaks first */
 	/* A server's work, host key and first exchange are no events of it. */
@@ -29,6 +27,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (f.has_conn)
 		smx_conn_release(&f.conn);
 	smx_transport_free(f.t);
-	smx_pool_release(&pool);
+	fuzz_check_pool();
 	return 0;
 }

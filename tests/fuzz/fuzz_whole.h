@@ -342,9 +342,9 @@ static inline void fuzz_whole_keys(void)
 /* role: of the end that is looked at. */
 static inline void fuzz_whole(enum smx_role role, const uint8_t *data, size_t size)
 {
-	static struct smx_pool
-		pool; /* blocks are large: to be had anew they'd take half the time */
-	struct fuzz_whole w = { .pool = &pool, .rd = smx_rd_from(data, size), .now_ms = 1000 };
+	struct fuzz_whole w = {
+		.pool = fuzz_pool(), .rd = smx_rd_from(data, size), .now_ms = 1000
+	};
 	struct smx_view setting;
 	long before;
 
@@ -352,9 +352,7 @@ static inline void fuzz_whole(enum smx_role role, const uint8_t *data, size_t si
 	fuzz_whole_keys();
 	if (smx_rd_bytes(&w.rd, FUZZ_SETTING_LEN, &setting) != 0)
 		return;
-	if (!pool.max_free)
-		smx_pool_init(&pool, 16);
-	before = smx_mem_alive() - (long)pool.n_free;
+	before = smx_mem_alive();
 	memcpy(w.setting, setting.p, sizeof(w.setting));
 	smx_buf_init(&w.clear, 4 * FUZZ_MESSAGE_MAX);
 	fuzz_end_begin(&w, &w.us, role);
@@ -367,7 +365,8 @@ static inline void fuzz_whole(enum smx_role role, const uint8_t *data, size_t si
 	fuzz_end_release(&w.us);
 	fuzz_end_release(&w.peer);
 	smx_buf_release(&w.clear);
-	fuzz_check(smx_mem_alive() - (long)pool.n_free == before && pool.n_used == 0);
+	fuzz_check_pool();
+	fuzz_check(smx_mem_alive() == before);
 }
 
 #endif
