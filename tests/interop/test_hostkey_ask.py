@@ -21,8 +21,8 @@ class Asked(Terminal):
         return self.answers.pop(0) + "\r" if self.answers else "no\r"
 
 
-def ask(mux, terminal, *args):
-    client = subprocess.Popen(mux.argv("t", *args, options=proxied(mux)), env=mux.env,
+def ask(mux, terminal, *args, route="t"):
+    client = subprocess.Popen(mux.argv(route, *args, options=proxied(mux, route)), env=mux.env,
                               stdin=terminal.slave, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, start_new_session=True,
                               preexec_fn=terminal.controlling)

@@ -85,13 +85,12 @@ static void on_pinned(uv_work_t *work, int status)
 	}
 }
 
-static void pin(struct hostkey_ask *a)
+static int pin(struct hostkey_ask *a)
 {
-	if (uv_queue_work(a->mux->core.loop, &a->work, on_pin_work, on_pinned) != 0) {
-		finish(a, SMX_EHOSTKEY, "the host key can't be written down: no worker thread");
-		return;
-	}
+	if (uv_queue_work(a->mux->core.loop, &a->work, on_pin_work, on_pinned) != 0)
+		return SMX_ESYS;
 	a->is_pinning = 1;
+	return 0;
 }
 
 /* --- the question (K2) --- */
@@ -154,7 +153,9 @@ static void on_answer(void *arg, int r, const struct smx_view *answers, size_t n
 		finish(a, SMX_EHOSTKEY, "the host key was not accepted");
 	} else if (equal_folded(v, "yes") || smx_view_eq(v, a->fingerprint) ||
 		   (bare && smx_view_eq(v, bare + 1))) {
-		pin(a);
+		if (pin(a) != 0)
+			finish(a, SMX_EHOSTKEY,
+				"the host key can't be written down: no worker thread");
 	} else if (++a->n_asked < ASKS_MAX) {
 		ask_again(a, equal_folded(v, "art"));
 	} else {
@@ -214,11 +215,7 @@ struct hostkey_ask *hostkey_ask_start(struct pool_entry *e, const struct prepare
 		ask_free(a);
 		return NULL;
 	}
-	if (q->is_new_accepted) {
-		pin(a);
-		return a;
-	}
-	if (ask(a, a->question, q->plain_text) != 0) {
+	if ((q->is_new_accepted ? pin(a) : ask(a, a->question, q->plain_text)) != 0) {
 		ask_free(a);
 		return NULL;
 	}

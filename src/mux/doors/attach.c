@@ -202,11 +202,12 @@ static int attach_ask(struct asker *asker, struct prompt *p, const struct questi
 			ask.flags |= SMX_ASK_ECHO;
 		if (question_is_permission(q))
 			ask.flags |= SMX_ASK_CONFIRM;
-		a->prompt = p;
-		control_client_queue_ask(a->host, &ask);
-	} else {
-		a->cannot_ask = 1;
+		r = control_client_queue_ask(a->host, &ask);
 	}
+	if (r == 0)
+		a->prompt = p;
+	else
+		a->cannot_ask = 1;
 	smx_buf_release(&text);
 	return r;
 }

@@ -173,12 +173,13 @@ void control_client_flush(struct control_client *c)
 	write_out(c);
 }
 
-void control_client_queue_ask(struct control_client *c, const struct smx_ask *ask)
+int control_client_queue_ask(struct control_client *c, const struct smx_ask *ask)
 {
-	if (smx_ask_put(&c->out, ask) != 0)
-		client_end(c);
-	else
+	int r = smx_ask_put(&c->out, ask);
+
+	if (r == 0)
 		write_out(c);
+	return r;
 }
 
 void control_client_queue_unask(struct control_client *c, uint32_t id)

@@ -34,7 +34,8 @@ void control_client_flush(struct control_client *c);
  * under way; takes the block over. What fails ends the connection. */
 void control_client_write_block(struct control_client *c, struct smx_tx_block *block);
 /* Frames that wait for no write. What fails here ends the connection. */
-void control_client_queue_ask(struct control_client *c, const struct smx_ask *ask);
+/* 0; SMX_ENOMEM and nothing is asked. */
+int control_client_queue_ask(struct control_client *c, const struct smx_ask *ask);
 void control_client_queue_unask(struct control_client *c, uint32_t id);
 /* Closes once everything is written; attach_gone is called. */
 void control_client_finish(struct control_client *c);

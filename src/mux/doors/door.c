@@ -401,6 +401,7 @@ int door_attach(
 	if (!(c->route = smx_strdup(way->name)) ||
 		(way->asked && !(c->asked = smx_calloc(1, sizeof(*c->asked)))) ||
 		(!way->is_trusted && !(c->hold = hold_new(c)))) {
+		c->attach = NULL; /* the caller frees it */
 		link_fail(c->link, SMX_ENOMEM, NULL);
 		return SMX_ENOMEM;
 	}

@@ -444,21 +444,32 @@ void agent_forward_open(struct upstream *up, struct smx_conn_event *ev)
 	reach_next(ln);
 }
 
-void agent_forward_tick(struct upstream *up)
+static struct loan *first_overdue(const struct upstream *up)
 {
 	for (struct smx_list *it = up->lenders.next; it != &up->lenders; it = it->next) {
 		struct agent_lender *l = SMX_CONTAINER(it, struct agent_lender, node);
-		struct smx_list *k, *tmp;
 
-		SMX_LIST_FOREACH (k, tmp, &l->loans) {
+		for (struct smx_list *k = l->loans.next; k != &l->loans; k = k->next) {
 			struct loan *ln = SMX_CONTAINER(k, struct loan, node);
 
-			if (!ln->prompt || !prompt_is_overdue(ln->prompt))
-				continue;
-			prompt_cancel(ln->prompt);
-			ln->prompt = NULL;
-			fail_request(ln, "the question about it was not answered in time");
+			if (ln->prompt && prompt_is_overdue(ln->prompt))
+				return ln;
 		}
+	}
+	return NULL;
+}
+
+void agent_forward_tick(struct upstream *up)
+{
+	struct prompt *late;
+	struct loan *ln;
+
+	/* From the first one on each time: another loan may end with this one's question. */
+	while ((ln = first_overdue(up))) {
+		late = ln->prompt;
+		ln->prompt = NULL;
+		fail_request(ln, "the question about it was not answered in time");
+		prompt_cancel(late);
 	}
 }
 

@@ -469,16 +469,25 @@ static void add_upstreams(struct pool_entry *e)
 			e, SMX_OPEN_RESOURCE_SHORTAGE, "too many connections to this host");
 }
 
+/* Of those that wait the first that is no tunnel for another way, or NULL. */
+static struct open_req *first_of_clients(const struct pool_entry *e)
+{
+	for (struct smx_list *it = e->waiting.next; it != &e->waiting; it = it->next) {
+		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
+
+		if (!req->for_entry)
+			return req;
+	}
+	return NULL;
+}
+
 /* P8: whenever one comes to wait, also again, because the connection that had it died. */
 static void refuse_locked(struct pool_entry *e)
 {
-	struct smx_list *it, *tmp;
+	struct open_req *req;
 
-	SMX_LIST_FOREACH (it, tmp, &e->waiting) {
-		struct open_req *req = SMX_CONTAINER(it, struct open_req, node);
-
-		if (req->for_entry)
-			continue;
+	/* From the first one on each time: whoever is refused may take another back. */
+	while ((req = first_of_clients(e))) {
 		smx_list_del(&req->node);
 		req->failed(req, SMX_OPEN_ADMINISTRATIVELY_PROHIBITED, MUX_LOCKED_TEXT);
 	}
