@@ -49,6 +49,7 @@ struct sent {
 struct packet {
 	double at_us; /* when it arrives */
 	int is_ack; /* of what the other way sends */
+	int is_other; /* of a flow that is not ours */
 	uint64_t sent, seg;
 };
 
@@ -74,8 +75,22 @@ struct way {
 	uint64_t expected;
 };
 
+/*
+ * Somebody else's upload over the same path, as BBR: it sends at the highest rate of late, has two
+ * round trips of it under way, and does not mind a loss. Alone it makes hardly a queue, and what
+ * others leave it takes at once.
+ */
+struct other {
+	int is_on;
+	double rate, rates[10], credit;
+	uint64_t got, in_flight;
+	uint64_t since_us, got_then; /* of the round */
+	unsigned n_rounds;
+};
+
 struct path {
 	struct pace p;
+	struct other other;
 	double rate; /* bytes a microsecond */
 	uint64_t delay_us, queue_max, now_us;
 	uint32_t mss;
@@ -101,12 +116,58 @@ static void put(struct path *s, int way, uint32_t len, struct packet packet)
 		w->free_us = now;
 	if (!packet.is_ack && (w->free_us - now) * s->rate + len > (double)s->queue_max) {
 		w->dropped += len;
+		if (packet.is_other)
+			s->other.in_flight -= len;
 		return;
 	}
 	w->free_us += len / s->rate;
 	packet.at_us = w->free_us + (double)s->delay_us;
 	assert_true(w->end - w->first < RING);
 	w->packets[w->end++ % RING] = packet;
+}
+
+/* --- another's flow --- */
+
+static void other_begin(struct path *s)
+{
+	struct other *o = &s->other;
+
+	*o = (struct other){ .is_on = 1, .rate = s->rate, .since_us = s->now_us };
+	for (int i = 0; i < 10; i++)
+		o->rates[i] = s->rate;
+}
+
+static void other_send(struct path *s)
+{
+	static const double gains[] = { 1.25, 0.75, 1, 1, 1, 1, 1, 1 };
+	struct other *o = &s->other;
+
+	if (s->now_us - o->since_us >= 4 * s->delay_us) {
+		o->rates[o->n_rounds++ % 10] =
+			(double)(o->got - o->got_then) / (double)(s->now_us - o->since_us);
+		o->since_us = s->now_us;
+		o->got_then = o->got;
+		o->rate = s->rate / 50;
+		for (int i = 0; i < 10; i++)
+			if (o->rates[i] > o->rate)
+				o->rate = o->rates[i];
+	}
+	o->credit += gains[o->n_rounds % 8] * o->rate * TICK_US;
+	for (; o->credit >= s->mss; o->credit -= s->mss) {
+		/* What has arrived is acknowledged half a round trip later. */
+		if ((double)o->in_flight + s->mss > o->rate * 3 * (double)s->delay_us) {
+			o->credit = 0;
+			return;
+		}
+		o->in_flight += s->mss;
+		put(s, UP, s->mss, (struct packet){ .is_other = 1 });
+	}
+}
+
+static void other_arrived(struct path *s)
+{
+	s->other.in_flight -= s->mss;
+	s->other.got += s->mss;
 }
 
 /* --- TCP --- */
@@ -147,7 +208,7 @@ static void tcp_send(struct path *s, int way)
 		len = w->segs[i % SEGS].len;
 		if (!is_again)
 			w->unsent -= len;
-		put(s, way, len + TCP_HEAD, (struct packet){ 0, 0, w->sent_end, i });
+		put(s, way, len + TCP_HEAD, (struct packet){ .sent = w->sent_end, .seg = i });
 		w->sents[w->sent_end++ % RING] = (struct sent){ i, len, 0 };
 		w->in_flight += len;
 		if (w->next == w->flush_end)
@@ -216,7 +277,7 @@ static void tcp_arrived(struct path *s, int way, const struct packet *packet)
 		deliver(s, way, &w->segs[w->expected++ % SEGS]);
 		s->has_news |= way == DOWN;
 	}
-	put(s, !way, TCP_ACK, (struct packet){ 0, 1, packet->sent, 0 });
+	put(s, !way, TCP_ACK, (struct packet){ .is_ack = 1, .sent = packet->sent });
 }
 
 /* --- the ends --- */
@@ -285,7 +346,9 @@ static void step(struct path *s)
 			w->packets[w->first % RING].at_us <= (double)s->now_us) {
 			struct packet packet = w->packets[w->first++ % RING];
 
-			if (packet.is_ack)
+			if (packet.is_other)
+				other_arrived(s);
+			else if (packet.is_ack)
 				tcp_acked(s, &s->ways[!way], packet.sent);
 			else
 				tcp_arrived(s, way, &packet);
@@ -298,6 +361,8 @@ static void step(struct path *s)
 	if (pace_probe_is_due(&s->p, s->now_us))
 		probe(s);
 	serve(s);
+	if (s->other.is_on)
+		other_send(s);
 	tcp_send(s, DOWN);
 	tcp_send(s, UP);
 	s->now_us += TICK_US;
@@ -434,6 +499,46 @@ static void test_b8_both_ways_after_others(void **state)
 	}
 }
 
+/* Ours of what both get, a fair share is 1; how often round trips are longer than our queue. */
+static double beside_other(struct path *s, unsigned *n_long)
+{
+	uint64_t ours, others;
+
+	other_begin(s);
+	run(s, 4, 0, 0);
+	assert_true((double)s->other.got > 0.9 * s->rate * 4e6);
+	run(s, 10, 0, 1);
+	ours = s->got[UP];
+	others = s->other.got;
+	for (int i = 0; i < 240; i++) {
+		run(s, 0.25, 0, 1);
+		*n_long += s->p.before_us > 250000;
+	}
+	ours = s->got[UP] - ours;
+	others = s->other.got - others;
+	return 2 * (double)ours / (double)(ours + others);
+}
+
+/* It takes what we leave, and makes no queue that would tell; nor is it to be driven away. */
+static void test_b7_beside_bbr(void **state)
+{
+	unsigned n_long = 0;
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		struct path *s = path_new(20 + i, 40, 250000 - (uint64_t)i * 1000);
+		double fair = beside_other(s, &n_long);
+
+		print_message("beside BBR: %.2f of a fair share\n", fair);
+		assert_true(fair >= 0.7 && fair <= 1.9);
+		s->other.is_on = 0; /* it is over: short round trips again */
+		run(s, 12, 0, 1);
+		expect(s, 0, 0.9, 1.45);
+	}
+	/* What is under way beyond the path and its queue waits here, and helps nobody. */
+	assert_true(n_long <= 4 * 240 / 16);
+}
+
 /* A server on which no session runs holds small answers until the last one is acknowledged. */
 static void test_b7_held_answers(void **state)
 {
@@ -481,6 +586,7 @@ int main(void)
 		cmocka_unit_test(test_b8_one_way),
 		cmocka_unit_test(test_b8_both_ways),
 		cmocka_unit_test(test_b8_both_ways_after_others),
+		cmocka_unit_test(test_b7_beside_bbr),
 		cmocka_unit_test(test_b7_held_answers),
 		cmocka_unit_test(test_b7_held_messages),
 	};

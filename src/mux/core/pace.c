@@ -34,7 +34,8 @@
 #define LONG_ROUNDS   4 /* of long round trips, before it is tested whose queue that is */
 #define TEST_ROUNDS   2
 #define DRAIN_ROUNDS  3
-#define SHARED_TEST   16 /* rounds between tests while the queue is another's */
+#define DOUBT_ROUNDS  64
+#define SHARED_TEST   24 /* rounds between tests while the queue is another's */
 #define UNANSWERED_US (10 * 1000 * 1000)
 #define US            1e6
 
@@ -43,7 +44,10 @@ static const double gains[] = { 1.15, 0.85, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0 };
 #define N_GAINS     (sizeof(gains) / sizeof(gains[0]))
 #define GROWTH      1.06 /* as much more in the first phase: the path rewards it, go on */
 #define GROWTH_GAIN 1.35
-#define SHARED_GAIN 1.25
+/* Shared: more from time to time, and hardly more else, or the queue in our own kernel grows. */
+#define SHARED_GAIN        1.25
+#define SHARED_HOLD        1.05
+#define TRIPS_AMONG_OTHERS 2.5 /* least ones */
 /* How fast the ceiling rises, × the rate, and the part of a window that never waits for it. */
 #define LIFT_STEADY 1.0
 #define LIFT_PROBE  1.25 /* while it is seen whether there is more */
@@ -247,19 +251,33 @@ static void forget_rates(struct pace_way *w)
 	w->rate = w->rates[w->slot] = w->last_rate;
 }
 
+/*
+ * Others were there. A BBR flow makes hardly a queue when it is alone and takes at once what we
+ * leave: to give up more than half of what we have under way would cost us most of our share, and
+ * tell less. With transfers both ways the trip says too little for this.
+ */
+static int knows_others(const struct pace *p, const struct pace_way *w)
+{
+	return w->mode == PACE_SHARED && !has_both(p);
+}
+
 /* Long round trips: with half of it under way, does the queue go? Then it was ours. */
 static void end_test(const struct pace *p, struct pace_way *w)
 {
+	int is_known = knows_others(p, w), is_shared;
+
 	if (--w->testing)
 		return;
 	w->n_long = 0;
 	w->phase = 2;
 	w->phase_rounds = 0;
-	w->mode = is_long(p) && p->before_us > p->least_us + (w->long_us - p->least_us) / 4
-			  ? PACE_SHARED
-			  : PACE_STEADY;
-	if (w->mode == PACE_STEADY)
+	is_shared = (is_known || is_long(p)) &&
+		    p->before_us > p->least_us + (w->long_us - p->least_us) / 4;
+	if (is_known && !is_shared)
+		w->doubt = DOUBT_ROUNDS;
+	else if (!is_shared)
 		w->rate *= 2; /* what the test let through was half */
+	w->mode = is_shared ? PACE_SHARED : PACE_STEADY;
 	w->phase_rate = w->rate;
 }
 
@@ -280,6 +298,12 @@ static void join_tests(struct pace *p)
 	begin_test(p, other);
 }
 
+/* The queue went in a test, but others may only have been slow to take what we left. */
+static int is_in_doubt(const struct pace *p, const struct pace_way *w)
+{
+	return w->mode == PACE_STEADY && w->doubt && !has_both(p);
+}
+
 static void steady_round(const struct pace *p, struct pace_way *w)
 {
 	if (w->testing) {
@@ -288,11 +312,18 @@ static void steady_round(const struct pace *p, struct pace_way *w)
 	}
 	if (w->mode == PACE_SHARED) {
 		w->n_long++;
-		if (w->n_long % SHARED_TEST == 0)
+		/* Longer than before the last test: by others, or by what we have taken since. */
+		if (w->n_long % SHARED_TEST == 0 ||
+			(knows_others(p, w) && w->n_long >= LONG_ROUNDS &&
+				p->before_us > w->long_us + w->long_us / 4))
 			begin_test(p, w);
 	} else {
 		w->n_long = is_long(p) ? w->n_long + 1 : 0;
-		if (w->n_long >= LONG_ROUNDS) {
+		w->doubt -= w->doubt > 0;
+		if (w->n_long >= LONG_ROUNDS && is_in_doubt(p, w)) {
+			w->n_long = 0;
+			w->mode = PACE_SHARED;
+		} else if (w->n_long >= LONG_ROUNDS) {
 			forget_rates(w);
 			begin_test(p, w);
 		}
@@ -356,6 +387,14 @@ static double other_queue_us(const struct pace *p)
 	return queue <= 0 ? 0 : (queue < least ? queue : least) / 2;
 }
 
+/* The trip as it is, not as it would be: so the rate is kept. But no queue of ours grows by it. */
+static double trip_among_others(const struct pace *p)
+{
+	double trip = (double)p->recent_us, most = TRIPS_AMONG_OTHERS * (double)p->least_us;
+
+	return (trip < most ? trip : most) + (double)p->hold_us;
+}
+
 static void set_window(const struct pace *p, struct pace_way *w)
 {
 	double path = (double)(p->least_us + p->hold_us), trip = path, gain = 1.0;
@@ -372,15 +411,17 @@ static void set_window(const struct pace *p, struct pace_way *w)
 		break;
 	case PACE_SHARED:
 		trip = (double)(p->recent_us + p->hold_us);
-		gain = SHARED_GAIN;
+		gain = w->phase == 0 || has_both(p) ? SHARED_GAIN : SHARED_HOLD;
 		break;
 	case PACE_STEADY:
 		gain = w->phase_rounds ? GROWTH_GAIN : gains[w->phase];
+		if (is_in_doubt(p, w))
+			trip = trip_among_others(p);
 		break;
 	}
 	/* Half of it for a round trip or two, and what is queued is ours no more. */
 	if (w->testing || p->n_rounds < p->drain_until_round) {
-		trip = path;
+		trip = w->testing && knows_others(p, w) ? trip_among_others(p) : path;
 		gain = 0.5;
 	}
 	slack = w == &p->down ? trip / MESSAGE_PART : 0;

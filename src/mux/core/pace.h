@@ -42,6 +42,7 @@ struct pace_way {
 	int is_limited, was_limited; /* our window was what limited the rate, in this round and the
 				      * one before */
 	unsigned n_long; /* steady: rounds with long round trips; shared: rounds since a test */
+	unsigned doubt; /* steady: rounds left in which others may still be there */
 	unsigned testing; /* rounds left of a test: is the queue ours? */
 	uint64_t long_us; /* the least round trip of the round before the test */
 	uint64_t window; /* bytes; 0: no opinion */
