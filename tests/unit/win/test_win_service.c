@@ -47,14 +47,20 @@ static char *in_dir(const char *name)
 	return path;
 }
 
-/* The program that waits: this very one, told to. */
+#define WAITS_EVENT L"Local\\ssh-mux-test-waits"
+
+/* The program that waits: this very one, told to. It runs by now: before, it has no name yet. */
 static PROCESS_INFORMATION start(const char *program)
 {
 	const char *const args[] = { program, "--wait", "a b", NULL };
 	const struct smx_win_streams nowhere = { NULL, NULL, NULL };
+	HANDLE waits = CreateEventW(NULL, TRUE, FALSE, WAITS_EVENT);
 	PROCESS_INFORMATION pi;
 
+	assert_non_null(waits);
 	assert_int_equal(smx_win_start(program, args, CREATE_NO_WINDOW, &nowhere, &pi, NULL), 0);
+	assert_int_equal(WaitForSingleObject(waits, 60000), WAIT_OBJECT_0);
+	(void)CloseHandle(waits);
 	return pi;
 }
 
@@ -209,8 +215,13 @@ int main(int argc, char **argv)
 		cmocka_unit_test(L1_port_is_exclusive),
 	};
 
-	if (argc > 1 && strcmp(argv[1], "--wait") == 0)
+	if (argc > 1 && strcmp(argv[1], "--wait") == 0) {
+		HANDLE waits = OpenEventW(EVENT_MODIFY_STATE, FALSE, WAITS_EVENT);
+
+		if (waits)
+			(void)SetEvent(waits);
 		Sleep(120000);
+	}
 	if (argc > 1 && strcmp(argv[1], "--ready") == 0) {
 		smx_os_service_tell_ready();
 		Sleep(1000);
