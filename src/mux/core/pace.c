@@ -34,7 +34,7 @@
 #define LONG_ROUNDS   4 /* of long round trips, before it is tested whose queue that is */
 #define TEST_ROUNDS   2
 #define DRAIN_ROUNDS  3
-#define DOUBT_ROUNDS  64
+#define DOUBT_ROUNDS  64 /* after a test among others that found nobody */
 #define SHARED_TEST   24 /* rounds between tests while the queue is another's */
 #define UNANSWERED_US (10 * 1000 * 1000)
 #define US            1e6
