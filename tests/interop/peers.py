@@ -432,6 +432,8 @@ class Sshd(Daemon):
         if host_keys is None:
             host_keys = [keys.make(f"host_{name}_{kind}", kind) for kind in KEY_TYPES]
         self.host_keys = [pathlib.Path(k) for k in host_keys]
+        home = self.dir / "home"
+        home.mkdir()
         accept = accept or [keys.make("remote")]
         self.authorized = self.dir / "authorized_keys"
         self.authorized.write_text("".join(keys.public(k) for k in accept))
@@ -445,8 +447,9 @@ class Sshd(Daemon):
             "PasswordAuthentication": "no",
             "KbdInteractiveAuthentication": "no",
             "PermitRootLogin": "yes",
-            # bash takes a first shell under sshd for an rsh session and would read ~/.bashrc.
-            "SetEnv": "SHLVL=2",
+            # bash takes a first shell under sshd for an rsh session and would read ~/.bashrc. A login
+            # shell reads ~/.profile: the account's may wait for a lock that a killed shell has left.
+            "SetEnv": f"SHLVL=2 HOME={home}",
             "AcceptEnv": "*",
             "PrintMotd": "no",
             "PrintLastLog": "no",
