@@ -432,8 +432,8 @@ class Sshd(Daemon):
         if host_keys is None:
             host_keys = [keys.make(f"host_{name}_{kind}", kind) for kind in KEY_TYPES]
         self.host_keys = [pathlib.Path(k) for k in host_keys]
-        home = self.dir / "home"
-        home.mkdir()
+        self.home = self.dir / "home"
+        self.home.mkdir()
         accept = accept or [keys.make("remote")]
         self.authorized = self.dir / "authorized_keys"
         self.authorized.write_text("".join(keys.public(k) for k in accept))
@@ -449,7 +449,7 @@ class Sshd(Daemon):
             "PermitRootLogin": "yes",
             # bash takes a first shell under sshd for an rsh session and would read ~/.bashrc. A login
             # shell reads ~/.profile: the account's may wait for a lock that a killed shell has left.
-            "SetEnv": f"SHLVL=2 HOME={home}",
+            "SetEnv": f"SHLVL=2 HOME={self.home}",
             "AcceptEnv": "*",
             "PrintMotd": "no",
             "PrintLastLog": "no",

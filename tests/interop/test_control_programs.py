@@ -115,7 +115,7 @@ def test_B6_ansible_with_its_own_arguments(door, tmp_path):
             "PasswordAuthentication=no", "-o", f'User="{peers.USER}"', "-o", "ConnectTimeout=10"]
     door.sock = f'"{door.sock}"'
     done = door.ssh("/bin/sh -c 'echo ~ && sleep 0'", options=args)
-    assert done.returncode == 0 and done.stdout.strip() == os.path.expanduser("~").encode()
+    assert done.returncode == 0 and done.stdout.strip() == os.fsencode(door.sshd.home)
     module = tmp_path / "AnsiballZ_ping.py"
     module.write_text("print('{\"ping\": \"pong\"}')\n")
     there = tmp_path / "there"

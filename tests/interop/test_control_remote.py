@@ -95,11 +95,11 @@ def test_W2_a_port_that_the_server_chooses(both, server):
     by the port."""
     shows = []
     for client in both:
-        words = f"0:127.0.0.1:{server.port}"
+        words = f"127.0.0.1:0:127.0.0.1:{server.port}"
         done = [control(client, "forward", "-R", words) for _ in range(2)]
         port = int(done[0].stdout)
         assert echoed(port) == b"hello"
-        done.append(control(client, "cancel", "-R", f"0:127.0.0.1:{server.port + 1}"))
+        done.append(control(client, "cancel", "-R", f"127.0.0.1:0:127.0.0.1:{server.port + 1}"))
         assert listening(port)
         done.append(control(client, "cancel", "-R", words))
         gone(port)
@@ -110,7 +110,7 @@ def test_W2_a_port_that_the_server_chooses(both, server):
     assert shows[0] == shows[1]
     ours = both[0]
     port = int(control(ours, "forward", "-R", words).stdout)
-    assert control(ours, "cancel", "-R", f"{port}:127.0.0.1:{server.port}").returncode == 0
+    assert control(ours, "cancel", "-R", f"127.0.0.1:{port}:127.0.0.1:{server.port}").returncode == 0
     gone(port)
     # ssh itself says it on stderr, with a session.
     with session(ours, "-v", "-R", words, command="echo ready; cat; exit 3") as p:

@@ -145,7 +145,7 @@ def test_B4_an_address_is_one_clients(place):
 
 
 def test_B4_a_port_that_the_server_chooses(place):
-    with forwarding(place, "any", "-R", f"0:127.0.0.1:{place.echo.port}") as (_, wait):
+    with forwarding(place, "any", "-R", f"127.0.0.1:0:127.0.0.1:{place.echo.port}") as (_, wait):
         port = int(wait(b" for remote forward").split(b"Allocated port ")[1].split()[0])
         assert come(port) == b"hello"
     poll(lambda: not listening(port), 20, "the forward is gone")
