@@ -6,6 +6,7 @@
 #ifndef SMX_OS_TCP_H
 #define SMX_OS_TCP_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -64,5 +65,11 @@ struct smx_os_tcp_acks {
 };
 /* SMX_EUNSUPPORTED: the system tells nothing; SMX_ESYS: no such socket. */
 int smx_os_tcp_acks(int64_t socket, struct smx_os_tcp_acks *ret);
+/*
+ * Bytes given to the socket that have not been sent yet: the system's congestion control, or the
+ * peer's window, holds them (B8). Cheap. SMX_EUNSUPPORTED: the system does not tell; SMX_ESYS: no
+ * such socket.
+ */
+int smx_os_tcp_unsent(int64_t socket, size_t *ret_len);
 
 #endif

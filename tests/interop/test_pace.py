@@ -4,7 +4,9 @@ is seen in `status` and turned off in the routes file. The figures are those of 
 bounds are wide enough for a busy machine."""
 import contextlib
 import os
+import re
 import selectors
+import shutil
 import signal
 import statistics
 import subprocess
@@ -176,6 +178,41 @@ def test_B8_typing_beside_bulk_on_a_thin_path(world, tmp_path, ways):
     assert old_beside > 4 * old_idle
     assert beside < 2 * idle
     assert all(rate > 0.6 * old_rate for rate, old_rate in zip(rates, old_rates))
+
+
+def unsent(mux):
+    """Bytes that the daemon has given to its connection's TCP and that were not sent yet."""
+    shown = subprocess.run([*mux.net.inside("here"), "ss", "-Htinp", "dst",
+                            mux.net.address["there"]], capture_output=True,
+                           text=True, check=True).stdout
+    ours = re.search(rf"pid={mux.pid},[^\n]*\n([^\n]*)", shown).group(1)
+    found = re.search(r"\bnotsent:(\d+)", ours)
+    return int(found.group(1)) if found else 0
+
+
+@on_a_path
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("ss") is None, reason="no ss")
+def test_B8_what_tcp_holds_back_waits_here(world, tmp_path):
+    """Beside another's upload TCP loses, and sends less than before. What it can't send waits in
+    our queues, where a keystroke goes first, and not in its."""
+    w = world(20, 20, 250_000)
+    # One that every Linux has, and that gives way.
+    subprocess.run([*w.net.inside("here"), "sh", "-c",
+                    "echo reno > /proc/sys/net/ipv4/tcp_congestion_control"], check=True)
+    mux = w.mux()
+    ours = Up(mux.argv("r"), tmp_path / "ours")
+    time.sleep(WARM_UP)
+    other = Up(w.plain(tmp_path), tmp_path / "other")
+    time.sleep(WARM_UP)
+    got = []
+    for _ in range(150):
+        got.append(unsent(mux))
+        time.sleep(0.1)
+    for up in (ours, other):
+        up.stop()
+    print(sorted(got)[::10])
+    assert sorted(got)[-8] < 30_000, got  # but for a moment; a window here is 100 KB and more
 
 
 def carried(argv, seconds):

@@ -320,12 +320,17 @@ static void serve(struct path *s)
 	}
 }
 
+static int is_ahead_of_tcp(const struct path *s)
+{
+	return s->p.sees_unsent && s->ways[UP].unsent > pace_up_unsent_most(&s->p);
+}
+
 static void upload(struct path *s)
 {
 	uint64_t quantum = s->p.up.window / 16;
 
 	quantum = quantum > 32768 ? 32768 : quantum < 4096 ? 4096 : quantum;
-	while (pace_up_room(&s->p, s->now_us) > 0) {
+	while (pace_up_room(&s->p, s->now_us) > 0 && !is_ahead_of_tcp(s)) {
 		for (uint64_t n = 0, len; n < quantum; n += len) {
 			len = quantum - n < s->mss ? quantum - n : s->mss;
 			tcp_write(s, UP, (uint32_t)len, DATA, len);
@@ -539,6 +544,52 @@ static void test_b7_beside_bbr(void **state)
 	assert_true(n_long <= 4 * 240 / 16);
 }
 
+/* The longest round trip, in idle ones, of an upload whose TCP lets next to nothing go for a time. */
+static double held_trips(struct path *s)
+{
+	uint64_t end, got, longest = 0;
+	double cwnd;
+
+	run(s, 6, 0, 1);
+	got = s->got[UP];
+	for (int i = 0; i < 5; i++) {
+		cwnd = s->ways[UP].cwnd;
+		s->n_rtts = 0;
+		/* As BBR does, once in ten seconds. */
+		for (end = s->now_us + 200000; s->now_us < end; step(s))
+			s->ways[UP].cwnd = 4.0 * s->mss;
+		s->ways[UP].cwnd = cwnd;
+		run(s, 9.8, 0, 1);
+		for (size_t j = 0; j < s->n_rtts; j++)
+			longest = s->rtts[j] > longest ? s->rtts[j] : longest;
+	}
+	assert_true((double)(s->got[UP] - got) >= 0.9 * s->rate * 50e6);
+	return (double)longest / (2.0 * (double)s->delay_us);
+}
+
+/* What TCP can't send would be in every keystroke's way: it waits where that goes first. */
+static void test_b8_tcp_holds_back(void **state)
+{
+	struct path *s;
+	double trips;
+
+	(void)state;
+	for (int is_seen = 0; is_seen < 2; is_seen++) {
+		s = path_new(20, 40, 250000);
+		s->p.sees_unsent = is_seen;
+		trips = held_trips(s);
+		print_message(
+			"TCP holds back for 200 ms: longest round trip %.1f idle ones\n", trips);
+		assert_true(is_seen ? trips <= 4.5 : trips > 5);
+		free(s);
+	}
+	for (int mbit = 20; mbit <= 1000; mbit *= 50) { /* and nothing runs dry for it */
+		s = path_new(mbit, 40, 250000 * (uint64_t)mbit / 20);
+		s->p.sees_unsent = 1;
+		expect(s, 0, 0.9, 1.45);
+	}
+}
+
 /* A server on which no session runs holds small answers until the last one is acknowledged. */
 static void test_b7_held_answers(void **state)
 {
@@ -587,6 +638,7 @@ int main(void)
 		cmocka_unit_test(test_b8_both_ways),
 		cmocka_unit_test(test_b8_both_ways_after_others),
 		cmocka_unit_test(test_b7_beside_bbr),
+		cmocka_unit_test(test_b8_tcp_holds_back),
 		cmocka_unit_test(test_b7_held_answers),
 		cmocka_unit_test(test_b7_held_messages),
 	};

@@ -52,6 +52,21 @@ static void accepted_sockets_are_not_paced(void **state)
 	close(listener);
 }
 
+/* B8: what waits in the socket to be sent. */
+static void assert_unsent(int fd, int is_some)
+{
+	size_t n = 1;
+	int r = smx_os_tcp_unsent(fd, &n);
+
+#ifdef __linux__
+	assert_int_equal(r, 0);
+#endif
+	if (r == 0)
+		assert_int_equal(n > 0, is_some);
+	else
+		assert_int_equal(r, SMX_EUNSUPPORTED);
+}
+
 /* U4: what the other end's system has acknowledged. */
 static void U4_what_is_acknowledged_is_told(void **state)
 {
@@ -79,6 +94,7 @@ static void U4_what_is_acknowledged_is_told(void **state)
 	usleep(20 * 1000);
 	assert_int_equal(smx_os_tcp_acks(client, &acks), 0);
 	assert_int_equal(acks.unacked, 0);
+	assert_unsent(client, 0);
 #ifdef __linux__
 	assert_in_range(acks.age_ms, 0, 1000);
 	usleep(150 * 1000);
@@ -90,6 +106,7 @@ static void U4_what_is_acknowledged_is_told(void **state)
 		;
 	assert_int_equal(smx_os_tcp_acks(client, &acks), 0);
 	assert_true(acks.unacked > 0);
+	assert_unsent(client, 1);
 	close(fd);
 	close(client);
 	close(listener);

@@ -85,12 +85,34 @@ static uint64_t now_us(void)
 	return uv_hrtime() / 1000;
 }
 
+/* TCP holds back enough of what was written already. */
+static int is_ahead_of_tcp(struct link *l)
+{
+	uint64_t most = pace_up_unsent_most(&l->pace);
+	uv_os_fd_t fd;
+	size_t unsent;
+
+	if (most == UINT64_MAX || !l->tcp || uv_fileno((uv_handle_t *)l->tcp, &fd) != 0 ||
+		smx_os_tcp_unsent((int64_t)(intptr_t)fd, &unsent) != 0)
+		return 0;
+	l->pace.sees_unsent = 1;
+	return unsent + l->inflight_len + smx_transport_tx_len(l->t) > most;
+}
+
 int link_has_bulk_room(struct link *l)
 {
-	if (!l->is_paced || pace_up_room(&l->pace, now_us()) > 0)
+	int has_room, is_ahead;
+
+	if (!l->is_paced)
 		return link_has_room(l);
+	has_room = pace_up_room(&l->pace, now_us()) > 0;
+	if (has_room && !link_has_room(l))
+		return 0;
+	is_ahead = has_room && is_ahead_of_tcp(l);
+	if (has_room && !is_ahead)
+		return 1;
 	pace_held(&l->pace);
-	if (pace_is_early(&l->pace, &l->pace.up))
+	if (is_ahead || pace_is_early(&l->pace, &l->pace.up))
 		pacing_hold(l);
 	return 0;
 }

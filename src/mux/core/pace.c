@@ -20,6 +20,7 @@
 #define HOLD_PART       4 /* of the least round trip: so little is none */
 #define TOGETHER_US     1500
 #define UP_PROBES       16 /* in a window of what is sent */
+#define UNSENT_LEAST    4096
 #define MESSAGE_PART    12 /* of the trip: a message counts when all of it is there */
 #define PROBE_LEAST_US  (10 * 1000) /* between two probes */
 #define BULK_IS_OVER_US (200 * 1000) /* after so long without a byte, or two round trips */
@@ -47,6 +48,7 @@ static const double gains[] = { 1.15, 0.85, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0 };
 /* Shared: more from time to time, and hardly more else, or the queue in our own kernel grows. */
 #define SHARED_GAIN        1.25
 #define SHARED_HOLD        1.05
+#define SHARED_TCP         1.5 /* TCP's own window is the less, and its queue is seen */
 #define TRIPS_AMONG_OTHERS 2.5 /* least ones */
 /* How fast the ceiling rises, × the rate, and the part of a window that never waits for it. */
 #define LIFT_STEADY 1.0
@@ -412,6 +414,8 @@ static void set_window(const struct pace *p, struct pace_way *w)
 	case PACE_SHARED:
 		trip = (double)(p->recent_us + p->hold_us);
 		gain = w->phase == 0 || has_both(p) ? SHARED_GAIN : SHARED_HOLD;
+		if (w == &p->up && p->sees_unsent)
+			gain = SHARED_TCP;
 		break;
 	case PACE_STEADY:
 		gain = w->phase_rounds ? GROWTH_GAIN : gains[w->phase];
@@ -650,6 +654,18 @@ uint64_t pace_up_room(struct pace *p, uint64_t now_us)
 		return UINT64_MAX;
 	lift_ceiling(p, w, now_us);
 	return w->total < w->ceiling ? w->ceiling - w->total : 0;
+}
+
+uint64_t pace_up_unsent_most(const struct pace *p)
+{
+	const struct pace_way *w = &p->up;
+	double us = (double)p->least_us / UP_PROBES, most;
+
+	/* Startup is in a hurry; so near, nothing of it would be noticed. */
+	if (w->mode == PACE_UNKNOWN || w->mode == PACE_STARTUP || p->least_us < NEAR_US)
+		return UINT64_MAX;
+	most = w->rate * (us > SLACK_US ? us : SLACK_US) / US;
+	return most > UNSENT_LEAST ? (uint64_t)most : UNSENT_LEAST;
 }
 
 int pace_up_is_full(const struct pace *p)

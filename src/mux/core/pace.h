@@ -78,6 +78,7 @@ struct pace {
 	uint64_t drain_least_us;
 	uint64_t bulk_us; /* when bulk last went by */
 	uint64_t limit; /* of a window */
+	int sees_unsent; /* what TCP below has not sent yet is known: pace_up_unsent_most */
 	int may_hold; /* answers may be held on their way: by a jump host */
 	int is_program; /* what we send may be held too: by a transport (R7) */
 };
@@ -105,6 +106,11 @@ int pace_is_unanswered(const struct pace *p, uint64_t now_us);
 uint64_t pace_down_window(struct pace *p, uint64_t now_us);
 /* What bulk may write now; UINT64_MAX: no opinion. */
 uint64_t pace_up_room(struct pace *p, uint64_t now_us);
+/*
+ * What TCP below may hold of what was written and not sent, where that can be seen: it is in nobody's
+ * way here, and there every keystroke waits for it. UINT64_MAX: no opinion.
+ */
+uint64_t pace_up_unsent_most(const struct pace *p);
 /* As much is under way as the path takes. */
 int pace_up_is_full(const struct pace *p);
 /* It will be more in a moment, without anything that comes. */

@@ -31,6 +31,7 @@ int smx_unix_seccomp(const char **ret_why)
 
 #include <errno.h>
 #include <linux/netlink.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <string.h>
@@ -215,7 +216,7 @@ static void add_others(struct filter *f)
 	static const unsigned long calls[] = { TCGETS, TCSETS, TCSETSW, TCSETSF, GETS2, SETS2,
 		SETSW2, SETSF2, TIOCGWINSZ, TIOCGPGRP, TIOCGSID, TIOCGDEV, TIOCOUTQ, FIONREAD,
 		FIONBIO, FIOCLEX, FIONCLEX, SIOCGIFCONF, SIOCGIFNAME, SIOCGIFINDEX, SIOCGIFFLAGS,
-		SIOCGIFADDR };
+		SIOCGIFADDR, SIOCOUTQNSD };
 
 	for (size_t i = 0; i < SMX_ARRAY_LEN(calls); i++)
 		allow_if(f, "ioctl", equal(1, calls[i]));

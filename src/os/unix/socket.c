@@ -65,3 +65,19 @@ int smx_os_tcp_acks(int64_t socket, struct smx_os_tcp_acks *ret)
 	return SMX_EUNSUPPORTED;
 #endif
 }
+
+int smx_os_tcp_unsent(int64_t socket, size_t *ret_len)
+{
+#ifdef SIOCOUTQNSD
+	int n;
+
+	if (ioctl((int)socket, SIOCOUTQNSD, &n) != 0)
+		return SMX_ESYS;
+	*ret_len = (size_t)n;
+	return 0;
+#else
+	(void)socket;
+	(void)ret_len;
+	return SMX_EUNSUPPORTED;
+#endif
+}

@@ -137,6 +137,13 @@ int smx_os_tcp_acks(int64_t socket, struct smx_os_tcp_acks *ret)
 	return 0;
 }
 
+int smx_os_tcp_unsent(int64_t socket, size_t *ret_len)
+{
+	(void)socket;
+	(void)ret_len;
+	return SMX_EUNSUPPORTED;
+}
+
 int smx_os_reload_signal(void)
 {
 	return 0;
