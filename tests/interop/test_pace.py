@@ -4,6 +4,7 @@ is seen in `status` and turned off in the routes file. The figures are those of 
 bounds are wide enough for a busy machine."""
 import contextlib
 import os
+import pathlib
 import re
 import selectors
 import shutil
@@ -190,6 +191,21 @@ def unsent(mux):
     return int(found.group(1)) if found else 0
 
 
+def waits_of_silence(mux, net):
+    """How often the daemon's loop waits in two seconds in which the path carries nothing."""
+    def waits():
+        status = pathlib.Path(f"/proc/{mux.pid}/status").read_text()
+        return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.M).group(1))
+
+    net.proc.send_signal(signal.SIGSTOP)
+    time.sleep(2)
+    before = waits()
+    time.sleep(2)
+    count = waits() - before
+    net.proc.send_signal(signal.SIGCONT)
+    return count
+
+
 @on_a_path
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("ss") is None, reason="no ss")
@@ -209,9 +225,11 @@ def test_B8_what_tcp_holds_back_waits_here(world, tmp_path):
     for _ in range(150):
         got.append(unsent(mux))
         time.sleep(0.1)
+    turns = waits_of_silence(mux, w.net)
     for up in (ours, other):
         up.stop()
-    print(sorted(got)[::10])
+    print(sorted(got)[::10], turns)
+    assert turns < 200, "it looks again and again while the path is dead"
     assert sorted(got)[-8] < 30_000, got  # but for a moment; a window here is 100 KB and more
 
 

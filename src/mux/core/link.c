@@ -112,7 +112,7 @@ int link_has_bulk_room(struct link *l)
 	if (has_room && !is_ahead)
 		return 1;
 	pace_held(&l->pace);
-	if (is_ahead || pace_is_early(&l->pace, &l->pace.up))
+	if (is_ahead ? !pace_is_silent(&l->pace, now_us()) : pace_is_early(&l->pace, &l->pace.up))
 		pacing_hold(l);
 	return 0;
 }

@@ -40,6 +40,10 @@
 #define UNANSWERED_US (10 * 1000 * 1000)
 #define US            1e6
 
+/* So long without an answer nothing is under way. */
+#define SILENT_TRIPS    4
+#define SILENT_LEAST_US (500 * 1000)
+
 /* Steady: a little more to see whether there is more, the same less, then what is known. */
 static const double gains[] = { 1.15, 0.85, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0 };
 #define N_GAINS     (sizeof(gains) / sizeof(gains[0]))
@@ -622,6 +626,14 @@ void pace_probe_answered(struct pace *p, uint64_t now_us)
 	}
 	set_window(p, &p->down);
 	set_window(p, &p->up);
+}
+
+int pace_is_silent(const struct pace *p, uint64_t now_us)
+{
+	uint64_t span = SILENT_TRIPS * p->rtt_us;
+
+	return p->n_probes &&
+	       now_us - p->answered_us > (span > SILENT_LEAST_US ? span : SILENT_LEAST_US);
 }
 
 int pace_is_unanswered(const struct pace *p, uint64_t now_us)

@@ -100,6 +100,8 @@ void pace_probe_answered(struct pace *p, uint64_t now_us);
 /* Those under way wait for more than the path (a key exchange): they measure nothing. */
 void pace_void_probes(struct pace *p);
 
+/* Answers have stopped for now: the next one, and no time, is what will tell of room. */
+int pace_is_silent(const struct pace *p, uint64_t now_us);
 /* The peer leaves a probe without an answer for seconds: there is nothing to measure. */
 int pace_is_unanswered(const struct pace *p, uint64_t now_us);
 /* What may be granted at once, the sum over all channels; 0: no opinion. */
