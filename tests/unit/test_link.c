@@ -44,7 +44,9 @@ static void on_dead(struct link *l, int r, const char *why)
 	link_touch(l);
 }
 
-static const struct carrier_ops carrier_ops = { on_write, on_backlog, on_detach };
+static const struct carrier_ops carrier_ops = {
+	.write = on_write, .backlog = on_backlog, .detach = on_detach
+};
 static const struct link_ops ops = { .id_name = "conn", .dead = on_dead };
 
 /* One that another connection carries is freed at once: nothing may lead to it then. */

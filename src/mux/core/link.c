@@ -85,18 +85,37 @@ static uint64_t now_us(void)
 	return uv_hrtime() / 1000;
 }
 
+static int unsent_below(struct link *l, size_t *ret_len)
+{
+	uv_os_fd_t fd;
+
+	if (l->carrier)
+		return l->carrier->ops->unsent ? l->carrier->ops->unsent(l->carrier, ret_len)
+					       : SMX_EUNSUPPORTED;
+	if (!l->tcp || uv_fileno((uv_handle_t *)l->tcp, &fd) != 0)
+		return SMX_ESYS;
+	return smx_os_tcp_unsent((int64_t)(intptr_t)fd, ret_len);
+}
+
+int link_unsent(struct link *l, size_t *ret_len)
+{
+	int r = unsent_below(l, ret_len);
+
+	if (r == 0)
+		*ret_len += l->inflight_len + smx_transport_tx_len(l->t);
+	return r;
+}
+
 /* TCP holds back enough of what was written already. */
 static int is_ahead_of_tcp(struct link *l)
 {
 	uint64_t most = pace_up_unsent_most(&l->pace);
-	uv_os_fd_t fd;
 	size_t unsent;
 
-	if (most == UINT64_MAX || !l->tcp || uv_fileno((uv_handle_t *)l->tcp, &fd) != 0 ||
-		smx_os_tcp_unsent((int64_t)(intptr_t)fd, &unsent) != 0)
+	if (most == UINT64_MAX || link_unsent(l, &unsent) != 0)
 		return 0;
 	l->pace.sees_unsent = 1;
-	return unsent + l->inflight_len + smx_transport_tx_len(l->t) > most;
+	return unsent > most;
 }
 
 int link_has_bulk_room(struct link *l)

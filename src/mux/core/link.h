@@ -78,6 +78,8 @@ struct carrier_ops {
 	size_t (*backlog)(struct carrier *c);
 	/* The link is gone; the carrier ends itself. */
 	void (*detach)(struct carrier *c);
+	/* As link_unsent; NULL: it is not known. */
+	int (*unsent)(struct carrier *c, size_t *ret_len);
 };
 
 struct carrier {
@@ -152,6 +154,11 @@ void link_touch(struct link *l);
 int link_has_room(const struct link *l);
 /* The same of bulk, for which the path's room counts as well (B8). */
 int link_has_bulk_room(struct link *l);
+/*
+ * Bytes of the link, and of all others on the same TCP connection, that this has not sent yet.
+ * SMX_EUNSUPPORTED, SMX_ESYS: the system does not tell, or it is no such connection.
+ */
+int link_unsent(struct link *l, size_t *ret_len);
 /* What a source may send before it is the next one's turn: less on a thin path, where a large
  * message is milliseconds that a keystroke waits. */
 size_t link_quantum(const struct link *l);

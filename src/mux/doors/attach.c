@@ -145,7 +145,9 @@ static void carrier_detach(struct carrier *c)
 	end(a);
 }
 
-static const struct carrier_ops carrier_ops = { carrier_write, carrier_backlog, carrier_detach };
+static const struct carrier_ops carrier_ops = {
+	.write = carrier_write, .backlog = carrier_backlog, .detach = carrier_detach
+};
 
 /* --- questions --- */
 

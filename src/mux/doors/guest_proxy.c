@@ -112,7 +112,9 @@ static void on_detach(struct carrier *c)
 	guest_end(g);
 }
 
-static const struct carrier_ops carrier_ops = { on_write, on_backlog, on_detach };
+static const struct carrier_ops carrier_ops = {
+	.write = on_write, .backlog = on_backlog, .detach = on_detach
+};
 
 /* --- reading --- */
 

@@ -219,7 +219,9 @@ static size_t program_backlog(struct carrier *c)
 	return SMX_CONTAINER(c, struct program, carrier)->len;
 }
 
-static const struct carrier_ops carrier_ops = { program_write, program_backlog, program_detach };
+static const struct carrier_ops carrier_ops = {
+	.write = program_write, .backlog = program_backlog, .detach = program_detach
+};
 
 /* --- from it --- */
 

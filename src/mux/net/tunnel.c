@@ -30,6 +30,16 @@ static size_t tunnel_backlog(struct carrier *c)
 	return t->len;
 }
 
+static int tunnel_unsent(struct carrier *c, size_t *ret_len)
+{
+	struct tunnel *t = SMX_CONTAINER(c, struct tunnel, carrier);
+	int r = t->ep.link->dead ? SMX_ESYS : link_unsent(t->ep.link, ret_len);
+
+	if (r == 0)
+		*ret_len += t->len;
+	return r;
+}
+
 static int tunnel_drain(struct source *s)
 {
 	struct tunnel *t = SMX_CONTAINER(s, struct tunnel, source);
@@ -174,7 +184,10 @@ static void tunnel_detach(struct carrier *c)
 	close_channel(t);
 }
 
-static const struct carrier_ops carrier_ops = { tunnel_write, tunnel_backlog, tunnel_detach };
+static const struct carrier_ops carrier_ops = { .write = tunnel_write,
+	.backlog = tunnel_backlog,
+	.detach = tunnel_detach,
+	.unsent = tunnel_unsent };
 
 struct tunnel *tunnel_of_carrier(struct carrier *c)
 {
