@@ -209,6 +209,7 @@ def waits_of_silence(mux, net):
 
 @on_a_path
 @pytest.mark.slow
+@pytest.mark.big  # the release build: what is asked of the socket has to pass seccomp too (H3)
 @pytest.mark.skipif(shutil.which("ss") is None, reason="no ss")
 @pytest.mark.parametrize("route, below, others, times", [
     ("r", "reno", 1, 150), ("behind", "bbr", 0, 1000)])
