@@ -227,7 +227,9 @@ static void on_detach(struct carrier *c)
 	SMX_CONTAINER(c, struct fixture, remote)->link = NULL;
 }
 
-static const struct carrier_ops remote_ops = { on_write, on_backlog, on_detach };
+static const struct carrier_ops remote_ops = {
+	.write = on_write, .backlog = on_backlog, .detach = on_detach
+};
 
 static void deliver(struct fixture *f)
 {
