@@ -237,8 +237,9 @@ def test_B8_what_tcp_holds_back_waits_here(world, tmp_path, route, below, others
         up.stop()
     got.sort()
     print(got[::times // 15], got[-5:], turns)
-    assert turns < 200, "it looks again and again while the path is dead"
-    assert got[-8] < 30_000, got  # but for a moment; a window here is 100 KB and more
+    assert turns < 600, "it looks again and again while the path is dead"
+    # But for a moment. It is 20 KB, and up to 50 on a busy machine; without the rule 110 to 380.
+    assert got[-8] < 80_000, got
 
 
 def carried(argv, seconds):

@@ -33,7 +33,8 @@ static size_t tunnel_backlog(struct carrier *c)
 static int tunnel_unsent(struct carrier *c, size_t *ret_len)
 {
 	struct tunnel *t = SMX_CONTAINER(c, struct tunnel, carrier);
-	int r = t->ep.link->dead ? SMX_ESYS : link_unsent(t->ep.link, ret_len);
+	/* Without it the link may be gone. */
+	int r = t->ep.chan ? link_unsent(t->ep.link, ret_len) : SMX_ESYS;
 
 	if (r == 0)
 		*ret_len += t->len;
