@@ -118,22 +118,24 @@ static int is_ahead_of_tcp(struct link *l)
 	return unsent > most;
 }
 
-int link_has_bulk_room(struct link *l)
+/* Bulk waits for what comes, or for a moment besides. */
+static int hold_bulk(struct link *l, int is_for_a_moment)
 {
-	int has_room, is_ahead;
-
-	if (!l->is_paced)
-		return link_has_room(l);
-	has_room = pace_up_room(&l->pace, now_us()) > 0;
-	if (has_room && !link_has_room(l))
-		return 0;
-	is_ahead = has_room && is_ahead_of_tcp(l);
-	if (has_room && !is_ahead)
-		return 1;
 	pace_held(&l->pace);
-	if (is_ahead ? !pace_is_silent(&l->pace, now_us()) : pace_is_early(&l->pace, &l->pace.up))
+	if (is_for_a_moment)
 		pacing_hold(l);
 	return 0;
+}
+
+int link_has_bulk_room(struct link *l)
+{
+	if (l->is_paced && pace_up_room(&l->pace, now_us()) == 0)
+		return hold_bulk(l, pace_is_early(&l->pace, &l->pace.up));
+	if (!link_has_room(l))
+		return 0;
+	if (l->is_paced && is_ahead_of_tcp(l))
+		return hold_bulk(l, !pace_is_silent(&l->pace, now_us()));
+	return 1;
 }
 
 size_t link_quantum(const struct link *l)
