@@ -47,5 +47,10 @@ void smx_os_input_cancel(struct smx_os_input *in);
 void smx_os_input_free(struct smx_os_input *in); /* NULL works */
 /* Writes everything. SMX_EEOF (nobody reads it any more), SMX_ESYS. */
 int smx_os_output_write(int fd, const void *p, size_t len);
+/*
+ * For a pipe through which bulk streams: from now on it holds 256 KiB, if it held less. Best effort:
+ * where the system can do that, and within what it allows the user (pipe(7)).
+ */
+void smx_os_pipe_widen(int fd);
 
 #endif

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """`ssh-mux proxy` as ProxyCommand: the stream is whole, and questions come to where the user is
 (B5, A6): the terminal of his ssh, or the SSH_ASKPASS of his environment."""
+import fcntl
 import os
 import pathlib
 import shlex
 import shutil
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -15,6 +17,8 @@ import otp_sshd
 from masters import socket_of
 from peers import USER, descendants, hop, poll, routes_toml, words_of
 from serve_terminal import Terminal
+
+PIPE_WIDE = 256 * 1024  # src/os/unix/stream.c
 
 needs_otp = pytest.mark.skipif(otp_sshd.missing() is not None, reason=str(otp_sshd.missing()))
 
@@ -116,6 +120,39 @@ def test_B7_proxy_reads_much_at_a_time(plain, way):
         client.stdin.close()
         assert client.wait(60) == 0
     assert daemon < 6000 and proxy < 6000, (daemon, proxy)
+
+
+def pipe_sizes(pid):
+    """Of its standard input and output."""
+    sizes = []
+    for fd, flags in ((0, os.O_RDONLY), (1, os.O_WRONLY)):
+        other = os.open(f"/proc/{pid}/fd/{fd}", flags | os.O_NONBLOCK)
+        sizes.append(fcntl.fcntl(other, fcntl.F_GETPIPE_SZ))
+        os.close(other)
+    return sizes
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_GETPIPE_SZ"), reason="pipes have one size here")
+def test_B7_proxy_widens_a_pipe_for_bulk_alone(plain):
+    """All pipes of a user share 64 MiB: an idle client takes no more of it than before."""
+    with subprocess.Popen(plain.argv("t", "cat", options=proxied(plain)), env=plain.env,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+        proxy, = poll(lambda: [p for p in descendants(client.pid) if is_proxy(p)], what="proxy")
+        client.stdin.write(b"x")
+        client.stdin.flush()
+        assert client.stdout.read1(1) == b"x"
+        usual = pipe_sizes(proxy)
+        assert max(usual) < PIPE_WIDE
+        # Nobody reads: all that is between fills, both ways.
+        feeder = threading.Thread(target=client.stdin.write, args=(bytes(16 << 20),))
+        feeder.start()
+        poll(lambda: pipe_sizes(proxy) == [PIPE_WIDE, PIPE_WIDE], what="wider pipes")
+        left = 16 << 20
+        while left:
+            left -= len(client.stdout.read1(1 << 20))
+        feeder.join()
+        client.stdin.close()
+        assert client.wait(60) == 0
 
 
 def test_L3_proxy_unknown_route_is_said(plain):

@@ -96,6 +96,34 @@ static void s7_write_times_out(void **state)
 	smx_os_ipc_server_free(s);
 }
 
+static int send_buffer(int fd)
+{
+	int n = -1;
+	socklen_t len = sizeof(n);
+
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &n, &len), 0);
+	return n;
+}
+
+/* More than the system gives of itself, at both ends: bulk goes in pieces of this. */
+static void b7_sends_much_at_a_time(void **state)
+{
+	struct smx_os_ipc_server *s = start();
+	int client, server = -1, usual[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, usual), 0);
+	assert_int_equal(smx_os_ipc_connect(sock(), WAIT_MS, &client, &box.err), 0);
+	assert_int_equal(smx_os_ipc_server_accept(s, &server), 0);
+	assert_true(send_buffer(client) > send_buffer(usual[0]));
+	assert_true(send_buffer(server) > send_buffer(usual[0]));
+	close(usual[0]);
+	close(usual[1]);
+	close(client);
+	close(server);
+	smx_os_ipc_server_free(s);
+}
+
 static void nobody_there(void **state)
 {
 	int fd = -7;
@@ -335,6 +363,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(s5_talks),
 		TEST(s7_write_times_out),
+		TEST(b7_sends_much_at_a_time),
 		TEST(nobody_there),
 		TEST(second_server_is_refused),
 		TEST(stale_socket_is_replaced),

@@ -402,6 +402,31 @@ static void B10_encoding_of_the_terminal(void **state)
 	}
 }
 
+#ifdef F_SETPIPE_SZ
+
+/* What somebody has made larger stays so, and what is no pipe is left alone. */
+static void B7_pipe_is_widened(void **state)
+{
+	const struct {
+		int before, after;
+	} cases[] = { { 4096, 256 * 1024 }, { 64 * 1024, 256 * 1024 }, { 256 * 1024, 256 * 1024 },
+		{ 512 * 1024, 512 * 1024 } };
+	int p[2];
+
+	(void)state;
+	for (size_t i = 0; i < SMX_ARRAY_LEN(cases); i++) {
+		assert_int_equal(pipe(p), 0);
+		assert_int_equal(fcntl(p[0], F_SETPIPE_SZ, cases[i].before), cases[i].before);
+		smx_os_pipe_widen(p[i % 2]);
+		assert_int_equal(fcntl(p[0], F_GETPIPE_SZ), cases[i].after);
+		close(p[0]);
+		close(p[1]);
+	}
+	smx_os_pipe_widen(p[0]);
+}
+
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -414,6 +439,9 @@ int main(void)
 		TEST(D2_input_of_any_kind),
 		TEST(D2_input_is_cancelled_from_another_thread),
 		TEST(D2_output_is_whole_also_where_others_made_it_non_blocking),
+#ifdef F_SETPIPE_SZ
+		TEST(B7_pipe_is_widened),
+#endif
 		TEST(D1_log_is_appended_and_ours_alone),
 		TEST(S1_log_that_is_no_file),
 		TEST(S1_log_of_somebody_else),

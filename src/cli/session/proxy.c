@@ -16,10 +16,12 @@
 #include "cli/session/uplink.h"
 #include "config/names.h"
 #include "os/process.h"
+#include "os/terminal.h"
 
 /* Bytes on their way to one side; over it, the other is not read. */
 #define BACKLOG_MAX (1024 * 1024)
 #define PIECES_MAX  16
+#define PIPE_FULL   (64 * 1024) /* so much in one read: bulk, and more would have come */
 
 struct proxy {
 	struct uplink up;
@@ -28,10 +30,19 @@ struct proxy {
 	size_t to_out; /* bytes being written */
 	uv_buf_t pieces[PIECES_MAX]; /* of what was read from the daemon, to be written */
 	unsigned n_pieces;
+	int has_wide_in, has_wide_out; /* B7: bulk has come through it */
 	int r;
 };
 
 static void resume(struct proxy *p);
+
+/* Once: each wake-up of the client, of the daemon and of ours then moves more. */
+static void widen(int *is_wide, int fd)
+{
+	if (!*is_wide)
+		smx_os_pipe_widen(fd);
+	*is_wide = 1;
+}
 
 /* The last that the daemon sent is written first, if it can be. */
 static void close_output(struct proxy *p)
@@ -68,6 +79,8 @@ static void on_taken(struct uplink *u)
 		uplink_end(u, r == UV_EPIPE ? 0 : r == UV_ENOMEM ? SMX_ENOMEM : SMX_EEOF);
 		return;
 	}
+	if (r > 0)
+		widen(&p->has_wide_out, 1);
 	p->to_out += (size_t)r;
 	if (p->to_out >= BACKLOG_MAX)
 		uplink_pause(u);
@@ -100,6 +113,8 @@ static void on_input(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
 		uv_close((uv_handle_t *)&p->out, NULL);
 		uplink_end(&p->up, n == UV_ENOBUFS ? SMX_ENOMEM : 0);
 	} else if (n > 0) {
+		if (n >= PIPE_FULL)
+			widen(&p->has_wide_in, 0);
 		uplink_send(&p->up, smx_view_of(buf->base, (size_t)n));
 		resume(p);
 	}

@@ -316,7 +316,7 @@ int smx_os_door_fd(const struct smx_os_door *door)
 
 int smx_os_door_accept(struct smx_os_door *door, int *ret_fd)
 {
-	return smx_unix_accept(door->fd, ret_fd);
+	return smx_unix_accept_local(door->fd, ret_fd);
 }
 
 void smx_os_door_close(struct smx_os_door *door)

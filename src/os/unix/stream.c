@@ -10,6 +10,9 @@
 #include "base/err.h"
 #include "base/mem.h"
 
+/* The usual 64 KiB are two writes of ssh. All pipes of a user have 64 MiB, or they get small. */
+#define PIPE_WIDE (256 * 1024)
+
 struct smx_os_input {
 	int fd;
 	int cancel[2]; /* a byte in it: give up */
@@ -95,4 +98,16 @@ int smx_os_output_write(int fd, const void *p, size_t len)
 		}
 	}
 	return 0;
+}
+
+void smx_os_pipe_widen(int fd)
+{
+#ifdef F_SETPIPE_SZ
+	int len = fcntl(fd, F_GETPIPE_SZ);
+
+	if (len >= 0 && len < PIPE_WIDE)
+		(void)fcntl(fd, F_SETPIPE_SZ, PIPE_WIDE);
+#else
+	(void)fd;
+#endif
 }

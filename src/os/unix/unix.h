@@ -54,6 +54,8 @@ int smx_unix_make_dir(const char *path, int *ret_fd, struct stat *ret_st, struct
 /* The next client of a listening socket, non-blocking and not inherited (os/tcp.h, smx_os_tcp_accept).
  */
 int smx_unix_accept(int listener, int *ret_fd);
+/* The same, of a socket that has a path. */
+int smx_unix_accept_local(int listener, int *ret_fd);
 
 /* 1 if the descriptor is what that name stands for; at_flags: of fstatat(2). */
 int smx_unix_is_named(int dir, const char *name, int at_flags, int fd);
