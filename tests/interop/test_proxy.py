@@ -146,7 +146,11 @@ def test_B7_proxy_widens_a_pipe_for_bulk_alone(plain):
         # Nobody reads: all that is between fills, both ways.
         feeder = threading.Thread(target=client.stdin.write, args=(bytes(16 << 20),))
         feeder.start()
-        poll(lambda: pipe_sizes(proxy) == [PIPE_WIDE, PIPE_WIDE], what="wider pipes")
+        try:
+            poll(lambda: pipe_sizes(proxy) == [PIPE_WIDE, PIPE_WIDE], what="wider pipes")
+        except BaseException:
+            client.kill()
+            raise
         left = 16 << 20
         while left:
             left -= len(client.stdout.read1(1 << 20))
